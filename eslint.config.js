@@ -11,12 +11,19 @@ export default defineConfig(
     rules: {
       '@typescript-eslint/no-floating-promises': 'error',
       '@typescript-eslint/switch-exhaustiveness-check': 'error',
-      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
+      '@typescript-eslint/restrict-template-expressions': [
+        'error',
+        { allowNumber: true, allowBoolean: true },
+      ],
       '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
       'no-restricted-properties': [
         'error',
         { object: 'process', property: 'exit', message: 'Only src/main.ts ends the process.' },
-        { object: 'process', property: 'env', message: 'Only the configuration module reads the environment.' },
+        {
+          object: 'process',
+          property: 'env',
+          message: 'Only the configuration module reads the environment.',
+        },
       ],
       'max-lines': ['error', { max: 450, skipBlankLines: true, skipComments: true }],
     },

@@ -1,0 +1,109 @@
+import { readLimits, type Limits } from './limits.ts';
+
+/** The families of images this entrypoint serves (contract §1). */
+export const profileNames = ['rancher-1.0', 'rancher-1.2', 'pasturestack'] as const;
+export type ProfileName = (typeof profileNames)[number];
+
+/** An environment as a process or container has it. */
+export type Environment = Readonly<Record<string, string>>;
+
+/**
+ * Everything read from the environment, once, at start. The raw environment is kept as well: registration and `run`
+ * pass parts of it on to containers and children by name.
+ */
+export interface Configuration {
+  readonly profile: ProfileName;
+  readonly debug: boolean;
+  readonly logFormat: 'text' | 'json';
+  readonly limits: Limits;
+  /** Path of the engine's socket inside this container. */
+  readonly socketPath: string;
+  /** `DOCKER_API_VERSION`: pins the engine's API, e.g. `1.22`. */
+  readonly apiVersion: string | undefined;
+  /** `RANCHER_AGENT_IMAGE`: our image, for when our own container can't be found. */
+  readonly ownImage: string | undefined;
+  /** Docker sets it to the first twelve digits of the container's id, unless the container shares the host's name. */
+  readonly hostname: string;
+  /** Folders on the host, as this process sees them; overridable for tests. */
+  readonly paths: Paths;
+  readonly environment: Environment;
+  /** Sentences about variables that could not be understood. */
+  readonly problems: readonly string[];
+}
+
+export interface Paths {
+  /** `/var/lib/rancher` of the host. */
+  readonly rancher: string;
+  /** The registration key and other identity files (`CATTLE_STATE_DIR`). */
+  readonly state: string;
+  /** Lock, status and attempts of this entrypoint. */
+  readonly entrypoint: string;
+  /** Where the kernel shows processes; `/proc/1/root` is the host's root when we share its pid namespace. */
+  readonly proc: string;
+}
+
+/** The folders below a given `/var/lib/rancher`. */
+export function pathsBelow(rancher: string, proc = '/proc'): Paths {
+  return { rancher, state: `${rancher}/state`, entrypoint: `${rancher}/entrypoint`, proc };
+}
+
+/**
+ * Reads and checks the environment. Never throws: what can't be understood stands in `problems`, and commands that
+ * matter refuse to start on any.
+ */
+export function readConfiguration(raw: NodeJS.ProcessEnv, hostname: string): Configuration {
+  const environment = definedOf(raw);
+  const { limits, problems } = readLimits(environment);
+  const { profile, problem } = readProfile(environment['AGENT_PROFILE']);
+  return {
+    profile,
+    debug: isOn(environment['CATTLE_SCRIPT_DEBUG']) || isOn(environment['RANCHER_DEBUG']),
+    logFormat: environment['LOG_FORMAT'] === 'json' ? 'json' : 'text',
+    limits,
+    socketPath: readSocketPath(environment['DOCKER_HOST']),
+    apiVersion: nonEmpty(environment['DOCKER_API_VERSION']),
+    ownImage: nonEmpty(environment['RANCHER_AGENT_IMAGE']),
+    hostname,
+    paths: pathsBelow('/var/lib/rancher'),
+    environment,
+    problems: problem === undefined ? problems : [...problems, problem],
+  };
+}
+
+/** Splits `NAME=value` entries of `Config.Env`; a bare `NAME`, which some engines keep, carries nothing and is left out. */
+export function parseEnvironmentList(entries: readonly string[]): Record<string, string> {
+  const environment: Record<string, string> = {};
+  for (const entry of entries) {
+    const equals = entry.indexOf('=');
+    if (equals > 0) environment[entry.slice(0, equals)] = entry.slice(equals + 1);
+  }
+  return environment;
+}
+
+function readProfile(text: string | undefined): { profile: ProfileName; problem?: string } {
+  if (text === undefined || text === '') return { profile: 'rancher-1.2' };
+  const profile = profileNames.find((name) => name === text);
+  if (profile !== undefined) return { profile };
+  return {
+    profile: 'rancher-1.2',
+    problem: `AGENT_PROFILE must be one of ${profileNames.join(', ')}, not "${text}"`,
+  };
+}
+
+function readSocketPath(dockerHost: string | undefined): string {
+  return dockerHost?.startsWith('unix://') ? dockerHost.slice('unix://'.length) : '/var/run/docker.sock';
+}
+
+function isOn(text: string | undefined): boolean {
+  return text !== undefined && text !== '' && text !== 'false' && text !== '0';
+}
+
+function nonEmpty(text: string | undefined): string | undefined {
+  return text === '' ? undefined : text;
+}
+
+function definedOf(raw: NodeJS.ProcessEnv): Environment {
+  return Object.fromEntries(
+    Object.entries(raw).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  );
+}

@@ -1,0 +1,74 @@
+/** A wait ended because its time was up; who waited says what for. */
+export class DeadlineError extends Error {
+  readonly what: string;
+  readonly ms: number;
+
+  constructor(what: string, ms: number) {
+    super(`${what}: no answer within ${formatDuration(ms)}`);
+    this.name = 'DeadlineError';
+    this.what = what;
+    this.ms = ms;
+  }
+}
+
+/**
+ * Runs `work` with a deadline that holds even if the promise it returns never settles (engine-notes: a connection that
+ * drops after the headers leaves such a promise behind). The signal given to `work` is aborted when the time is up or
+ * when `outer` is aborted, so that sockets are closed as well.
+ *
+ * @param what named in the error, e.g. `inspect container rancher-agent`
+ * @param ms deadline in milliseconds
+ * @throws DeadlineError when the time is up; the outer signal's reason when that one is aborted first
+ */
+export async function withDeadline<T>(
+  what: string,
+  ms: number,
+  work: (signal: AbortSignal) => Promise<T>,
+  outer?: AbortSignal,
+): Promise<T> {
+  outer?.throwIfAborted();
+  const controller = new AbortController();
+  const { promise: ended, reject } = Promise.withResolvers<never>();
+  const end = (reason: Error): void => {
+    reject(reason);
+    controller.abort(reason);
+  };
+  const timer = setTimeout(() => {
+    end(new DeadlineError(what, ms));
+  }, ms);
+  const onOuterAbort = (): void => {
+    end(reasonOf(outer));
+  };
+  outer?.addEventListener('abort', onOuterAbort, { once: true });
+  try {
+    return await Promise.race([work(controller.signal), ended]);
+  } finally {
+    clearTimeout(timer);
+    outer?.removeEventListener('abort', onOuterAbort);
+  }
+}
+
+/** A point in time that a longer piece of work must not pass, handed down to its parts. */
+export interface Deadline {
+  readonly endsAt: number;
+  /** Milliseconds left, never negative. */
+  left(): number;
+}
+
+/** A deadline `ms` milliseconds from now by the given clock. */
+export function deadlineIn(ms: number, now: () => number): Deadline {
+  const endsAt = now() + ms;
+  return { endsAt, left: () => Math.max(0, endsAt - now()) };
+}
+
+/** `1500` as `1.5 s`, `90000` as `90 s`, `900000` as `15 min`. */
+export function formatDuration(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 120_000) return `${Number((ms / 1000).toFixed(1))} s`;
+  if (ms < 2 * 3_600_000) return `${Number((ms / 60_000).toFixed(1))} min`;
+  return `${Number((ms / 3_600_000).toFixed(1))} h`;
+}
+
+function reasonOf(signal: AbortSignal | undefined): Error {
+  return signal?.reason instanceof Error ? signal.reason : new Error('aborted');
+}

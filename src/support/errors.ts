@@ -1,0 +1,120 @@
+/**
+ * One class per outcome. Whoever throws one says what happened, in the engine's or the server's own words where there
+ * are any, and what the person on the host should do next; `main.ts` turns it into the exit status.
+ */
+
+/** Exit statuses; 64 and up follow sysexits.h, which init systems and shells know. */
+export const ExitCode = {
+  ok: 0,
+  /** No argument at all: 1, as the old script did. */
+  noArgument: 1,
+  usage: 64,
+  /** Engine or server can't be reached. */
+  unavailable: 69,
+  internal: 70,
+  /** A container could not be created or removed; the state says which. */
+  cannotChange: 73,
+  /** Try again later: lock held, work in progress, cooling down, storage low. */
+  tryAgainLater: 75,
+  notPermitted: 77,
+  badConfiguration: 78,
+  interrupted: 130,
+  terminated: 143,
+} as const;
+
+export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
+
+export interface OutcomeDetails {
+  /** What the person should do next, one sentence. */
+  readonly hint?: string;
+  /** The engine's or server's own words. */
+  readonly said?: string;
+  readonly cause?: unknown;
+}
+
+/** Base of every error this program throws on purpose. */
+export abstract class EntrypointError extends Error {
+  /** Stable name for programs: appears in the status file and in JSON logs. */
+  abstract readonly code: string;
+  abstract readonly exitCode: ExitCode;
+  readonly hint: string | undefined;
+  readonly said: string | undefined;
+
+  constructor(message: string, details: OutcomeDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = new.target.name;
+    this.hint = details.hint;
+    this.said = details.said;
+  }
+}
+
+/** The command line is wrong. */
+export class UsageError extends EntrypointError {
+  readonly code = 'usage';
+  readonly exitCode = ExitCode.usage;
+}
+
+/** A URL, address, fingerprint or file that a person gave us is wrong. */
+export class ConfigurationError extends EntrypointError {
+  readonly code = 'bad-configuration';
+  readonly exitCode = ExitCode.badConfiguration;
+}
+
+/** The Docker engine can't be reached or doesn't answer in time. */
+export class EngineUnavailableError extends EntrypointError {
+  readonly code = 'engine-unavailable';
+  readonly exitCode = ExitCode.unavailable;
+}
+
+/** The Rancher server can't be reached, doesn't answer in time, or answers nonsense. */
+export class ServerUnavailableError extends EntrypointError {
+  readonly code = 'server-unavailable';
+  readonly exitCode = ExitCode.unavailable;
+}
+
+/** The server or the socket refuses our credentials. */
+export class NotPermittedError extends EntrypointError {
+  readonly code = 'not-permitted';
+  readonly exitCode = ExitCode.notPermitted;
+}
+
+/** A container could not be created, started or removed after bounded tries. */
+export class CannotChangeError extends EntrypointError {
+  readonly code = 'cannot-change';
+  readonly exitCode = ExitCode.cannotChange;
+}
+
+/** Somebody else is at work, or it is too early: nothing is wrong, come back later. */
+export class TryAgainLaterError extends EntrypointError {
+  readonly code = 'try-again-later';
+  readonly exitCode = ExitCode.tryAgainLater;
+}
+
+/** SIGTERM or SIGINT ended the work at a safe point. */
+export class InterruptedError extends EntrypointError {
+  readonly code = 'interrupted';
+  readonly exitCode: ExitCode;
+  readonly signal: NodeJS.Signals;
+
+  constructor(signal: NodeJS.Signals) {
+    super(`stopped by ${signal}`);
+    this.signal = signal;
+    this.exitCode = signal === 'SIGINT' ? ExitCode.interrupted : ExitCode.terminated;
+  }
+}
+
+/** The exit status for whatever was thrown; an error that isn't ours is a defect of this program (70). */
+export function exitCodeOf(error: unknown): ExitCode {
+  return error instanceof EntrypointError ? error.exitCode : ExitCode.internal;
+}
+
+/** The message of anything that can be thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The system error code (`ENOENT`, `EROFS`, …) of an error, or undefined. */
+export function systemCodeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}

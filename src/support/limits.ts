@@ -1,0 +1,195 @@
+/**
+ * Every deadline and bound of the program, each with its reason. Nothing else in `src` holds a literal duration.
+ * `AGENT_LIMIT_<NAME>` in the environment overrides one of them: milliseconds, or a count for those that count.
+ */
+
+interface LimitRow {
+  readonly value: number;
+  readonly unit: 'ms' | 'times' | 'bytes' | 'percent';
+  readonly why: string;
+}
+
+const table = {
+  // ── engine calls ──────────────────────────────────────────────────────────
+  ENGINE_CONNECT: {
+    value: 30_000,
+    unit: 'ms',
+    why: 'an engine that is starting answers within this, a frozen one never',
+  },
+  INSPECT: {
+    value: 10_000,
+    unit: 'ms',
+    why: 'inspect is a memory look-up; on a sick host 1–3 s were measured',
+  },
+  LIST: {
+    value: 30_000,
+    unit: 'ms',
+    why: 'a list of 6,000 containers took seconds on the hosts of the incident',
+  },
+  CREATE: { value: 60_000, unit: 'ms', why: 'devicemapper creates a snapshot and a file system' },
+  START: { value: 60_000, unit: 'ms', why: 'mounting and runtime set-up on a loaded host' },
+  STOP_GRACE: {
+    value: 3_000,
+    unit: 'ms',
+    why: 'the agent has nothing to save; each second here is a second without it',
+  },
+  STOP: {
+    value: 60_000,
+    unit: 'ms',
+    why: 'grace, kill and the clean-up behind it; longer means a hung shim',
+  },
+  RENAME: { value: 30_000, unit: 'ms', why: 'one small file is written' },
+  REMOVE: { value: 60_000, unit: 'ms', why: 'deleting a layer of a busy devicemapper pool' },
+  REMOVE_TRIES: {
+    value: 5,
+    unit: 'times',
+    why: 'a busy mount is often free a few seconds later; a corpse never is',
+  },
+  REMOVE_PAUSE_MIN: { value: 1_000, unit: 'ms', why: 'first pause between tries to remove' },
+  REMOVE_PAUSE_MAX: { value: 30_000, unit: 'ms', why: 'longest pause between tries to remove' },
+  REMOVE_TOTAL: { value: 300_000, unit: 'ms', why: 'all tries to remove one container together' },
+  CALL_TRIES: { value: 3, unit: 'times', why: 'one lost answer is an accident, three are an outage' },
+  CALL_PAUSE: { value: 500, unit: 'ms', why: 'first pause before an engine call is repeated' },
+  PULL_SILENCE: { value: 300_000, unit: 'ms', why: 'a pull that reports nothing for 5 min is stuck' },
+  PULL_TOTAL: { value: 1_800_000, unit: 'ms', why: 'a slow line pulls the image in less' },
+  // ── transaction ───────────────────────────────────────────────────────────
+  STAND_BY: {
+    value: 1_000,
+    unit: 'ms',
+    why: 'the new agent must still be up after this before the old one is stopped',
+  },
+  VERIFY: { value: 10_000, unit: 'ms', why: 'an image that cannot run fails within this, mostly at once' },
+  VERIFY_POLL: { value: 1_000, unit: 'ms', why: 'pause between two looks at a container that must stay up' },
+  TRANSACTION_STEPS: {
+    value: 60,
+    unit: 'times',
+    why: 'the longest honest way is about 20 steps; more is a loop',
+  },
+  RECOVERY: {
+    value: 300_000,
+    unit: 'ms',
+    why: 'time of its own for the way back: the main one may be spent',
+  },
+  // ── worker ────────────────────────────────────────────────────────────────
+  WORKER_TOTAL: {
+    value: 900_000,
+    unit: 'ms',
+    why: 'server wait 10 min, pull and transaction 5 min; a pull in progress adds its own',
+  },
+  WORKER_ROUNDS: {
+    value: 5,
+    unit: 'times',
+    why: 'how often a caller may find a worker dead or busy with something else',
+  },
+  WORKER_GONE_PAUSE: {
+    value: 1_000,
+    unit: 'ms',
+    why: 'pause before a caller looks again for a worker that is being removed',
+  },
+  FOLLOW_TOTAL: {
+    value: 3_600_000,
+    unit: 'ms',
+    why: 'a caller never waits longer than this for workers, whatever they do',
+  },
+  FOLLOW_POLL: {
+    value: 5_000,
+    unit: 'ms',
+    why: 'a follower looks whether the worker still runs: the stream may have died silently',
+  },
+  LOCK_WAIT: { value: 10_000, unit: 'ms', why: 'a holder that is finishing is done by then' },
+  LOCK_STALE: { value: 30_000, unit: 'ms', why: 'after SIGKILL every lock is stale; three missed refreshes' },
+  LOCK_REFRESH: { value: 10_000, unit: 'ms', why: 'how often a live holder touches its lock' },
+  ATTEMPT_PAUSE_MIN: {
+    value: 30_000,
+    unit: 'ms',
+    why: 'pause after the first failed attempt at a target image',
+  },
+  ATTEMPT_PAUSE_MAX: { value: 600_000, unit: 'ms', why: 'longest pause between attempts at a target image' },
+  ATTEMPT_FREE_INTERRUPTIONS: {
+    value: 3,
+    unit: 'times',
+    why: 'an attempt that was killed says little about its target',
+  },
+  // ── control plane ─────────────────────────────────────────────────────────
+  HTTP_CONNECT: { value: 15_000, unit: 'ms', why: 'as upstream: curl --connect-timeout 15' },
+  HTTP_TOTAL: { value: 60_000, unit: 'ms', why: 'a server that accepts and says nothing must not hang us' },
+  HTTP_BODY: {
+    value: 8_388_608,
+    unit: 'bytes',
+    why: 'the largest honest answer is a schema list of some 100 kB',
+  },
+  SERVER_TRIES: { value: 300, unit: 'times', why: 'as upstream: 300 tries, 2 s apart' },
+  SERVER_PAUSE: { value: 2_000, unit: 'ms', why: 'as upstream' },
+  SERVER_TOTAL: {
+    value: 600_000,
+    unit: 'ms',
+    why: 'upstream waits 10 min for its server; leaves the worker time to act',
+  },
+  REGISTER_TOTAL: {
+    value: 300_000,
+    unit: 'ms',
+    why: 'as upstream v1.6.30: the server creates an account first',
+  },
+  REGISTER_POLL_MAX: { value: 2_000, unit: 'ms', why: 'as the python client: polls double up to 2 s' },
+  // ── run ───────────────────────────────────────────────────────────────────
+  BOOTSTRAP_PAUSE_MIN: { value: 5_000, unit: 'ms', why: 'as upstream between two bootstraps' },
+  BOOTSTRAP_PAUSE_MAX: { value: 300_000, unit: 'ms', why: 'a server that is down for hours is not hammered' },
+  BOOTSTRAP_HEALTHY: {
+    value: 600_000,
+    unit: 'ms',
+    why: 'a bootstrap that ran this long was well: start again at the shortest pause',
+  },
+  CREDENTIALS_PAUSE: {
+    value: 1_800_000,
+    unit: 'ms',
+    why: 'revoked keys come back only by a new registration, which replaces us',
+  },
+  HOST_COMMAND: { value: 30_000, unit: 'ms', why: 'mount, modprobe and the like on a loaded host' },
+  ROLE_POLL: { value: 500, unit: 'ms', why: 'how soon an agent standing by notices its promotion' },
+  CHILD_GRACE: { value: 5_000, unit: 'ms', why: 'docker stop gives us 10 s: half for the bootstrap child' },
+  SWEEP_COUNT: {
+    value: 50,
+    unit: 'times',
+    why: 'leaked helpers removed per start: a sick engine must not be flooded',
+  },
+} as const satisfies Record<string, LimitRow>;
+
+export type LimitName = keyof typeof table;
+
+/** All limits by name, in the unit the table says. */
+export type Limits = Readonly<Record<LimitName, number>>;
+
+/** The table for the help text: name of the variable, default, unit, reason. */
+export function describeLimits(): readonly ({ readonly variable: string } & LimitRow)[] {
+  return limitNames.map((name) => ({ variable: variableOf(name), ...table[name] }));
+}
+
+const limitNames = Object.keys(table) as LimitName[];
+
+/** The environment variable that overrides a limit. */
+export function variableOf(name: LimitName): string {
+  return `AGENT_LIMIT_${name}`;
+}
+
+export const defaultLimits: Limits = Object.fromEntries(
+  limitNames.map((name) => [name, table[name].value]),
+) as Limits;
+
+/**
+ * Reads overrides from the environment.
+ * @returns the limits and, for each variable that is not a whole number ≥ 0, a sentence saying so
+ */
+export function readLimits(environment: Readonly<Record<string, string | undefined>>): {
+  limits: Limits;
+  problems: string[];
+} {
+  const problems: string[] = [];
+  const limits = { ...defaultLimits };
+  for (const name of limitNames) {
+    const text = environment[variableOf(name)];
+    if (text === undefined || text === '') continue;
+    if (/^\d{1,10}$/.test(text)) limits[name] = Number(text);
+    else problems.push(`${variableOf(name)} must be a whole number (${table[name].unit}), not "${text}"`);
+  }
+  return { limits, problems };
+}

@@ -1,0 +1,64 @@
+/**
+ * Values that must not leave the process in clear. Whoever reads a secret adds it here; everything that is written for
+ * people or programs passes through `scrub`, so that a secret inside somebody else's error message is masked as well.
+ */
+
+const mask = '***';
+
+/** Shorter values would mask ordinary words. */
+const shortestSecret = 6;
+
+const keyPattern = /(secret|token|password|passwd|access_?key|authorization|registry-?auth)/i;
+
+export interface Secrets {
+  /** Remembers a value; empty and very short ones are ignored. Also masks its URL-encoded and base64 forms. */
+  add(...values: (string | undefined)[]): void;
+  /** The text with every known secret, credentials in URLs and registration tokens masked. */
+  scrub(text: string): string;
+}
+
+/** A fresh set of secrets; the program has one, tests make their own. */
+export function createSecrets(): Secrets {
+  const known = new Set<string>();
+  return {
+    add(...values) {
+      for (const value of values) {
+        if (value === undefined || value.length < shortestSecret) continue;
+        known.add(value);
+        known.add(encodeURIComponent(value));
+        known.add(Buffer.from(value).toString('base64'));
+      }
+    },
+    scrub(text) {
+      let clean = maskPatterns(text);
+      for (const value of [...known].sort((a, b) => b.length - a.length)) {
+        clean = clean.replaceAll(value, mask);
+      }
+      return clean;
+    },
+  };
+}
+
+/** Whether a key (of an environment variable, header or JSON member) names a secret. */
+export function isSecretKey(key: string): boolean {
+  return keyPattern.test(key);
+}
+
+/** Adds to `secrets` every value of an environment list (`NAME=value`) whose name names a secret. */
+export function addEnvironmentSecrets(
+  secrets: Secrets,
+  environment: Readonly<Record<string, string | undefined>>,
+): void {
+  for (const [name, value] of Object.entries(environment)) {
+    if (isSecretKey(name)) secrets.add(value);
+  }
+}
+
+function maskPatterns(text: string): string {
+  return text
+    .replace(/(\/scripts\/)(?!bootstrap\b|ca\.crt\b|ca\.pem\b|api\.crt\b)[^\s"'/?#]+/g, `$1${mask}`)
+    .replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s/@"']+@/gi, `$1${mask}@`)
+    .replace(/\b(Basic|Bearer)\s+[A-Za-z0-9+/=_.-]+/g, `$1 ${mask}`)
+    .replace(/\b(CATTLE_[A-Z_]*(?:SECRET|ACCESS)_KEY|TOKEN)(=["']?)[^\s"']+/g, `$1$2${mask}`)
+    .replace(/([?&]key=)[^&\s"']+/g, `$1${mask}`);
+}
