@@ -1,0 +1,152 @@
+import * as v from 'valibot';
+import { parseEnvironmentList } from '../support/configuration.ts';
+import {
+  containerStates,
+  type ContainerDetails,
+  type ContainerState,
+  type ContainerSummary,
+  type EngineInfo,
+  type ImageDetails,
+} from './engine.ts';
+
+/**
+ * The engine's JSON, read tolerantly: engines from 1.10.3 to 28 leave out, null or add fields. What identifies a
+ * container must be there; everything else has a harmless default.
+ */
+
+const text = v.optional(v.nullish(v.string(), ''), '');
+const whole = v.optional(v.nullish(v.number(), 0), 0);
+const texts = v.optional(v.nullish(v.array(v.string()), []), []);
+const labels = v.optional(v.nullish(v.record(v.string(), v.string()), {}), {});
+
+const detailsAnswer = v.object({
+  Id: v.string(),
+  Name: text,
+  Image: text,
+  Path: text,
+  Args: texts,
+  RestartCount: whole,
+  State: v.object({
+    Status: text,
+    Running: v.optional(v.boolean(), false),
+    Dead: v.optional(v.boolean(), false),
+    ExitCode: whole,
+    Error: text,
+    StartedAt: text,
+  }),
+  Config: v.object({ Image: text, Env: texts, Labels: labels }),
+  HostConfig: v.optional(v.nullish(v.object({ Binds: texts }), { Binds: [] }), { Binds: [] }),
+});
+
+const summaryAnswer = v.object({
+  Id: v.string(),
+  Names: texts,
+  Image: text,
+  ImageID: text,
+  Command: text,
+  Created: whole,
+  State: text,
+  Status: text,
+  Labels: labels,
+});
+
+const infoAnswer = v.object({
+  OperatingSystem: text,
+  DockerRootDir: text,
+  Driver: text,
+  DriverStatus: v.optional(v.nullish(v.array(v.array(v.string())), []), []),
+});
+
+const imageAnswer = v.object({
+  Id: v.string(),
+  RepoTags: texts,
+  RepoDigests: texts,
+  Config: v.optional(v.nullish(v.object({ Labels: labels }), { Labels: {} }), { Labels: {} }),
+});
+
+/** Reads the answer of `GET /containers/{id}/json`. @throws if it isn't one */
+export function readDetails(answer: unknown): ContainerDetails {
+  const raw = v.parse(detailsAnswer, answer);
+  return {
+    id: raw.Id,
+    name: raw.Name.replace(/^\//, ''),
+    image: raw.Config.Image,
+    imageId: raw.Image,
+    labels: raw.Config.Labels,
+    environment: parseEnvironmentList(raw.Config.Env),
+    command: [raw.Path, ...raw.Args],
+    binds: raw.HostConfig.Binds,
+    state: readState(raw.State.Dead ? 'dead' : raw.State.Status, raw.State.Running ? 'running' : 'exited'),
+    exitCode: raw.State.ExitCode,
+    startError: raw.State.Error,
+    startedAt: readTime(raw.State.StartedAt),
+    restartCount: raw.RestartCount,
+  };
+}
+
+/** Reads the answer of `GET /containers/json`; entries that aren't containers are left out. */
+export function readSummaries(answer: unknown): ContainerSummary[] {
+  if (!Array.isArray(answer)) return [];
+  return answer.flatMap((entry): ContainerSummary[] => {
+    const parsed = v.safeParse(summaryAnswer, entry);
+    if (!parsed.success) return [];
+    const raw = parsed.output;
+    return [
+      {
+        id: raw.Id,
+        name: ownNameOf(raw.Names),
+        image: raw.Image,
+        imageId: raw.ImageID,
+        command: raw.Command,
+        state: readState(raw.State, stateOfStatus(raw.Status)),
+        labels: raw.Labels,
+        createdAt: raw.Created * 1000,
+      },
+    ];
+  });
+}
+
+/** Reads the answer of `GET /info`. */
+export function readInfo(body: string): EngineInfo {
+  const raw = v.parse(infoAnswer, JSON.parse(body));
+  return {
+    operatingSystem: raw.OperatingSystem,
+    rootDirectory: raw.DockerRootDir === '' ? '/var/lib/docker' : raw.DockerRootDir,
+    storageDriver: raw.Driver,
+    driverStatus: raw.DriverStatus.map(([name = '', value = '']) => [name, value] as const),
+    text: body,
+  };
+}
+
+/** Reads the answer of `GET /images/{name}/json`. */
+export function readImage(answer: unknown): ImageDetails {
+  const raw = v.parse(imageAnswer, answer);
+  return { id: raw.Id, labels: raw.Config.Labels, repoTags: raw.RepoTags, repoDigests: raw.RepoDigests };
+}
+
+/** 1.10.3 has no `State` in lists: `Exited (0) 2 hours ago`, `Dead`, `Up 3 minutes (Paused)`, `Created`. */
+export function stateOfStatus(status: string): ContainerState {
+  if (/^Up\b.*\(Paused\)/.test(status)) return 'paused';
+  if (/^Up\b/.test(status)) return 'running';
+  if (/^Restarting\b/.test(status)) return 'restarting';
+  if (/^Dead\b/.test(status)) return 'dead';
+  if (/^Removal/i.test(status)) return 'removing';
+  if (/^(Created\b|$)/.test(status)) return 'created';
+  return 'exited';
+}
+
+function readState(word: string, otherwise: ContainerState): ContainerState {
+  return containerStates.find((state) => state === word) ?? otherwise;
+}
+
+/** A list names a container by its own name and by other containers' link aliases (`/other/alias`). */
+function ownNameOf(names: readonly string[]): string {
+  const own = names.find((name) => !name.slice(1).includes('/'));
+  return (own ?? '').replace(/^\//, '');
+}
+
+/** `0001-01-01T00:00:00Z` stands for never. */
+function readTime(text: string): number | undefined {
+  const ms = Date.parse(text);
+  return Number.isNaN(ms) || ms <= 0 ? undefined : ms;
+}

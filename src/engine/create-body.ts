@@ -1,0 +1,23 @@
+import type { ContainerSpec } from './engine.ts';
+import type { EngineFeatures } from './features.ts';
+
+/** The body of `POST /containers/create`, with only what this engine understands. */
+export function buildCreateBody(spec: ContainerSpec, features: EngineFeatures): object {
+  return {
+    Image: spec.image,
+    Cmd: spec.command,
+    Env: Object.entries(spec.environment).map(([name, value]) => `${name}=${value}`),
+    Labels: spec.labels,
+    HostConfig: {
+      Binds: spec.binds,
+      Privileged: spec.privileged,
+      RestartPolicy: { Name: spec.restart, MaximumRetryCount: 0 },
+      NetworkMode: spec.hostNetwork ? 'host' : 'default',
+      ...(spec.hostPid ? { PidMode: 'host' } : {}),
+      ...(spec.oomScoreAdjust === undefined ? {} : { OomScoreAdj: spec.oomScoreAdjust }),
+      ...(spec.volumesFrom === undefined ? {} : { VolumesFrom: spec.volumesFrom }),
+      ...(spec.autoRemove && features.autoRemove ? { AutoRemove: true } : {}),
+      ...(spec.hostCgroupNamespace === true && features.cgroupNamespace ? { CgroupnsMode: 'host' } : {}),
+    },
+  };
+}

@@ -1,0 +1,308 @@
+import { systemClock, type Clock } from '../support/clock.ts';
+import { EngineUnavailableError, messageOf } from '../support/errors.ts';
+import type { Limits } from '../support/limits.ts';
+import type { Log } from '../support/log.ts';
+import { doubling, retry } from '../support/retry.ts';
+import { readDetails, readImage, readInfo, readSummaries } from './answers.ts';
+import { buildCreateBody } from './create-body.ts';
+import type { ContainerExit, ContainerFilter, ContainerSummary, Engine, EngineVersion } from './engine.ts';
+import { EngineError, isEngineError } from './errors.ts';
+import { featuresOf, lowerVersion } from './features.ts';
+import { copyLog } from './log-stream.ts';
+import { followPull, pullQuery } from './pull.ts';
+import { createTransport, type EngineAnswer, type EngineRequest, type Transport } from './transport.ts';
+
+export interface EngineOptions {
+  readonly socketPath: string;
+  /** Pins the API version (`DOCKER_API_VERSION`). */
+  readonly apiVersion: string | undefined;
+  readonly userAgent: string;
+  readonly limits: Limits;
+  readonly log: Log;
+  readonly clock?: Clock;
+  /** Aborting it ends every call in hand and every call to come. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Connects to the Docker engine and learns its API version (`GET /version` without a prefix: the only question that
+ * engines from 1.10.3 to 29 answer alike).
+ * @throws EngineUnavailableError, NotPermittedError
+ */
+export async function connectEngine(options: EngineOptions): Promise<Engine> {
+  const unversioned = createTransport(options.socketPath, undefined, options.userAgent);
+  const answer = await readRepeatedly(options, unversioned, {
+    what: 'ask the engine for its version',
+    method: 'GET',
+    path: '/version',
+    accept: [200],
+    deadlineMs: options.limits.ENGINE_CONNECT,
+  });
+  const version = readVersion(answer.text, options.apiVersion);
+  const transport =
+    options.apiVersion === undefined
+      ? unversioned
+      : createTransport(options.socketPath, version.api, options.userAgent);
+  return new DockerEngine(options, transport, version);
+}
+
+class DockerEngine implements Engine {
+  readonly version: EngineVersion;
+  readonly features: Engine['features'];
+  readonly #options: EngineOptions;
+  readonly #transport: Transport;
+  readonly #limits: Limits;
+
+  constructor(options: EngineOptions, transport: Transport, version: EngineVersion) {
+    this.#options = options;
+    this.#transport = transport;
+    this.#limits = options.limits;
+    this.version = version;
+    this.features = featuresOf(version.api);
+  }
+
+  async readInfo(): ReturnType<Engine['readInfo']> {
+    const answer = await this.#read('read engine info', '/info', [200], this.#limits.LIST);
+    return readInfo(answer.text);
+  }
+
+  async listContainers(filter: ContainerFilter): ReturnType<Engine['listContainers']> {
+    const filters = JSON.stringify({
+      ...(filter.names === undefined ? {} : { name: filter.names }),
+      ...(filter.label === undefined ? {} : { label: [filter.label] }),
+    });
+    const answer = await this.#read('list containers', '/containers/json', [200], this.#limits.LIST, {
+      all: '1',
+      filters,
+    });
+    return readSummaries(JSON.parse(answer.text)).filter((summary) => matches(summary, filter));
+  }
+
+  async inspectContainer(nameOrId: string): ReturnType<Engine['inspectContainer']> {
+    const path = `/containers/${encodeURIComponent(nameOrId)}/json`;
+    const answer = await this.#read(`inspect container ${nameOrId}`, path, [200, 404], this.#limits.INSPECT);
+    return answer.status === 404 ? undefined : readDetails(JSON.parse(answer.text));
+  }
+
+  async createContainer(...[name, spec]: Parameters<Engine['createContainer']>): Promise<string> {
+    const answer = await this.#change(
+      `create container ${name}`,
+      '/containers/create',
+      [201],
+      this.#limits.CREATE,
+      {
+        query: { name },
+        body: buildCreateBody(spec, this.features),
+      },
+    );
+    const created: unknown = JSON.parse(answer.text);
+    if (typeof created === 'object' && created !== null && 'Id' in created) return String(created.Id);
+    throw new EngineError(`create container ${name}`, answer.status, answer.text);
+  }
+
+  async startContainer(id: string): Promise<void> {
+    await this.#change(`start container ${id}`, `/containers/${id}/start`, [204, 304], this.#limits.START);
+  }
+
+  async stopContainer(id: string, graceMs: number): Promise<void> {
+    await this.#change(
+      `stop container ${id}`,
+      `/containers/${id}/stop`,
+      [204, 304],
+      this.#limits.STOP + graceMs,
+      {
+        query: { t: String(Math.ceil(graceMs / 1000)) },
+      },
+    );
+  }
+
+  async renameContainer(id: string, name: string): Promise<void> {
+    await this.#change(
+      `rename container ${id} to ${name}`,
+      `/containers/${id}/rename`,
+      [200, 204],
+      this.#limits.RENAME,
+      { query: { name } },
+    );
+  }
+
+  async disableRestart(id: string): Promise<void> {
+    if (!this.features.restartUpdate) return;
+    const body = { RestartPolicy: { Name: 'no', MaximumRetryCount: 0 } };
+    await this.#change(
+      `switch the restart policy of ${id} off`,
+      `/containers/${id}/update`,
+      [200, 204],
+      this.#limits.RENAME,
+      { body },
+    );
+  }
+
+  async removeContainer(id: string, options: { readonly force: boolean }): Promise<void> {
+    await this.#transport.request({
+      ...this.#withSignal(),
+      what: `remove container ${id}`,
+      method: 'DELETE',
+      path: `/containers/${id}`,
+      query: options.force ? { force: '1' } : {},
+      accept: [200, 204, 404],
+      deadlineMs: this.#limits.REMOVE,
+    });
+  }
+
+  async awaitExit(id: string, signal: AbortSignal): ReturnType<Engine['awaitExit']> {
+    const request: EngineRequest = {
+      what: `wait for container ${id}`,
+      method: 'POST',
+      path: `/containers/${id}/wait`,
+      query: this.features.waitConditions ? { condition: 'next-exit' } : {},
+      accept: [200],
+      // Below 1.30 the headers come with the end itself.
+      deadlineMs: this.features.waitConditions ? this.#limits.INSPECT : this.#limits.FOLLOW_TOTAL,
+      signal,
+    };
+    if (!this.features.waitConditions)
+      return { exit: readExit(this.#transport.openStream(request), this.#options.log) };
+    const stream = await this.#transport.openStream(request);
+    return { exit: readExit(Promise.resolve(stream), this.#options.log) };
+  }
+
+  async followLog(...[id, write, signal]: Parameters<Engine['followLog']>): Promise<void> {
+    const stream = await this.#transport.openStream({
+      what: `follow the log of container ${id}`,
+      method: 'GET',
+      path: `/containers/${id}/logs`,
+      query: { follow: '1', stdout: '1', stderr: '1' },
+      accept: [200],
+      deadlineMs: this.#limits.INSPECT,
+      signal,
+    });
+    await copyLog(stream, write);
+  }
+
+  async inspectImage(reference: string): ReturnType<Engine['inspectImage']> {
+    const path = `/images/${encodeImagePath(reference)}/json`;
+    const answer = await this.#read(`inspect image ${reference}`, path, [200, 404], this.#limits.INSPECT);
+    return answer.status === 404 ? undefined : readImage(JSON.parse(answer.text));
+  }
+
+  async pullImage(...[reference, onProgress, outer]: Parameters<Engine['pullImage']>): Promise<void> {
+    const signals = [outer, this.#options.signal].filter((signal) => signal !== undefined);
+    const total = AbortSignal.any([AbortSignal.timeout(this.#limits.PULL_TOTAL), ...signals]);
+    const stream = await this.#transport.openStream({
+      what: `pull image ${reference}`,
+      method: 'POST',
+      path: '/images/create',
+      query: pullQuery(reference),
+      accept: [200],
+      deadlineMs: this.#limits.PULL_SILENCE,
+      signal: total,
+    });
+    await followPull(stream, { reference, silenceMs: this.#limits.PULL_SILENCE, onProgress });
+  }
+
+  async hasVolume(name: string): Promise<boolean> {
+    const path = `/volumes/${encodeURIComponent(name)}`;
+    const answer = await this.#read(`inspect volume ${name}`, path, [200, 404], this.#limits.INSPECT);
+    return answer.status === 200;
+  }
+
+  async #read(
+    what: string,
+    path: string,
+    accept: readonly number[],
+    deadlineMs: number,
+    query: Readonly<Record<string, string>> = {},
+  ): Promise<EngineAnswer> {
+    const request: EngineRequest = {
+      ...this.#withSignal(),
+      what,
+      method: 'GET',
+      path,
+      query,
+      accept,
+      deadlineMs,
+    };
+    return readRepeatedly(this.#options, this.#transport, request);
+  }
+
+  async #change(
+    what: string,
+    path: string,
+    accept: readonly number[],
+    deadlineMs: number,
+    rest: Pick<EngineRequest, 'query' | 'body'> = {},
+  ): Promise<EngineAnswer> {
+    const request: EngineRequest = {
+      ...this.#withSignal(),
+      ...rest,
+      what,
+      method: 'POST',
+      path,
+      accept,
+      deadlineMs,
+    };
+    return this.#transport.request(request);
+  }
+
+  #withSignal(): { signal?: AbortSignal } {
+    return this.#options.signal === undefined ? {} : { signal: this.#options.signal };
+  }
+}
+
+/** Reads are safe to repeat: an engine that is restarting or stumbles once must not end an upgrade. */
+async function readRepeatedly(
+  options: EngineOptions,
+  transport: Transport,
+  request: EngineRequest,
+): Promise<EngineAnswer> {
+  return retry(
+    {
+      what: request.what,
+      tries: options.limits.CALL_TRIES,
+      pause: doubling(options.limits.CALL_PAUSE, options.limits.REMOVE_PAUSE_MAX),
+      worthRetrying: (error) => error instanceof EngineUnavailableError || isEngineError(error, 'failed'),
+      clock: options.clock ?? systemClock,
+      log: options.log,
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    },
+    async () => transport.request(request),
+  );
+}
+
+function readVersion(body: string, pinned: string | undefined): EngineVersion {
+  const answer: unknown = JSON.parse(body);
+  const fields = typeof answer === 'object' && answer !== null ? (answer as Record<string, unknown>) : {};
+  const api = typeof fields['ApiVersion'] === 'string' ? fields['ApiVersion'] : '1.22';
+  const engine = typeof fields['Version'] === 'string' ? fields['Version'] : 'unknown';
+  return { engine, api: pinned === undefined ? api : lowerVersion(api, pinned) };
+}
+
+/** Old engines ignore filters they don't know and return every container: check again. */
+function matches(summary: ContainerSummary, filter: ContainerFilter): boolean {
+  if (filter.names !== undefined && !filter.names.includes(summary.name)) return false;
+  if (filter.label === undefined) return true;
+  const [name = '', value] = filter.label.split('=', 2);
+  return value === undefined ? name in summary.labels : summary.labels[name] === value;
+}
+
+async function readExit(opening: Promise<AsyncIterable<unknown>>, log: Log): Promise<ContainerExit> {
+  try {
+    const chunks: Buffer[] = [];
+    for await (const chunk of await opening) chunks.push(chunk as Buffer);
+    const answer: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'));
+    if (typeof answer === 'object' && answer !== null && 'StatusCode' in answer) {
+      return { status: Number(answer.StatusCode) };
+    }
+    return 'gone';
+  } catch (error) {
+    // The container went away while we waited, or the connection did: whoever asked looks again.
+    log.debug('waiting for a container ended early', { error: messageOf(error) });
+    return 'gone';
+  }
+}
+
+/** Slashes of a repository path stay; everything else that a URL can't hold is encoded. */
+function encodeImagePath(reference: string): string {
+  return reference.split('/').map(encodeURIComponent).join('/');
+}

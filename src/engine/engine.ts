@@ -1,0 +1,138 @@
+import type { Environment } from '../support/configuration.ts';
+import type { EngineFeatures } from './features.ts';
+
+/**
+ * The engine as the domain sees it: about a dozen verbs over our own small types. Every call has a deadline from the
+ * limits and throws `EngineError` (it answered no), `EngineUnavailableError` (it didn't answer) or
+ * `NotPermittedError` (the socket is closed to us). Reads are repeated a bounded number of times, changes never: who
+ * changes something looks again before trying again.
+ */
+export interface Engine {
+  readonly version: EngineVersion;
+  readonly features: EngineFeatures;
+  readInfo(): Promise<EngineInfo>;
+  /** Containers of any state whose name or label matches on the client as well, whatever the engine's filter did. */
+  listContainers(filter: ContainerFilter): Promise<readonly ContainerSummary[]>;
+  /** By name or id; undefined if the engine says there is none (which 1.10.3 also says of a dead one: see the list). */
+  inspectContainer(nameOrId: string): Promise<ContainerDetails | undefined>;
+  /** @returns the id of the new container. @throws EngineError kind `conflict` when the name is taken. */
+  createContainer(name: string, spec: ContainerSpec): Promise<string>;
+  /** Success if it runs already. */
+  startContainer(id: string): Promise<void>;
+  /** SIGTERM, after `graceMs` SIGKILL; success if it has stopped already. */
+  stopContainer(id: string, graceMs: number): Promise<void>;
+  renameContainer(id: string, name: string): Promise<void>;
+  /** Switches the restart policy off; does nothing where the engine can't (API below 1.23). */
+  disableRestart(id: string): Promise<void>;
+  /** One try. Success if it is gone already. `force` kills it first. Anonymous volumes stay. */
+  removeContainer(id: string, options: { readonly force: boolean }): Promise<void>;
+  /**
+   * Waits for a container's end. Resolves once the engine has taken the request, so that nothing is missed if the
+   * container is started next.
+   */
+  awaitExit(id: string, signal: AbortSignal): Promise<{ readonly exit: Promise<ContainerExit> }>;
+  /** Copies a container's log, from its beginning, until it ends or the signal is aborted. */
+  followLog(id: string, write: (chunk: Buffer) => void, signal: AbortSignal): Promise<void>;
+  inspectImage(reference: string): Promise<ImageDetails | undefined>;
+  /** Pulls an image; ends when nothing is reported for too long. `onProgress` gets a short text now and then. */
+  pullImage(reference: string, onProgress: (text: string) => void, signal?: AbortSignal): Promise<void>;
+  /** Whether a named volume exists. */
+  hasVolume(name: string): Promise<boolean>;
+}
+
+export interface EngineVersion {
+  /** e.g. `20.10.24+dfsg1` */
+  readonly engine: string;
+  /** The API version in use, e.g. `1.41`; lower than the engine's own if pinned. */
+  readonly api: string;
+}
+
+export interface EngineInfo {
+  readonly operatingSystem: string;
+  /** The Docker root on the host, e.g. `/var/lib/docker`. */
+  readonly rootDirectory: string;
+  readonly storageDriver: string;
+  /** Pairs as the engine prints them, e.g. `Data Space Used`, `12.3 GB`. */
+  readonly driverStatus: readonly (readonly [string, string])[];
+  /** The whole answer as text: `boot2docker` is searched anywhere in it (contract §2). */
+  readonly text: string;
+}
+
+/** At least one of the two: an unfiltered list of a sick host's containers is never asked for by accident. */
+export interface ContainerFilter {
+  /** Exact names, without the leading slash. */
+  readonly names?: readonly string[];
+  readonly label?: string;
+}
+
+export const containerStates = [
+  'created',
+  'running',
+  'restarting',
+  'paused',
+  'exited',
+  'dead',
+  'removing',
+] as const;
+export type ContainerState = (typeof containerStates)[number];
+
+export interface ContainerSummary {
+  readonly id: string;
+  /** Without the leading slash; links' aliases left out. */
+  readonly name: string;
+  readonly image: string;
+  readonly imageId: string;
+  readonly command: string;
+  readonly state: ContainerState;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Milliseconds since 1970. */
+  readonly createdAt: number;
+}
+
+export interface ContainerDetails {
+  readonly id: string;
+  readonly name: string;
+  /** As it was typed when the container was created. */
+  readonly image: string;
+  readonly imageId: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly environment: Environment;
+  /** Entrypoint and arguments. */
+  readonly command: readonly string[];
+  readonly binds: readonly string[];
+  readonly state: ContainerState;
+  readonly exitCode: number;
+  /** Why it could not be started, in the engine's words; empty if it could. */
+  readonly startError: string;
+  /** Milliseconds since 1970; undefined if it never ran. */
+  readonly startedAt: number | undefined;
+  readonly restartCount: number;
+}
+
+export interface ContainerSpec {
+  readonly image: string;
+  readonly command: readonly string[];
+  readonly environment: Environment;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly restart: 'always' | 'no';
+  /** Left out where the engine doesn't know it (API below 1.25): somebody else must then remove the container. */
+  readonly autoRemove: boolean;
+  readonly privileged: boolean;
+  readonly hostNetwork: boolean;
+  readonly hostPid: boolean;
+  readonly oomScoreAdjust?: number;
+  readonly binds: readonly string[];
+  readonly volumesFrom?: readonly string[];
+  /** Left out where the engine doesn't know it (API below 1.41). */
+  readonly hostCgroupNamespace?: boolean;
+}
+
+/** How a container ended: its status, or `gone` if it vanished before anybody could read it. */
+export type ContainerExit = { readonly status: number } | 'gone';
+
+export interface ImageDetails {
+  readonly id: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly repoTags: readonly string[];
+  readonly repoDigests: readonly string[];
+}

@@ -1,0 +1,46 @@
+/**
+ * The engine answered, and the answer was no. Kinds go by the status code alone: 1.10.3 sends text/plain and wordings
+ * changed with every version (engine-notes).
+ */
+export type EngineErrorKind = 'not-found' | 'conflict' | 'refused' | 'failed' | 'garbled';
+
+export class EngineError extends Error {
+  readonly kind: EngineErrorKind;
+  readonly status: number;
+  /** The engine's own words. */
+  readonly said: string;
+
+  constructor(what: string, status: number, said: string) {
+    super(`${what}: the engine says ${status}: ${said}`);
+    this.name = 'EngineError';
+    this.kind = kindOf(status);
+    this.status = status;
+    this.said = said;
+  }
+}
+
+/** Whether an error is the engine's answer of this kind. */
+export function isEngineError(error: unknown, kind?: EngineErrorKind): error is EngineError {
+  return error instanceof EngineError && (kind === undefined || error.kind === kind);
+}
+
+/** The engine's words out of an answer body: JSON `{"message":…}` or, on old engines, plain text. */
+export function readErrorText(body: string): string {
+  const text = body.trim();
+  try {
+    const parsed: unknown = JSON.parse(text);
+    if (typeof parsed === 'object' && parsed !== null && 'message' in parsed) {
+      return String(parsed.message).trim();
+    }
+  } catch {
+    // Plain text, as 1.10.3 sends it: taken as it is below.
+  }
+  return text === '' ? '(no words)' : text.slice(0, 2000);
+}
+
+function kindOf(status: number): EngineErrorKind {
+  if (status === 404) return 'not-found';
+  if (status === 409) return 'conflict';
+  if (status >= 500) return 'failed';
+  return status >= 400 ? 'refused' : 'garbled';
+}

@@ -1,0 +1,37 @@
+/** What an engine can do, by its API version (engine-notes, measured on 1.22 to 1.51). */
+export interface EngineFeatures {
+  /** The daemon removes a container that ended, whoever was killed meanwhile (1.25). */
+  readonly autoRemove: boolean;
+  /** `wait?condition=next-exit`, safe to ask before the start (1.30). */
+  readonly waitConditions: boolean;
+  /** The restart policy can be changed later; 1.22 answers 200 and ignores it (1.23). */
+  readonly restartUpdate: boolean;
+  /** `CgroupnsMode` (1.41). */
+  readonly cgroupNamespace: boolean;
+}
+
+/** The features of an API version such as `1.22`; what can't be parsed counts as the oldest. */
+export function featuresOf(apiVersion: string): EngineFeatures {
+  const minor = minorOf(apiVersion);
+  return {
+    autoRemove: minor >= 25,
+    waitConditions: minor >= 30,
+    restartUpdate: minor >= 23,
+    cgroupNamespace: minor >= 41,
+  };
+}
+
+/** Whether the text is an API version of the 1.x line. */
+export function isApiVersion(text: string): boolean {
+  return /^1\.\d{1,3}$/.test(text);
+}
+
+/** The lower one of two API versions. */
+export function lowerVersion(a: string, b: string): string {
+  return minorOf(a) <= minorOf(b) ? a : b;
+}
+
+function minorOf(apiVersion: string): number {
+  const minor = /^1\.(\d{1,3})$/.exec(apiVersion)?.[1];
+  return minor === undefined ? 22 : Number(minor);
+}

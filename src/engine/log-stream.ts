@@ -1,0 +1,35 @@
+/** Length of the header before each chunk of a container's log: stream, three zeros, length (engine API, attach). */
+const headerLength = 8;
+
+/**
+ * Copies a container's log without the engine's framing. A stream that isn't framed (a container with a terminal) is
+ * copied as it is.
+ */
+export async function copyLog(stream: AsyncIterable<unknown>, write: (chunk: Buffer) => void): Promise<void> {
+  let pending: Buffer = Buffer.alloc(0);
+  for await (const chunk of stream) {
+    pending = Buffer.concat([pending, chunk as Buffer]);
+    pending = writeFrames(pending, write);
+  }
+}
+
+/** Writes the whole frames and returns the rest. */
+export function writeFrames(bytes: Buffer, write: (chunk: Buffer) => void): Buffer {
+  let rest = bytes;
+  while (rest.length >= headerLength) {
+    if (!isHeader(rest)) {
+      write(rest);
+      return Buffer.alloc(0);
+    }
+    const end = headerLength + rest.readUInt32BE(4);
+    if (rest.length < end) break;
+    write(rest.subarray(headerLength, end));
+    rest = rest.subarray(end);
+  }
+  return rest;
+}
+
+function isHeader(bytes: Buffer): boolean {
+  const [stream = 0, a, b, c] = bytes;
+  return stream <= 2 && a === 0 && b === 0 && c === 0;
+}

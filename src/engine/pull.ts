@@ -1,0 +1,79 @@
+import type { Readable } from 'node:stream';
+import { withDeadline } from '../support/deadline.ts';
+import { EngineError } from './errors.ts';
+
+export interface PullOptions {
+  readonly reference: string;
+  /** A pull that reports nothing for this long (ms) has got stuck. */
+  readonly silenceMs: number;
+  readonly onProgress: (text: string) => void;
+}
+
+/** The query of `POST /images/create` for `repo`, `repo:tag` or `repo@sha256:…`; no tag means `latest`, never all tags. */
+export function pullQuery(reference: string): Record<string, string> {
+  const digestAt = reference.indexOf('@');
+  if (digestAt > 0) return { fromImage: reference.slice(0, digestAt), tag: reference.slice(digestAt + 1) };
+  const colonAt = reference.lastIndexOf(':');
+  const hasTag = colonAt > reference.lastIndexOf('/');
+  return hasTag
+    ? { fromImage: reference.slice(0, colonAt), tag: reference.slice(colonAt + 1) }
+    : { fromImage: reference, tag: 'latest' };
+}
+
+/**
+ * Reads a pull's progress to its end. The engine has answered 200 by then: a failure is a line of its own, which
+ * dockerode's `followProgress` reports as success.
+ * @throws EngineError with the engine's words; DeadlineError when nothing is reported for `silenceMs`
+ */
+export async function followPull(stream: Readable, options: PullOptions): Promise<void> {
+  const what = `pull image ${options.reference}`;
+  try {
+    for await (const line of linesOf(stream, what, options.silenceMs)) {
+      readPullLine(what, line, options.onProgress);
+    }
+  } finally {
+    stream.destroy();
+  }
+}
+
+async function* linesOf(stream: Readable, what: string, silenceMs: number): AsyncGenerator<string> {
+  const iterator = stream[Symbol.asyncIterator]();
+  let pending = '';
+  for (;;) {
+    const next = await withDeadline(what, silenceMs, async () => iterator.next());
+    if (next.done === true) break;
+    pending += String(next.value);
+    const lines = pending.split('\n');
+    pending = lines.pop() ?? '';
+    yield* lines;
+  }
+  yield pending;
+}
+
+function readPullLine(what: string, line: string, onProgress: (text: string) => void): void {
+  if (line.trim() === '') return;
+  const fields = parseLine(line);
+  if (fields === undefined) return;
+  if (typeof fields['error'] === 'string')
+    throw new EngineError(what, statusOfPullError(fields), fields['error']);
+  if (typeof fields['status'] === 'string' && fields['progress'] === undefined) onProgress(fields['status']);
+}
+
+/** A line that isn't JSON comes from something between us and the engine; the end of the stream judges the pull. */
+function parseLine(line: string): Record<string, unknown> | undefined {
+  try {
+    const parsed: unknown = JSON.parse(line);
+    return typeof parsed === 'object' && parsed !== null ? (parsed as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function statusOfPullError(fields: Record<string, unknown>): number {
+  const detail = fields['errorDetail'];
+  if (typeof detail === 'object' && detail !== null && 'code' in detail) {
+    const code = Number(detail.code);
+    if (code >= 400) return code;
+  }
+  return 500;
+}

@@ -1,0 +1,161 @@
+import { Agent, type IncomingMessage } from 'node:http';
+import { promisify } from 'node:util';
+import Docker from 'dockerode';
+import { DeadlineError, withDeadline } from '../support/deadline.ts';
+import {
+  EngineUnavailableError,
+  EntrypointError,
+  messageOf,
+  NotPermittedError,
+  systemCodeOf,
+} from '../support/errors.ts';
+import { EngineError, readErrorText } from './errors.ts';
+
+export interface EngineRequest {
+  /** For errors and logs: `inspect container rancher-agent`. */
+  readonly what: string;
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string>>;
+  /** Sent as JSON in the body, never in the URL: it may hold keys. */
+  readonly body?: object;
+  /** Statuses that are fine; any other one is an EngineError. */
+  readonly accept: readonly number[];
+  readonly deadlineMs: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface EngineAnswer {
+  readonly status: number;
+  readonly text: string;
+}
+
+export interface Transport {
+  request(request: EngineRequest): Promise<EngineAnswer>;
+  /** Resolves when the headers are there; the deadline covers those alone, the stream ends with `request.signal`. */
+  openStream(request: EngineRequest): Promise<IncomingMessage>;
+}
+
+/**
+ * One way to the engine, over dockerode's modem. Answers are always taken as streams and read here: a connection that
+ * drops in mid-body is then an error at once, where dockerode's own promise would never settle.
+ *
+ * @param apiVersion prefix for every path, e.g. `1.22`; undefined talks to the engine's newest
+ * @param userAgent tells the engine's (and a proxy's) log who asked
+ */
+export function createTransport(
+  socketPath: string,
+  apiVersion: string | undefined,
+  userAgent: string,
+): Transport {
+  // A connection kept from before a daemon restart would fail the next call; a Unix socket connects in microseconds.
+  const connection = { socketPath, agent: new Agent({ keepAlive: false }) };
+  const docker = new Docker({
+    ...connection,
+    headers: { 'User-Agent': userAgent },
+    ...(apiVersion === undefined ? {} : { version: `v${apiVersion}` }),
+  });
+  type DialOptions = Parameters<typeof docker.modem.dial>[0];
+  const dial = promisify<DialOptions, IncomingMessage>((options, callback) => {
+    docker.modem.dial(options, (error: Error | null, answer) => {
+      callback(error, answer as IncomingMessage);
+    });
+  });
+
+  const open = async (request: EngineRequest, signal: AbortSignal): Promise<IncomingMessage> =>
+    dial({
+      path: `${request.path}?`,
+      method: request.method,
+      options: { _query: request.query ?? {}, _body: request.body ?? {} },
+      abortSignal: signal,
+      isStream: true,
+      statusCodes: everyStatus,
+    });
+
+  return {
+    async request(request) {
+      return guard(request, async () =>
+        withDeadline(
+          request.what,
+          request.deadlineMs,
+          async (signal) => {
+            const response = await open(request, signal);
+            const text = await readBody(response);
+            return check(request, response.statusCode ?? 0, text);
+          },
+          request.signal,
+        ),
+      );
+    },
+    async openStream(request) {
+      return guard(request, async () => {
+        const lifetime = request.signal ?? new AbortController().signal;
+        const response = await withDeadline(request.what, request.deadlineMs, async () =>
+          open(request, lifetime),
+        );
+        const status = response.statusCode ?? 0;
+        if (request.accept.includes(status)) return response;
+        const text = await withDeadline(request.what, request.deadlineMs, async () => readBody(response));
+        throw new EngineError(request.what, status, readErrorText(text));
+      });
+    },
+  };
+}
+
+/** The modem turns statuses into errors that lose the body's type; we judge them ourselves. */
+const everyStatus: Readonly<Record<number, true>> = Object.fromEntries(
+  Array.from({ length: 500 }, (_, index) => [100 + index, true as const]),
+);
+
+async function readBody(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of response) chunks.push(chunk as Buffer);
+  if (!response.complete) throw new Error('the connection was cut in the middle of the answer');
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function check(request: EngineRequest, status: number, text: string): EngineAnswer {
+  if (request.accept.includes(status)) return { status, text };
+  throw new EngineError(request.what, status, readErrorText(text));
+}
+
+/** Turns whatever went wrong on the way into one of our outcomes; the engine's own no and an abort pass through. */
+async function guard<T>(request: EngineRequest, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof EngineError || error instanceof EntrypointError) throw error;
+    request.signal?.throwIfAborted();
+    throw unavailable(request.what, error);
+  }
+}
+
+function unavailable(what: string, error: unknown): EntrypointError {
+  switch (systemCodeOf(error) ?? 'none') {
+    case 'EACCES':
+    case 'EPERM':
+      return new NotPermittedError(`${what}: permission denied on the Docker socket`, {
+        hint: 'run this container as root, with --privileged and -v /var/run/docker.sock:/var/run/docker.sock',
+        cause: error,
+      });
+    case 'ENOENT':
+      return new EngineUnavailableError(`${what}: there is no Docker socket`, {
+        hint: 'mount it: -v /var/run/docker.sock:/var/run/docker.sock',
+        cause: error,
+      });
+    case 'ECONNREFUSED':
+      return new EngineUnavailableError(`${what}: nothing listens on the Docker socket`, {
+        hint: 'is the Docker daemon running? systemctl status docker',
+        cause: error,
+      });
+    default:
+      return new EngineUnavailableError(
+        error instanceof DeadlineError ? error.message : `${what}: ${messageOf(error)}`,
+        {
+          hint: 'the Docker daemon does not answer as it should: see its log (journalctl -u docker)',
+          said: messageOf(error),
+          cause: error,
+        },
+      );
+  }
+}
