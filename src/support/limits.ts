@@ -110,6 +110,64 @@ const table = {
     unit: 'times',
     why: 'an attempt that was killed says little about its target',
   },
+  // ── host ──────────────────────────────────────────────────────────────────
+  LOCK_POLL: { value: 250, unit: 'ms', why: 'how often a waiter looks whether the lock is free, jittered' },
+  TEMP_FILE_AGE: {
+    value: 60_000,
+    unit: 'ms',
+    why: 'a half-written file older than this was left by a writer that was killed',
+  },
+  ATTEMPT_TARGETS: {
+    value: 20,
+    unit: 'times',
+    why: 'target images remembered on a host; more is a server that changes its mind',
+  },
+  PING_PONG_WINDOW: {
+    value: 3_600_000,
+    unit: 'ms',
+    why: 'two servers that ask in turn do so every few minutes, a person who changes back does not',
+  },
+  PING_PONG_RETURNS: {
+    value: 2,
+    unit: 'times',
+    why: 'asked for once more after a change back is a retry; a second return is a quarrel',
+  },
+  COMMAND_GRACE: {
+    value: 2_000,
+    unit: 'ms',
+    why: 'between SIGTERM and SIGKILL for a host command out of time',
+  },
+  COMMAND_OUTPUT: {
+    value: 262_144,
+    unit: 'bytes',
+    why: 'mount and modprobe say a few lines; more is a runaway',
+  },
+  STORAGE_FREE: {
+    value: 209_715_200,
+    unit: 'bytes',
+    why: 'two container layers, metadata and logs; engines fail in the middle below that',
+  },
+  STORAGE_FREE_INODES: {
+    value: 2_000,
+    unit: 'times',
+    why: 'a container layer and its folder take some hundred inodes',
+  },
+  POOL_DATA_USED: {
+    value: 95,
+    unit: 'percent',
+    why: 'a devicemapper pool that fills up corrupts file systems; engines refuse from 90–99 %',
+  },
+  POOL_METADATA_USED: {
+    value: 90,
+    unit: 'percent',
+    why: 'full pool metadata is what killed the hosts of the incident, and it is not extended by itself',
+  },
+  HOLDERS_TOTAL: { value: 10_000, unit: 'ms', why: 'reading the mounts of some thousand processes' },
+  HOLDERS_PROCESSES: {
+    value: 50_000,
+    unit: 'times',
+    why: 'more processes than that: the host has another problem',
+  },
   // ── control plane ─────────────────────────────────────────────────────────
   HTTP_CONNECT: { value: 15_000, unit: 'ms', why: 'as upstream: curl --connect-timeout 15' },
   HTTP_TOTAL: { value: 60_000, unit: 'ms', why: 'a server that accepts and says nothing must not hang us' },
@@ -117,6 +175,14 @@ const table = {
     value: 8_388_608,
     unit: 'bytes',
     why: 'the largest honest answer is a schema list of some 100 kB',
+  },
+  HTTP_REDIRECTS: { value: 5, unit: 'times', why: 'one hop for a slash or a path is honest; more is a loop' },
+  HTTP_TRIES: { value: 3, unit: 'times', why: 'one lost answer is an accident, three are an outage' },
+  HTTP_RETRY_PAUSE_MIN: { value: 500, unit: 'ms', why: 'first pause before a request is repeated' },
+  HTTP_RETRY_PAUSE_MAX: {
+    value: 10_000,
+    unit: 'ms',
+    why: 'longest pause before a request is repeated, whatever Retry-After says',
   },
   SERVER_TRIES: { value: 300, unit: 'times', why: 'as upstream: 300 tries, 2 s apart' },
   SERVER_PAUSE: { value: 2_000, unit: 'ms', why: 'as upstream' },
@@ -130,7 +196,23 @@ const table = {
     unit: 'ms',
     why: 'as upstream v1.6.30: the server creates an account first',
   },
+  REGISTER_ROUNDS: {
+    value: 5,
+    unit: 'times',
+    why: 'how often a registration that vanishes meanwhile is begun anew',
+  },
+  REGISTER_POLL_MIN: { value: 10, unit: 'ms', why: 'as the python client: the first poll comes at once' },
   REGISTER_POLL_MAX: { value: 2_000, unit: 'ms', why: 'as the python client: polls double up to 2 s' },
+  RESOLVE_TOTAL: {
+    value: 45_000,
+    unit: 'ms',
+    why: 'as the python client: a new registration token is active within this',
+  },
+  EVENT_GAP: {
+    value: 600_000,
+    unit: 'ms',
+    why: 'the audit log of the server gets at most one line per error and 10 min',
+  },
   // ── run ───────────────────────────────────────────────────────────────────
   BOOTSTRAP_PAUSE_MIN: { value: 5_000, unit: 'ms', why: 'as upstream between two bootstraps' },
   BOOTSTRAP_PAUSE_MAX: { value: 300_000, unit: 'ms', why: 'a server that is down for hours is not hammered' },

@@ -1,0 +1,308 @@
+import { createSecureContext, getCACertificates, rootCertificates, type SecureContext } from 'node:tls';
+import { Agent, ProxyAgent, type Dispatcher } from 'undici';
+import type { Clock } from '../support/clock.ts';
+import type { Environment } from '../support/configuration.ts';
+import { withDeadline } from '../support/deadline.ts';
+import { EntrypointError, ServerUnavailableError } from '../support/errors.ts';
+import type { Limits } from '../support/limits.ts';
+import type { Log } from '../support/log.ts';
+import { jittered, retry } from '../support/retry.ts';
+import type { Secrets } from '../support/secrets.ts';
+import { explainNetworkError } from './network-reason.ts';
+import { chooseProxy, readProxyPasswords } from './proxy.ts';
+import { describeUrl, isSameOrigin } from './url.ts';
+
+/** Access key and secret key of an agent, an account, or a registration. */
+export interface Credentials {
+  readonly accessKey: string;
+  readonly secretKey: string;
+}
+
+export interface HttpRequest {
+  readonly method: 'GET' | 'POST' | 'PUT';
+  readonly url: string;
+  readonly credentials?: Credentials | undefined;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Sent as JSON. */
+  readonly body?: unknown;
+  /** The whole exchange, redirects included, in ms; `HTTP_TOTAL` when not given. */
+  readonly deadlineMs?: number;
+  /** Repeat after a lost connection or a 429/502/503/504, up to `HTTP_TRIES` tries. Only for what may happen twice. */
+  readonly repeat?: boolean;
+}
+
+export interface HttpResponse {
+  readonly status: number;
+  /** By lower-case name; of several of a name, the first. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly text: string;
+  /** Where the answer came from, after redirects within the server. */
+  readonly url: string;
+}
+
+/** Whose certificates are accepted besides those of the well-known authorities and of the system. */
+export interface Trust {
+  /** Certificates in PEM. */
+  readonly ca: readonly string[];
+  /** Accept any certificate: only for fetching a certificate that is then compared with a fingerprint. */
+  readonly unverified?: boolean;
+}
+
+export interface HttpClient {
+  /**
+   * One exchange with the server. An answer of any status is an answer.
+   * @throws ServerUnavailableError when there is none, it comes too late, is cut off or too long, or leads elsewhere;
+   *   the signal's reason when aborted
+   */
+  request(request: HttpRequest): Promise<HttpResponse>;
+}
+
+export interface HttpClientOptions {
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly secrets: Secrets;
+  /** Read for proxy variables only. */
+  readonly environment: Environment;
+  readonly trust?: Trust | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** No `mozilla` in it: the server would answer with its user interface (control-plane §1.6). */
+const userAgent = 'rancher-agent-entrypoint';
+
+const transientStatuses = new Set([429, 502, 503, 504]);
+
+/** An HTTP client whose every wait ends: see `HttpClient.request`. */
+export function createHttpClient(options: HttpClientOptions): HttpClient {
+  options.secrets.add(...readProxyPasswords(options.environment));
+  const trustedContext = lazily(() => createTrustedContext(options.trust));
+  const exchange = async (request: HttpRequest): Promise<HttpResponse> =>
+    await exchangeWithin(request, options, trustedContext);
+  return {
+    request: async (request) => {
+      addCredentials(options.secrets, request.credentials);
+      return request.repeat === true
+        ? await repeatExchange(request, options, exchange)
+        : await exchange(request);
+    },
+  };
+}
+
+/** A transient status on the way through `retry`, which knows errors only. */
+class TransientAnswer extends Error {
+  readonly response: HttpResponse;
+
+  constructor(request: HttpRequest, response: HttpResponse) {
+    super(`${request.method} ${describeUrl(request.url)}: status ${response.status}`);
+    this.response = response;
+  }
+}
+
+async function repeatExchange(
+  request: HttpRequest,
+  options: HttpClientOptions,
+  exchange: (request: HttpRequest) => Promise<HttpResponse>,
+): Promise<HttpResponse> {
+  const { limits, clock, log, signal } = options;
+  const pauseOf = jittered(limits.HTTP_RETRY_PAUSE_MIN, limits.HTTP_RETRY_PAUSE_MAX, () => clock.random());
+  try {
+    return await retry(
+      {
+        what: `${request.method} ${describeUrl(request.url)}`,
+        tries: limits.HTTP_TRIES,
+        pause: (tries, error) => {
+          const asked =
+            error instanceof TransientAnswer ? readRetryAfter(error.response, clock.now()) : undefined;
+          return Math.min(limits.HTTP_RETRY_PAUSE_MAX, asked ?? pauseOf(tries));
+        },
+        worthRetrying: (error) => error instanceof TransientAnswer || isTransientFailure(error),
+        clock,
+        log,
+        ...(signal === undefined ? {} : { signal }),
+      },
+      async () => {
+        const response = await exchange(request);
+        if (transientStatuses.has(response.status)) throw new TransientAnswer(request, response);
+        return response;
+      },
+    );
+  } catch (error) {
+    if (error instanceof TransientAnswer) return error.response;
+    throw error;
+  }
+}
+
+function isTransientFailure(error: Error): boolean {
+  if (!(error instanceof ServerUnavailableError)) return false;
+  return ['unreachable', 'timeout', 'broken'].includes(explainNetworkError(error.cause).kind);
+}
+
+/** `Retry-After` in ms from now: seconds or an HTTP date (RFC 9110 §10.2.3); undefined when absent or unreadable. */
+export function readRetryAfter(response: Pick<HttpResponse, 'headers'>, now: number): number | undefined {
+  const text = response.headers['retry-after']?.trim() ?? '';
+  if (/^\d{1,9}$/.test(text)) return Number(text) * 1000;
+  const date = /^[A-Za-z]{3},/.test(text) ? Date.parse(text) : NaN;
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+}
+
+async function exchangeWithin(
+  request: HttpRequest,
+  options: HttpClientOptions,
+  context: () => SecureContext,
+): Promise<HttpResponse> {
+  const what = `${request.method} ${describeUrl(request.url)}`;
+  try {
+    return await withDeadline(
+      what,
+      request.deadlineMs ?? options.limits.HTTP_TOTAL,
+      async (signal) => await followRedirects(request, options, context, signal),
+      options.signal,
+    );
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    if (error instanceof EntrypointError) throw error;
+    throw new ServerUnavailableError(`${what}: ${explainNetworkError(error).text}`, { cause: error });
+  }
+}
+
+async function followRedirects(
+  request: HttpRequest,
+  options: HttpClientOptions,
+  context: () => SecureContext,
+  signal: AbortSignal,
+): Promise<HttpResponse> {
+  let current = request;
+  for (let hop = 0; hop <= options.limits.HTTP_REDIRECTS; hop++) {
+    const response = await exchangeOnce(current, options, context, signal);
+    const target = readRedirect(current, response);
+    if (target === undefined) return response;
+    if (!isSameOrigin(current.url, target)) throw leadsElsewhere(request, target);
+    current = { ...current, url: target };
+  }
+  throw new ServerUnavailableError(`${request.method} ${describeUrl(request.url)}: redirected in a circle`);
+}
+
+/** Keys and tokens are sent along, so a redirect to another server is never followed (nor from http to https). */
+function leadsElsewhere(request: HttpRequest, target: string): ServerUnavailableError {
+  return new ServerUnavailableError(
+    `${request.method} ${describeUrl(request.url)}: the server redirects to ${describeUrl(target)}, which is not the server that was asked`,
+    { hint: 'If that is the right server, use its address in the URL given to the agent.' },
+  );
+}
+
+function readRedirect(request: HttpRequest, response: HttpResponse): string | undefined {
+  const location = response.headers['location'];
+  if (location === undefined || ![301, 302, 303, 307, 308].includes(response.status)) return undefined;
+  // Repeating a write somewhere else is not ours to decide: the caller sees the status.
+  if (request.method !== 'GET') return undefined;
+  return URL.parse(location, request.url)?.href;
+}
+
+async function exchangeOnce(
+  request: HttpRequest,
+  options: HttpClientOptions,
+  context: () => SecureContext,
+  signal: AbortSignal,
+): Promise<HttpResponse> {
+  const url = new URL(request.url);
+  const dispatcher = createDispatcher(url, options, context);
+  try {
+    const { statusCode, headers, body } = await dispatcher.request({
+      origin: url.origin,
+      path: `${url.pathname}${url.search}`,
+      method: request.method,
+      headers: createHeaders(request),
+      ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
+      signal,
+    });
+    const text = await readBounded(body, options.limits.HTTP_BODY, request);
+    return { status: statusCode, headers: firstOfEach(headers), text, url: request.url };
+  } finally {
+    // Not awaited: a socket that does not close must not hold up the answer.
+    dispatcher.destroy().catch(() => undefined);
+  }
+}
+
+function createHeaders(request: HttpRequest): Record<string, string> {
+  const { credentials } = request;
+  return {
+    accept: 'application/json',
+    'user-agent': userAgent,
+    ...(request.body === undefined ? {} : { 'content-type': 'application/json' }),
+    ...(credentials === undefined ? {} : { authorization: basicAuthorization(credentials) }),
+    ...request.headers,
+  };
+}
+
+function basicAuthorization({ accessKey, secretKey }: Credentials): string {
+  return `Basic ${Buffer.from(`${accessKey}:${secretKey}`).toString('base64')}`;
+}
+
+/** The pair as it stands in the header is a secret as well. */
+function addCredentials(secrets: Secrets, credentials: Credentials | undefined): void {
+  if (credentials === undefined) return;
+  secrets.add(credentials.secretKey, `${credentials.accessKey}:${credentials.secretKey}`);
+}
+
+/** One for each exchange: no idle connection is left to break under a later request or to keep the process alive. */
+function createDispatcher(url: URL, options: HttpClientOptions, context: () => SecureContext): Dispatcher {
+  const { limits, environment, trust } = options;
+  const proxy = chooseProxy(url, environment);
+  const encrypted = url.protocol === 'https:' || proxy?.protocol === 'https:';
+  const tls = {
+    timeout: limits.HTTP_CONNECT,
+    allowH2: false,
+    ...(encrypted ? { secureContext: context() } : {}),
+    ...(trust?.unverified === true ? { rejectUnauthorized: false } : {}),
+  };
+  // The deadline of the whole exchange rules: undici's own timers are switched off.
+  const timeouts = { headersTimeout: 0, bodyTimeout: 0 };
+  if (proxy === undefined) return new Agent({ ...timeouts, connect: tls });
+  return new ProxyAgent({ ...timeouts, uri: proxy.href, requestTls: tls, proxyTls: tls });
+}
+
+/**
+ * `ca` would replace the well-known authorities instead of adding to them; curl in this image trusts those of the
+ * system, which `update-ca-certificates` extends.
+ */
+function createTrustedContext(trust: Trust | undefined): SecureContext {
+  return createSecureContext({
+    ca: [...rootCertificates, ...getCACertificates('system'), ...(trust?.ca ?? [])],
+  });
+}
+
+async function readBounded(
+  body: AsyncIterable<Uint8Array>,
+  most: number,
+  request: HttpRequest,
+): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of body) {
+    length += chunk.byteLength;
+    if (length > most) {
+      throw new ServerUnavailableError(
+        `${request.method} ${describeUrl(request.url)}: the answer is longer than ${most} bytes`,
+      );
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function firstOfEach(
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).flatMap(([name, value]) => {
+      const first = Array.isArray(value) ? value[0] : value;
+      return first === undefined ? [] : [[name.toLowerCase(), first]];
+    }),
+  );
+}
+
+function lazily<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => (made ??= { value: make() }).value;
+}

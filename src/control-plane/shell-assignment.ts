@@ -1,0 +1,92 @@
+/** One `NAME=value` of a shell file, quotes removed. */
+export interface ShellAssignment {
+  readonly name: string;
+  readonly value: string;
+}
+
+export type ShellLine = ShellAssignment | { readonly problem: string };
+
+/**
+ * Reads one line `NAME=value` or `export NAME=value` the way a shell reads it, with single quotes, double quotes and
+ * backslashes, but without ever executing or expanding anything: a value that a shell would compute (`$`, backtick)
+ * is a problem, and so is a second word on the line.
+ */
+export function parseShellAssignment(line: string): ShellLine {
+  const match = /^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s.exec(line);
+  const name = match?.[1];
+  if (name === undefined) return { problem: 'is not of the form export NAME=VALUE' };
+  const word = readShellWord(match?.[2] ?? '');
+  if ('problem' in word) return word;
+  if (!/^[ \t]*(?:#.*)?$/.test(word.rest) || word.rest.startsWith('#')) {
+    return { problem: 'has more than one word after the =' };
+  }
+  return { name, value: word.value };
+}
+
+/** The value quoted so that every shell reads exactly it back. */
+export function quoteForShell(value: string): string {
+  return /^[\w./:@%+,-]+$/.test(value) ? value : `'${value.replaceAll("'", `'\\''`)}'`;
+}
+
+type Word = { readonly value: string; readonly rest: string } | { readonly problem: string };
+
+const unquotedEnd = /[\s;&|<>()]/;
+
+function readShellWord(text: string): Word {
+  let value = '';
+  let at = 0;
+  while (at < text.length) {
+    const character = text.charAt(at);
+    if (unquotedEnd.test(character)) break;
+    const part = readPart(text, at);
+    if ('problem' in part) return part;
+    value += part.value;
+    at = part.end;
+  }
+  return { value, rest: text.slice(at) };
+}
+
+type Part = { readonly value: string; readonly end: number } | { readonly problem: string };
+
+function readPart(text: string, at: number): Part {
+  const character = text.charAt(at);
+  switch (character) {
+    case "'":
+      return readSingleQuoted(text, at + 1);
+    case '"':
+      return readDoubleQuoted(text, at + 1);
+    case '\\':
+      return at + 1 < text.length
+        ? { value: text.charAt(at + 1), end: at + 2 }
+        : { problem: 'ends with a backslash' };
+    case '$':
+    case '`':
+      return { problem: 'would be computed by a shell' };
+    default:
+      return { value: character, end: at + 1 };
+  }
+}
+
+function readSingleQuoted(text: string, from: number): Part {
+  const end = text.indexOf("'", from);
+  return end < 0
+    ? { problem: 'has a quote that never ends' }
+    : { value: text.slice(from, end), end: end + 1 };
+}
+
+function readDoubleQuoted(text: string, from: number): Part {
+  let value = '';
+  for (let at = from; at < text.length; at++) {
+    const character = text.charAt(at);
+    if (character === '"') return { value, end: at + 1 };
+    if (character === '$' || character === '`') return { problem: 'would be computed by a shell' };
+    // Inside double quotes a backslash escapes only these four; before anything else it stands for itself.
+    if (character === '\\' && /["\\$`]/.test(text.charAt(at + 1))) {
+      value += text.charAt(at + 1);
+      at++;
+    } else {
+      value += character;
+    }
+  }
+  return { problem: 'has a quote that never ends' };
+}

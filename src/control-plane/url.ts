@@ -1,0 +1,140 @@
+import { isIP, isIPv4 } from 'node:net';
+import type { ProfileName } from '../support/configuration.ts';
+import { ConfigurationError } from '../support/errors.ts';
+
+/** An address of the server as a person or the server itself gave it. */
+export interface ServerUrl {
+  /** The whole URL. May hold a registration token: show it to people only through `describeUrl`. */
+  readonly href: string;
+  /** The registration token of `…/scripts/TOKEN`, if there is one. */
+  readonly token: string | undefined;
+}
+
+/** Ids below `/scripts/` that every server knows and that are no secrets (control-plane §3). */
+const publicScripts = new Set(['bootstrap', 'transform', 'api.crt', 'ca.crt', 'ca.pem']);
+
+/**
+ * Checks an address of the server that came from outside (control-plane §2.1, contract §5).
+ *
+ * @param text any form of §2.1: the registration URL, a base URL, or the URL of an environment's API
+ * @param profile `rancher-1.0` accepts localhost, because its images replace it by the host's gateway
+ * @throws ConfigurationError when it is no http(s) URL, carries user name or password, or means this machine
+ */
+export function parseServerUrl(text: string, profile: ProfileName): ServerUrl {
+  const url = parseHttpUrl(text);
+  if (url.username !== '' || url.password !== '') {
+    throw new ConfigurationError('The server URL must not contain a user name or password', {
+      hint: 'Remove the part before the @; keys belong in CATTLE_ACCESS_KEY and CATTLE_SECRET_KEY.',
+    });
+  }
+  if (profile !== 'rancher-1.0' && isLoopback(url.hostname)) {
+    throw new ConfigurationError(`The server URL must not point to this host itself: ${describeUrl(url)}`, {
+      hint: 'localhost means the agent container here: use an address of the server that this host can reach.',
+    });
+  }
+  url.hash = '';
+  return { href: url.href, token: readToken(url) };
+}
+
+/**
+ * The URL as it may stand in logs and errors: no query, no credentials, and never what follows `/scripts`, unless it
+ * is one of the scripts everybody may fetch.
+ */
+export function describeUrl(url: string | URL): string {
+  const parsed = URL.parse(url.toString());
+  if (parsed === null) return 'an unreadable URL';
+  const path = parsed.pathname.replace(
+    /(\/scripts)(\/+)([^/]*).*$/s,
+    (_match, scripts: string, _slash, id: string) => {
+      if (id === '') return scripts;
+      return publicScripts.has(id) ? `${scripts}/${id}` : `${scripts}/***`;
+    },
+  );
+  return `${parsed.protocol}//${parsed.host}${path === '/' ? '' : path}`;
+}
+
+/**
+ * The API's base of a URL: everything up to and including the version, without environment, `/schemas` or `/scripts`
+ * (`http://h/v1/projects/1a5/scripts/T` → `http://h/v1`). Without a version in the path it is the URL up to `/scripts`.
+ */
+export function apiBaseOf(url: string): string {
+  const parsed = new URL(url);
+  const version = /^(.*?\/(?:v1|v2-beta))(?:\/|$)/.exec(parsed.pathname);
+  const path = version?.[1] ?? parsed.pathname.replace(/\/scripts(\/.*)?$/s, '');
+  return `${parsed.origin}${path.replace(/\/+$/, '')}`;
+}
+
+/** Whether two URLs lead to the same server: scheme, host and port. */
+export function isSameOrigin(a: string | URL, b: string | URL): boolean {
+  const [first, second] = [URL.parse(a.toString()), URL.parse(b.toString())];
+  return first !== null && second !== null && first.origin === second.origin;
+}
+
+/**
+ * The same path and query at the origin of another URL. The server computes its links from headers that proxies set or
+ * forget (control-plane §1.5); whoever reached the server once reaches it again this way, and keys stay there.
+ */
+export function moveToOrigin(link: string, origin: string | URL): string {
+  const from = new URL(link, origin);
+  return `${new URL(origin).origin}${from.pathname}${from.search}`;
+}
+
+/** Appends path segments to a base URL that may or may not end in a slash. */
+export function joinUrl(base: string, path: string): string {
+  return `${base.replace(/\/+$/, '')}/${path}`;
+}
+
+/** Why a text is no address an agent can have (contract §5: dotted IPv4 only), or undefined when it is one. */
+export function findAgentIpProblem(text: string): string | undefined {
+  if (isIP(text) === 6) return 'is an IPv6 address; the agent needs a dotted IPv4 address';
+  if (!isIPv4(text)) return 'is not a dotted IPv4 address';
+  if (text.startsWith('127.')) return 'is a loopback address';
+  if (text === '0.0.0.0' || text === '255.255.255.255') return 'is not an address of one host';
+  return undefined;
+}
+
+/**
+ * Checks `CATTLE_AGENT_IP` (contract §5).
+ * @throws ConfigurationError for anything that is not a dotted IPv4 address of one host
+ */
+export function validateAgentIp(text: string): string {
+  const problem = findAgentIpProblem(text);
+  if (problem === undefined) return text;
+  throw new ConfigurationError(`CATTLE_AGENT_IP "${text}" ${problem}`, {
+    hint: 'Set CATTLE_AGENT_IP to the IPv4 address other hosts reach this one by, or leave it out.',
+  });
+}
+
+/** The registration token in the path of a URL, decoded, or undefined. */
+function readToken(url: URL): string | undefined {
+  const id = /\/scripts\/+([^/]+)/.exec(url.pathname)?.[1];
+  if (id === undefined || publicScripts.has(id)) return undefined;
+  try {
+    return decodeURIComponent(id);
+  } catch {
+    return id;
+  }
+}
+
+function parseHttpUrl(text: string): URL {
+  const url = /^https?:\/\//i.test(text) ? URL.parse(text) : null;
+  if (url !== null && !/[\s\\]/.test(text)) return url;
+  // The text itself may hold a token in a form that can't be recognised, so it is not repeated.
+  throw new ConfigurationError('The server URL is not a valid http:// or https:// URL', {
+    hint: 'Copy the URL from "Add Host": http://SERVER:8080/v1/scripts/TOKEN',
+  });
+}
+
+/** `localhost`, 127/8 in every spelling (the URL parser normalises `127.1` and `0x7f.1`), `[::1]`, 0.0.0.0. */
+function isLoopback(hostname: string): boolean {
+  const host = hostname.toLowerCase().replace(/\.$/, '');
+  return (
+    host === 'localhost' ||
+    host.endsWith('.localhost') ||
+    host === '0.0.0.0' ||
+    host === '[::1]' ||
+    host === '[::]' ||
+    host.startsWith('[::ffff:7f') ||
+    (isIPv4(host) && host.startsWith('127.'))
+  );
+}
