@@ -1,0 +1,43 @@
+import { EntrypointError, ExitCode, systemCodeOf } from '../support/errors.ts';
+
+/** What a file system says when nothing can be written there; anything else (EIO, ENOTDIR, …) is a fault of its own. */
+const unwritable = new Set(['EROFS', 'EACCES', 'EPERM', 'ENOSPC', 'EDQUOT']);
+
+/**
+ * A folder on the host can't be written. The caller may go on without what it wanted to write: the worker's container
+ * name is the outer lock, and the terminal shows what the status file would have said.
+ */
+export class HostFolderUnwritableError extends EntrypointError {
+  readonly code = 'host-folder-unwritable';
+  readonly exitCode = ExitCode.cannotChange;
+  readonly path: string;
+  /** `EROFS`, `EACCES`, `EPERM`, `ENOSPC` or `EDQUOT`. */
+  readonly systemCode: string;
+
+  constructor(path: string, systemCode: string, cause: unknown) {
+    super(`cannot write ${path}: ${reasonFor(systemCode)}`, {
+      cause,
+      hint:
+        systemCode === 'ENOSPC' || systemCode === 'EDQUOT'
+          ? 'Free space or inodes on the file system of that folder.'
+          : 'Mount the folder of the host writable, e.g. -v /var/lib/rancher:/var/lib/rancher.',
+    });
+    this.path = path;
+    this.systemCode = systemCode;
+  }
+}
+
+/** The error itself, or a HostFolderUnwritableError around it if it says that `path` can't be written. */
+export function explainWriteError(path: string, error: unknown): unknown {
+  const code = systemCodeOf(error);
+  return code !== undefined && unwritable.has(code)
+    ? new HostFolderUnwritableError(path, code, error)
+    : error;
+}
+
+function reasonFor(systemCode: string): string {
+  if (systemCode === 'EROFS') return 'read-only file system';
+  if (systemCode === 'ENOSPC') return 'no space or no inodes left';
+  if (systemCode === 'EDQUOT') return 'disk quota exceeded';
+  return `permission denied (${systemCode})`;
+}

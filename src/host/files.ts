@@ -1,0 +1,126 @@
+import { randomBytes } from 'node:crypto';
+import { link, mkdir, open, readFile, readdir, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { systemCodeOf } from '../support/errors.ts';
+import { defaultLimits } from '../support/limits.ts';
+import { explainWriteError } from './errors.ts';
+
+export interface WriteOptions {
+  /** Permission bits, e.g. `0o644`; exactly these, whatever the umask. */
+  readonly mode: number;
+}
+
+/**
+ * Replaces a file so that a reader, or whoever comes after a power cut, sees the old text or the new one, never a part.
+ * @throws HostFolderUnwritableError when nothing can be written there; other system errors as they are
+ */
+export async function writeFileAtomically(path: string, text: string, options: WriteOptions): Promise<void> {
+  await viaTemporaryFile(path, text, options, async (temporary) => {
+    await rename(temporary, path);
+  });
+}
+
+/**
+ * Makes a file with its whole text, unless there is one already.
+ * @returns whether it was made here
+ * @throws HostFolderUnwritableError when nothing can be written there; other system errors as they are
+ */
+export async function createFileAtomically(
+  path: string,
+  text: string,
+  options: WriteOptions,
+): Promise<boolean> {
+  let created = false;
+  await viaTemporaryFile(path, text, options, async (temporary) => {
+    created = await linkOrRename(temporary, path);
+    if (!created) await rm(temporary, { force: true });
+  });
+  return created;
+}
+
+/** The text of a file, or undefined if there is none. Other errors (EIO, EISDIR, EACCES) are thrown as they are. */
+export async function readTextIfExists(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Makes a folder and those above it.
+ * @throws HostFolderUnwritableError when it can't be made because nothing can be written there
+ */
+export async function makeFolder(path: string, mode = 0o755): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode });
+  } catch (error) {
+    throw explainWriteError(path, error);
+  }
+}
+
+async function viaTemporaryFile(
+  path: string,
+  text: string,
+  { mode }: WriteOptions,
+  putInPlace: (temporary: string) => Promise<void>,
+): Promise<void> {
+  const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
+  try {
+    await writeAndSync(temporary, text, mode);
+    await putInPlace(temporary);
+    await syncFolder(dirname(path));
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw explainWriteError(path, error);
+  }
+  await sweepTemporaryFiles(path).catch(() => undefined);
+}
+
+async function writeAndSync(path: string, text: string, mode: number): Promise<void> {
+  const file = await open(path, 'wx', mode);
+  try {
+    await file.chmod(mode);
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+/** A hard link fails if the name is taken, which a rename can't; file systems without links (vboxsf) get the rename. */
+async function linkOrRename(temporary: string, path: string): Promise<boolean> {
+  try {
+    await link(temporary, path);
+  } catch (error) {
+    const code = systemCodeOf(error);
+    if (code === 'EEXIST') return false;
+    if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'ENOSYS') throw error;
+    await rename(temporary, path);
+    return true;
+  }
+  await rm(temporary, { force: true });
+  return true;
+}
+
+/** A writer killed in the middle leaves its temporary file; killed for hours, it must not leave thousands. */
+async function sweepTemporaryFiles(path: string): Promise<void> {
+  const prefix = `.${basename(path)}.`;
+  const names = await readdir(dirname(path));
+  for (const name of names) {
+    if (!name.startsWith(prefix) || !name.endsWith('.tmp')) continue;
+    const leftover = join(dirname(path), name);
+    const { mtimeMs } = await stat(leftover);
+    if (Math.abs(Date.now() - mtimeMs) > defaultLimits.TEMP_FILE_AGE) await rm(leftover, { force: true });
+  }
+}

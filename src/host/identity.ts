@@ -1,0 +1,66 @@
+import { join } from 'node:path';
+import { ConfigurationError } from '../support/errors.ts';
+import type { Paths } from '../support/configuration.ts';
+import { createFileAtomically, makeFolder, readTextIfExists, writeFileAtomically } from './files.ts';
+
+/** Bytes of a registration key, written as twice as many hex digits (contract §2: `openssl rand -hex 64`). */
+export const registrationKeyBytes = 64;
+
+/** The file with the host's registration key. */
+export function registrationKeyFileOf(paths: Paths): string {
+  return join(paths.state, '.registration_token');
+}
+
+/**
+ * The registration key of this host: its identity towards the server, kept for ever (contract §2). Made if the file is
+ * missing or empty; never replaced otherwise, because a new key registers the host a second time.
+ * @param randomBytes source of the new key
+ * @throws ConfigurationError when the file holds something else than a key; HostFolderUnwritableError when there is
+ * none and it can't be made; system errors (EIO, …) as they are
+ */
+export async function ensureRegistrationKey(
+  paths: Paths,
+  randomBytes: (size: number) => Buffer,
+): Promise<string> {
+  const file = registrationKeyFileOf(paths);
+  const existing = parseRegistrationKey(await readTextIfExists(file), file);
+  if (existing !== undefined) return existing;
+  const key = makeRegistrationKey(randomBytes);
+  await makeFolder(paths.state);
+  // Made only if nobody else did meanwhile; an empty file has to be replaced.
+  if (!(await createFileAtomically(file, `${key}\n`, { mode: 0o600 })) && (await isEmpty(file))) {
+    await writeFileAtomically(file, `${key}\n`, { mode: 0o600 });
+  }
+  return parseRegistrationKey(await readTextIfExists(file), file) ?? key;
+}
+
+/**
+ * The key that is there already.
+ * @returns undefined if there is none
+ * @throws ConfigurationError when the file holds something else than a key; system errors as they are
+ */
+export async function readRegistrationKey(paths: Paths): Promise<string | undefined> {
+  const file = registrationKeyFileOf(paths);
+  return parseRegistrationKey(await readTextIfExists(file), file);
+}
+
+/** A key that nobody had before. */
+export function makeRegistrationKey(randomBytes: (size: number) => Buffer): string {
+  return randomBytes(registrationKeyBytes).toString('hex');
+}
+
+/** @throws ConfigurationError when the text is neither blank nor hex digits */
+export function parseRegistrationKey(text: string | undefined, file: string): string | undefined {
+  const key = text?.trim() ?? '';
+  if (key === '') return undefined;
+  if (/^[0-9a-f]+$/i.test(key)) return key;
+  throw new ConfigurationError(`${file} holds no registration key: expected hex digits only`, {
+    hint:
+      'This file is the identity of the host, so it is not replaced. Restore it from a backup; or, to register this ' +
+      'machine as a new host, remove the file and remove the old host on the server.',
+  });
+}
+
+async function isEmpty(file: string): Promise<boolean> {
+  return ((await readTextIfExists(file)) ?? '').trim() === '';
+}

@@ -1,0 +1,157 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { DeadlineError } from '../support/deadline.ts';
+import { defaultLimits } from '../support/limits.ts';
+
+export interface CommandOptions {
+  /** Milliseconds until the command is ended. */
+  readonly deadlineMs: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface CommandResult {
+  /** Exit status; 128 + number of the signal, as a shell says it, if one ended the command. */
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a command; the real one is `runCommand`, tests of pure callers pass their own. */
+export type CommandRunner = (
+  file: string,
+  args: readonly string[],
+  options: CommandOptions,
+) => Promise<CommandResult>;
+
+/** The command could not be started, or ended without a status of its own. */
+export class CommandError extends Error {
+  readonly file: string;
+
+  constructor(file: string, message: string, cause?: unknown) {
+    super(`${file}: ${message}`, cause === undefined ? undefined : { cause });
+    this.name = 'CommandError';
+    this.file = file;
+  }
+}
+
+/**
+ * Runs a command of the host without a shell, with nothing on its stdin, in a process group of its own. When its time
+ * is up, or the signal is aborted, the whole group gets SIGTERM and, COMMAND_GRACE later, SIGKILL; a process that even
+ * SIGKILL does not end (it hangs in the kernel) is left behind rather than waited for.
+ * @returns whatever the status; of each stream the first COMMAND_OUTPUT bytes
+ * @throws DeadlineError; the signal's reason; CommandError when it can't be started
+ */
+export const runCommand: CommandRunner = async (file, args, { deadlineMs, signal }) => {
+  signal?.throwIfAborted();
+  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  const stdout = collect(child.stdout);
+  const stderr = collect(child.stderr);
+  const ended = waitForEnd(file, child);
+  const stop = stopSignal(`${file} ${args.join(' ')}`, deadlineMs, signal);
+  try {
+    const status = await Promise.race([ended, stop.reached]);
+    return { status, stdout: stdout(), stderr: stderr() };
+  } catch (error) {
+    if (child.pid !== undefined) await endGroup(child.pid, ended);
+    throw error;
+  } finally {
+    stop.dispose();
+    child.stdout.destroy();
+    child.stderr.destroy();
+    child.unref();
+  }
+};
+
+function collect(stream: NodeJS.ReadableStream): () => string {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  stream.on('data', (chunk: Buffer) => {
+    const left = defaultLimits.COMMAND_OUTPUT - size;
+    if (left > 0) chunks.push(chunk.subarray(0, left));
+    size += chunk.length;
+  });
+  return () => Buffer.concat(chunks).toString('utf8');
+}
+
+async function waitForEnd(file: string, child: ChildProcess): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  child.once('error', (error) => {
+    reject(new CommandError(file, error.message, error));
+  });
+  // `close`, not `exit`: only then is all the output there.
+  child.once('close', (status, signal) => {
+    if (status !== null) resolve(status);
+    else resolve(128 + signalNumberOf(signal));
+  });
+  return promise;
+}
+
+const signalNumbers: Readonly<Partial<Record<NodeJS.Signals, number>>> = {
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGQUIT: 3,
+  SIGABRT: 6,
+  SIGKILL: 9,
+  SIGSEGV: 11,
+  SIGPIPE: 13,
+  SIGTERM: 15,
+};
+
+function signalNumberOf(signal: NodeJS.Signals | null): number {
+  return signal === null ? 0 : (signalNumbers[signal] ?? 0);
+}
+
+interface StopSignal {
+  readonly reached: Promise<never>;
+  dispose(): void;
+}
+
+function stopSignal(what: string, deadlineMs: number, signal: AbortSignal | undefined): StopSignal {
+  const { promise: reached, reject } = Promise.withResolvers<never>();
+  reached.catch(() => undefined);
+  const timer = setTimeout(() => {
+    reject(new DeadlineError(what, deadlineMs));
+  }, deadlineMs);
+  const onAbort = (): void => {
+    reject(signal?.reason);
+  };
+  signal?.addEventListener('abort', onAbort, { once: true });
+  return {
+    reached,
+    dispose: () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    },
+  };
+}
+
+async function endGroup(pid: number, ended: Promise<unknown>): Promise<void> {
+  signalGroup(pid, 'SIGTERM');
+  const closed = ended.then(
+    () => true,
+    () => true,
+  );
+  if (!(await isSoon(closed, defaultLimits.COMMAND_GRACE))) {
+    signalGroup(pid, 'SIGKILL');
+    await isSoon(closed, defaultLimits.COMMAND_GRACE);
+  }
+}
+
+async function isSoon(event: Promise<true>, ms: number): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<false>();
+  const timer = setTimeout(() => {
+    resolve(false);
+  }, ms);
+  try {
+    return await Promise.race([event, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function signalGroup(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // Gone already.
+  }
+}
