@@ -1,5 +1,5 @@
 import { ConfigurationError, ServerUnavailableError } from '../support/errors.ts';
-import { describeBody, unexpectedStatus } from './answer.ts';
+import { describeBody, readApiError, unexpectedStatus } from './answer.ts';
 import type { HttpResponse } from './client.ts';
 import { parseShellAssignment } from './shell-assignment.ts';
 import { describeUrl } from './url.ts';
@@ -55,9 +55,7 @@ export function parseRegistrationScript(text: string): ParsedRegistrationScript 
 export function readRegistrationScript(response: HttpResponse): RegistrationScript {
   const shown = describeUrl(response.url);
   if (response.status === 404) {
-    throw new ConfigurationError(`The server does not know the registration token in ${shown}`, {
-      hint: 'The token is wrong or has expired, or its environment is not active: copy the command from "Add Host" again.',
-    });
+    throw createUnknownTokenError(response.url, readApiError(response));
   }
   if (response.status !== 200) throw unexpectedStatus('Load the registration script', response);
   const parsed = parseRegistrationScript(response.text);
@@ -67,6 +65,14 @@ export function readRegistrationScript(response: HttpResponse): RegistrationScri
     `${shown} does not answer with a registration script (${parsed.problem})${answer}`,
     { hint: 'Check that the URL is the one from "Add Host" and that nothing between changes the answer.' },
   );
+}
+
+/** The error for a token that the server answers with 404 (never 401, control-plane §3). */
+export function createUnknownTokenError(url: string, said: string | undefined): ConfigurationError {
+  return new ConfigurationError(`The server does not know the registration token in ${describeUrl(url)}`, {
+    hint: 'The token is wrong or has expired, or its environment is not active: copy the command from "Add Host" again.',
+    ...(said === undefined ? {} : { said }),
+  });
 }
 
 /** Adds the value of a line to `values`, or says what is wrong with the line without repeating it. */

@@ -18,17 +18,18 @@ const publicScripts = new Set(['bootstrap', 'transform', 'api.crt', 'ca.crt', 'c
  *
  * @param text any form of §2.1: the registration URL, a base URL, or the URL of an environment's API
  * @param profile `rancher-1.0` accepts localhost, because its images replace it by the host's gateway
+ * @param what the subject of error messages
  * @throws ConfigurationError when it is no http(s) URL, carries user name or password, or means this machine
  */
-export function parseServerUrl(text: string, profile: ProfileName): ServerUrl {
-  const url = parseHttpUrl(text);
+export function parseServerUrl(text: string, profile: ProfileName, what = 'The server URL'): ServerUrl {
+  const url = parseHttpUrl(text, what);
   if (url.username !== '' || url.password !== '') {
-    throw new ConfigurationError('The server URL must not contain a user name or password', {
+    throw new ConfigurationError(`${what} must not contain a user name or password`, {
       hint: 'Remove the part before the @; keys belong in CATTLE_ACCESS_KEY and CATTLE_SECRET_KEY.',
     });
   }
   if (profile !== 'rancher-1.0' && isLoopback(url.hostname)) {
-    throw new ConfigurationError(`The server URL must not point to this host itself: ${describeUrl(url)}`, {
+    throw new ConfigurationError(`${what} must not point to this host itself: ${describeUrl(url)}`, {
       hint: 'localhost means the agent container here: use an address of the server that this host can reach.',
     });
   }
@@ -116,11 +117,11 @@ function readToken(url: URL): string | undefined {
   }
 }
 
-function parseHttpUrl(text: string): URL {
+function parseHttpUrl(text: string, what: string): URL {
   const url = /^https?:\/\//i.test(text) ? URL.parse(text) : null;
   if (url !== null && !/[\s\\]/.test(text)) return url;
   // The text itself may hold a token in a form that can't be recognised, so it is not repeated.
-  throw new ConfigurationError('The server URL is not a valid http:// or https:// URL', {
+  throw new ConfigurationError(`${what} is not a valid http:// or https:// URL`, {
     hint: 'Copy the URL from "Add Host": http://SERVER:8080/v1/scripts/TOKEN',
   });
 }

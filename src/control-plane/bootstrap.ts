@@ -1,0 +1,57 @@
+import { ServerUnavailableError, messageOf } from '../support/errors.ts';
+import { isHtml, parseJson, readApiError } from './answer.ts';
+import type { Credentials, HttpClient, HttpResponse } from './client.ts';
+import { joinUrl } from './url.ts';
+
+export type Bootstrap =
+  | { readonly ok: true; readonly script: string }
+  | { readonly ok: false; readonly refusal: BootstrapRefusal; readonly reason: string };
+
+/** Why an answer is not run as a script. */
+export type BootstrapRefusal =
+  'unreachable' | 'status' | 'empty' | 'html' | 'json' | 'truncated' | 'not-a-script';
+
+/**
+ * Fetches the server's bootstrap script (control-plane §5.2). Only a complete text that looks like the script is
+ * returned; everything else is a refusal with a reason for people. Never throws because of the server.
+ */
+export async function fetchBootstrap(
+  client: HttpClient,
+  cattleUrl: string,
+  keys: Credentials,
+): Promise<Bootstrap> {
+  try {
+    const url = joinUrl(cattleUrl, 'scripts/bootstrap');
+    return judgeBootstrap(await client.request({ method: 'GET', url, credentials: keys, repeat: true }));
+  } catch (error) {
+    if (!(error instanceof ServerUnavailableError)) throw error;
+    return { ok: false, refusal: 'unreachable', reason: messageOf(error) };
+  }
+}
+
+/** Pure: whether an answer is a bootstrap script that may be run. */
+export function judgeBootstrap(response: Pick<HttpResponse, 'status' | 'text' | 'headers'>): Bootstrap {
+  const refuse = (refusal: BootstrapRefusal, reason: string): Bootstrap => ({ ok: false, refusal, reason });
+  const { status, text } = response;
+  if (status !== 200) {
+    const said = readApiError(response);
+    return refuse(
+      'status',
+      `the server answers with status ${status}${said === undefined ? '' : `: ${said}`}`,
+    );
+  }
+  if (text.trim() === '') return refuse('empty', 'the server answers with an empty bootstrap script');
+  if (text.startsWith('#!/bin/bash\n')) {
+    if (text.includes('\0')) return refuse('not-a-script', 'the bootstrap script has NUL bytes in it');
+    if (!text.endsWith('\n')) return refuse('truncated', 'the bootstrap script is cut off');
+    return { ok: true, script: text };
+  }
+  if ('#!/bin/bash'.startsWith(text)) return refuse('truncated', 'the bootstrap script is cut off');
+  if (isHtml(response)) {
+    return refuse('html', 'the server answers with a web page instead of the bootstrap script');
+  }
+  if (parseJson(text) !== undefined) {
+    return refuse('json', 'the server answers with JSON instead of the bootstrap script');
+  }
+  return refuse('not-a-script', 'the first line of the bootstrap script is not #!/bin/bash');
+}

@@ -1,0 +1,69 @@
+import * as v from 'valibot';
+import { ServerUnavailableError, messageOf } from '../support/errors.ts';
+import { describeBody, parseJson, readApiError } from './answer.ts';
+import type { Credentials, HttpClient, HttpResponse } from './client.ts';
+import { enforceAuthentication } from './connection.ts';
+import { joinUrl } from './url.ts';
+
+/** What is known about the agent's keys. Only `revoked` is a reason to stop: `unknown` passes. */
+export type CredentialsState =
+  | { readonly state: 'live' }
+  | { readonly state: 'revoked'; readonly reason: string }
+  | { readonly state: 'unknown'; readonly reason: string };
+
+export interface CheckCredentialsRequest {
+  readonly cattleUrl: string;
+  readonly keys: Credentials;
+  /**
+   * PastureStack without access control may know an agent only through the fallback that our header switches off
+   * (control-plane §5.1, §8): with this flag a refusal counts only if it is repeated without the header.
+   */
+  readonly mayNeedFallback: boolean;
+}
+
+const identified = v.object({ id: v.string() });
+
+/**
+ * Asks the server whether the agent's keys are live: the schema `configContent` exists for agents only. The header
+ * `X-ENFORCE-AUTHENTICATION` makes dead keys a 401 even where access control is off (control-plane §1.10, §5.1).
+ * Never throws because of the server.
+ */
+export async function checkCredentials(
+  client: HttpClient,
+  request: CheckCredentialsRequest,
+): Promise<CredentialsState> {
+  const enforced = await probe(client, request, enforceAuthentication);
+  if (enforced.state !== 'revoked' || !request.mayNeedFallback) return enforced;
+  return await probe(client, request, {});
+}
+
+async function probe(
+  client: HttpClient,
+  { cattleUrl, keys }: CheckCredentialsRequest,
+  headers: Readonly<Record<string, string>>,
+): Promise<CredentialsState> {
+  try {
+    const url = joinUrl(cattleUrl, 'schemas/configcontent');
+    return judgeProbe(await client.request({ method: 'GET', url, credentials: keys, headers, repeat: true }));
+  } catch (error) {
+    if (!(error instanceof ServerUnavailableError)) throw error;
+    return { state: 'unknown', reason: messageOf(error) };
+  }
+}
+
+/** Pure: what an answer to the probe says. A refusal counts only in the API's own words, not a proxy's. */
+export function judgeProbe(response: Pick<HttpResponse, 'status' | 'text' | 'headers'>): CredentialsState {
+  const { status } = response;
+  const parsed = v.safeParse(identified, parseJson(response.text));
+  if (status === 200 && parsed.success && parsed.output.id.toLowerCase() === 'configcontent') {
+    return { state: 'live' };
+  }
+  const said = readApiError(response);
+  if (said !== undefined && (status === 401 || status === 404)) {
+    return { state: 'revoked', reason: `the server answers with status ${status}: ${said}` };
+  }
+  return {
+    state: 'unknown',
+    reason: `the server answers with status ${status} and ${said ?? describeBody(response)}`,
+  };
+}
