@@ -127,8 +127,8 @@ function stopSignal(what: string, deadlineMs: number, signal: AbortSignal | unde
 async function endGroup(pid: number, ended: Promise<unknown>): Promise<void> {
   signalGroup(pid, 'SIGTERM');
   const closed = ended.then(
-    () => true,
-    () => true,
+    () => true as const,
+    () => true as const,
   );
   if (!(await isSoon(closed, defaultLimits.COMMAND_GRACE))) {
     signalGroup(pid, 'SIGKILL');

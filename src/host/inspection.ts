@@ -1,0 +1,109 @@
+import { constants } from 'node:fs';
+import { access, mkdir, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { systemCodeOf } from '../support/errors.ts';
+import type { Paths, ProfileName } from '../support/configuration.ts';
+import { ensureRegistrationKey, makeRegistrationKey, readRegistrationKey } from './identity.ts';
+import { resolveInRoot } from './host-root.ts';
+
+/** What the server and the agent container are told about the host (contract §2). */
+export interface HostFacts {
+  /** The host's identity; a secret. */
+  readonly registrationKey: string;
+  /** False when nothing can be written there: the key is then good for one registration only. */
+  readonly registrationKeyKept: boolean;
+  readonly boot2docker: boolean;
+  /** Whether `/var/lib/rancher` is to be bound into the agent, or a volume put in its place. */
+  readonly varLibWritable: boolean;
+  readonly rancherOs: boolean;
+  readonly systemd: boolean;
+}
+
+export interface InspectionOptions {
+  readonly paths: Paths;
+  /** `OperatingSystem` of the engine's info. */
+  readonly operatingSystem: string;
+  readonly randomBytes: (size: number) => Buffer;
+}
+
+/** These alone say that a folder is not meant to be written; ENOSPC or EIO say that the host is sick. */
+const notWritable = new Set(['EROFS', 'EACCES', 'EPERM']);
+
+/**
+ * Looks at the host. An inspection that fails ends the command: upstream swallowed it, took the folder for not
+ * writable, and the host got a second identity (incident, why 7).
+ * @throws ConfigurationError when the registration key is damaged; HostFolderUnwritableError when the disk is full;
+ * system errors (EIO, …) as they are
+ */
+export async function inspectHost(options: InspectionOptions): Promise<HostFacts> {
+  const { paths, operatingSystem, randomBytes } = options;
+  const boot2docker = /boot2docker/i.test(operatingSystem);
+  const stateWritable = await canMakeFolder(paths.state);
+  const existing = await readRegistrationKey(paths);
+  const registrationKey =
+    existing ??
+    (stateWritable ? await ensureRegistrationKey(paths, randomBytes) : makeRegistrationKey(randomBytes));
+  return {
+    registrationKey,
+    registrationKeyKept: existing !== undefined || stateWritable,
+    boot2docker,
+    varLibWritable: stateWritable && !boot2docker,
+    rancherOs: await existsOnHost(paths, '/var/run/system-docker.sock'),
+    systemd: await existsOnHost(paths, '/run/systemd/system'),
+  };
+}
+
+/** The lines that `inspect-host` prints on stdout, in the order of contract §2. */
+export function renderInspection(facts: HostFacts, profile: ProfileName): readonly string[] {
+  const variables: [string, string | boolean][] = [
+    ['TOKEN', facts.registrationKey],
+    ['CATTLE_BOOT2DOCKER', facts.boot2docker],
+    ['CATTLE_VAR_LIB_WRITABLE', facts.varLibWritable],
+  ];
+  if (profile === 'rancher-1.0') {
+    variables.push(['CATTLE_RANCHEROS', facts.rancherOs], ['CATTLE_SYSTEMD', facts.systemd]);
+  }
+  return variables.map(([name, value]) => `INFO: env "${name}=${value}"`);
+}
+
+/** Makes the folder if need be and says whether it can be written; anything but a clear "no" is thrown. */
+async function canMakeFolder(path: string): Promise<boolean> {
+  try {
+    await mkdir(path, { recursive: true });
+    // mkdir is content with a folder that exists on a read-only file system.
+    await access(path, constants.W_OK);
+    return true;
+  } catch (error) {
+    const code = systemCodeOf(error);
+    if (code !== undefined && notWritable.has(code)) return false;
+    // Node's recursive mkdir says ENOENT where a parent can't be made on a read-only file system.
+    if (code === 'ENOENT' && !(await isNearestFolderWritable(path))) return false;
+    throw error;
+  }
+}
+
+async function isNearestFolderWritable(path: string): Promise<boolean> {
+  try {
+    await access(path, constants.W_OK);
+    return true;
+  } catch (error) {
+    const code = systemCodeOf(error);
+    if (code === 'ENOENT' && path !== dirname(path)) return isNearestFolderWritable(dirname(path));
+    if (code !== undefined && notWritable.has(code)) return false;
+    throw error;
+  }
+}
+
+/** Looks in our own root, where `inspect-host` has the host's folders mounted, and in that of the host's init. */
+async function existsOnHost(paths: Paths, path: string): Promise<boolean> {
+  return (await exists(path)) || (await exists(await resolveInRoot(`${paths.proc}/1/root`, path)));
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
