@@ -28,11 +28,12 @@ export function quoteForShell(value: string): string {
   return /^[\w./:@%+,-]+$/.test(value) ? value : `'${value.replaceAll("'", `'\\''`)}'`;
 }
 
-type Word = { readonly value: string; readonly rest: string } | { readonly problem: string };
+export type ShellWord = { readonly value: string; readonly rest: string } | { readonly problem: string };
 
 const unquotedEnd = /[\s;&|<>()]/;
 
-function readShellWord(text: string): Word {
+/** Reads the shell word a text begins with; `rest` is what follows it. Nothing is expanded. */
+export function readShellWord(text: string): ShellWord {
   let value = '';
   let at = 0;
   while (at < text.length) {

@@ -1,0 +1,76 @@
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { systemCodeOf } from '../support/errors.ts';
+import { parseShellAssignment, quoteForShell } from './shell-assignment.ts';
+
+export interface AgentConf {
+  /** Variables in the order of the file; of several of a name, the last. */
+  readonly variables: Readonly<Record<string, string>>;
+  /** A sentence for each line that was left out, without its value. */
+  readonly problems: readonly string[];
+}
+
+/**
+ * Reads the text of `agent.conf`: lines `export NAME=VALUE` (contract §5). Upstream sources it; here shell quoting is
+ * understood but nothing is executed or expanded, and a line that would need that is left out and reported.
+ */
+export function parseAgentConf(text: string): AgentConf {
+  const variables = new Map<string, string>();
+  const problems: string[] = [];
+  for (const [index, line] of text.split(/\r?\n/).entries()) {
+    if (/^[ \t]*(#|$)/.test(line)) continue;
+    const assignment = parseShellAssignment(line);
+    if ('problem' in assignment) problems.push(`line ${index + 1} ${assignment.problem}`);
+    else if (assignment.value.includes('\0')) problems.push(`line ${index + 1} has a NUL byte in it`);
+    else variables.set(assignment.name, assignment.value);
+  }
+  return { variables: Object.fromEntries(variables), problems };
+}
+
+/** Reads `/var/lib/rancher/etc/agent.conf`; no file is an empty one, one that can't be read is a problem. */
+export async function readAgentConf(file: string): Promise<AgentConf> {
+  try {
+    return parseAgentConf(await readFile(file, 'utf8'));
+  } catch (error) {
+    const code = systemCodeOf(error);
+    if (code === 'ENOENT') return { variables: {}, problems: [] };
+    return { variables: {}, problems: [`the file cannot be read (${code ?? 'unknown error'})`] };
+  }
+}
+
+/** Adds variables to the file, keeping every line of it; those that have the value already are not added again. */
+export async function addToAgentConf(
+  file: string,
+  additions: Readonly<Record<string, string>>,
+): Promise<void> {
+  const text = await readIfPresent(file);
+  const { variables } = parseAgentConf(text);
+  const lines = Object.entries(additions)
+    .filter(([name, value]) => variables[name] !== value)
+    .map(([name, value]) => `export ${name}=${quoteForShell(value)}\n`);
+  if (lines.length === 0) return;
+  const separator = text === '' || text.endsWith('\n') ? '' : '\n';
+  await writeAtomically(file, `${text}${separator}${lines.join('')}`);
+}
+
+/** Writes a file so that it is there whole or not at all, whoever dies when. Makes the folder. */
+export async function writeAtomically(file: string, content: string): Promise<void> {
+  await mkdir(dirname(file), { recursive: true });
+  const temporary = `${file}.new`;
+  try {
+    await writeFile(temporary, content, { mode: 0o644, flush: true });
+    await rename(temporary, file);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw error;
+  }
+}
+
+async function readIfPresent(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return '';
+    throw error;
+  }
+}

@@ -1,0 +1,205 @@
+import { X509Certificate } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { deadlineIn } from '../support/deadline.ts';
+import { ConfigurationError, ServerUnavailableError, messageOf, systemCodeOf } from '../support/errors.ts';
+import { addToAgentConf, writeAtomically } from './agent-conf.ts';
+import type { HttpClient, Trust } from './client.ts';
+import type { Connection } from './connection.ts';
+import { explainNetworkError, type NetworkReason } from './network-reason.ts';
+import { apiBaseOf, describeUrl, joinUrl } from './url.ts';
+
+/** Where certificates and their settings are kept (contract §5). */
+export interface TrustFiles {
+  /** `/var/lib/rancher/etc/ssl/ca.crt`. */
+  readonly caFile: string;
+  /** `/var/lib/rancher/etc/agent.conf`. */
+  readonly agentConf: string;
+  /** `/usr/local/share/ca-certificates/rancher/rancherAddedCA.crt`, from where the system's store is made. */
+  readonly systemCaFile: string;
+}
+
+export interface TrustRequest {
+  /** The URL a person gave. */
+  readonly url: string;
+  /** `CA_FINGERPRINT`. */
+  readonly fingerprint: string | undefined;
+  readonly files: TrustFiles;
+  /** Makes a client with the given trust: certificates are tried before they are installed. */
+  readonly createClient: (trust: Trust) => HttpClient;
+  /** Runs `update-ca-certificates`; what it throws is logged, because our own client does not need it. */
+  readonly refreshSystemStore: () => Promise<void>;
+}
+
+type TrustConnection = Pick<Connection, 'limits' | 'clock' | 'log' | 'signal'>;
+
+/**
+ * Finds the certificates to trust besides the well-known ones (contract §5, control-plane §5.5). `ca.crt` on the host
+ * is trusted if it is there. Else, if a fingerprint is given and the https server is not trusted,
+ * `<server>/scripts/ca.crt` is fetched without verification, and its first certificate kept only if it has the
+ * fingerprint: the others in the file are not covered by it.
+ *
+ * @returns the trust for all further requests
+ * @throws ConfigurationError when the file or the fingerprint is unusable, or the server's certificate has another
+ *   fingerprint or is not offered; ServerUnavailableError when the certificate does not help (expired, other name)
+ */
+export async function establishTrust(connection: TrustConnection, request: TrustRequest): Promise<Trust> {
+  const kept = await readCaFile(request.files.caFile);
+  if (kept !== undefined) {
+    await install(connection, request, kept);
+    return { ca: [kept] };
+  }
+  const fingerprint = parseFingerprint(request.fingerprint ?? '');
+  if (fingerprint === undefined || !request.url.toLowerCase().startsWith('https:')) return { ca: [] };
+  const reason = await probeTrust(connection, request.createClient({ ca: [] }), request.url);
+  if (reason === undefined) return { ca: [] };
+  if (reason.kind !== 'untrusted') throw cannotBeTrusted(request.url, reason);
+  const ca = await fetchCertificate(request, fingerprint);
+  const left = await probeTrust(connection, request.createClient({ ca: [ca] }), request.url);
+  if (left !== undefined) throw cannotBeTrusted(request.url, left);
+  await install(connection, request, ca);
+  connection.log.info(
+    'The certificate of the server has the expected fingerprint and is trusted from now on',
+  );
+  return { ca: [ca] };
+}
+
+/**
+ * Reads `CA_FINGERPRINT` as openssl prints it (`AA:BB:…`). Lower case and missing colons mean the same digits and are
+ * accepted; 64 digits are a SHA-256 fingerprint, which upstream does not know.
+ *
+ * @returns the algorithm and lower-case digits, or undefined for an empty text
+ * @throws ConfigurationError for anything else
+ */
+export function parseFingerprint(
+  text: string,
+): { readonly algorithm: 'SHA-1' | 'SHA-256'; readonly digits: string } | undefined {
+  if (text.trim() === '') return undefined;
+  const digits = text.trim().replaceAll(':', '').toLowerCase();
+  if (/^[0-9a-f]{40}$/.test(digits)) return { algorithm: 'SHA-1', digits };
+  if (/^[0-9a-f]{64}$/.test(digits)) return { algorithm: 'SHA-256', digits };
+  throw new ConfigurationError(
+    'CA_FINGERPRINT is not a fingerprint: it needs 40 hexadecimal digits (SHA-1) or 64 (SHA-256)',
+    { hint: 'openssl x509 -fingerprint -noout -in ca.crt prints it.' },
+  );
+}
+
+/** The first certificate of a PEM text, alone, or undefined when there is none that can be read. */
+export function readFirstCertificate(text: string): X509Certificate | undefined {
+  const pem = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/.exec(text)?.[0];
+  if (pem === undefined) return undefined;
+  try {
+    return new X509Certificate(pem);
+  } catch {
+    return undefined;
+  }
+}
+
+async function readCaFile(file: string): Promise<string | undefined> {
+  try {
+    const text = await readFile(file, 'utf8');
+    if (readFirstCertificate(text) !== undefined) return text;
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return undefined;
+    throw new ConfigurationError(`${file} cannot be read`, { said: messageOf(error), cause: error });
+  }
+  throw new ConfigurationError(`${file} holds no certificate`, {
+    hint: 'Put the certificate of the authority there in PEM, or remove the file.',
+  });
+}
+
+/**
+ * Asks the server until the TLS handshake has an outcome, because a server that is down says nothing about trust.
+ * @returns undefined when it is trusted, else what is wrong with its certificate; undefined as well when the server
+ *   never answers: waiting for it, and saying so, is `waitForServer`'s job
+ */
+async function probeTrust(
+  { limits, clock, signal }: TrustConnection,
+  client: HttpClient,
+  url: string,
+): Promise<NetworkReason | undefined> {
+  const deadline = deadlineIn(limits.SERVER_TOTAL, () => clock.now());
+  for (let tries = 1; tries <= limits.SERVER_TRIES && deadline.left() > 0; tries++) {
+    const reason = await tryHandshake(client, url);
+    if (reason === undefined || ['untrusted', 'expired', 'wrong-host'].includes(reason.kind)) return reason;
+    await clock.sleep(Math.min(limits.SERVER_PAUSE, deadline.left()), signal);
+  }
+  return undefined;
+}
+
+async function tryHandshake(client: HttpClient, url: string): Promise<NetworkReason | undefined> {
+  try {
+    await client.request({ method: 'GET', url });
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof ServerUnavailableError)) throw error;
+    // Without a cause it is our own judgement of an answer (a redirect elsewhere, too long): the handshake succeeded.
+    return error.cause === undefined ? undefined : explainNetworkError(error.cause);
+  }
+}
+
+async function fetchCertificate(
+  request: TrustRequest,
+  fingerprint: { readonly algorithm: 'SHA-1' | 'SHA-256'; readonly digits: string },
+): Promise<string> {
+  const url = certificateUrl(request.url);
+  const client = request.createClient({ ca: [], unverified: true });
+  const response = await client.request({ method: 'GET', url, repeat: true });
+  if (response.status !== 200) {
+    throw new ConfigurationError(
+      `The certificate of the server is not trusted, and ${describeUrl(url)} does not offer it (status ${response.status})`,
+      {
+        hint: `Rancher 1.6 does not serve its certificate: put it into ${request.files.caFile} on the host instead.`,
+      },
+    );
+  }
+  const certificate = readFirstCertificate(response.text);
+  if (certificate === undefined) {
+    throw new ConfigurationError(`${describeUrl(url)} does not answer with a certificate`);
+  }
+  const found = fingerprint.algorithm === 'SHA-1' ? certificate.fingerprint : certificate.fingerprint256;
+  if (found.replaceAll(':', '').toLowerCase() !== fingerprint.digits) {
+    throw new ConfigurationError(
+      `The certificate at ${describeUrl(url)} has another fingerprint than CA_FINGERPRINT: ${found}`,
+      {
+        hint: 'Either CA_FINGERPRINT is outdated or somebody stands between this host and the server: compare with the server itself.',
+      },
+    );
+  }
+  return certificate.toString();
+}
+
+/** `<url up to the version>/scripts/ca.crt`, as upstream's `print_url $1` makes it. */
+function certificateUrl(url: string): string {
+  return joinUrl(apiBaseOf(url), 'scripts/ca.crt');
+}
+
+function cannotBeTrusted(url: string, reason: NetworkReason): ServerUnavailableError {
+  return new ServerUnavailableError(`${describeUrl(url)}: ${reason.text}`, {
+    hint:
+      reason.kind === 'untrusted'
+        ? 'The server uses a certificate that is not signed by the one with CA_FINGERPRINT.'
+        : 'No fingerprint helps here: the certificate of the server must be renewed or made for this name.',
+  });
+}
+
+/** Makes the certificate known to everything in this container, so that the server's script and the agent trust it. */
+async function install({ log }: TrustConnection, request: TrustRequest, ca: string): Promise<void> {
+  const { caFile, agentConf, systemCaFile } = request.files;
+  await attempt(log, 'keep the certificate of the server', async () => {
+    if ((await readCaFile(caFile)) !== ca) await writeAtomically(caFile, ca);
+    await addToAgentConf(agentConf, { CURL_CA_BUNDLE: caFile, REQUESTS_CA_BUNDLE: caFile });
+  });
+  await attempt(log, 'add the certificate of the server to those of the system', async () => {
+    await writeAtomically(systemCaFile, ca);
+    await request.refreshSystemStore();
+  });
+}
+
+/** A read-only disk must not keep the host from its server: our own client has the certificate in memory. */
+async function attempt(log: Connection['log'], what: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    log.warn(`Could not ${what}`, { error: messageOf(error) });
+  }
+}
