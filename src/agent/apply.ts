@@ -1,0 +1,152 @@
+import type { ContainerSpec, Engine } from '../engine/engine.ts';
+import { isEngineError } from '../engine/errors.ts';
+import type { Clock } from '../support/clock.ts';
+import { EngineUnavailableError, messageOf } from '../support/errors.ts';
+import type { Limits } from '../support/limits.ts';
+import type { Log } from '../support/log.ts';
+import { doubling, retry } from '../support/retry.ts';
+import type { Observed } from './observe.ts';
+import { isUp, type Step } from './plan.ts';
+import type { RoleNames } from './roles.ts';
+
+export interface ApplyContext {
+  readonly engine: Engine;
+  readonly names: RoleNames;
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly nextSpec?: ContainerSpec;
+  readonly interrupted: AbortSignal;
+  /** Filled by `verify` and `stand-by`. */
+  readonly rejected: Set<string>;
+  readonly watched: Map<string, number>;
+}
+
+/** A container of ours that stays although it should not. */
+export interface Corpse {
+  readonly id: string;
+  readonly name: string;
+  /** The engine's words when it could not be removed. */
+  readonly said: string;
+}
+
+/** A container could not be removed after bounded tries. */
+export class UnremovableError extends Error {
+  readonly corpse: Corpse;
+
+  constructor(corpse: Corpse) {
+    super(`${corpse.name} can't be removed: ${corpse.said}`);
+    this.name = 'UnremovableError';
+    this.corpse = corpse;
+  }
+}
+
+/** Does one step. Every step may be repeated: what is done already counts as success. */
+export async function performStep(step: Step, context: ApplyContext): Promise<void> {
+  const { engine, names, limits, log } = context;
+  switch (step.do) {
+    case 'create-next':
+      return createNext(context);
+    case 'start':
+      log.info(`starting ${describe(step.container)}`);
+      return engine.startContainer(step.container.id);
+    case 'stand-by':
+      return watch(step.container, limits.STAND_BY, context);
+    case 'stop':
+      log.info(`stopping ${describe(step.container)}`);
+      return engine.stopContainer(step.container.id, limits.STOP_GRACE);
+    case 'set-aside':
+      return rename(step.container, names.previous[step.slot] ?? names.agent, context);
+    case 'promote':
+      return rename(step.container, names.agent, context);
+    case 'verify':
+      log.info(`watching ${describe(step.container)}`, { for: `${limits.VERIFY / 1000} s` });
+      return watch(step.container, limits.VERIFY, context);
+    case 'discard':
+      return discard(step.container, context);
+    case 'done':
+    case 'fail':
+      return;
+  }
+}
+
+async function createNext(context: ApplyContext): Promise<void> {
+  const { engine, names, nextSpec, log } = context;
+  if (nextSpec === undefined) throw new Error('a replacement needs a specification of the next agent');
+  log.info(`creating ${names.next} from ${nextSpec.image}`);
+  await engine.createContainer(names.next, nextSpec);
+}
+
+async function rename(container: Observed, to: string, context: ApplyContext): Promise<void> {
+  context.log.info(`renaming ${describe(container)} to ${to}`);
+  await context.engine.renameContainer(container.id, to);
+}
+
+/**
+ * Looks at a container until it has been up for `ms` milliseconds without a restart. One that ends or restarts
+ * meanwhile is rejected; the plan then says what follows.
+ */
+async function watch(container: Observed, ms: number, context: ApplyContext): Promise<void> {
+  const { engine, clock, limits, interrupted } = context;
+  const pause = Math.min(limits.VERIFY_POLL, ms);
+  for (let seen = 0; seen < ms; seen += pause) {
+    await clock.sleep(pause, interrupted);
+    const now = await engine.inspectContainer(container.id);
+    if (now?.state !== 'running' || now.restartCount > container.restartCount) {
+      context.log.warn(`${describe(container)} did not stay up`, {
+        state: now?.state ?? 'gone',
+        status: now?.exitCode ?? 0,
+      });
+      context.rejected.add(container.id);
+      return;
+    }
+  }
+  context.watched.set(container.id, ms);
+}
+
+/**
+ * Removes a container: restart policy off, stopped, then a bounded number of tries. Not by force: an old engine would
+ * then forget it and leave its files behind unnamed (engine-notes). A corpse from an earlier run gets a single try.
+ */
+async function discard(container: Observed, context: ApplyContext): Promise<void> {
+  const { engine, limits, log, clock, interrupted } = context;
+  log.info(`removing ${describe(container)}`);
+  const policy = {
+    what: `remove ${container.name}`,
+    tries: container.corpse ? 1 : limits.REMOVE_TRIES,
+    pause: doubling(limits.REMOVE_PAUSE_MIN, limits.REMOVE_PAUSE_MAX),
+    total: limits.REMOVE_TOTAL,
+    worthRetrying: (error: Error) => !interrupted.aborted && isRemovalWorthRetrying(error),
+    clock,
+    log,
+    ...(interrupted.aborted ? {} : { signal: interrupted }),
+  };
+  try {
+    if (!container.corpse) await quiet(container, context);
+    await retry(policy, async () => engine.removeContainer(container.id, { force: false }));
+  } catch (error) {
+    if (isEngineError(error, 'not-found')) return;
+    if (interrupted.aborted && error === interrupted.reason) throw error;
+    const said = isEngineError(error) ? error.said : messageOf(error);
+    throw new UnremovableError({ id: container.id, name: container.name, said });
+  }
+}
+
+/** Its restart policy off, so that no power cut brings it back, and its process ended. */
+async function quiet(container: Observed, context: ApplyContext): Promise<void> {
+  const { engine, limits } = context;
+  await engine.disableRestart(container.id);
+  if (isUp(container)) await engine.stopContainer(container.id, limits.STOP_GRACE);
+}
+
+function isRemovalWorthRetrying(error: Error): boolean {
+  return (
+    error instanceof EngineUnavailableError ||
+    isEngineError(error, 'failed') ||
+    isEngineError(error, 'conflict')
+  );
+}
+
+function describe(container: Observed): string {
+  return `${container.name} (${container.id.slice(0, 12)}, ${container.image})`;
+}

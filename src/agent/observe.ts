@@ -1,0 +1,138 @@
+import type { ContainerDetails, ContainerState, ContainerSummary, Engine } from '../engine/engine.ts';
+import type { Environment } from '../support/configuration.ts';
+import { isAgentContainer, isAgentImage, labels, type RoleNames } from './roles.ts';
+
+/** A container in one of our roles, as far as decisions need it. */
+export interface Observed {
+  readonly id: string;
+  readonly name: string;
+  readonly image: string;
+  readonly imageId: string;
+  /** Digest of what it was made from; undefined for agents of other entrypoints. */
+  readonly digest: string | undefined;
+  readonly state: ContainerState;
+  /** The engine could not start it. */
+  readonly startFailed: boolean;
+  /** Milliseconds since 1970; undefined if it never ran. */
+  readonly startedAt: number | undefined;
+  readonly restartCount: number;
+  /** Made by us or an agent of an older entrypoint; everything else is a stranger's. */
+  readonly ours: boolean;
+  /** Marked for removal and not gone: it can't be started again. */
+  readonly corpse: boolean;
+  readonly environment: Environment;
+}
+
+/** Who has which role on this host at one moment. */
+export interface Observation {
+  readonly agent: Observed | undefined;
+  readonly legacy: readonly Observed[];
+  readonly next: Observed | undefined;
+  /** One entry per set-aside name, in the pool's order. */
+  readonly previous: readonly (Observed | undefined)[];
+  /** Milliseconds since 1970, by the same clock as `startedAt`. */
+  readonly now: number;
+}
+
+/**
+ * Looks at the host: one filtered list, and one inspection per container found. A container that is listed but that
+ * inspection doesn't find is gone by now, unless the list says `Dead`: then it is a corpse of an old engine
+ * (engine-notes: 404 is not proof of absence).
+ */
+export async function observeRoles(
+  engine: Engine,
+  names: RoleNames,
+  now: () => number,
+): Promise<Observation> {
+  const roleNames = [names.agent, ...names.legacyAgents, names.next, ...names.previous];
+  const listed = await engine.listContainers({ names: roleNames });
+  const observed = new Map<string, Observed>();
+  for (const summary of listed) {
+    const details = await engine.inspectContainer(summary.id);
+    if (details !== undefined) observed.set(summary.name, fromDetails(details));
+    else if (isCorpse(summary.state)) observed.set(summary.name, fromSummary(summary));
+  }
+  return {
+    agent: observed.get(names.agent),
+    legacy: names.legacyAgents.map((name) => observed.get(name)).filter((found) => found !== undefined),
+    next: observed.get(names.next),
+    previous: names.previous.map((name) => observed.get(name)),
+    now: now(),
+  };
+}
+
+function fromDetails(details: ContainerDetails): Observed {
+  const startFailed = details.state === 'created' && (details.startError !== '' || details.exitCode !== 0);
+  return {
+    id: details.id,
+    name: details.name,
+    image: details.image,
+    imageId: details.imageId,
+    digest: details.labels[labels.spec],
+    state: details.state,
+    startFailed,
+    startedAt: details.startedAt,
+    restartCount: details.restartCount,
+    ours: isAgentContainer(details),
+    corpse: isCorpse(details.state),
+    environment: details.environment,
+  };
+}
+
+function fromSummary(summary: ContainerSummary): Observed {
+  return {
+    id: summary.id,
+    name: summary.name,
+    image: summary.image,
+    imageId: summary.imageId,
+    digest: summary.labels[labels.spec],
+    state: summary.state,
+    startFailed: false,
+    startedAt: undefined,
+    restartCount: 0,
+    ours: summary.labels[labels.system] === 'rancher-agent' || isAgentImage(summary.image),
+    corpse: true,
+    environment: {},
+  };
+}
+
+function isCorpse(state: ContainerState): boolean {
+  return state === 'dead' || state === 'removing';
+}
+
+/** Every container of an observation, the agent first. */
+export function everyone(observation: Observation): readonly Observed[] {
+  return [observation.agent, ...observation.legacy, observation.next, ...observation.previous].filter(
+    (observed) => observed !== undefined,
+  );
+}
+
+/** Old agents that could serve again: set aside, or under a legacy name. */
+export function oldAgents(observation: Observation): readonly Observed[] {
+  return [...observation.previous, ...observation.legacy].filter(
+    (observed): observed is Observed => observed !== undefined && !observed.corpse,
+  );
+}
+
+/**
+ * The environment that holds the host's keys: the agent's own, else that of one set aside, else of the next one. A
+ * corpse is read last: better an agent from a dead one's keys than none.
+ */
+export function findKeyHolder(observation: Observation): Observed | undefined {
+  const candidates = [
+    observation.agent,
+    ...oldAgents(observation),
+    observation.next,
+    ...observation.previous,
+  ].filter((observed) => observed !== undefined);
+  const holders = candidates.filter((observed) => hasKeys(observed.environment));
+  return holders.find((observed) => !observed.corpse) ?? holders[0] ?? candidates.find(hasAnyEnvironment);
+}
+
+function hasKeys(environment: Environment): boolean {
+  return Boolean(environment['CATTLE_ACCESS_KEY']) && Boolean(environment['CATTLE_SECRET_KEY']);
+}
+
+function hasAnyEnvironment(observed: Observed): boolean {
+  return Object.keys(observed.environment).length > 0;
+}

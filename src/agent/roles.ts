@@ -1,0 +1,65 @@
+import type { ContainerDetails } from '../engine/engine.ts';
+import type { Profile } from './profile.ts';
+
+/**
+ * Invariant 1: every container we make has a fixed name per role and a label. This file is the only place where those
+ * names come from.
+ */
+export interface RoleNames {
+  /** The agent itself. */
+  readonly agent: string;
+  readonly legacyAgents: readonly string[];
+  /** The new agent until it takes over. */
+  readonly next: string;
+  /** Where the old agent is set aside: three names, because a dead container may hold one for good. */
+  readonly previous: readonly string[];
+  /** The helper that does the work. */
+  readonly worker: string;
+  /** Where a worker that can be neither removed nor used is set aside. */
+  readonly deadWorker: string;
+  /** Made by the server's script, not by us. */
+  readonly upgrades: readonly string[];
+}
+
+/** The names of all roles of a profile. */
+export function namesOf(profile: Profile): RoleNames {
+  const agent = profile.agentName;
+  return {
+    agent,
+    legacyAgents: profile.legacyAgentNames,
+    next: `${agent}-next`,
+    previous: [`${agent}-previous`, `${agent}-previous-2`, `${agent}-previous-3`],
+    worker: `${agent}-worker`,
+    deadWorker: `${agent}-worker-dead`,
+    upgrades: profile.upgradeNames,
+  };
+}
+
+export const labels = {
+  /** `agent` or `worker`. */
+  role: 'io.rancher.agent-entrypoint.role',
+  /** Digest of what an agent container was made from: two containers with the same one are interchangeable. */
+  spec: 'io.rancher.agent-entrypoint.spec',
+  /** Digest of what a worker was asked to do. */
+  request: 'io.rancher.agent-entrypoint.request',
+  /** On images: their `run` stands by until its container gets the agent's name. */
+  version: 'io.rancher.agent-entrypoint.version',
+  /** On every agent image, upstream's included. */
+  system: 'io.rancher.container.system',
+} as const;
+
+/** Whether an image's `run` is ours, so that it stands by while its container isn't named as the agent. */
+export function standsBy(imageLabels: Readonly<Record<string, string>>): boolean {
+  return labels.version in imageLabels;
+}
+
+/** Whether a container was made by us, or is an agent of an older entrypoint. Anything else is never touched. */
+export function isAgentContainer(container: ContainerDetails): boolean {
+  if (container.labels[labels.role] !== undefined) return true;
+  return container.labels[labels.system] === 'rancher-agent' || isAgentImage(container.image);
+}
+
+/** Image names of upstream and PastureStack, behind any registry or mirror prefix. */
+export function isAgentImage(reference: string): boolean {
+  return /(^|\/)(rancher\/agent|pasturestack\/node-agent)([:@]|$)/.test(reference);
+}

@@ -1,0 +1,313 @@
+import type { ContainerSpec, Engine } from '../engine/engine.ts';
+import { isEngineError } from '../engine/errors.ts';
+import type { Clock } from '../support/clock.ts';
+import { deadlineIn, formatDuration } from '../support/deadline.ts';
+import { CannotChangeError, EngineUnavailableError, EntrypointError, messageOf } from '../support/errors.ts';
+import type { Limits } from '../support/limits.ts';
+import type { Log } from '../support/log.ts';
+import { doubling } from '../support/retry.ts';
+import { performStep, UnremovableError, type Corpse } from './apply.ts';
+import { everyone, findKeyHolder, observeRoles, type Observation, type Observed } from './observe.ts';
+import { isUp, planStep, type Experience, type Failure, type Goal, type Step } from './plan.ts';
+import type { RoleNames } from './roles.ts';
+
+/**
+ * The transaction: observe, plan, do one idempotent step, observe again, until the plan says done.
+ *
+ * 1. create the next agent and let it stand by: a failure up to here costs nothing;
+ * 2. stop the old agent, set it aside, promote the next one;
+ * 3. watch the new one for a while, then discard the old one.
+ *
+ * Any failure turns the goal into `settle`, which has a time of its own: the sound one of what is there stays or comes
+ * back, everything else goes. Nothing is remembered from one run to the next.
+ */
+export interface TransactionOptions {
+  readonly engine: Engine;
+  readonly names: RoleNames;
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly goal: Goal;
+  /** What `create-next` makes; only a replacement needs it. */
+  readonly nextSpec?: ContainerSpec;
+  /** Asked before anything is created: may wait (cooling down), or refuse by throwing (storage low). */
+  readonly beforeCreating?: (observation: Observation) => Promise<void>;
+  /** Told before each step, for the status file. */
+  readonly onStep?: (step: Step) => Promise<void>;
+  /** Aborted by SIGTERM or when the worker's time is up. The step in hand is finished, and the host has an agent. */
+  readonly interrupted: AbortSignal;
+}
+
+export interface TransactionResult {
+  /** Whether the goal it was started with is reached. */
+  readonly reached: boolean;
+  readonly agent: Observed | undefined;
+  /** Whether the agent in the end has a process. */
+  readonly agentRuns: boolean;
+  readonly corpses: readonly Corpse[];
+  /** Whether the agent that was in office at the beginning was stopped at any time. */
+  readonly touchedAgent: boolean;
+  /** Why the goal was not reached. */
+  readonly error: Error | undefined;
+}
+
+/** Runs a transaction to its end. Throws only if the engine can't be asked any more. */
+export async function runTransaction(options: TransactionOptions): Promise<TransactionResult> {
+  return new Transaction(options).run();
+}
+
+class Transaction {
+  readonly #options: TransactionOptions;
+  readonly #rejected = new Set<string>();
+  readonly #watched = new Map<string, number>();
+  readonly #corpses = new Map<string, Corpse>();
+  readonly #failures = new Map<string, number>();
+  readonly #repeats = new Map<string, number>();
+  #goal: Goal;
+  #touchedAgent = false;
+  #error: Error | undefined;
+
+  constructor(options: TransactionOptions) {
+    this.#options = options;
+    this.#goal = options.goal;
+  }
+
+  async run(): Promise<TransactionResult> {
+    for (let count = 0; count < this.#options.limits.TRANSACTION_STEPS; count += 1) {
+      const observation = await this.#observe();
+      if (this.#mayStop(observation)) return await this.#stopHere(observation);
+      const step = planStep(observation, this.#goal, this.#experience(), this.#patience());
+      if (step.do === 'done') return this.#result(observation, this.#error === undefined);
+      if (step.do === 'fail') {
+        if (!this.#turnBack(failureError(step.why, step.container))) return this.#result(observation, false);
+        continue;
+      }
+      await this.#try(step, observation);
+    }
+    const observation = await this.#observe();
+    this.#error ??= new CannotChangeError('the upgrade did not come to an end within its bound of steps', {
+      hint: 'this is a defect: please report it with the log of this run',
+    });
+    return this.#result(observation, false);
+  }
+
+  /** One step; its failure is weighed here: again after a pause, named as a corpse, or the way back. */
+  async #try(step: Step, observation: Observation): Promise<void> {
+    const key = keyOf(step);
+    try {
+      if (step.do === 'create-next') await this.#options.beforeCreating?.(observation);
+      await this.#options.onStep?.(step);
+      if (step.do === 'stop') this.#touchedAgent = true;
+      await performStep(step, { ...this.#options, rejected: this.#rejected, watched: this.#watched });
+      this.#countRepeat(key, step);
+    } catch (error) {
+      await this.#weigh(step, key, error);
+    }
+  }
+
+  async #weigh(step: Step, key: string, error: unknown): Promise<void> {
+    if (this.#options.interrupted.aborted && !isEngineError(error)) return;
+    if (error instanceof UnremovableError) {
+      this.#corpses.set(error.corpse.id, error.corpse);
+      return;
+    }
+    const failures = (this.#failures.get(key) ?? 0) + 1;
+    this.#failures.set(key, failures);
+    const { limits, log, clock } = this.#options;
+    if (isWorthRepeating(error) && failures < limits.CALL_TRIES) {
+      log.warn(`${key} failed, trying again`, { try: failures, error: messageOf(error) });
+      await clock.sleep(doubling(limits.CALL_PAUSE, limits.REMOVE_PAUSE_MAX)(failures));
+      return;
+    }
+    const cause = asOutcome(step, error);
+    if (this.#turnBack(cause)) return;
+    this.#giveUpOn(step, cause);
+  }
+
+  /** Gives the replacement up for settling. @returns false if that is what we were doing already */
+  #turnBack(error: Error): boolean {
+    this.#error ??= error;
+    if (this.#goal.kind === 'settle') return false;
+    this.#options.log.error(`${messageOf(error)}: going back`);
+    this.#goal = { kind: 'settle' };
+    return true;
+  }
+
+  /** Even settling can't do this step: what it was about counts as lost, so that the plan looks for another way. */
+  #giveUpOn(step: Step, error: Error): void {
+    if (!('container' in step) || step.container === undefined) return;
+    this.#rejected.add(step.container.id);
+    if (step.do === 'discard')
+      this.#corpses.set(step.container.id, corpseOf(step.container, messageOf(error)));
+  }
+
+  /** A removal that succeeds and changes nothing would be planned for ever. */
+  #countRepeat(key: string, step: Step): void {
+    const repeats = (this.#repeats.get(key) ?? 0) + 1;
+    this.#repeats.set(key, repeats);
+    if (step.do === 'discard' && repeats >= this.#options.limits.CALL_TRIES) {
+      this.#corpses.set(
+        step.container.id,
+        corpseOf(step.container, 'removed without an error, and still there'),
+      );
+    }
+  }
+
+  /** Interrupted, and the host has the agent it had, or a new one that runs, or never had one. */
+  #mayStop(observation: Observation): boolean {
+    if (!this.#options.interrupted.aborted) return false;
+    const someone = everyone(observation).filter(
+      (observed) => observed !== observation.next && observed.ours,
+    );
+    return someone.length === 0 || (observation.agent !== undefined && isUp(observation.agent));
+  }
+
+  async #stopHere(observation: Observation): Promise<TransactionResult> {
+    const reason: unknown = this.#options.interrupted.reason;
+    this.#error ??= reason instanceof Error ? reason : new Error('interrupted');
+    const { next, agent } = observation;
+    const holdsKeys = findKeyHolder(observation) === next;
+    if (next?.ours === true && agent !== undefined && !holdsKeys) {
+      await this.#try({ do: 'discard', container: next }, observation);
+    }
+    return this.#result(await this.#observe(), false);
+  }
+
+  /** Looks at the host; an engine that is restarting gets the recovery time to come back. */
+  async #observe(): Promise<Observation> {
+    const { engine, names, clock, limits, log } = this.#options;
+    const deadline = deadlineIn(limits.RECOVERY, () => clock.now());
+    for (;;) {
+      try {
+        return await observeRoles(engine, names, () => clock.now());
+      } catch (error) {
+        if (!(error instanceof EngineUnavailableError) || deadline.left() === 0) throw error;
+        log.warn('the engine does not answer, looking again', {
+          error: error.message,
+          left: formatDuration(deadline.left()),
+        });
+        await clock.sleep(Math.min(limits.REMOVE_PAUSE_MIN, deadline.left()));
+      }
+    }
+  }
+
+  #experience(): Experience {
+    return { rejected: this.#rejected, watched: this.#watched, unremovable: new Set(this.#corpses.keys()) };
+  }
+
+  #patience(): { verifyMs: number; standByMs: number } {
+    return { verifyMs: this.#options.limits.VERIFY, standByMs: this.#options.limits.STAND_BY };
+  }
+
+  #result(observation: Observation, reached: boolean): TransactionResult {
+    const { agent } = observation;
+    const present = new Set(everyone(observation).map((observed) => observed.id));
+    return {
+      reached,
+      agent,
+      agentRuns: agent?.ours === true && isUp(agent),
+      corpses: [...this.#corpses.values()].filter((corpse) => present.has(corpse.id)),
+      touchedAgent: this.#touchedAgent,
+      error: this.#error,
+    };
+  }
+}
+
+function keyOf(step: Step): string {
+  const container = containerOf(step);
+  return container === undefined ? step.do : `${step.do} ${container.name} (${container.id.slice(0, 12)})`;
+}
+
+function containerOf(step: Step): Observed | undefined {
+  return 'container' in step ? step.container : undefined;
+}
+
+function corpseOf(container: Observed, said: string): Corpse {
+  return { id: container.id, name: container.name, said };
+}
+
+/** An engine that stumbled or didn't answer may do it next time; a refusal stays one. A taken name may be a ghost's. */
+function isWorthRepeating(error: unknown): boolean {
+  return (
+    error instanceof EngineUnavailableError ||
+    isEngineError(error, 'failed') ||
+    isEngineError(error, 'conflict')
+  );
+}
+
+function asOutcome(step: Step, error: unknown): Error {
+  if (error instanceof EntrypointError) return error;
+  const subject =
+    'container' in step && step.container !== undefined ? step.container.name : 'the next agent';
+  const said = isEngineError(error) ? error.said : messageOf(error);
+  return new CannotChangeError(`could not ${verbs[step.do]} ${subject}`, {
+    said,
+    hint: hintFor(error),
+    cause: error,
+  });
+}
+
+const verbs: Readonly<Record<Step['do'], string>> = {
+  'create-next': 'create',
+  start: 'start',
+  'stand-by': 'bring up',
+  stop: 'stop',
+  'set-aside': 'set aside',
+  promote: 'promote',
+  verify: 'verify',
+  discard: 'remove',
+  done: 'finish',
+  fail: 'finish',
+};
+
+function hintFor(error: unknown): string {
+  if (isEngineError(error) && /no space left on device/i.test(error.said)) {
+    return 'free space or inodes below the Docker root, then start the upgrade again';
+  }
+  if (isEngineError(error, 'conflict'))
+    return 'docker ps -a shows who has the name; remove or rename that container';
+  return 'the log of the Docker daemon says more: journalctl -u docker';
+}
+
+function failureError(why: Failure, container: Observed | undefined): Error {
+  const name =
+    container === undefined ? '' : `${container.name} (${container.id.slice(0, 12)}, ${container.image})`;
+  switch (why) {
+    case 'stranger-in-role':
+      return new CannotChangeError(
+        `the container ${name} has our name but is not an agent: it is left alone`,
+        {
+          hint: `rename or remove it yourself: docker rename ${container?.name ?? ''} NEW_NAME`,
+        },
+      );
+    case 'set-aside-names-taken':
+      return new CannotChangeError(
+        'all names for setting the old agent aside are taken by containers that stay',
+        {
+          hint: 'containers that cannot be removed mean sick storage: see the runbook, "a container cannot be removed"',
+        },
+      );
+    case 'next-does-not-run':
+      return new CannotChangeError(`the new agent does not stay up: ${name}`, {
+        hint: 'the image is broken or not made for this host: docker run --rm IMAGE --version',
+        ...(container !== undefined && { said: describeEnd(container) }),
+      });
+    case 'agent-does-not-run':
+      return new CannotChangeError(`the agent does not stay up: ${name}`, {
+        hint: `see why: docker logs --tail 50 ${container?.name ?? ''}`,
+        ...(container !== undefined && { said: describeEnd(container) }),
+      });
+    case 'name-held-by-corpse':
+      return new CannotChangeError(`a dead container holds the agent's name and can't be moved: ${name}`, {
+        hint: 'sick storage: see the runbook, "a container cannot be removed"',
+      });
+    case 'no-agent':
+      return new CannotChangeError('there is no agent on this host and nothing to make one from', {
+        hint: 'register this host again: docker run … IMAGE URL',
+      });
+  }
+}
+
+function describeEnd(container: Observed): string {
+  return `state ${container.state}, restarted ${container.restartCount} times`;
+}
