@@ -135,7 +135,7 @@ class Transaction {
 
   /** Even settling can't do this step: what it was about counts as lost, so that the plan looks for another way. */
   #giveUpOn(step: Step, error: Error): void {
-    if (!('container' in step) || step.container === undefined) return;
+    if (!('container' in step)) return;
     this.#rejected.add(step.container.id);
     if (step.do === 'discard')
       this.#corpses.set(step.container.id, corpseOf(step.container, messageOf(error)));
@@ -237,8 +237,7 @@ function isWorthRepeating(error: unknown): boolean {
 
 function asOutcome(step: Step, error: unknown): Error {
   if (error instanceof EntrypointError) return error;
-  const subject =
-    'container' in step && step.container !== undefined ? step.container.name : 'the next agent';
+  const subject = 'container' in step ? step.container.name : 'the next agent';
   const said = isEngineError(error) ? error.said : messageOf(error);
   return new CannotChangeError(`could not ${verbs[step.do]} ${subject}`, {
     said,

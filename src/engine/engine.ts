@@ -32,13 +32,16 @@ export interface Engine {
    */
   awaitExit(id: string, signal: AbortSignal): Promise<{ readonly exit: Promise<ContainerExit> }>;
   /** Copies a container's log, from its beginning, until it ends or the signal is aborted. */
-  followLog(id: string, write: (chunk: Buffer) => void, signal: AbortSignal): Promise<void>;
+  followLog(id: string, write: LogWriter, signal: AbortSignal): Promise<void>;
   inspectImage(reference: string): Promise<ImageDetails | undefined>;
   /** Pulls an image; ends when nothing is reported for too long. `onProgress` gets a short text now and then. */
   pullImage(reference: string, onProgress: (text: string) => void, signal?: AbortSignal): Promise<void>;
   /** Whether a named volume exists. */
   hasVolume(name: string): Promise<boolean>;
 }
+
+/** Takes a piece of a container's log. */
+export type LogWriter = (chunk: Buffer, stream: 'stdout' | 'stderr') => void;
 
 export interface EngineVersion {
   /** e.g. `20.10.24+dfsg1` */

@@ -1,3 +1,5 @@
+import type { LogWriter } from './engine.ts';
+
 /** Length of the header before each chunk of a container's log: stream, three zeros, length (engine API, attach). */
 const headerLength = 8;
 
@@ -5,7 +7,7 @@ const headerLength = 8;
  * Copies a container's log without the engine's framing. A stream that isn't framed (a container with a terminal) is
  * copied as it is.
  */
-export async function copyLog(stream: AsyncIterable<unknown>, write: (chunk: Buffer) => void): Promise<void> {
+export async function copyLog(stream: AsyncIterable<unknown>, write: LogWriter): Promise<void> {
   let pending: Buffer = Buffer.alloc(0);
   for await (const chunk of stream) {
     pending = Buffer.concat([pending, chunk as Buffer]);
@@ -14,16 +16,16 @@ export async function copyLog(stream: AsyncIterable<unknown>, write: (chunk: Buf
 }
 
 /** Writes the whole frames and returns the rest. */
-export function writeFrames(bytes: Buffer, write: (chunk: Buffer) => void): Buffer {
+export function writeFrames(bytes: Buffer, write: LogWriter): Buffer {
   let rest = bytes;
   while (rest.length >= headerLength) {
     if (!isHeader(rest)) {
-      write(rest);
+      write(rest, 'stdout');
       return Buffer.alloc(0);
     }
     const end = headerLength + rest.readUInt32BE(4);
     if (rest.length < end) break;
-    write(rest.subarray(headerLength, end));
+    write(rest.subarray(headerLength, end), rest[0] === 1 ? 'stdout' : 'stderr');
     rest = rest.subarray(end);
   }
   return rest;

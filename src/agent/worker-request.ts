@@ -1,0 +1,65 @@
+import { createHash } from 'node:crypto';
+import type { ContainerSpec } from '../engine/engine.ts';
+import type { Environment } from '../support/configuration.ts';
+import { labels } from './roles.ts';
+
+/** What a worker can be asked to do. */
+export const workerTasks = ['register', 'upgrade', 'settle', 'inspect-host'] as const;
+export type WorkerTask = (typeof workerTasks)[number];
+
+export interface WorkerRequest {
+  readonly task: WorkerTask;
+  /** The image the worker itself is made from: ours. */
+  readonly image: string;
+  /** What it needs to know, keys and tokens included: they travel in the environment, never as arguments or labels. */
+  readonly environment: Environment;
+}
+
+/** Names of variables by which a caller tells its worker something of its own. */
+export const workerVariables = {
+  /** The image that the agent is to be made from. */
+  targetImage: 'AGENT_TARGET_IMAGE',
+  /** The URL of a registration. */
+  registrationUrl: 'AGENT_REGISTRATION_URL',
+} as const;
+
+const passedOn =
+  /^(CATTLE_|RANCHER_|AGENT_|PASTURESTACK_|LEGACY_|DETECTED_CATTLE_|CA_FINGERPRINT$|HOST_DOCKER_SOCK$|LOG_FORMAT$|DOCKER_API_VERSION$|https?_proxy$|HTTPS?_PROXY$|no_proxy$|NO_PROXY$)/;
+
+/** The part of the caller's environment that a worker works with. */
+export function selectWorkerEnvironment(environment: Environment): Environment {
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => passedOn.test(name)));
+}
+
+/** Digest of a request: two callers with the same one want the same thing and share its outcome. */
+export function digestOfRequest(request: WorkerRequest): string {
+  const entries = Object.entries(request.environment).sort(([a], [b]) => (a < b ? -1 : 1));
+  return createHash('sha256')
+    .update(JSON.stringify([request.task, request.image, entries]))
+    .digest('hex')
+    .slice(0, 32);
+}
+
+/**
+ * The worker's container. It sees the host through its pid namespace (`/proc/1/root`) and `/var/lib/rancher`; nothing
+ * above that is bound, so that it pins nobody's mounts (invariant 6).
+ *
+ * @param stateVolume where `/var/lib/rancher` comes from when the host's own folder can't be made
+ */
+export function buildWorkerSpec(request: WorkerRequest, stateVolume?: string): ContainerSpec {
+  return {
+    image: request.image,
+    command: ['worker', request.task],
+    environment: request.environment,
+    labels: { [labels.role]: 'worker', [labels.request]: digestOfRequest(request) },
+    restart: 'no',
+    autoRemove: true,
+    privileged: true,
+    hostNetwork: true,
+    hostPid: true,
+    binds: [
+      '/var/run/docker.sock:/var/run/docker.sock',
+      `${stateVolume ?? '/var/lib/rancher'}:/var/lib/rancher`,
+    ],
+  };
+}

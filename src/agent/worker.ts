@@ -1,0 +1,258 @@
+import type { ContainerDetails, ContainerExit, Engine } from '../engine/engine.ts';
+import { isEngineError } from '../engine/errors.ts';
+import type { Clock } from '../support/clock.ts';
+import { deadlineIn, type Deadline } from '../support/deadline.ts';
+import {
+  CannotChangeError,
+  EngineUnavailableError,
+  messageOf,
+  TryAgainLaterError,
+} from '../support/errors.ts';
+import type { Limits } from '../support/limits.ts';
+import type { Log } from '../support/log.ts';
+import { doubling, retry } from '../support/retry.ts';
+import { isAgentContainer, labels, type RoleNames } from './roles.ts';
+import { buildWorkerSpec, digestOfRequest, type WorkerRequest } from './worker-request.ts';
+
+/**
+ * The caller's side of the work. There is at most one worker on a host: its name is the outer lock, which the daemon
+ * keeps for us. Whoever wants something done makes the worker or, finding one, follows it to its end and looks again.
+ * Killing the caller changes nothing for the worker.
+ */
+export interface WorkerCall {
+  readonly engine: Engine;
+  readonly names: RoleNames;
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Volume for `/var/lib/rancher` on hosts where that folder can't be made. */
+  readonly stateVolume: string;
+  /** Copies what the worker says. */
+  readonly write: (chunk: Buffer, stream: 'stdout' | 'stderr') => void;
+  /** Ends the following, not the worker. */
+  readonly signal: AbortSignal;
+}
+
+/** The kernel's status for a process ended by SIGKILL, as shells and Docker show it. */
+const killedStatus = 137;
+
+/**
+ * Has a worker do what is asked and follows it.
+ * @returns the worker's exit status
+ * @throws TryAgainLaterError when others keep the worker busy; CannotChangeError when there can be no worker
+ */
+export async function runThroughWorker(call: WorkerCall, request: WorkerRequest): Promise<number> {
+  const deadline = deadlineIn(call.limits.FOLLOW_TOTAL, () => call.clock.now());
+  const wanted = digestOfRequest(request);
+  for (let round = 0; round < call.limits.WORKER_ROUNDS && deadline.left() > 0; round += 1) {
+    const worker = await findOrMakeWorker(call, request, deadline);
+    const exit = await followWorker(call, worker);
+    await removeEndedWorker(call, worker.id);
+    const isOurs = worker.labels[labels.request] === wanted;
+    if (isOurs && exit !== 'gone' && exit.status !== killedStatus) return exit.status;
+    call.log.info(explainRound(isOurs, exit));
+  }
+  throw new TryAgainLaterError('no worker could finish what was asked within the bound of rounds', {
+    hint: 'see what keeps it busy: docker run … IMAGE status',
+  });
+}
+
+/** Whether a worker is at work on this host. */
+export async function isWorkerRunning(call: Pick<WorkerCall, 'engine' | 'names'>): Promise<boolean> {
+  return (await call.engine.inspectContainer(call.names.worker))?.state === 'running';
+}
+
+/** Follows a worker that runs, whoever made it; undefined if there is none. */
+export async function followRunningWorker(call: WorkerCall): Promise<ContainerExit | undefined> {
+  const worker = await call.engine.inspectContainer(call.names.worker);
+  if (worker === undefined) return undefined;
+  const exit = worker.state === 'running' ? await followWorker(call, worker) : undefined;
+  await removeEndedWorker(call, worker.id);
+  return exit;
+}
+
+type Worker = Pick<ContainerDetails, 'id' | 'labels'> & { readonly exit?: Promise<ContainerExit> };
+
+async function findOrMakeWorker(
+  call: WorkerCall,
+  request: WorkerRequest,
+  deadline: Deadline,
+): Promise<Worker> {
+  let tries = 0;
+  let conflict: unknown;
+  const mostTries = call.limits.REMOVE_TRIES * call.limits.WORKER_ROUNDS;
+  while (tries < mostTries && deadline.left() > 0) {
+    const found = await call.engine.inspectContainer(call.names.worker);
+    if (found === undefined) {
+      try {
+        return await makeWorker(call, request);
+      } catch (error) {
+        // Somebody was quicker, or a container is being removed, or the name is a ghost's: look again.
+        if (!isEngineError(error, 'conflict') && !isEngineError(error, 'not-found')) throw asOutcome(error);
+        conflict = error;
+      }
+    } else {
+      if (!isAgentContainer(found)) throw strangerError(found);
+      if (found.state === 'running' || found.state === 'paused') return found;
+      await clearAway(call, found, tries);
+    }
+    tries += 1;
+    await call.clock.sleep(call.limits.WORKER_GONE_PAUSE, call.signal);
+  }
+  throw new CannotChangeError(`no worker can be made: the name ${call.names.worker} stays taken`, {
+    ...(conflict === undefined ? {} : { said: messageOf(conflict) }),
+    hint: `docker ps -a --filter name=${call.names.worker}; restarting the Docker daemon frees a ghost's name`,
+  });
+}
+
+/** Makes and starts a worker; on a host whose `/var/lib/rancher` can't be made, with a volume in its place. */
+async function makeWorker(call: WorkerCall, request: WorkerRequest): Promise<Worker> {
+  try {
+    return await makeWorkerFrom(call, request, undefined);
+  } catch (error) {
+    if (!isEngineError(error) || !/read-only file system/i.test(error.said)) throw error;
+    call.log.warn('the host has no writable /var/lib/rancher, using a volume', { volume: call.stateVolume });
+    return makeWorkerFrom(call, request, call.stateVolume);
+  }
+}
+
+async function makeWorkerFrom(
+  call: WorkerCall,
+  request: WorkerRequest,
+  volume: string | undefined,
+): Promise<Worker> {
+  const { engine, names, log } = call;
+  const spec = buildWorkerSpec(request, volume);
+  const id = await engine.createContainer(names.worker, spec);
+  log.info(`made the worker ${names.worker}`, { task: request.task, id: id.slice(0, 12) });
+  try {
+    // Asked for before the start where the engine allows it: a quick worker would be gone before we ask.
+    const armed = engine.features.waitConditions ? await engine.awaitExit(id, call.signal) : undefined;
+    await engine.startContainer(id);
+    const { exit } = armed ?? (await engine.awaitExit(id, call.signal));
+    return { id, labels: spec.labels, exit };
+  } catch (error) {
+    await removeQuietly(call, id);
+    throw error;
+  }
+}
+
+/** Copies its log and waits for its end; looks now and then, since either stream may have died without a word. */
+async function followWorker(call: WorkerCall, worker: Worker): Promise<ContainerExit> {
+  const { engine, limits, log } = call;
+  const over = new AbortController();
+  const signal = AbortSignal.any([call.signal, over.signal]);
+  const copying = engine.followLog(worker.id, call.write, signal).catch((error: unknown) => {
+    if (!signal.aborted) log.debug("the worker's log can't be followed", { error: messageOf(error) });
+  });
+  try {
+    const exit = await endOf(call, worker, signal);
+    await Promise.race([copying, call.clock.sleep(limits.WORKER_GONE_PAUSE, signal)]);
+    return exit;
+  } finally {
+    over.abort(new Error('the worker has ended'));
+  }
+}
+
+async function endOf(call: WorkerCall, worker: Worker, signal: AbortSignal): Promise<ContainerExit> {
+  const waiting =
+    worker.exit ?? (await call.engine.awaitExit(worker.id, signal).then(({ exit }) => exit, gone));
+  const looking = lookUntilEnded(call, worker.id, signal);
+  looking.catch(() => undefined);
+  const first = await Promise.race([waiting, looking]);
+  if (first !== 'gone') return first;
+  call.signal.throwIfAborted();
+  return looking;
+}
+
+function gone(): Promise<ContainerExit> {
+  return Promise.resolve('gone');
+}
+
+/** Bounded by the worker's own time and the caller's: FOLLOW_TOTAL. */
+async function lookUntilEnded(call: WorkerCall, id: string, signal: AbortSignal): Promise<ContainerExit> {
+  const deadline = deadlineIn(call.limits.FOLLOW_TOTAL, () => call.clock.now());
+  while (deadline.left() > 0) {
+    await call.clock.sleep(call.limits.FOLLOW_POLL, signal);
+    const found = await inspectPatiently(call, id);
+    if (found === undefined) return 'gone';
+    if (found.state === 'exited') return { status: found.exitCode };
+    if (found.state !== 'running' && found.state !== 'paused') return 'gone';
+  }
+  throw new TryAgainLaterError('the worker is still at work; it goes on without us', {
+    hint: `follow it: docker logs -f ${call.names.worker}`,
+  });
+}
+
+/** A daemon that restarts or is frozen for a while must not end the following. */
+async function inspectPatiently(call: WorkerCall, id: string): Promise<ContainerDetails | undefined> {
+  const { limits, clock, log, signal, engine } = call;
+  return retry(
+    {
+      what: 'look after the worker',
+      tries: limits.REMOVE_TRIES,
+      pause: doubling(limits.REMOVE_PAUSE_MIN, limits.REMOVE_PAUSE_MAX),
+      worthRetrying: (error) => error instanceof EngineUnavailableError,
+      clock,
+      log,
+      signal,
+    },
+    async () => engine.inspectContainer(id),
+  );
+}
+
+/** One that isn't running: never started, ended (engines without AutoRemove), or dead. */
+async function clearAway(call: WorkerCall, worker: ContainerDetails, tries: number): Promise<void> {
+  const { engine, log, names, limits } = call;
+  // Somebody may be about to start the one just created: give them the time.
+  if (worker.state === 'created' && tries < limits.CALL_TRIES) return;
+  if (worker.state === 'removing' && tries < limits.REMOVE_TRIES) return;
+  log.info(`removing an ended worker`, { id: worker.id.slice(0, 12), state: worker.state });
+  try {
+    await engine.removeContainer(worker.id, { force: false });
+  } catch (error) {
+    if (isEngineError(error, 'conflict')) return;
+    log.warn(`the ended worker can't be removed, setting it aside`, { error: messageOf(error) });
+    await engine.renameContainer(worker.id, names.deadWorker);
+  }
+}
+
+/** Where the engine doesn't remove it by itself; a failure leaves one container under a fixed name for the next caller. */
+async function removeEndedWorker(call: WorkerCall, id: string): Promise<void> {
+  if (!call.engine.features.autoRemove) await removeQuietly(call, id);
+}
+
+async function removeQuietly(call: WorkerCall, id: string): Promise<void> {
+  try {
+    await call.engine.removeContainer(id, { force: false });
+  } catch (error) {
+    call.log.debug('a worker was left for the next caller to remove', { id, error: messageOf(error) });
+  }
+}
+
+function explainRound(isOurs: boolean, exit: ContainerExit): string {
+  if (!isOurs) return 'the worker that was busy with something else has ended: now ours';
+  return exit === 'gone'
+    ? 'the worker vanished before its end could be read: looking again'
+    : 'the worker was killed: making another one, which looks and goes on';
+}
+
+function strangerError(found: ContainerDetails): CannotChangeError {
+  return new CannotChangeError(
+    `the container ${found.name} (${found.image}) has our worker's name: left alone`,
+    {
+      hint: `rename or remove it yourself: docker rename ${found.name} NEW_NAME`,
+    },
+  );
+}
+
+function asOutcome(error: unknown): unknown {
+  if (!isEngineError(error)) return error;
+  return new CannotChangeError('the worker could not be made', {
+    said: error.said,
+    hint: /no space left/i.test(error.said)
+      ? 'free space or inodes below the Docker root'
+      : 'the log of the Docker daemon says more: journalctl -u docker',
+    cause: error,
+  });
+}
