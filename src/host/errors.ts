@@ -27,6 +27,15 @@ export class HostFolderUnwritableError extends EntrypointError {
   }
 }
 
+/**
+ * The host could not be looked at. Ends the command before anything is touched: taking such a host for "not writable"
+ * gave it a second identity (incident, why 7).
+ */
+export class InspectionError extends EntrypointError {
+  readonly code = 'inspection-failed';
+  readonly exitCode = ExitCode.cannotChange;
+}
+
 /** The error itself, or a HostFolderUnwritableError around it if it says that `path` can't be written. */
 export function explainWriteError(path: string, error: unknown): unknown {
   const code = systemCodeOf(error);

@@ -52,12 +52,38 @@ export async function readTextIfExists(path: string): Promise<string | undefined
  * Makes a folder and those above it.
  * @throws HostFolderUnwritableError when it can't be made because nothing can be written there
  */
-export async function makeFolder(path: string, mode = 0o755): Promise<void> {
+export async function makeFolder(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode });
+    await makeFolders(path);
   } catch (error) {
     throw explainWriteError(path, error);
   }
+}
+
+/**
+ * As `mkdir -p`, with the system's own error. Not Node's recursive mkdir: that one (24.21) says ENOENT for a read-only
+ * file system, and where the system itself says ENOENT (`/proc`) it never comes back.
+ */
+export async function makeFolders(path: string): Promise<void> {
+  const missing: string[] = [];
+  for (let at = path; !(await isFolder(at)); at = dirname(at)) missing.unshift(at);
+  for (const folder of missing) {
+    try {
+      await mkdir(folder, { mode: 0o755 });
+    } catch (error) {
+      if (systemCodeOf(error) !== 'EEXIST') throw error;
+    }
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    if ((await stat(path)).isDirectory()) return true;
+  } catch (error) {
+    if (systemCodeOf(error) !== 'ENOENT') throw error;
+    return false;
+  }
+  throw Object.assign(new Error(`not a folder: ${path}`), { code: 'ENOTDIR' });
 }
 
 async function viaTemporaryFile(

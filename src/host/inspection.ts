@@ -1,8 +1,9 @@
 import { constants } from 'node:fs';
-import { access, mkdir, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
-import { systemCodeOf } from '../support/errors.ts';
+import { access, stat } from 'node:fs/promises';
+import { ConfigurationError, messageOf, systemCodeOf } from '../support/errors.ts';
 import type { Paths, ProfileName } from '../support/configuration.ts';
+import { InspectionError } from './errors.ts';
+import { makeFolders } from './files.ts';
 import { ensureRegistrationKey, makeRegistrationKey, readRegistrationKey } from './identity.ts';
 import { resolveInRoot } from './host-root.ts';
 
@@ -32,10 +33,22 @@ const notWritable = new Set(['EROFS', 'EACCES', 'EPERM']);
 /**
  * Looks at the host. An inspection that fails ends the command: upstream swallowed it, took the folder for not
  * writable, and the host got a second identity (incident, why 7).
- * @throws ConfigurationError when the registration key is damaged; HostFolderUnwritableError when the disk is full;
- * system errors (EIO, …) as they are
+ * @throws ConfigurationError when the registration key is damaged; InspectionError for everything else (disk full,
+ * I/O error, …)
  */
 export async function inspectHost(options: InspectionOptions): Promise<HostFacts> {
+  try {
+    return await lookAtHost(options);
+  } catch (error) {
+    if (error instanceof ConfigurationError) throw error;
+    throw new InspectionError(`this host could not be inspected: ${messageOf(error)}`, {
+      cause: error,
+      hint: `Nothing was changed. See to the file system of ${options.paths.rancher}, then try again.`,
+    });
+  }
+}
+
+async function lookAtHost(options: InspectionOptions): Promise<HostFacts> {
   const { paths, operatingSystem, randomBytes } = options;
   const boot2docker = /boot2docker/i.test(operatingSystem);
   const stateWritable = await canMakeFolder(paths.state);
@@ -69,26 +82,12 @@ export function renderInspection(facts: HostFacts, profile: ProfileName): readon
 /** Makes the folder if need be and says whether it can be written; anything but a clear "no" is thrown. */
 async function canMakeFolder(path: string): Promise<boolean> {
   try {
-    await mkdir(path, { recursive: true });
-    // mkdir is content with a folder that exists on a read-only file system.
+    await makeFolders(path);
+    // That is content with a folder that exists on a read-only file system.
     await access(path, constants.W_OK);
     return true;
   } catch (error) {
     const code = systemCodeOf(error);
-    if (code !== undefined && notWritable.has(code)) return false;
-    // Node's recursive mkdir says ENOENT where a parent can't be made on a read-only file system.
-    if (code === 'ENOENT' && !(await isNearestFolderWritable(path))) return false;
-    throw error;
-  }
-}
-
-async function isNearestFolderWritable(path: string): Promise<boolean> {
-  try {
-    await access(path, constants.W_OK);
-    return true;
-  } catch (error) {
-    const code = systemCodeOf(error);
-    if (code === 'ENOENT' && path !== dirname(path)) return isNearestFolderWritable(dirname(path));
     if (code !== undefined && notWritable.has(code)) return false;
     throw error;
   }
