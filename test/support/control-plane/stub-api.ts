@@ -115,7 +115,7 @@ const authenticated: Partial<Record<Endpoint, Answer>> = {
   publish: acceptEvent,
   'external-events': (state, request, account) =>
     state.behaviour.externalEvents && request.path.startsWith('/v2-beta') && account === 'agent'
-      ? acceptEvent(state, request, account)
+      ? acceptEvent(state, request)
       : error(404, 'Not Found'),
 };
 

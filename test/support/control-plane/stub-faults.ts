@@ -62,7 +62,12 @@ export async function inflict(
       response.writeHead(200, { 'content-type': 'text/plain' });
       pour(response);
       return true;
-    default:
+    case 'html200':
+    case 'html200-with-schemas':
+    case 'redirect-login':
+    case 'redirect-https':
+    case 'redirect-loop':
+    case 'redirect-elsewhere':
       inflictHtml(fault, request, response);
       return true;
   }

@@ -20,6 +20,8 @@ export interface StubOptions extends Partial<Behaviour> {
   readonly registrationTokenText?: string;
   /** Agents that exist already. */
   readonly agents?: readonly AgentKeys[];
+  /** Told of every request as it comes in. */
+  readonly onRequest?: (request: RecordedRequest) => void;
 }
 
 export interface RecordedRequest {
@@ -81,7 +83,15 @@ interface ActiveFault {
 
 /** Starts a Rancher server as far as an agent's entrypoint can tell (control-plane §9). */
 export async function startStubServer(options: StubOptions = {}): Promise<StubServer> {
-  const { host = '127.0.0.1', port = 0, tls, registrationTokenText, agents = [], ...changes } = options;
+  const {
+    host = '127.0.0.1',
+    port = 0,
+    tls,
+    registrationTokenText,
+    agents = [],
+    onRequest,
+    ...changes
+  } = options;
   const state: StubState = {
     behaviour: createBehaviour(changes),
     token: registrationTokenText ?? 'C0FFEE5EED0FA57AB1E5:1451606400000:StubSignatureOfTheToken',
@@ -93,9 +103,13 @@ export async function startStubServer(options: StubOptions = {}): Promise<StubSe
     nextId: 1,
   };
   const requests: RecordedRequest[] = [];
+  const remember = (request: RecordedRequest): void => {
+    requests.push(request);
+    onRequest?.(request);
+  };
   const faults: ActiveFault[] = [];
   const listener = (request: IncomingMessage, response: ServerResponse): void => {
-    handle(state, faults, requests, request, response).catch((error: unknown) => {
+    handle(state, faults, remember, request, response).catch((error: unknown) => {
       response.destroy(error instanceof Error ? error : undefined);
     });
   };
@@ -156,7 +170,7 @@ export async function startStubServer(options: StubOptions = {}): Promise<StubSe
 async function handle(
   state: StubState,
   faults: readonly ActiveFault[],
-  requests: RecordedRequest[],
+  remember: (request: RecordedRequest) => void,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -166,7 +180,7 @@ async function handle(
   const path = url.pathname.replace(/\/{2,}/g, '/');
   const endpoint = nameEndpoint(method, path);
   const body = await readBody(request);
-  requests.push(record(endpoint, method, request, body));
+  remember(record(endpoint, method, request, body));
   const fault = takeFault(faults, endpoint);
   if (fault !== undefined && (await inflict(fault, request, response))) return;
   const stubRequest: StubRequest = {
