@@ -58,6 +58,11 @@ const table = {
     unit: 'ms',
     why: 'the new agent must still be up after this before the old one is stopped',
   },
+  STAND_BY_ALONE: {
+    value: 5_000,
+    unit: 'ms',
+    why: 'one standing by gives whoever made it this long before it looks for a worker',
+  },
   VERIFY: { value: 10_000, unit: 'ms', why: 'an image that cannot run fails within this, mostly at once' },
   VERIFY_POLL: { value: 1_000, unit: 'ms', why: 'pause between two looks at a container that must stay up' },
   TRANSACTION_STEPS: {
@@ -95,6 +100,11 @@ const table = {
     value: 5_000,
     unit: 'ms',
     why: 'a follower looks whether the worker still runs: the stream may have died silently',
+  },
+  UPGRADE_CONTAINER_GRACE: {
+    value: 60_000,
+    unit: 'ms',
+    why: 'a caller that follows the worker ends within seconds of it',
   },
   LOCK_WAIT: { value: 10_000, unit: 'ms', why: 'a holder that is finishing is done by then' },
   LOCK_STALE: { value: 30_000, unit: 'ms', why: 'after SIGKILL every lock is stale; three missed refreshes' },
@@ -257,9 +267,12 @@ export const defaultLimits: Limits = Object.fromEntries(
   limitNames.map((name) => [name, table[name].value]),
 ) as Limits;
 
+/** What a timer can hold, in ms (24.8 days): anything longer would fire at once. */
+const longestTimer = 2 ** 31 - 1;
+
 /**
  * Reads overrides from the environment.
- * @returns the limits and, for each variable that is not a whole number ≥ 0, a sentence saying so
+ * @returns the limits and, for each variable that is not a whole number from 0 to 2147483647, a sentence saying so
  */
 export function readLimits(environment: Readonly<Record<string, string | undefined>>): {
   limits: Limits;
@@ -270,8 +283,11 @@ export function readLimits(environment: Readonly<Record<string, string | undefin
   for (const name of limitNames) {
     const text = environment[variableOf(name)];
     if (text === undefined || text === '') continue;
-    if (/^\d{1,10}$/.test(text)) limits[name] = Number(text);
-    else problems.push(`${variableOf(name)} must be a whole number (${table[name].unit}), not "${text}"`);
+    if (/^\d{1,10}$/.test(text) && Number(text) <= longestTimer) limits[name] = Number(text);
+    else
+      problems.push(
+        `${variableOf(name)} must be a whole number up to ${longestTimer} (${table[name].unit}), not "${text}"`,
+      );
   }
   return { limits, problems };
 }

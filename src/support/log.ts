@@ -29,8 +29,8 @@ export function createLog(options: LogOptions): Log {
   const destination = options.destination ?? pino.destination({ fd: 2, sync: true });
   const scrubbed: DestinationStream = {
     write: (line) => {
-      const clean = options.secrets.scrub(line);
-      destination.write(options.format === 'json' ? clean : renderText(clean));
+      const clean = scrubLine(line, options.secrets);
+      destination.write(options.format === 'json' ? `${JSON.stringify(clean)}\n` : renderText(clean));
     },
   };
   const logger = pino(
@@ -55,25 +55,30 @@ export const silentLog: Log = {
   with: () => silentLog,
 };
 
+/**
+ * The line with every text masked by its key or by what it holds, however deep. Texts are scrubbed one by one, not the
+ * JSON as a whole: there a secret with a quote in it is not found, and a mask can swallow the backslash of a quote.
+ */
+function scrubLine(line: string, secrets: Secrets): Record<string, unknown> {
+  return JSON.parse(line, (key, value: unknown) => {
+    if (isSecretKey(key)) return '***';
+    return typeof value === 'string' ? secrets.scrub(value) : value;
+  }) as Record<string, unknown>;
+}
+
 function wrap(logger: pino.Logger): Log {
   const at =
     (level: 'debug' | 'info' | 'warn' | 'error') =>
     (message: string, fields: LogFields = {}): void => {
-      logger[level](maskByKey(fields), message);
+      logger[level](fields, message);
     };
   return {
     debug: at('debug'),
     info: at('info'),
     warn: at('warn'),
     error: at('error'),
-    with: (fields) => wrap(logger.child(maskByKey(fields))),
+    with: (fields) => wrap(logger.child(fields)),
   };
-}
-
-function maskByKey(fields: LogFields): LogFields {
-  return Object.fromEntries(
-    Object.entries(fields).map(([key, value]) => [key, isSecretKey(key) ? '***' : value]),
-  );
 }
 
 const prefixes: Readonly<Record<string, string>> = {
@@ -84,8 +89,8 @@ const prefixes: Readonly<Record<string, string>> = {
 };
 
 /** One readable line: the message, then `name=value` for each field. */
-function renderText(line: string): string {
-  const { level, message, ...fields } = JSON.parse(line) as Record<string, unknown>;
+function renderText(line: Record<string, unknown>): string {
+  const { level, message, ...fields } = line;
   delete fields['time'];
   const rest = Object.entries(fields).map(([key, value]) => ` ${key}=${renderValue(value)}`);
   return `${prefixes[String(level)] ?? ''}${String(message)}${rest.join('')}\n`;

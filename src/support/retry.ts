@@ -1,6 +1,6 @@
 import pRetry from 'p-retry';
 import { systemClock, type Clock } from './clock.ts';
-import { formatDuration } from './deadline.ts';
+import { deadlineIn, formatDuration } from './deadline.ts';
 import { messageOf } from './errors.ts';
 import type { Log } from './log.ts';
 
@@ -27,8 +27,9 @@ export interface RetryPolicy {
  */
 export async function retry<T>(policy: RetryPolicy, attempt: (tryNumber: number) => Promise<T>): Promise<T> {
   const clock = policy.clock ?? systemClock;
+  const deadline = policy.total === undefined ? undefined : deadlineIn(policy.total, () => clock.now());
   return pRetry(attempt, {
-    retries: policy.tries - 1,
+    retries: Math.max(0, policy.tries - 1),
     minTimeout: 0,
     ...(policy.total === undefined ? {} : { maxRetryTime: policy.total }),
     ...(policy.signal === undefined ? {} : { signal: policy.signal }),
@@ -37,6 +38,8 @@ export async function retry<T>(policy: RetryPolicy, attempt: (tryNumber: number)
     onFailedAttempt: async ({ error, attemptNumber, retriesLeft }) => {
       if (retriesLeft === 0 || !policy.worthRetrying(error)) return;
       const pause = policy.pause(attemptNumber, error);
+      // Waiting for a try that may not begin any more helps nobody.
+      if (deadline !== undefined && pause >= deadline.left()) throw error;
       policy.log.warn(`${policy.what}: try ${attemptNumber} of ${policy.tries} failed`, {
         error: messageOf(error),
         next: `in ${formatDuration(pause)}`,

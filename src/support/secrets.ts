@@ -30,11 +30,12 @@ export function createSecrets(): Secrets {
       }
     },
     scrub(text) {
-      let clean = maskPatterns(text);
+      // Known values first: a pattern that cuts one in two would leave its other half.
+      let clean = text;
       for (const value of [...known].sort((a, b) => b.length - a.length)) {
         clean = clean.replaceAll(value, mask);
       }
-      return clean;
+      return maskPatterns(clean);
     },
   };
 }

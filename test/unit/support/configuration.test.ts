@@ -1,0 +1,59 @@
+import { describe, expect, it } from 'vitest';
+import { parseEnvironmentList, pathsBelow, readConfiguration } from '../../../src/support/configuration.ts';
+import { defaultLimits } from '../../../src/support/limits.ts';
+
+describe('readConfiguration', () => {
+  it('stands on its defaults in an empty environment', () => {
+    expect(readConfiguration({}, 'host')).toEqual({
+      profile: 'rancher-1.2',
+      debug: false,
+      logFormat: 'text',
+      limits: defaultLimits,
+      socketPath: '/var/run/docker.sock',
+      apiVersion: undefined,
+      ownImage: undefined,
+      hostname: 'host',
+      paths: pathsBelow('/var/lib/rancher'),
+      environment: {},
+      problems: [],
+    });
+  });
+
+  it.each(['CATTLE_SCRIPT_DEBUG', 'RANCHER_DEBUG'])('%s switches debugging on, unless it says no', (name) => {
+    expect(readConfiguration({ [name]: 'true' }, '').debug).toBe(true);
+    for (const no of ['', 'false', '0']) expect(readConfiguration({ [name]: no }, '').debug).toBe(false);
+  });
+
+  it('takes a profile by its name and says which there are', () => {
+    expect(readConfiguration({ AGENT_PROFILE: 'pasturestack' }, '')).toMatchObject({
+      profile: 'pasturestack',
+      problems: [],
+    });
+    expect(readConfiguration({ AGENT_PROFILE: 'rancher-2' }, '').problems).toEqual([
+      'AGENT_PROFILE must be one of rancher-1.0, rancher-1.2, pasturestack, not "rancher-2"',
+    ]);
+  });
+
+  it('takes a socket, not a TCP address, from DOCKER_HOST', () => {
+    expect(readConfiguration({ DOCKER_HOST: 'unix:///run/d.sock' }, '').socketPath).toBe('/run/d.sock');
+    expect(readConfiguration({ DOCKER_HOST: 'tcp://1.2.3.4:2375' }, '').socketPath).toBe(
+      '/var/run/docker.sock',
+    );
+  });
+
+  it('reports what it can not understand instead of throwing', () => {
+    const { problems, limits } = readConfiguration({ AGENT_LIMIT_INSPECT: 'soon', AGENT_PROFILE: 'x' }, '');
+    expect(problems).toHaveLength(2);
+    expect(limits).toEqual(defaultLimits);
+  });
+});
+
+describe('parseEnvironmentList', () => {
+  it('leaves out a bare name, which some engines keep, and splits at the first equals sign', () => {
+    expect(parseEnvironmentList(['A=1', 'BARE', 'L=a=b&c=d', 'EMPTY=', '=x'])).toEqual({
+      A: '1',
+      L: 'a=b&c=d',
+      EMPTY: '',
+    });
+  });
+});

@@ -1,0 +1,102 @@
+import { describe, expect, it } from 'vitest';
+import { createLog, silentLog, type Log } from '../../../src/support/log.ts';
+import { createSecrets } from '../../../src/support/secrets.ts';
+
+interface Heard {
+  readonly log: Log;
+  readonly lines: string[];
+}
+
+function listen(format: 'text' | 'json', debug = false, ...known: string[]): Heard {
+  const lines: string[] = [];
+  const secrets = createSecrets();
+  secrets.add(...known);
+  const destination = { write: (line: string) => void lines.push(line) };
+  return { log: createLog({ format, debug, secrets, destination }), lines };
+}
+
+describe('the text form', () => {
+  it('reads as operators know it', () => {
+    const { log, lines } = listen('text', true);
+    log.info('Starting agent', {
+      container: 'rancher-agent',
+      tries: 3,
+      said: 'no such thing',
+      ports: [1, 2],
+    });
+    log.debug('a');
+    log.warn('b');
+    log.error('c');
+    expect(lines).toEqual([
+      'INFO: Starting agent container=rancher-agent tries=3 said="no such thing" ports=[1,2]\n',
+      'DEBUG: a\n',
+      'WARN: b\n',
+      'ERROR: c\n',
+    ]);
+  });
+
+  it('keeps details for those who debug', () => {
+    const { log, lines } = listen('text');
+    log.debug('a');
+    expect(lines).toEqual([]);
+  });
+
+  it('carries fields along', () => {
+    const { log, lines } = listen('text');
+    log.with({ command: 'upgrade' }).with({ phase: 'pull' }).info('begun', { image: 'a' });
+    expect(lines).toEqual(['INFO: begun command=upgrade phase=pull image=a\n']);
+  });
+});
+
+describe('the JSON form', () => {
+  it('is one object a line, for programs', () => {
+    const { log, lines } = listen('json');
+    log.warn('said "no"', { container: 'rancher-agent' });
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatch(/^[^\n]*\n$/);
+    expect(JSON.parse(lines[0] ?? '')).toEqual({
+      level: 'warn',
+      time: expect.stringMatching(/^\d{4}-\d\d-\d\dT/) as string,
+      message: 'said "no"',
+      container: 'rancher-agent',
+    });
+  });
+});
+
+describe.each(['text', 'json'] as const)('secrets in the %s form', (format) => {
+  const secret = 'qu"ote\\back\nline';
+
+  it('are masked by what they are, also with quotes in them, wherever they stand', () => {
+    const { log, lines } = listen(format, false, secret);
+    log.with({ at: [{ deep: `x ${secret}` }] }).info(`begin ${secret} end`, { said: secret });
+    const [line = ''] = lines;
+    expect(line).not.toContain('ote');
+    expect(line).toContain('begin *** end');
+  });
+
+  it('are masked by their name, however deep', () => {
+    const { log, lines } = listen(format);
+    log
+      .with({ CATTLE_SECRET_KEY: 'aaaa' })
+      .info('x', { registryAuth: 1, environment: { password: 'bbbb', url: 'http://s' } });
+    expect(lines[0]).not.toMatch(/aaaa|bbbb|:1\b/);
+    expect(lines[0]).toContain('http://s');
+  });
+
+  // A mask that eats the backslash of an escaped quote makes the line unreadable, or the logger throw.
+  it.each(['env "TOKEN=abcdef"', 'bad URL "http://s/v1/scripts/ABC"', '"Basic abc="', 'TOKEN="abcdef" x'])(
+    'in quotes leave a line that can be read: %s',
+    (message) => {
+      const { log, lines } = listen(format);
+      log.info(message, { said: message });
+      const [line = ''] = lines;
+      expect(line).not.toMatch(/abc/i);
+      expect(line).toContain('***');
+      if (format === 'json') expect(JSON.parse(line)).toHaveProperty('said');
+    },
+  );
+});
+
+it('can say nothing', () => {
+  silentLog.with({ a: 1 }).error('nobody hears');
+});

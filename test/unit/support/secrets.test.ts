@@ -1,0 +1,90 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { addEnvironmentSecrets, createSecrets, isSecretKey } from '../../../src/support/secrets.ts';
+
+describe('scrub', () => {
+  it('masks a secret as it is, URL-encoded and as base64', () => {
+    const secrets = createSecrets();
+    secrets.add('s3cr3t/+ key');
+    for (const form of [
+      's3cr3t/+ key',
+      's3cr3t%2F%2B%20key',
+      Buffer.from('s3cr3t/+ key').toString('base64'),
+    ]) {
+      expect(secrets.scrub(`said "${form}" twice: ${form}`)).toBe('said "***" twice: ***');
+    }
+  });
+
+  it('masks the longer one of two that begin alike', () => {
+    const secrets = createSecrets();
+    secrets.add('abcdef', 'abcdefghij');
+    expect(secrets.scrub('abcdefghij')).toBe('***');
+  });
+
+  it('masks all of a secret that looks like something else in part', () => {
+    const secrets = createSecrets();
+    secrets.add('pass word', 'Basic instinct film');
+    expect(secrets.scrub('TOKEN=pass word Basic instinct film')).toBe('TOKEN=*** ***');
+  });
+
+  it('leaves ordinary words alone when a secret is very short or missing', () => {
+    const secrets = createSecrets();
+    secrets.add('', 'a', 'true', undefined);
+    expect(secrets.scrub('a true story')).toBe('a true story');
+  });
+
+  it('lets no secret through, whatever stands around it', () => {
+    fc.assert(
+      fc.property(fc.string({ minLength: 6 }), fc.string(), fc.string(), (secret, before, after) => {
+        const secrets = createSecrets();
+        secrets.add(secret);
+        fc.pre(!'***'.includes(secret));
+        return !secrets.scrub(`${before} ${secret} ${after}`).includes(secret);
+      }),
+    );
+  });
+
+  it.each([
+    ['http://s:8080/v1/scripts/9C8:147:secret', 'http://s:8080/v1/scripts/***'],
+    ['GET /v1/scripts/ABC?x=1 failed', 'GET /v1/scripts/***?x=1 failed'],
+    ['http://s/v1/scripts/bootstrap', 'http://s/v1/scripts/bootstrap'],
+    ['https://s/v1/scripts/ca.crt', 'https://s/v1/scripts/ca.crt'],
+    ['http://user:pass@proxy:3128/', 'http://***@proxy:3128/'],
+    ['Authorization: Basic YTpiY2Q=', 'Authorization: Basic ***'],
+    ['Bearer eyJhbGciOi.J9', 'Bearer ***'],
+    ['CATTLE_SECRET_KEY=abc CATTLE_URL=http://s', 'CATTLE_SECRET_KEY=*** CATTLE_URL=http://s'],
+    ['export CATTLE_ACCESS_KEY="abc"', 'export CATTLE_ACCESS_KEY="***"'],
+    ['INFO: env "TOKEN=0123abcd"', 'INFO: env "TOKEN=***"'],
+    ['/v1/publish?key=abc&x=1', '/v1/publish?key=***&x=1'],
+  ])('knows what a secret looks like: %s', (text, clean) => {
+    expect(createSecrets().scrub(text)).toBe(clean);
+  });
+});
+
+describe('isSecretKey', () => {
+  it.each([
+    'CATTLE_SECRET_KEY',
+    'CATTLE_ACCESS_KEY',
+    'TOKEN',
+    'Authorization',
+    'X-Registry-Auth',
+    'db_password',
+  ])('%s names a secret', (key) => {
+    expect(isSecretKey(key)).toBe(true);
+  });
+  it.each(['CATTLE_URL', 'CATTLE_HOST_LABELS', 'image', 'container'])('%s does not', (key) => {
+    expect(isSecretKey(key)).toBe(false);
+  });
+});
+
+describe('addEnvironmentSecrets', () => {
+  it('learns the values of secret variables only', () => {
+    const secrets = createSecrets();
+    addEnvironmentSecrets(secrets, {
+      CATTLE_SECRET_KEY: 'abcdefgh',
+      CATTLE_URL: 'http://server',
+      TOKEN: undefined,
+    });
+    expect(secrets.scrub('abcdefgh at http://server')).toBe('*** at http://server');
+  });
+});
