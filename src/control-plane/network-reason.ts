@@ -12,6 +12,13 @@ const untrusted: NetworkReason = {
   text: 'the TLS certificate is signed by an unknown authority',
 };
 
+const notTls: NetworkReason = {
+  kind: 'other',
+  text: 'TLS handshake failed (does the server speak https on this port?)',
+};
+
+const notHttp: NetworkReason = { kind: 'broken', text: 'the answer is not valid HTTP or was cut off' };
+
 const reasons: Readonly<Record<string, NetworkReason>> = {
   ECONNREFUSED: { kind: 'unreachable', text: 'connection refused' },
   ENOTFOUND: { kind: 'unreachable', text: 'name not found' },
@@ -46,21 +53,18 @@ const reasons: Readonly<Record<string, NetworkReason>> = {
     kind: 'wrong-host',
     text: 'the TLS certificate is for another host name',
   },
-  EPROTO: { kind: 'other', text: 'TLS handshake failed (does the server speak https on this port?)' },
-  ERR_SSL_WRONG_VERSION_NUMBER: {
-    kind: 'other',
-    text: 'TLS handshake failed (does the server speak https on this port?)',
-  },
+  EPROTO: notTls,
 };
 
 /** Says in plain words why a request failed, looking through the causes of the error. */
 export function explainNetworkError(error: unknown): NetworkReason {
   for (const each of causesOf(error)) {
     if (each instanceof DeadlineError) return { kind: 'timeout', text: 'timed out' };
+    // undici leaves some errors of its parser without a code.
+    if (each instanceof Error && each.name === 'HTTPParserError') return notHttp;
     const code = systemCodeOf(each);
     if (code === undefined) continue;
-    if (code.startsWith('HPE_'))
-      return { kind: 'broken', text: 'the answer is not valid HTTP or was cut off' };
+    if (code.startsWith('ERR_SSL_')) return notTls;
     const reason = reasons[code];
     if (reason !== undefined) return reason;
   }
