@@ -24,9 +24,14 @@ interface PinnedAnswer {
 export function answerOfOldEngine(pin: ApiPin, request: EngineRequest): PinnedAnswer | undefined {
   if (request.apiVersion !== undefined && compareVersions(request.apiVersion, pin.version) > 0) {
     const versions = `(client API version: ${request.apiVersion}, server API version: ${pin.version})`;
-    return { status: 400, contentType: 'text/plain; charset=utf-8', body: `client is newer than server ${versions}\n` };
+    return {
+      status: 400,
+      contentType: 'text/plain; charset=utf-8',
+      body: `client is newer than server ${versions}\n`,
+    };
   }
-  if (request.method === 'HEAD' && request.path === '/_ping') return { status: 404, contentType: 'text/plain' };
+  if (request.method === 'HEAD' && request.path === '/_ping')
+    return { status: 404, contentType: 'text/plain' };
   return undefined;
 }
 

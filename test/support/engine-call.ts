@@ -31,7 +31,11 @@ export function callEngine(
         resolve({ status: answer.statusCode ?? 0, body: parseBody(Buffer.concat(chunks).toString()) }),
       );
     });
-    call.on('error', reject);
+    call.on('error', (error) =>
+      reject(
+        signal.aborted ? new Error(`timeout: no answer to ${method} ${path} in ${timeoutMs} ms`) : error,
+      ),
+    );
     call.end(payload);
   });
 }

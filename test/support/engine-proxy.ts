@@ -62,7 +62,8 @@ export interface ProxyRule {
   action: ProxyAction;
 }
 
-export type RequestFilter = Partial<Pick<RecordedRequest, 'method' | 'path'>> | ((request: RecordedRequest) => boolean);
+export type RequestFilter =
+  Partial<Pick<RecordedRequest, 'method' | 'path'>> | ((request: RecordedRequest) => boolean);
 
 export interface EngineProxy {
   /** In order of arrival. */
@@ -90,7 +91,13 @@ interface Exchange {
 }
 
 /** @param listen path of the socket to serve; replaced if it exists @param target path of the engine's socket */
-export async function startEngineProxy({ listen, target }: { listen: string; target: string }): Promise<EngineProxy> {
+export async function startEngineProxy({
+  listen,
+  target,
+}: {
+  listen: string;
+  target: string;
+}): Promise<EngineProxy> {
   const requests: RecordedRequest[] = [];
   const rules = new Set<{ rule: ProxyRule; left: number }>();
   const hanging = new Set<Socket>();
@@ -225,7 +232,14 @@ function forward(
 ): void {
   const { record, target: path } = exchange;
   const headers = withoutHeaders(message.rawHeaders, OF_ONE_CONNECTION);
-  const upstream = request({ socketPath, method: record.method, path, headers, agent: false, setHost: false });
+  const upstream = request({
+    socketPath,
+    method: record.method,
+    path,
+    headers,
+    agent: false,
+    setHost: false,
+  });
   upstream.on('response', (answer) => {
     passBack(exchange, answer, response).catch(() => message.socket.destroy());
   });
@@ -235,7 +249,11 @@ function forward(
   else message.pipe(upstream);
 }
 
-async function passBack({ record, action, pin }: Exchange, answer: IncomingMessage, response: ServerResponse): Promise<void> {
+async function passBack(
+  { record, action, pin }: Exchange,
+  answer: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   record.status = answer.statusCode ?? 0;
   answer.on('error', () => response.destroy());
   if (action?.kind === 'call' && action.when === 'after') await action.run(record);
@@ -256,7 +274,13 @@ async function passBack({ record, action, pin }: Exchange, answer: IncomingMessa
 }
 
 /** Joins two connections byte by byte, each direction ending by itself, as hijacked ones do. */
-function tunnel(socketPath: string, exchange: Exchange, message: IncomingMessage, client: Socket, head: Buffer): void {
+function tunnel(
+  socketPath: string,
+  exchange: Exchange,
+  message: IncomingMessage,
+  client: Socket,
+  head: Buffer,
+): void {
   const { record, action } = exchange;
   const engine = connect({ path: socketPath, allowHalfOpen: true });
   const destroyBoth = () => {
@@ -266,7 +290,9 @@ function tunnel(socketPath: string, exchange: Exchange, message: IncomingMessage
   engine.on('error', destroyBoth);
   client.on('close', () => engine.destroy());
   engine.on('close', () => client.destroySoon());
-  engine.write(`${record.method} ${exchange.target} HTTP/1.1\r\n${formatHeaders(message.rawHeaders)}\r\n\r\n`);
+  engine.write(
+    `${record.method} ${exchange.target} HTTP/1.1\r\n${formatHeaders(message.rawHeaders)}\r\n\r\n`,
+  );
   if (head.length > 0) engine.write(head);
   client.pipe(engine);
   engine.once('data', (first: Buffer) => {
@@ -307,7 +333,9 @@ function toPredicate(filter: RequestFilter = {}): (request: RecordedRequest) => 
 }
 
 function isJsonPost({ method, headers }: IncomingMessage): boolean {
-  return method === 'POST' && headers['content-type']?.startsWith('application/json') === true && !headers.upgrade;
+  return (
+    method === 'POST' && headers['content-type']?.startsWith('application/json') === true && !headers.upgrade
+  );
 }
 
 async function readAll(stream: IncomingMessage): Promise<Buffer> {

@@ -48,7 +48,9 @@ export async function fillDisk(dir: string): Promise<void> {
   const { bavail, bsize } = await statfs(dir);
   const filler = await open(join(dir, 'filler-bytes'), 'a');
   try {
-    await run('fallocate', ['-l', String(Math.max(bavail - 16, 1) * bsize), join(dir, 'filler-bytes')]).catch(ignoreFull);
+    await run('fallocate', ['-l', String(Math.max(bavail - 16, 1) * bsize), join(dir, 'filler-bytes')]).catch(
+      ignoreFull,
+    );
     const { size } = await filler.stat();
     const block = Buffer.alloc(bsize, 1);
     for (let position = size; ; position += bsize) await filler.write(block, 0, bsize, position);
@@ -82,7 +84,10 @@ async function canLink(from: string, to: string): Promise<boolean> {
 }
 
 async function measureFolder(dir: string): Promise<{ bytes: number; inodes: number }> {
-  const [bytes, inodes] = await Promise.all([run('du', ['-s', '-B1', dir]), run('du', ['-s', '--inodes', dir])]);
+  const [bytes, inodes] = await Promise.all([
+    run('du', ['-s', '-B1', dir]),
+    run('du', ['-s', '--inodes', dir]),
+  ]);
   return { bytes: parseInt(bytes.stdout, 10), inodes: parseInt(inodes.stdout, 10) };
 }
 

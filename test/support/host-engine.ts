@@ -36,9 +36,23 @@ export async function launchEngine(slot: HostSlot, initPid: number, options: Eng
   const inside = 'setsid dockerd "$@" </dev/null >>"$LOG" 2>&1 &';
   const joinCgroup = `for f in /sys/fs/cgroup/cpu/${slot.cgroup} /sys/fs/cgroup/${slot.cgroup}; do
     [ ! -e "$f/engine/cgroup.procs" ] || echo $$ >"$f/engine/cgroup.procs"; done`;
-  await run('sh', ['-c', `${joinCgroup}; exec nsenter "$@"`, 'sh', ...enterHost(initPid), 'sh', '-c', inside, 'sh', ...flags], {
-    env: { PATH: `${slot.dir}/bin:/usr/sbin:/usr/bin:/sbin:/bin`, HOME: '/root', LOG: engineLogOf(slot) },
-  });
+  await run(
+    'sh',
+    [
+      '-c',
+      `${joinCgroup}; exec nsenter "$@"`,
+      'sh',
+      ...enterHost(initPid),
+      'sh',
+      '-c',
+      inside,
+      'sh',
+      ...flags,
+    ],
+    {
+      env: { PATH: `${slot.dir}/bin:/usr/sbin:/usr/bin:/sbin:/bin`, HOME: '/root', LOG: engineLogOf(slot) },
+    },
+  );
   await waitForEngine(slot, initPid);
 }
 
@@ -63,7 +77,8 @@ export async function endEngine(initPid: number, signal: 'SIGTERM' | 'SIGKILL'):
   process.kill(engine.pid, signal);
   const deadline = Date.now() + END_DEADLINE_MS;
   while (await findEngine(initPid)) {
-    if (Date.now() > deadline) throw new Error(`dockerd is still there ${END_DEADLINE_MS} ms after ${signal}`);
+    if (Date.now() > deadline)
+      throw new Error(`dockerd is still there ${END_DEADLINE_MS} ms after ${signal}`);
     await sleep(20);
   }
 }
@@ -91,11 +106,14 @@ async function mayUseAllCapabilities(): Promise<boolean> {
 async function waitForEngine(slot: HostSlot, initPid: number): Promise<void> {
   const started = Date.now();
   for (;;) {
-    const answer = await callEngine(engineSocketOf(slot), 'GET', '/_ping', { timeoutMs: 5_000 }).catch(() => undefined);
+    const answer = await callEngine(engineSocketOf(slot), 'GET', '/_ping', { timeoutMs: 5_000 }).catch(
+      () => undefined,
+    );
     if (answer?.status === 200) return;
     const waited = Date.now() - started;
     const ended = waited > EXEC_GRACE_MS && (await findEngine(initPid)) === undefined;
-    if (ended || waited > START_DEADLINE_MS) throw new Error(`dockerd did not start:\n${await readEnd(engineLogOf(slot))}`);
+    if (ended || waited > START_DEADLINE_MS)
+      throw new Error(`dockerd did not start:\n${await readEnd(engineLogOf(slot))}`);
     await sleep(20);
   }
 }

@@ -57,8 +57,9 @@ export async function restoreImages(socketPath: string, wanted: ImageTags): Prom
     if (present.get(tag) === id) continue;
     const colon = tag.lastIndexOf(':');
     const query = new URLSearchParams({ repo: tag.slice(0, colon), tag: tag.slice(colon + 1) });
-    const answer = await callEngine(socketPath, 'POST', `/images/${id}/tag?${query}`);
-    if (answer.status !== 201) throw new Error(`the test removed the image ${tag} (${id}); start a new host instead`);
+    const answer = await callEngine(socketPath, 'POST', `/images/${id}/tag?${query.toString()}`);
+    if (answer.status !== 201)
+      throw new Error(`the test removed the image ${tag} (${id}); start a new host instead`);
   }
 }
 
@@ -79,7 +80,13 @@ async function removeContainer({ socketPath, dockerRoot }: Engine, id: string): 
   const { status } = await callEngine(socketPath, 'DELETE', `/containers/${id}?force=1&v=1`);
   if (status === 204 || status === 404) return true;
   // The engine's own record, because a dead container may no longer be inspected.
-  const layer = await readFile(join(dockerRoot, 'image/overlay2/layerdb/mounts', id, 'mount-id'), 'utf8').catch(() => '');
-  if (layer) await run('chattr', ['-R', '-f', '-i', join(dockerRoot, 'overlay2', layer, 'diff')]).catch(() => undefined);
+  const layer = await readFile(
+    join(dockerRoot, 'image/overlay2/layerdb/mounts', id, 'mount-id'),
+    'utf8',
+  ).catch(() => '');
+  if (layer)
+    await run('chattr', ['-R', '-f', '-i', join(dockerRoot, 'overlay2', layer, 'diff')]).catch(
+      () => undefined,
+    );
   return false;
 }

@@ -82,7 +82,10 @@ export async function removeFolder(dir: string): Promise<void> {
 /** Removes the host's cgroups from every hierarchy; its processes must be dead. */
 export async function removeCgroups(cgroup: string): Promise<void> {
   const hierarchies = await readdir(CGROUP_FOLDER, { withFileTypes: true }).catch(() => []);
-  const roots = [CGROUP_FOLDER, ...hierarchies.filter((it) => it.isDirectory()).map((it) => join(CGROUP_FOLDER, it.name))];
+  const roots = [
+    CGROUP_FOLDER,
+    ...hierarchies.filter((it) => it.isDirectory()).map((it) => join(CGROUP_FOLDER, it.name)),
+  ];
   await Promise.all(roots.map((root) => removeCgroupTree(join(root, cgroup))));
 }
 

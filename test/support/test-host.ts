@@ -149,7 +149,20 @@ export class TestHost {
 
   /** Runs the Docker client against the engine itself, whatever comes out; status 124 after two minutes. */
   tryDocker(...args: string[]): Promise<CommandResult> {
-    const options = { env: this.#clientEnvironment(), maxBuffer: 64 * 1024 * 1024, timeout: DOCKER_DEADLINE_MS };
+    return this.#runDocker(this.engineSocketPath, args);
+  }
+
+  /** The same through the proxy, as a container on this host would. */
+  tryProxiedDocker(...args: string[]): Promise<CommandResult> {
+    return this.#runDocker(this.socketPath, args);
+  }
+
+  #runDocker(socketPath: string, args: string[]): Promise<CommandResult> {
+    const options = {
+      env: this.#clientEnvironment(socketPath),
+      maxBuffer: 64 * 1024 * 1024,
+      timeout: DOCKER_DEADLINE_MS,
+    };
     return new Promise((resolve) => {
       const child = execFile(DOCKER, args, options, (error, stdout, stderr) => {
         resolve({ status: error ? (child.exitCode ?? 124) : 0, stdout, stderr });
@@ -160,14 +173,18 @@ export class TestHost {
 
   /** Starts the Docker client against the engine itself, for tests that watch or kill it. */
   spawnDocker(...args: string[]): ChildProcess {
-    return spawn(DOCKER, args, { env: this.#clientEnvironment(), stdio: ['pipe', 'pipe', 'pipe'] });
+    return spawn(DOCKER, args, {
+      env: this.#clientEnvironment(this.engineSocketPath),
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
   }
 
   /** @returns undefined if the engine knows no such container */
   async inspect(nameOrId: string): Promise<ContainerInspectInfo | undefined> {
     const answer = await callEngine(this.engineSocketPath, 'GET', `/containers/${nameOrId}/json`);
     if (answer.status === 404) return undefined;
-    if (answer.status !== 200) throw new Error(`inspect ${nameOrId}: ${answer.status} ${JSON.stringify(answer.body)}`);
+    if (answer.status !== 200)
+      throw new Error(`inspect ${nameOrId}: ${answer.status} ${JSON.stringify(answer.body)}`);
     return answer.body as ContainerInspectInfo;
   }
 
@@ -272,7 +289,8 @@ export class TestHost {
     await removeVolumesAndNetworks(this.engineSocketPath);
     await restoreImages(this.engineSocketPath, this.#tags);
     await emptyFolder(join(this.dir, 'lib'), ['docker', 'rancher', 'kubelet']);
-    for (const folder of ['lib/rancher', 'lib/kubelet', 'log', 'run/rancher']) await emptyFolder(join(this.dir, folder));
+    for (const folder of ['lib/rancher', 'lib/kubelet', 'log', 'run/rancher'])
+      await emptyFolder(join(this.dir, folder));
     await this.proxy.reset();
   }
 
@@ -301,15 +319,16 @@ export class TestHost {
   }
 
   #smallRoot(): string {
-    if (!this.#options.smallDisk) throw new Error('this host shares the disk of the machine; start it with smallDisk');
+    if (!this.#options.smallDisk)
+      throw new Error('this host shares the disk of the machine; start it with smallDisk');
     return this.dockerRoot;
   }
 
-  #clientEnvironment(): Record<string, string> {
+  #clientEnvironment(socketPath: string): Record<string, string> {
     return {
       PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
       HOME: this.dir,
-      DOCKER_HOST: `unix://${this.engineSocketPath}`,
+      DOCKER_HOST: `unix://${socketPath}`,
     };
   }
 
@@ -327,8 +346,9 @@ export class TestHost {
   }
 
   async #upperDir(container: string): Promise<string> {
-    const driver = (await this.inspect(container))?.GraphDriver;
-    const upper = driver?.Data['UpperDir'];
+    // The library's type knows the devicemapper driver only.
+    const data = (await this.inspect(container))?.GraphDriver.Data as Record<string, string> | undefined;
+    const upper = data?.['UpperDir'];
     if (upper === undefined) throw new Error(`no container ${container} on ${this.name}`);
     return upper.replace('/var/lib/docker', this.dockerRoot);
   }

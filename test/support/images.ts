@@ -1,0 +1,168 @@
+/**
+ * The images of a test host, kept as *templates*: the images' part of a data root, which a new host links instead of
+ * building or loading anything. Made once per machine and content, under .cache/templates.
+ *
+ * - `agent-test-base`: a small Debian, scripts/build-test-base
+ * - `rancher/agent:test-a`, `rancher/agent:test-b`: the product, two image ids
+ * - `rancher/agent:test-broken`: the same, but its `run` ends at once with status 3
+ */
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { access, glob, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { claimName } from './host-slot.ts';
+import { startBareHost, type TestHost } from './test-host.ts';
+
+const run = promisify(execFile);
+const ROOT = join(import.meta.dirname, '..', '..');
+const TEMPLATES = join(ROOT, '.cache', 'templates');
+const BUILD_DEADLINE_MS = 15 * 60_000;
+/** Older templates are removed, unless somebody used them within this time. */
+const KEPT_TEMPLATES = 4;
+const KEEP_MS = 60 * 60_000;
+
+const BASE_SOURCES = ['scripts/build-test-base', 'scripts/install-prerequisites'];
+const IMAGE_SOURCES = [
+  'src/**/*.ts',
+  'image/**/*',
+  'test/support/broken-image/*',
+  'scripts/build-image',
+  'scripts/bundle.ts',
+  'package.json',
+  'package-lock.json',
+];
+
+/** The template with all images; built if the sources changed since. All hosts of one test run get the same one. */
+export async function ensureTemplate(): Promise<string> {
+  process.env['RAH_TEMPLATE'] ??= await ensureImageTemplate();
+  return process.env['RAH_TEMPLATE'];
+}
+
+/** The template with nothing but `agent-test-base`. */
+export async function ensureBaseTemplate(): Promise<string> {
+  const key = await hashFiles(BASE_SOURCES, [await describeFile('/usr/bin/docker')]);
+  return ensure(`base-${key}`, undefined, async (host) => {
+    await runScript('scripts/build-test-base', '--host', `unix://${host.engineSocketPath}`);
+  });
+}
+
+async function ensureImageTemplate(): Promise<string> {
+  const base = await ensureBaseTemplate();
+  const key = await hashFiles(IMAGE_SOURCES, [base, process.version]);
+  return ensure(`images-${key}`, base, async (host) => {
+    const engine = ['--host', `unix://${host.engineSocketPath}`, '--base', 'agent-test-base'];
+    await runScript('scripts/build-image', ...engine, '--tag', 'rancher/agent:test-a', '--revision', 'a');
+    await runScript('scripts/build-image', ...engine, '--tag', 'rancher/agent:test-b', '--revision', 'b');
+    await host.docker(
+      'build',
+      '-q',
+      '-t',
+      'rancher/agent:test-broken',
+      join(import.meta.dirname, 'broken-image'),
+    );
+  });
+}
+
+/** Builds a template in an engine of its own that starts with the images of `from`, unless it is there already. */
+async function ensure(
+  name: string,
+  from: string | undefined,
+  build: (host: TestHost) => Promise<void>,
+): Promise<string> {
+  const template = join(TEMPLATES, name);
+  if (await markUsed(template)) return template;
+  const release = await waitForName('template-build');
+  try {
+    if (await markUsed(template)) return template;
+    await runScript('scripts/install-prerequisites');
+    await buildTemplate(template, from, build);
+    await removeOldTemplates();
+    return template;
+  } finally {
+    await release();
+  }
+}
+
+async function buildTemplate(
+  template: string,
+  from: string | undefined,
+  build: (host: TestHost) => Promise<void>,
+): Promise<void> {
+  const host = await startBareHost({ name: 'builder' }, from);
+  try {
+    await build(host);
+    await host.stopEngine();
+    await mkdir(TEMPLATES, { recursive: true });
+    const unfinished = await mkdtemp(join(TEMPLATES, 'unfinished-'));
+    for (const part of ['image', 'overlay2']) await run('mv', [join(host.dockerRoot, part), unfinished]);
+    await rename(unfinished, template);
+  } finally {
+    await host.stop();
+  }
+}
+
+async function markUsed(template: string): Promise<boolean> {
+  const now = new Date();
+  return utimes(template, now, now).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function removeOldTemplates(): Promise<void> {
+  const names = (await readdir(TEMPLATES)).map((name) => join(TEMPLATES, name));
+  const used = await Promise.all(names.map(async (path) => ({ path, at: (await stat(path)).mtimeMs })));
+  used.sort((a, b) => b.at - a.at);
+  for (const { path, at } of used.slice(KEPT_TEMPLATES)) {
+    if (Date.now() - at > KEEP_MS) await rm(path, { recursive: true, force: true });
+  }
+}
+
+async function waitForName(name: string): Promise<() => Promise<void>> {
+  const deadline = Date.now() + BUILD_DEADLINE_MS;
+  for (;;) {
+    const release = await claimName(name);
+    if (release) return release;
+    if (Date.now() > deadline) throw new Error(`somebody else holds ${name} for ${BUILD_DEADLINE_MS} ms`);
+    await sleep(200);
+  }
+}
+
+async function runScript(script: string, ...args: string[]): Promise<void> {
+  try {
+    await run(join(ROOT, script), args, {
+      cwd: ROOT,
+      timeout: BUILD_DEADLINE_MS,
+      maxBuffer: 64 * 1024 * 1024,
+    });
+  } catch (error) {
+    const { stderr = '' } = error as { stderr?: string };
+    throw new Error(`${script} ${args.join(' ')} failed:\n${stderr.trim()}`, { cause: error });
+  }
+}
+
+async function hashFiles(patterns: readonly string[], more: readonly string[]): Promise<string> {
+  const hash = createHash('sha256');
+  for (const line of more) hash.update(`${line}\n`);
+  const files: string[] = [];
+  for await (const entry of glob([...patterns], { cwd: ROOT, withFileTypes: true })) {
+    if (entry.isFile()) files.push(join(entry.parentPath, entry.name));
+  }
+  for (const file of files.sort()) hash.update(`${file}\n`).update(await readFile(file));
+  return hash.digest('hex').slice(0, 12);
+}
+
+async function describeFile(file: string): Promise<string> {
+  const { size, mtimeMs } = await stat(file);
+  return `${file} ${size} ${mtimeMs}`;
+}
+
+/** Whether there is a product to put into an image. */
+export async function hasProduct(): Promise<boolean> {
+  return access(join(ROOT, 'src', 'main.ts')).then(
+    () => true,
+    () => false,
+  );
+}
