@@ -181,7 +181,8 @@ class Transaction {
       try {
         return await observeRoles(engine, names, () => clock.now());
       } catch (error) {
-        if (!(error instanceof EngineUnavailableError) || deadline.left() === 0) throw error;
+        if (!isOutage(error)) throw error;
+        if (deadline.left() === 0) throw asUnavailable(error);
         log.warn('the engine does not answer, looking again', {
           error: error.message,
           left: formatDuration(deadline.left()),
@@ -228,11 +229,19 @@ function corpseOf(container: Observed, said: string): Corpse {
 
 /** An engine that stumbled or didn't answer may do it next time; a refusal stays one. A taken name may be a ghost's. */
 function isWorthRepeating(error: unknown): boolean {
-  return (
-    error instanceof EngineUnavailableError ||
-    isEngineError(error, 'failed') ||
-    isEngineError(error, 'conflict')
-  );
+  return isOutage(error) || isEngineError(error, 'conflict');
+}
+
+function isOutage(error: unknown): error is Error {
+  return error instanceof EngineUnavailableError || isEngineError(error, 'failed');
+}
+
+function asUnavailable(error: Error): EngineUnavailableError {
+  if (error instanceof EngineUnavailableError) return error;
+  return new EngineUnavailableError(`could not look at the agent's containers: ${error.message}`, {
+    hint: hintFor(error),
+    cause: error,
+  });
 }
 
 function asOutcome(step: Step, error: unknown): Error {

@@ -19,16 +19,25 @@ export interface WorkerRequest {
 export const workerVariables = {
   /** The image that the agent is to be made from. */
   targetImage: 'AGENT_TARGET_IMAGE',
-  /** The URL of a registration. */
+  /** The URL of a registration, which holds a token. */
   registrationUrl: 'AGENT_REGISTRATION_URL',
+  /** `/var/lib/rancher` is a volume, because the host's own folder can't be made. */
+  stateOnVolume: 'AGENT_STATE_ON_VOLUME',
 } as const;
 
-const passedOn =
-  /^(CATTLE_|RANCHER_|AGENT_|PASTURESTACK_|LEGACY_|DETECTED_CATTLE_|CA_FINGERPRINT$|HOST_DOCKER_SOCK$|LOG_FORMAT$|DOCKER_API_VERSION$|https?_proxy$|HTTPS?_PROXY$|no_proxy$|NO_PROXY$)/;
+/** Settings of this entrypoint itself; none of them is a secret. */
+const ownSettings =
+  /^(AGENT_|PASTURESTACK_|LEGACY_|LOG_FORMAT$|DOCKER_API_VERSION$|CATTLE_SCRIPT_DEBUG$|RANCHER_DEBUG$|RANCHER_AGENT_IMAGE$|HOST_DOCKER_SOCK$)/;
 
-/** The part of the caller's environment that a worker works with. */
-export function selectWorkerEnvironment(environment: Environment): Environment {
-  return Object.fromEntries(Object.entries(environment).filter(([name]) => passedOn.test(name)));
+/** What a registration works with besides: the host's settings, keys, and the way to the server. */
+const registrationSettings =
+  /^(CATTLE_|RANCHER_|CA_FINGERPRINT$|https?_proxy$|HTTPS?_PROXY$|no_proxy$|NO_PROXY$)/;
+
+/** The part of the caller's environment that a worker needs for its task: keys go to a registration only. */
+export function selectWorkerEnvironment(environment: Environment, task: WorkerTask): Environment {
+  const isNeeded = (name: string): boolean =>
+    ownSettings.test(name) || (task === 'register' && registrationSettings.test(name));
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => isNeeded(name)));
 }
 
 /** Digest of a request: two callers with the same one want the same thing and share its outcome. */
@@ -50,7 +59,10 @@ export function buildWorkerSpec(request: WorkerRequest, stateVolume?: string): C
   return {
     image: request.image,
     command: ['worker', request.task],
-    environment: request.environment,
+    environment: {
+      ...request.environment,
+      ...(stateVolume === undefined ? {} : { [workerVariables.stateOnVolume]: 'true' }),
+    },
     labels: { [labels.role]: 'worker', [labels.request]: digestOfRequest(request) },
     restart: 'no',
     autoRemove: true,

@@ -1,0 +1,193 @@
+import { fetchBootstrap } from '../control-plane/bootstrap.ts';
+import type { Credentials } from '../control-plane/client.ts';
+import type { Connection } from '../control-plane/connection.ts';
+import { checkCredentials } from '../control-plane/credentials.ts';
+import {
+  blankRequiredImage,
+  readRequiredImage,
+  type RequiredImage,
+} from '../control-plane/required-image.ts';
+import { describeUrl } from '../control-plane/url.ts';
+import type { Environment } from '../support/configuration.ts';
+import { formatDuration } from '../support/deadline.ts';
+import { ConfigurationError, ExitCode, messageOf, NotPermittedError } from '../support/errors.ts';
+import { doubling } from '../support/retry.ts';
+import { becomeScript, runScript, stageScript, type StagedScript } from './bootstrap-child.ts';
+import type { Profile } from './profile.ts';
+import type { Reporter } from './report.ts';
+import { openConnection, type ServerAccess } from './server.ts';
+
+/** The cause in the status file when the server doesn't know the keys any more. */
+const revokedCause = 'keys-revoked';
+
+export interface BootstrapLoop extends ServerAccess {
+  readonly profile: Profile;
+  readonly reporter: Reporter;
+  /** Told which image the server requires; decides, and acts, without keeping the bootstrap waiting. */
+  readonly onRequiredImage: (required: RequiredImage) => void;
+}
+
+/** How one turn of the loop ended, which decides on the pause behind it. */
+type Turn =
+  | { readonly kind: 'ran'; readonly ms: number }
+  /** Nothing was run: the server is away, or said something that is not a script. */
+  | { readonly kind: 'nothing'; readonly reason: string }
+  | { readonly kind: 'revoked'; readonly reason: string };
+
+/**
+ * Keeps the server's bootstrap script running (contract §5): check the keys, fetch the script, look at it, blank its
+ * upgrade branch, run it, pause, again. The pause doubles while things go wrong, with jitter, and starts anew after a
+ * bootstrap that lasted. Ends only when the signal is aborted.
+ */
+export async function keepBootstrapRunning(loop: BootstrapLoop): Promise<never> {
+  const { configuration, clock, log, signal } = loop;
+  const { limits } = configuration;
+  const settings = readSettings(configuration.environment);
+  let failures = 0;
+  for (;;) {
+    const turn = await takeTurn(loop, settings);
+    signal.throwIfAborted();
+    failures = turn.kind === 'ran' && turn.ms >= limits.BOOTSTRAP_HEALTHY ? 1 : failures + 1;
+    const pause = choosePause(turn, failures, loop);
+    log.info(`${describeTurn(turn)}; next in ${formatDuration(pause)}`);
+    await clock.sleep(pause, signal);
+  }
+}
+
+interface Settings {
+  readonly cattleUrl: string;
+  readonly keys: Credentials;
+}
+
+/** The agent's container has them since its registration. */
+function readSettings(environment: Environment): Settings {
+  const cattleUrl = environment['CATTLE_URL'] ?? '';
+  const accessKey = environment['CATTLE_ACCESS_KEY'] ?? '';
+  const secretKey = environment['CATTLE_SECRET_KEY'] ?? '';
+  if (cattleUrl === '' || accessKey === '' || secretKey === '') {
+    throw new ConfigurationError('CATTLE_URL, CATTLE_ACCESS_KEY and CATTLE_SECRET_KEY must be set', {
+      hint: 'an agent is made by a registration: docker run … IMAGE http://SERVER:8080/v1/scripts/TOKEN',
+    });
+  }
+  return { cattleUrl: cattleUrl.replace(/\/+$/, ''), keys: { accessKey, secretKey } };
+}
+
+/** One turn. What goes wrong with the server or its script is a turn without a run, never the end of the loop. */
+async function takeTurn(loop: BootstrapLoop, settings: Settings): Promise<Turn> {
+  try {
+    const connection = await openConnection(loop, settings.cattleUrl);
+    const credentials = await checkCredentials(connection.client, {
+      ...settings,
+      mayNeedFallback: loop.profile.name === 'pasturestack',
+    });
+    if (credentials.state === 'revoked') return await tellRevoked(loop, settings, credentials.reason);
+    if (credentials.state === 'live') await tellRestored(loop);
+    else loop.log.warn(`the keys could not be checked: ${credentials.reason}`);
+    const script = await prepareScript(loop, connection, settings);
+    return 'reason' in script ? { kind: 'nothing', ...script } : await runTurn(loop, settings, script);
+  } catch (error) {
+    loop.signal.throwIfAborted();
+    return { kind: 'nothing', reason: messageOf(error) };
+  }
+}
+
+/** Fetches and checks the script; nothing that doesn't look like one whole bash script comes out of here. */
+async function prepareScript(
+  loop: BootstrapLoop,
+  connection: Connection,
+  settings: Settings,
+): Promise<StagedScript | { readonly reason: string }> {
+  const bootstrap = await fetchBootstrap(connection.client, settings.cattleUrl, settings.keys);
+  if (!bootstrap.ok) return { reason: `nothing was run: ${bootstrap.reason}` };
+  const blanked = blankRequiredImage(bootstrap.script);
+  if (!blanked.ok) return { reason: `nothing was run: ${blanked.reason}` };
+  const staged = await stageScript(blanked.script, loop.configuration.limits, loop.signal);
+  if (staged.complaint !== undefined) {
+    await staged.dispose();
+    return { reason: `nothing was run: the bootstrap script is not whole bash: ${staged.complaint}` };
+  }
+  loop.onRequiredImage(readRequiredImage(bootstrap.script));
+  return staged;
+}
+
+async function runTurn(loop: BootstrapLoop, settings: Settings, script: StagedScript): Promise<Turn> {
+  const { clock, log, configuration, signal } = loop;
+  const environment = composeEnvironment(loop, settings);
+  try {
+    if (environment['CATTLE_EXEC_AGENT'] === 'true') becomeScript(script.file, environment);
+    log.info(`running the bootstrap of ${describeUrl(settings.cattleUrl)}`);
+    const begun = clock.now();
+    const exit = await runScript(script.file, environment, { limits: configuration.limits, clock, signal });
+    log.info(
+      'the bootstrap has ended',
+      exit.signal === null ? { status: exit.status } : { signal: exit.signal },
+    );
+    return { kind: 'ran', ms: clock.now() - begun };
+  } finally {
+    await script.dispose();
+  }
+}
+
+/** What the script and the agent that it becomes see (contract §5, control-plane §5.4). */
+function composeEnvironment({ configuration }: BootstrapLoop, settings: Settings): Environment {
+  const environment: Record<string, string> = {
+    CATTLE_HOME: '/var/lib/cattle',
+    CATTLE_CONFIG_URL: settings.cattleUrl,
+    CATTLE_STORAGE_URL: settings.cattleUrl,
+    ...configuration.environment,
+    CATTLE_STATE_DIR: configuration.paths.state,
+    CATTLE_AGENT_LOG_FILE: '/var/log/rancher/agent.log',
+  };
+  // From the environment it would bring the script's upgrade branch back to life.
+  delete environment['REQUIRED_IMAGE'];
+  return environment;
+}
+
+async function tellRevoked(loop: BootstrapLoop, settings: Settings, reason: string): Promise<Turn> {
+  const error = new NotPermittedError('the server does not know the keys of this agent any more', {
+    said: reason,
+    hint: `register this host again: docker run … IMAGE with the registration URL of ${describeUrl(settings.cattleUrl)}`,
+  });
+  await loop.reporter.ended({
+    state: 'failed',
+    exitCode: ExitCode.notPermitted,
+    summary: error.message,
+    cause: revokedCause,
+    said: reason,
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+    next: `asked again in ${formatDuration(loop.configuration.limits.CREDENTIALS_PAUSE)}`,
+  });
+  return { kind: 'revoked', reason };
+}
+
+/** The keys work again: the state that said otherwise must not stay. */
+async function tellRestored({ reporter }: BootstrapLoop): Promise<void> {
+  const before = await reporter.readBefore();
+  if (before?.cause !== revokedCause) return;
+  await reporter.ended({
+    state: 'ok',
+    exitCode: ExitCode.ok,
+    summary: 'the server knows the keys of this agent again',
+  });
+}
+
+/** Half of each pause is chance, so that a server that comes back isn't asked by all its hosts at once. */
+function choosePause(turn: Turn, failures: number, loop: BootstrapLoop): number {
+  const { limits } = loop.configuration;
+  const whole =
+    turn.kind === 'revoked'
+      ? limits.CREDENTIALS_PAUSE
+      : doubling(limits.BOOTSTRAP_PAUSE_MIN, limits.BOOTSTRAP_PAUSE_MAX)(failures);
+  return Math.round(whole * (0.5 + 0.5 * loop.clock.random()));
+}
+
+function describeTurn(turn: Turn): string {
+  switch (turn.kind) {
+    case 'ran':
+      return `the bootstrap ran for ${formatDuration(turn.ms)}`;
+    case 'nothing':
+      return turn.reason;
+    case 'revoked':
+      return `the keys are revoked (${turn.reason})`;
+  }
+}

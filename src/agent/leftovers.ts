@@ -1,0 +1,88 @@
+import { readStatus } from '../host/status.ts';
+import type { Engine } from '../engine/engine.ts';
+import { isEngineError } from '../engine/errors.ts';
+import type { Clock } from '../support/clock.ts';
+import type { Paths } from '../support/configuration.ts';
+import { deadlineIn } from '../support/deadline.ts';
+import { messageOf } from '../support/errors.ts';
+import type { Limits } from '../support/limits.ts';
+import type { Log } from '../support/log.ts';
+import { isAgentContainer, type RoleNames } from './roles.ts';
+
+export interface Leftovers {
+  readonly engine: Engine;
+  readonly names: RoleNames;
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly paths: Paths;
+  readonly signal: AbortSignal;
+  /** Follows the worker that runs, if one does, to its end. */
+  readonly followWorker: () => Promise<unknown>;
+  /** Has a worker settle what is left. */
+  readonly settle: () => Promise<unknown>;
+}
+
+/**
+ * At the start of an agent in office: lets the worker that put it there finish, has what an interrupted one left
+ * settled, and removes the container that the server's script made for the upgrade (contract §5).
+ */
+export async function settleLeftovers(leftovers: Leftovers): Promise<void> {
+  const { log } = leftovers;
+  await leftovers.followWorker();
+  const reason = await findReasonToSettle(leftovers);
+  if (reason !== undefined) {
+    log.info(`settling: ${reason}`);
+    await leftovers.settle();
+  }
+  await removeUpgradeContainers(leftovers);
+}
+
+/** Containers in a role other than the agent's, or a status that nobody is at work on any more. */
+async function findReasonToSettle(leftovers: Leftovers): Promise<string | undefined> {
+  const { engine, names, paths } = leftovers;
+  const rest = await engine.listContainers({ names: [names.next, ...names.previous, names.deadWorker] });
+  if (rest.length > 0) return `left over: ${rest.map((container) => container.name).join(', ')}`;
+  const reading = await readStatus(paths);
+  if (reading.kind !== 'valid') return undefined;
+  const { state } = reading.status;
+  return state === 'working' || state === 'degraded' ? `the last work ended as "${state}"` : undefined;
+}
+
+/** One that still follows the worker ends by itself in a moment; one of an older entrypoint would delete us. */
+async function removeUpgradeContainers(leftovers: Leftovers): Promise<void> {
+  for (const name of leftovers.names.upgrades) {
+    try {
+      await removeWhenEnded(leftovers, name);
+    } catch (error) {
+      leftovers.signal.throwIfAborted();
+      leftovers.log.warn(`${name} could not be removed; the next start tries again`, {
+        error: messageOf(error),
+      });
+    }
+  }
+}
+
+async function removeWhenEnded(leftovers: Leftovers, name: string): Promise<void> {
+  const { engine, limits, clock, signal, log } = leftovers;
+  const deadline = deadlineIn(limits.UPGRADE_CONTAINER_GRACE, () => clock.now());
+  for (;;) {
+    const container = await engine.inspectContainer(name);
+    if (container === undefined || !isAgentContainer(container)) return;
+    if (container.state !== 'running' || deadline.left() === 0) {
+      log.info(`removing ${name}`, { state: container.state });
+      await removeOnce(engine, container.id);
+      return;
+    }
+    await clock.sleep(limits.FOLLOW_POLL, signal);
+  }
+}
+
+async function removeOnce(engine: Engine, id: string): Promise<void> {
+  try {
+    await engine.removeContainer(id, { force: true });
+  } catch (error) {
+    // Somebody else, the server's script perhaps, is removing it already.
+    if (!isEngineError(error, 'conflict')) throw error;
+  }
+}

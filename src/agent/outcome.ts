@@ -1,0 +1,79 @@
+import type { HostState } from '../host/status.ts';
+import {
+  EntrypointError,
+  ExitCode,
+  InterruptedError,
+  messageOf,
+  TryAgainLaterError,
+} from '../support/errors.ts';
+import type { Corpse } from './apply.ts';
+import type { TransactionResult } from './transaction.ts';
+
+/** How a piece of work ended: what stands in the status file, in the last line of the log and in the exit status. */
+export interface Outcome {
+  readonly state: HostState;
+  readonly exitCode: ExitCode;
+  /** One sentence for a person. */
+  readonly summary: string;
+  /** Stable code for programs. */
+  readonly cause?: string;
+  /** The engine's or server's own words. */
+  readonly said?: string;
+  readonly hint?: string;
+  readonly next?: string;
+  readonly corpses?: readonly Corpse[];
+}
+
+/** What a transaction's end means for the host. */
+export function judgeTransaction(result: TransactionResult): Outcome {
+  if (result.reached) return judgeReached(result);
+  const error = result.error ?? new Error('the upgrade ended without a reason');
+  return withCorpses(
+    { ...judgeError(error), summary: `${messageOf(error)}; ${describeAgent(result)}` },
+    result.corpses,
+  );
+}
+
+/** What an error means for the host when nothing on it was changed. */
+export function judgeError(error: unknown): Outcome {
+  const details = {
+    summary: messageOf(error),
+    ...(error instanceof EntrypointError ? { cause: error.code } : { cause: 'internal' }),
+    ...(error instanceof EntrypointError && error.said !== undefined ? { said: error.said } : {}),
+    ...(error instanceof EntrypointError && error.hint !== undefined ? { hint: error.hint } : {}),
+  };
+  if (error instanceof InterruptedError) {
+    return { ...details, state: 'deferred', exitCode: error.exitCode, next: 'the next start goes on' };
+  }
+  if (error instanceof TryAgainLaterError) return { ...details, state: 'deferred', exitCode: error.exitCode };
+  const exitCode = error instanceof EntrypointError ? error.exitCode : ExitCode.internal;
+  return { ...details, state: 'failed', exitCode };
+}
+
+function judgeReached(result: TransactionResult): Outcome {
+  const running = `${result.agent?.name ?? 'the agent'} runs (${result.agent?.image ?? 'unknown image'})`;
+  if (result.corpses.length === 0) return { state: 'ok', exitCode: ExitCode.ok, summary: running };
+  const names = result.corpses.map((corpse) => `${corpse.name} (${corpse.id.slice(0, 12)})`).join(', ');
+  return withCorpses(
+    {
+      state: 'degraded',
+      exitCode: ExitCode.cannotChange,
+      summary: `${running}, but a container can't be removed: ${names}`,
+      cause: 'cannot-remove',
+      said: result.corpses.map((corpse) => corpse.said).join('; '),
+      hint: 'see the runbook, "a container cannot be removed"',
+      next: 'the next start of the agent, or the next upgrade, tries again',
+    },
+    result.corpses,
+  );
+}
+
+function describeAgent(result: TransactionResult): string {
+  if (!result.agentRuns) return 'NO agent runs on this host';
+  const agent = `${result.agent?.name ?? 'the agent'} (${result.agent?.image ?? 'unknown image'})`;
+  return result.touchedAgent ? `${agent} is back and runs` : `${agent} was not touched and runs`;
+}
+
+function withCorpses(outcome: Outcome, corpses: readonly Corpse[]): Outcome {
+  return corpses.length === 0 ? outcome : { ...outcome, corpses };
+}

@@ -1,0 +1,68 @@
+import type { Credentials } from '../control-plane/client.ts';
+import { loadRegistrationEnvironment } from '../control-plane/registration-environment.ts';
+import { registerHost } from '../control-plane/registration.ts';
+import { describeUrl } from '../control-plane/url.ts';
+import type { Environment } from '../support/configuration.ts';
+import type { Outcome } from './outcome.ts';
+import { prepareTarget, replaceAgent } from './replacement.ts';
+import { openConnection } from './server.ts';
+import { inspectForAgent, type Work } from './work.ts';
+
+/**
+ * The worker's `register`: asks the server for an agent's keys with the host's own registration key, and puts an
+ * agent with those keys in office. A host that was registered before gets the keys it had.
+ *
+ * @param url as the person gave it
+ * @param reference the image that the agent is made from
+ */
+export async function registerAgent(work: Work, url: string, reference: string): Promise<Outcome> {
+  const { configuration, reporter, log, secrets } = work;
+  const { environment } = configuration;
+  const target = await prepareTarget(work, reference);
+  await reporter.working(`asking ${describeUrl(url)}`, 'register');
+  const connection = await openConnection(work, url);
+  const registration = await loadRegistrationEnvironment(connection, {
+    url,
+    profile: configuration.profile,
+    urlOverride: environment['CATTLE_URL_OVERRIDE'],
+    credentials: readKeys(environment),
+  });
+  const facts = await inspectForAgent(work);
+  const keys = await registerHost(connection, {
+    cattleUrl: registration.cattleUrl,
+    credentials: { accessKey: registration.accessKey, secretKey: registration.secretKey },
+    hostKey: facts.registrationKey,
+  });
+  secrets.add(keys.accessKey, keys.secretKey);
+  log.info(`this host is registered at ${describeUrl(registration.cattleUrl)}`);
+  return replaceAgent(work, {
+    target,
+    facts,
+    cooling: false,
+    environment: composeEnvironment(work, registration.cattleUrl, registration.detectedAgentIp, keys),
+  });
+}
+
+/** API keys that a person may give for servers with access control (control-plane §2.1). */
+function readKeys(environment: Environment): Credentials | undefined {
+  const accessKey = environment['CATTLE_ACCESS_KEY'];
+  const secretKey = environment['CATTLE_SECRET_KEY'];
+  return accessKey && secretKey ? { accessKey, secretKey } : undefined;
+}
+
+function composeEnvironment(
+  work: Work,
+  cattleUrl: string,
+  detectedIp: string | undefined,
+  keys: Credentials,
+): Environment {
+  const given = work.configuration.environment;
+  const wantsDetectedIp = work.profile.exportsDetectedIp && !given['CATTLE_AGENT_IP'];
+  return {
+    ...given,
+    CATTLE_URL: cattleUrl,
+    CATTLE_ACCESS_KEY: keys.accessKey,
+    CATTLE_SECRET_KEY: keys.secretKey,
+    ...(wantsDetectedIp && detectedIp !== undefined ? { CATTLE_AGENT_IP: detectedIp } : {}),
+  };
+}

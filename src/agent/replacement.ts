@@ -1,0 +1,161 @@
+import { judgeStorage, readStorage } from '../host/storage.ts';
+import {
+  findAttempt,
+  nextAttemptAt,
+  readAttempts,
+  recordAbandon,
+  recordBegin,
+  recordFailure,
+  recordSuccess,
+  writeAttempts,
+  type Attempts,
+} from '../host/attempts.ts';
+import type { HostFacts } from '../host/inspection.ts';
+import type { Environment } from '../support/configuration.ts';
+import { formatDuration } from '../support/deadline.ts';
+import { InterruptedError, messageOf, TryAgainLaterError } from '../support/errors.ts';
+import { judgeTransaction, type Outcome } from './outcome.ts';
+import type { Step } from './plan.ts';
+import { labels, standsBy } from './roles.ts';
+import { buildAgentSpec } from './spec.ts';
+import { chooseStateVolume } from './state-volume.ts';
+import { ensureImage, type Target } from './target.ts';
+import { runTransaction, type TransactionResult } from './transaction.ts';
+import type { Work } from './work.ts';
+
+/** What an agent is to be made from. */
+export interface Replacement {
+  readonly target: Target;
+  /** The environment that holds the host's keys and settings. */
+  readonly environment: Environment;
+  readonly facts: HostFacts;
+  /** Whether failed attempts at this image make it wait; a person who registers a host doesn't. */
+  readonly cooling: boolean;
+}
+
+/** Preflight: is there room, and is the image there? Nothing has been created yet. */
+export async function prepareTarget(work: Work, reference: string): Promise<Target> {
+  await work.reporter.working('looking at the storage', 'preflight');
+  await requireStorage(work);
+  await work.reporter.working(`making sure that ${reference} is here`, 'pull');
+  return ensureImage(work.engine, reference, work.log, work.signal);
+}
+
+/** Replaces the host's agent by one made from the target; see `transaction.ts`. */
+export async function replaceAgent(work: Work, replacement: Replacement): Promise<Outcome> {
+  const { engine, configuration, profile, names, clock, log } = work;
+  const { target, environment, facts } = replacement;
+  const spec = buildAgentSpec({
+    profile,
+    image: target.reference,
+    imageId: target.image.id,
+    environment,
+    varLibWritable: facts.varLibWritable,
+    stateVolume: await chooseStateVolume(engine, profile),
+  });
+  const lifetime = AbortSignal.timeout(configuration.limits.WORKER_TOTAL);
+  const result = await runTransaction({
+    engine,
+    names,
+    limits: configuration.limits,
+    clock,
+    log,
+    goal: {
+      kind: 'replace',
+      digest: spec.labels[labels.spec] ?? '',
+      imageId: target.image.id,
+      standsBy: standsBy(target.image.labels),
+    },
+    nextSpec: spec,
+    beforeCreating: async () => {
+      if (replacement.cooling) await coolDown(work, target.reference);
+      await changeAttempts(work, (attempts) =>
+        recordBegin(attempts, target.reference, clock.now(), configuration.limits),
+      );
+    },
+    onStep: async (step) => work.reporter.working(describeStep(step), step.do),
+    interrupted: AbortSignal.any([work.signal, lifetime]),
+  });
+  return concludeAttempt(work, target.reference, result);
+}
+
+async function concludeAttempt(work: Work, reference: string, result: TransactionResult): Promise<Outcome> {
+  const { clock, configuration } = work;
+  const outcome = judgeTransaction(withReason(result));
+  if (result.reached) {
+    await changeAttempts(work, (attempts) => recordSuccess(attempts, reference));
+    return outcome;
+  }
+  if (result.error instanceof InterruptedError || result.error instanceof TryAgainLaterError) {
+    await changeAttempts(work, (attempts) => recordAbandon(attempts, reference));
+    return outcome;
+  }
+  const attempts = await changeAttempts(work, (before) =>
+    recordFailure(before, reference, outcome.cause ?? 'unknown', clock.now(), configuration.limits),
+  );
+  const next = nextAttemptAt(findAttempt(attempts, reference), configuration.limits, clock.now());
+  return next === undefined
+    ? outcome
+    : { ...outcome, next: `not tried again before ${new Date(next).toISOString()}` };
+}
+
+/** An abort that is not a signal of ours is the end of the worker's own time. */
+function withReason(result: TransactionResult): TransactionResult {
+  const { error } = result;
+  if (error?.name !== 'TimeoutError') return result;
+  return {
+    ...result,
+    error: new TryAgainLaterError("the worker's time was up", {
+      hint: 'the next start goes on',
+      cause: error,
+    }),
+  };
+}
+
+/** The last attempt failed: waits here, so that callers find a worker and make nothing new. */
+async function coolDown(work: Work, reference: string): Promise<void> {
+  const { clock, configuration, log, reporter, signal } = work;
+  const { attempts } = await readAttempts(configuration.paths);
+  const record = findAttempt(attempts, reference);
+  const next = nextAttemptAt(record, configuration.limits, clock.now());
+  if (next === undefined) return;
+  const pause = next - clock.now();
+  const summary = `the last attempt at ${reference} failed (${record?.cause ?? 'interrupted'}): waiting`;
+  log.warn(summary, { for: formatDuration(pause), until: new Date(next).toISOString() });
+  await reporter.waiting(summary, next);
+  await clock.sleep(pause, signal);
+}
+
+async function changeAttempts(work: Work, change: (attempts: Attempts) => Attempts): Promise<Attempts> {
+  const { paths } = work.configuration;
+  const { attempts, problem } = await readAttempts(paths);
+  if (problem !== undefined) work.log.warn('the record of attempts could not be read', { problem });
+  const changed = change(attempts);
+  try {
+    await writeAttempts(paths, changed);
+  } catch (error) {
+    work.log.warn('the record of attempts could not be kept', { error: messageOf(error) });
+  }
+  return changed;
+}
+
+/** Invariant: nothing is created on a host whose storage is about to fill up (incident). */
+async function requireStorage(work: Work): Promise<void> {
+  const info = await work.engine.readInfo();
+  const facts = await readStorage(work.configuration.paths, {
+    driver: info.storageDriver,
+    driverStatus: info.driverStatus,
+    dockerRoot: info.rootDirectory,
+  });
+  const verdict = judgeStorage(facts, work.configuration.limits);
+  if (verdict.kind === 'ok') return;
+  throw new TryAgainLaterError(`the storage of this host is low: ${verdict.shortages.join('; ')}`, {
+    hint: verdict.advice,
+  });
+}
+
+/** What a step does, for the status file. */
+function describeStep(step: Step): string {
+  const name = 'container' in step ? step.container.name : undefined;
+  return name === undefined ? step.do : `${step.do} ${name}`;
+}

@@ -1,0 +1,85 @@
+import { writeStatus, readStatus, type HostStatus, type StatusDraft } from '../host/status.ts';
+import type { Clock } from '../support/clock.ts';
+import type { Paths } from '../support/configuration.ts';
+import { messageOf } from '../support/errors.ts';
+import type { Log } from '../support/log.ts';
+import type { Secrets } from '../support/secrets.ts';
+import type { Outcome } from './outcome.ts';
+
+/** Tells people how the work on this host stands: the status file and the last line of the log. */
+export interface Reporter {
+  /** Work is under way. */
+  working(summary: string, phase: string): Promise<void>;
+  /** It is waited for something: a pause between attempts. */
+  waiting(summary: string, until: number): Promise<void>;
+  /** It has ended. */
+  ended(outcome: Outcome): Promise<void>;
+  /** The status as it stood before this work began, if it could be read. */
+  readBefore(): Promise<HostStatus | undefined>;
+}
+
+export interface ReporterOptions {
+  readonly paths: Paths;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly secrets: Secrets;
+  readonly command: string;
+  readonly version: string;
+  /** The image that is wanted, if one is. */
+  readonly target?: string;
+  readonly container?: string;
+}
+
+/** A reporter for one piece of work. A status file that can't be written is said once and stops nothing. */
+export function createReporter(options: ReporterOptions): Reporter {
+  const { paths, clock, log, secrets } = options;
+  let complained = false;
+  const write = async (
+    draft: Pick<StatusDraft, 'state' | 'summary'> & Partial<StatusDraft>,
+  ): Promise<void> => {
+    try {
+      await writeStatus(
+        { paths, now: clock.now(), scrub: (text) => secrets.scrub(text) },
+        {
+          command: options.command,
+          entrypointVersion: options.version,
+          ...(options.target === undefined ? {} : { target: options.target }),
+          ...(options.container === undefined ? {} : { container: options.container }),
+          ...draft,
+        },
+      );
+    } catch (error) {
+      if (!complained) log.warn("the status can't be kept on this host", { error: messageOf(error) });
+      complained = true;
+    }
+  };
+  return {
+    working: async (summary, phase) => write({ state: 'working', summary, phase }),
+    waiting: async (summary, until) =>
+      write({ state: 'deferred', summary, phase: 'waiting', nextAttemptAt: new Date(until).toISOString() }),
+    async ended(outcome) {
+      const { corpses, ...rest } = outcome;
+      await write({ ...rest, ...(corpses === undefined ? {} : { corpses: [...corpses] }) });
+      tell(log, outcome);
+    },
+    async readBefore() {
+      const reading = await readStatus(paths);
+      return reading.kind === 'valid' ? reading.status : undefined;
+    },
+  };
+}
+
+/** The last line: what happened, in whose words, and what to do. */
+function tell(log: Log, outcome: Outcome): void {
+  const parts = [
+    `${outcome.state}: ${outcome.summary}`,
+    outcome.said === undefined ? '' : `the engine or server says: ${outcome.said}`,
+    outcome.hint === undefined ? '' : `what to do: ${outcome.hint}`,
+    outcome.next === undefined ? '' : `next: ${outcome.next}`,
+  ];
+  const line = parts.filter((part) => part !== '').join('; ');
+  const fields = { exit: outcome.exitCode, ...(outcome.cause === undefined ? {} : { cause: outcome.cause }) };
+  if (outcome.state === 'ok') log.info(line, fields);
+  else if (outcome.state === 'failed') log.error(line, fields);
+  else log.warn(line, fields);
+}

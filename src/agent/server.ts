@@ -1,0 +1,45 @@
+import { createHttpClient, type HttpClient, type Trust } from '../control-plane/client.ts';
+import type { Connection } from '../control-plane/connection.ts';
+import { establishTrust } from '../control-plane/trust.ts';
+import { runCommand } from '../host/processes.ts';
+import type { Clock } from '../support/clock.ts';
+import type { Configuration } from '../support/configuration.ts';
+import type { Log } from '../support/log.ts';
+import type { Secrets } from '../support/secrets.ts';
+
+/** What it takes to talk to the server. */
+export interface ServerAccess {
+  readonly configuration: Configuration;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly secrets: Secrets;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Finds out whose certificates to trust and opens the connection to the server (contract §5).
+ * @param url an address of the server
+ */
+export async function openConnection(access: ServerAccess, url: string): Promise<Connection> {
+  const { configuration, clock, log, secrets, signal } = access;
+  const { limits, environment, paths } = configuration;
+  const createClient = (trust: Trust): HttpClient =>
+    createHttpClient({ limits, clock, log, secrets, environment, trust, signal });
+  const trust = await establishTrust(
+    { limits, clock, log, signal },
+    {
+      url,
+      fingerprint: environment['CA_FINGERPRINT'],
+      files: {
+        caFile: `${paths.rancher}/etc/ssl/ca.crt`,
+        agentConf: `${paths.rancher}/etc/agent.conf`,
+        systemCaFile: '/usr/local/share/ca-certificates/rancher/rancherAddedCA.crt',
+      },
+      createClient,
+      refreshSystemStore: async () => {
+        await runCommand('update-ca-certificates', [], { deadlineMs: limits.HOST_COMMAND, signal });
+      },
+    },
+  );
+  return { client: createClient(trust), limits, clock, log, secrets, signal };
+}

@@ -1,0 +1,52 @@
+import { readAttempts, recordSuccess, writeAttempts } from '../host/attempts.ts';
+import type { HostStatus } from '../host/status.ts';
+import { messageOf } from '../support/errors.ts';
+import { judgeTransaction, type Outcome } from './outcome.ts';
+import { runTransaction } from './transaction.ts';
+import type { Work } from './work.ts';
+
+/**
+ * The worker's `settle`: what an interrupted transaction left becomes one agent and nothing else.
+ */
+export async function settleHost(work: Work): Promise<Outcome> {
+  const { engine, names, configuration, clock, log } = work;
+  const before = await work.reporter.readBefore();
+  await work.reporter.working('settling what was left behind', 'settle');
+  const result = await runTransaction({
+    engine,
+    names,
+    limits: configuration.limits,
+    clock,
+    log,
+    goal: { kind: 'settle' },
+    onStep: async (step) => work.reporter.working(`settling: ${step.do}`, step.do),
+    interrupted: AbortSignal.any([work.signal, AbortSignal.timeout(configuration.limits.WORKER_TOTAL)]),
+  });
+  if (result.reached && result.agent !== undefined) await forgetTroubles(work, result.agent.image);
+  return keepFailure(before, judgeTransaction(result));
+}
+
+/** The agent that runs is the proof that its image works, whoever was killed before saying so. */
+async function forgetTroubles(work: Work, image: string): Promise<void> {
+  const { paths } = work.configuration;
+  const { attempts } = await readAttempts(paths);
+  try {
+    await writeAttempts(paths, recordSuccess(attempts, image));
+  } catch (error) {
+    work.log.warn('the record of attempts could not be kept', { error: messageOf(error) });
+  }
+}
+
+/** Tidying up after a failed upgrade doesn't make the upgrade a success: the failure stays readable. */
+function keepFailure(before: HostStatus | undefined, outcome: Outcome): Outcome {
+  if (outcome.state !== 'ok' || before?.state !== 'failed') return outcome;
+  return {
+    ...outcome,
+    state: 'failed',
+    summary: before.summary,
+    ...(before.cause === undefined ? {} : { cause: before.cause }),
+    ...(before.said === undefined ? {} : { said: before.said }),
+    ...(before.hint === undefined ? {} : { hint: before.hint }),
+    next: before.next ?? `tidied up since: ${outcome.summary}`,
+  };
+}

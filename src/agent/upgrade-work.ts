@@ -1,0 +1,26 @@
+import { ConfigurationError } from '../support/errors.ts';
+import { addEnvironmentSecrets } from '../support/secrets.ts';
+import { findKeyHolder, observeRoles } from './observe.ts';
+import type { Outcome } from './outcome.ts';
+import { prepareTarget, replaceAgent } from './replacement.ts';
+import { inspectForAgent, type Work } from './work.ts';
+
+/**
+ * The worker's `upgrade`: the agent, with the keys and settings it has, made from another image.
+ * @param reference the image wanted
+ * @throws ConfigurationError when there is no agent whose keys could be taken over
+ */
+export async function upgradeAgent(work: Work, reference: string): Promise<Outcome> {
+  const observation = await observeRoles(work.engine, work.names, () => work.clock.now());
+  const holder = findKeyHolder(observation);
+  if (holder === undefined) {
+    throw new ConfigurationError('there is no agent on this host to upgrade', {
+      hint: 'register this host first: docker run … IMAGE http://SERVER:8080/v1/scripts/TOKEN',
+    });
+  }
+  addEnvironmentSecrets(work.secrets, holder.environment);
+  const target = await prepareTarget(work, reference);
+  await work.reporter.working('looking at the host', 'preflight');
+  const facts = await inspectForAgent(work);
+  return replaceAgent(work, { target, environment: holder.environment, facts, cooling: true });
+}

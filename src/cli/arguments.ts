@@ -1,0 +1,68 @@
+import { UsageError } from '../support/errors.ts';
+
+/** What the command line asks for. */
+export type Request =
+  | { readonly kind: 'command'; readonly name: CommandName; readonly args: readonly string[] }
+  | { readonly kind: 'register-url'; readonly url: string }
+  | { readonly kind: 'become'; readonly command: readonly [string, ...string[]] }
+  | { readonly kind: 'help' }
+  | { readonly kind: 'version' }
+  | { readonly kind: 'nothing' };
+
+export interface CommandLine {
+  readonly request: Request;
+  readonly debug: boolean;
+}
+
+/** The commands with a word of their own, for the help. `worker` is ours alone and stays out of it. */
+export const commandTable = {
+  register: 'register this host with RANCHER_URL, as if that URL were given',
+  upgrade: "replace this host's agent by one from this image, with the keys and settings it has",
+  'inspect-host': 'print what this host can do, as lines INFO: env "NAME=VALUE"',
+  run: "what the agent's container runs: keep the server's bootstrap running",
+  status: 'show the state of this host, its containers by role, and who holds the lock (--json)',
+  state: 'print "Rancher State" (for the state container of rancher/agent v1.0.x)',
+} as const;
+
+export type CommandName = keyof typeof commandTable | 'worker';
+
+/**
+ * Understands the command line (contract §2). `--debug` counts anywhere before `--`.
+ * @throws UsageError for an unknown command, which the old script silently ended with 0
+ */
+export function parseArguments(argv: readonly string[]): CommandLine {
+  const dashes = argv.indexOf('--');
+  const before = dashes < 0 ? argv : argv.slice(0, dashes);
+  const words = before.filter((word) => word !== '--debug');
+  const debug = words.length < before.length;
+  if (dashes >= 0 && words.length === 0) return { request: becomeRequest(argv.slice(dashes + 1)), debug };
+  return { request: readRequest(words), debug };
+}
+
+function readRequest(words: readonly string[]): Request {
+  const [first, ...args] = words;
+  if (first === undefined) return { kind: 'nothing' };
+  if (words.includes('--help') || words.includes('-h') || first === 'help') return { kind: 'help' };
+  if (first === '--version' || first === 'version') return { kind: 'version' };
+  if (first.startsWith('http')) return { kind: 'register-url', url: first };
+  if (isCommand(first)) return { kind: 'command', name: first, args: checkArguments(first, args) };
+  throw new UsageError(`unknown command: ${first}`, { hint: 'see --help for the commands' });
+}
+
+/** Old servers and people may have typed more words than the script read: only `status` and `worker` look at theirs. */
+function checkArguments(name: CommandName, args: readonly string[]): readonly string[] {
+  if (name !== 'status') return args;
+  const unknown = args.find((argument) => argument !== '--json');
+  if (unknown === undefined) return args;
+  throw new UsageError(`status: unknown argument: ${unknown}`, { hint: 'status [--json]' });
+}
+
+function becomeRequest(command: readonly string[]): Request {
+  const [program, ...args] = command;
+  if (program === undefined) throw new UsageError('-- needs a command', { hint: 'e.g. -- bash' });
+  return { kind: 'become', command: [program, ...args] };
+}
+
+function isCommand(word: string): word is CommandName {
+  return word in commandTable || word === 'worker';
+}

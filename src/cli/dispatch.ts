@@ -1,0 +1,99 @@
+import { createContext, type Context } from '../commands/context.ts';
+import { inspectHost } from '../commands/inspect-host.ts';
+import { register, registerUrl } from '../commands/register.ts';
+import { run } from '../commands/run.ts';
+import { readStatusReport } from '../commands/status.ts';
+import { upgrade } from '../commands/upgrade.ts';
+import { worker } from '../commands/worker.ts';
+import { becomeProcess } from '../host/become.ts';
+import { EntrypointError, exitCodeOf, ExitCode, InterruptedError, messageOf } from '../support/errors.ts';
+import { parseArguments, type CommandName, type Request } from './arguments.ts';
+import { renderHelp } from './help.ts';
+import { renderStatus } from './render-status.ts';
+
+/** What `main` has set up before the command line is looked at. */
+export type Basis = Omit<Parameters<typeof createContext>[0], 'command'>;
+
+/**
+ * From the arguments to the exit status. Every error ends here, as one line that says what to do.
+ * @param argv the arguments without the program
+ */
+export async function dispatch(argv: readonly string[], basis: Basis): Promise<number> {
+  try {
+    return await perform(parseArguments(argv).request, basis);
+  } catch (error) {
+    tell(basis, error);
+    return error instanceof InterruptedError ? interruptedStatus(argv, error) : exitCodeOf(error);
+  }
+}
+
+async function perform(request: Request, basis: Basis): Promise<number> {
+  switch (request.kind) {
+    case 'nothing':
+      basis.log.error('One parameter required');
+      return ExitCode.noArgument;
+    case 'help':
+      basis.write(renderHelp(basis.version), 'stdout');
+      return ExitCode.ok;
+    case 'version':
+      basis.write(`${basis.version}\n`, 'stdout');
+      return ExitCode.ok;
+    case 'become':
+      return becomeProcess(request.command, basis.configuration.environment);
+    case 'register-url':
+      return registerUrl(createContext({ ...basis, command: 'register' }), request.url);
+    case 'command':
+      return performCommand(request.name, request.args, createContext({ ...basis, command: request.name }));
+  }
+}
+
+async function performCommand(name: CommandName, args: readonly string[], context: Context): Promise<number> {
+  switch (name) {
+    case 'register':
+      return register(context);
+    case 'upgrade':
+      return upgrade(context);
+    case 'inspect-host':
+      return inspectHost(context);
+    case 'run':
+      return run(context);
+    case 'worker':
+      return worker(context, args);
+    case 'status':
+      return showStatus(context, args.includes('--json'));
+    case 'state':
+      context.write('Rancher State\n', 'stdout');
+      return ExitCode.ok;
+  }
+}
+
+async function showStatus(context: Context, asJson: boolean): Promise<number> {
+  const report = await readStatusReport(context);
+  const text = asJson
+    ? `${JSON.stringify(report, undefined, 2)}\n`
+    : renderStatus(report, context.clock.now());
+  context.write(context.secrets.scrub(text), 'stdout');
+  return ExitCode.ok;
+}
+
+/** What the old script did ends with 1 on a signal (contract §2); our own commands say which signal it was. */
+function interruptedStatus(argv: readonly string[], error: InterruptedError): number {
+  const isOwn = argv.includes('worker') || argv.includes('status');
+  return isOwn ? error.exitCode : ExitCode.noArgument;
+}
+
+function tell({ log, secrets, write }: Basis, error: unknown): void {
+  if (!(error instanceof EntrypointError)) {
+    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    log.error('this is a defect of the entrypoint: please report it', { error: stack });
+    return;
+  }
+  const parts = [error.message, error.said === undefined ? '' : `(${error.said})`];
+  log.error(parts.filter((part) => part !== '').join(' '), { cause: error.code });
+  if (error.hint !== undefined) log.info(`what to do: ${error.hint}`);
+  if (error.code === 'usage') write(secrets.scrub(`usage: ${usage}\n`), 'stderr');
+  log.debug('stack', { stack: error.stack ?? messageOf(error) });
+}
+
+const usage =
+  'docker run … IMAGE URL | register | upgrade | inspect-host | run | status | state | -- CMD ARG… | --help';

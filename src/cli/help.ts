@@ -1,0 +1,67 @@
+import { formatDuration } from '../support/deadline.ts';
+import { ExitCode } from '../support/errors.ts';
+import { describeLimits } from '../support/limits.ts';
+import { commandTable } from './arguments.ts';
+
+const environmentTable: readonly (readonly [string, string])[] = [
+  ['AGENT_PROFILE', 'rancher-1.0, rancher-1.2 or pasturestack; the image sets it'],
+  ['CATTLE_AGENT_IP', 'address of this host as other hosts reach it (IPv4)'],
+  ['CATTLE_HOST_LABELS', 'labels of this host, e.g. a=b&c=d'],
+  ['CA_FINGERPRINT', "fingerprint of the server's certificate authority"],
+  ['CATTLE_URL_OVERRIDE', 'address of the API for the agent, instead of what the server says'],
+  ['http_proxy, https_proxy, NO_PROXY', 'the way to the server'],
+  ['LOG_FORMAT', 'json for one JSON object a line'],
+  ['CATTLE_SCRIPT_DEBUG, RANCHER_DEBUG', 'debug log, like --debug'],
+  ['DOCKER_API_VERSION', "pins the engine's API, e.g. 1.22"],
+  ['RANCHER_AGENT_IMAGE', "this image's name, for when its container can't be inspected"],
+];
+
+const exitTable: readonly (readonly [number, string])[] = [
+  [ExitCode.ok, 'done, or nothing to do'],
+  [ExitCode.noArgument, 'no argument; ended by SIGTERM or SIGINT'],
+  [ExitCode.usage, 'wrong command line'],
+  [ExitCode.unavailable, 'the engine or the server is unavailable'],
+  [ExitCode.internal, 'a defect of this program'],
+  [ExitCode.cannotChange, 'a container could not be created or removed (degraded or failed)'],
+  [ExitCode.tryAgainLater, 'try again later: lock held, work in progress, cooling down, storage low'],
+  [ExitCode.notPermitted, 'not permitted: socket or credentials'],
+  [ExitCode.badConfiguration, 'bad configuration: URL, address, fingerprint, variables'],
+];
+
+/** The text of `--help`. */
+export function renderHelp(version: string): string {
+  return [
+    `rancher-agent-entrypoint ${version}: one host, one agent, whatever dies`,
+    '',
+    'usage: docker run … IMAGE COMMAND [--debug]',
+    '',
+    'commands',
+    ...columns([
+      ['http…', 'register this host with that URL'],
+      ...Object.entries(commandTable),
+      ['-- CMD ARG…', 'become that command'],
+      ['--help, --version', ''],
+    ]),
+    '',
+    'environment',
+    ...columns(environmentTable),
+    '',
+    'limits (environment; milliseconds unless said otherwise)',
+    ...columns(
+      describeLimits().map((row) => [row.variable, `${renderValue(row.value, row.unit)}: ${row.why}`]),
+    ),
+    '',
+    'exit status',
+    ...columns(exitTable.map(([code, meaning]) => [String(code), meaning])),
+    '',
+  ].join('\n');
+}
+
+function renderValue(value: number, unit: string): string {
+  return unit === 'ms' ? formatDuration(value) : `${value} ${unit}`;
+}
+
+function columns(rows: readonly (readonly [string, string])[]): string[] {
+  const width = Math.max(...rows.map(([name]) => name.length));
+  return rows.map(([name, text]) => `  ${name.padEnd(width)}  ${text}`.trimEnd());
+}

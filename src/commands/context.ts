@@ -1,0 +1,91 @@
+import { namesOf, type RoleNames } from '../agent/roles.ts';
+import { selectProfile, type Profile } from '../agent/profile.ts';
+import { chooseStateVolume } from '../agent/state-volume.ts';
+import { followRunningWorker, runThroughWorker, type WorkerCall } from '../agent/worker.ts';
+import { selectWorkerEnvironment, type WorkerTask } from '../agent/worker-request.ts';
+import { connectEngine } from '../engine/docker-engine.ts';
+import type { Engine } from '../engine/engine.ts';
+import { systemClock, type Clock } from '../support/clock.ts';
+import type { Configuration, Environment } from '../support/configuration.ts';
+import { ConfigurationError } from '../support/errors.ts';
+import type { Log } from '../support/log.ts';
+import type { Secrets } from '../support/secrets.ts';
+
+/** What every command gets from `main`. */
+export interface Context {
+  readonly configuration: Configuration;
+  readonly profile: Profile;
+  readonly names: RoleNames;
+  readonly log: Log;
+  readonly secrets: Secrets;
+  readonly clock: Clock;
+  readonly version: string;
+  /** Which command this is, for the engine's log and the status file. */
+  readonly command: string;
+  /** Aborted with an InterruptedError by SIGTERM and SIGINT. */
+  readonly signal: AbortSignal;
+  /** Writes to stdout or stderr as it is. */
+  readonly write: (chunk: string | Buffer, stream: 'stdout' | 'stderr') => void;
+}
+
+/** A context from what `main` read. */
+export function createContext(
+  basis: Omit<Context, 'profile' | 'names' | 'clock'> & { readonly clock?: Clock },
+): Context {
+  const profile = selectProfile(basis.configuration.profile, basis.configuration.environment);
+  return { clock: systemClock, ...basis, profile, names: namesOf(profile) };
+}
+
+/** Refuses to start on variables that could not be understood. @throws ConfigurationError */
+export function requireSoundConfiguration({ configuration }: Context): void {
+  if (configuration.problems.length === 0) return;
+  throw new ConfigurationError(configuration.problems.join('; '), { hint: 'correct or unset them' });
+}
+
+/**
+ * Connects to the engine.
+ * @param signal ends the calls in hand; the worker and `run` pass none, they end at a safe point
+ */
+export async function openEngine(context: Context, signal?: AbortSignal): Promise<Engine> {
+  const { configuration, log, version, command, clock } = context;
+  return connectEngine({
+    socketPath: configuration.socketPath,
+    apiVersion: configuration.apiVersion,
+    userAgent: `rancher-agent-entrypoint/${version} (${command})`,
+    limits: configuration.limits,
+    log,
+    clock,
+    ...(signal === undefined ? {} : { signal }),
+  });
+}
+
+/** Has a worker, made from `image`, do a task with our settings and `extra`, and follows it. @returns its exit status */
+export async function delegate(
+  context: Context,
+  engine: Engine,
+  task: WorkerTask,
+  image: string,
+  extra: Environment = {},
+): Promise<number> {
+  const environment = { ...selectWorkerEnvironment(context.configuration.environment, task), ...extra };
+  return runThroughWorker(await callOf(context, engine), { task, image, environment });
+}
+
+/** Follows the worker that runs, if there is one, to its end. */
+export async function followWorker(context: Context, engine: Engine): Promise<void> {
+  await followRunningWorker(await callOf(context, engine));
+}
+
+async function callOf(context: Context, engine: Engine): Promise<WorkerCall> {
+  const { names, configuration, clock, log, signal, write, profile } = context;
+  return {
+    engine,
+    names,
+    limits: configuration.limits,
+    clock,
+    log,
+    stateVolume: await chooseStateVolume(engine, profile),
+    write,
+    signal,
+  };
+}

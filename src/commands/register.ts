@@ -1,0 +1,34 @@
+import { inspectOwnContainer, ownImageOf } from '../agent/own.ts';
+import { workerVariables } from '../agent/worker-request.ts';
+import { parseServerUrl, validateAgentIp } from '../control-plane/url.ts';
+import { ExitCode } from '../support/errors.ts';
+import { delegate, openEngine, requireSoundConfiguration, type Context } from './context.ts';
+
+/**
+ * Registers this host with the server behind `url` and puts an agent in office (contract §2). What a person typed is
+ * checked here, before anything is made; the rest is the worker's.
+ * @returns the exit status
+ * @throws ConfigurationError for a URL or an address that can't work
+ */
+export async function registerUrl(context: Context, url: string): Promise<number> {
+  requireSoundConfiguration(context);
+  const { configuration, secrets, signal } = context;
+  const server = parseServerUrl(url, configuration.profile);
+  secrets.add(server.token);
+  const agentIp = configuration.environment['CATTLE_AGENT_IP'];
+  if (agentIp !== undefined && agentIp !== '') validateAgentIp(agentIp);
+  const engine = await openEngine(context, signal);
+  const image = ownImageOf(await inspectOwnContainer(engine, configuration), configuration);
+  return delegate(context, engine, 'register', image, {
+    [workerVariables.targetImage]: image,
+    [workerVariables.registrationUrl]: url,
+  });
+}
+
+/** `register`: the same with `RANCHER_URL`; without it there is nothing to do (contract §2). */
+export async function register(context: Context): Promise<number> {
+  const url = context.configuration.environment['RANCHER_URL'] ?? '';
+  if (url !== '') return registerUrl(context, url);
+  context.log.info('RANCHER_URL is not set: nothing to register');
+  return ExitCode.ok;
+}

@@ -1,0 +1,94 @@
+import { keepBootstrapRunning } from '../agent/bootstrap-loop.ts';
+import { settleLeftovers } from '../agent/leftovers.ts';
+import { awaitOffice } from '../agent/office.ts';
+import { inspectOwnContainer, ownImageOf } from '../agent/own.ts';
+import { createReporter } from '../agent/report.ts';
+import { decideUpgrade } from '../agent/upgrade-decision.ts';
+import { workerVariables } from '../agent/worker-request.ts';
+import { readAgentConf } from '../control-plane/agent-conf.ts';
+import type { RequiredImage } from '../control-plane/required-image.ts';
+import type { ContainerDetails, Engine } from '../engine/engine.ts';
+import { prepareHost } from '../host/preparation.ts';
+import { runCommand } from '../host/processes.ts';
+import { messageOf } from '../support/errors.ts';
+import { delegate, followWorker, openEngine, requireSoundConfiguration, type Context } from './context.ts';
+
+/**
+ * `run`: what the agent's container runs (contract §2 and §5): wait for the office, prepare the host, settle what was
+ * left over, keep the server's bootstrap running. Never ends by itself.
+ */
+export async function run(given: Context): Promise<never> {
+  requireSoundConfiguration(given);
+  const context = await withAgentConf(given);
+  const { configuration, log, clock, signal, names } = context;
+  const { paths, limits } = configuration;
+  const engine = await openEngine(context, signal);
+  const own = await inspectOwnContainer(engine, configuration);
+  const image = ownImageOf(own, configuration);
+  const settle = async (): Promise<void> => {
+    await delegate(context, engine, 'settle', image);
+  };
+  if (own !== undefined) await awaitOffice({ engine, names, limits, clock, log, signal, own, settle });
+  await prepareHost({ paths, limits, log, run: runCommand, signal });
+  inBackground(context, 'settling what was left over', async () =>
+    settleLeftovers({
+      engine,
+      names,
+      limits,
+      clock,
+      log,
+      paths,
+      signal,
+      settle,
+      followWorker: async () => followWorker(context, engine),
+    }),
+  );
+  return keepBootstrapRunning({
+    ...context,
+    reporter: createReporter({ ...context, paths }),
+    onRequiredImage: createUpgrader(context, engine, own, image),
+  });
+}
+
+/** What stands in `agent.conf` of the host counts like the environment (contract §5: read at every start). */
+async function withAgentConf(context: Context): Promise<Context> {
+  const { configuration, log } = context;
+  const conf = await readAgentConf(`${configuration.paths.rancher}/etc/agent.conf`);
+  for (const problem of conf.problems) log.warn(`agent.conf: ${problem}`);
+  const environment = { ...configuration.environment, ...conf.variables };
+  return { ...context, configuration: { ...configuration, environment } };
+}
+
+/** Has the agent replaced when the server requires another image; one at a time, beside the bootstrap that runs. */
+function createUpgrader(
+  context: Context,
+  engine: Engine,
+  own: ContainerDetails | undefined,
+  image: string,
+): (required: RequiredImage) => void {
+  let isBusy = false;
+  const upgrade = async (required: RequiredImage): Promise<void> => {
+    const wanted = await decideUpgrade(engine, required, { image, imageId: own?.imageId }, context.log);
+    if (wanted === undefined) return;
+    await delegate(context, engine, 'upgrade', image, { [workerVariables.targetImage]: wanted });
+  };
+  return (required) => {
+    if (isBusy) return;
+    isBusy = true;
+    inBackground(context, 'the upgrade that the server requires', async () => {
+      try {
+        await upgrade(required);
+      } finally {
+        isBusy = false;
+      }
+    });
+  };
+}
+
+/** Work that the agent doesn't wait for. Its failure is told and waits for the next start or the next bootstrap. */
+function inBackground(context: Context, what: string, work: () => Promise<void>): void {
+  work().catch((error: unknown) => {
+    if (context.signal.aborted) return;
+    context.log.error(`${what} did not succeed; the agent runs on`, { error: messageOf(error) });
+  });
+}

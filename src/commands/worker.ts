@@ -1,0 +1,57 @@
+import { inspectOwnContainer } from '../agent/own.ts';
+import { judgeError, type Outcome } from '../agent/outcome.ts';
+import { registerAgent } from '../agent/register-work.ts';
+import { createReporter } from '../agent/report.ts';
+import { settleHost } from '../agent/settle-work.ts';
+import { upgradeAgent } from '../agent/upgrade-work.ts';
+import { doWork, type Work } from '../agent/work.ts';
+import { workerTasks, workerVariables, type WorkerTask } from '../agent/worker-request.ts';
+import { ConfigurationError, UsageError } from '../support/errors.ts';
+import { openEngine, requireSoundConfiguration, type Context } from './context.ts';
+import { inspectHostHere } from './inspect-host.ts';
+
+/**
+ * `worker TASK`: what runs inside the helper container. Not for people.
+ * @returns the exit status
+ */
+export async function worker(context: Context, args: readonly string[]): Promise<number> {
+  requireSoundConfiguration(context);
+  const task = workerTasks.find((name) => name === args[0]);
+  if (task === undefined) throw new UsageError(`worker: no such task: ${args[0] ?? '(none)'}`);
+  if (task === 'inspect-host') return inspectHostHere(context);
+  const target = context.configuration.environment[workerVariables.targetImage];
+  const request = { ...context, command: task, ...(target === undefined ? {} : { target }) };
+  try {
+    // No signal for the engine's calls: the step in hand is finished, the transaction stops at a safe point.
+    const engine = await openEngine(context);
+    const own = await inspectOwnContainer(engine, context.configuration);
+    return await doWork({ ...request, engine, own }, async (work) => perform(work, task));
+  } catch (error) {
+    const outcome = judgeError(error);
+    await createReporter({ ...request, paths: context.configuration.paths }).ended(outcome);
+    return outcome.exitCode;
+  }
+}
+
+async function perform(work: Work, task: Exclude<WorkerTask, 'inspect-host'>): Promise<Outcome> {
+  switch (task) {
+    case 'register':
+      return registerAgent(
+        work,
+        require(work, workerVariables.registrationUrl),
+        require(work, workerVariables.targetImage),
+      );
+    case 'upgrade':
+      return upgradeAgent(work, require(work, workerVariables.targetImage));
+    case 'settle':
+      return settleHost(work);
+  }
+}
+
+function require({ configuration }: Work, variable: string): string {
+  const value = configuration.environment[variable];
+  if (value !== undefined && value !== '') return value;
+  throw new ConfigurationError(`${variable} is not set`, {
+    hint: 'workers are made by upgrade, register and run',
+  });
+}

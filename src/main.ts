@@ -1,0 +1,70 @@
+import { writeSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { dispatch, type Basis } from './cli/dispatch.ts';
+import { readConfiguration } from './support/configuration.ts';
+import { ExitCode, InterruptedError } from './support/errors.ts';
+import { createLog } from './support/log.ts';
+import { addEnvironmentSecrets, createSecrets } from './support/secrets.ts';
+
+/** Set by the bundler from package.json. */
+declare const __VERSION__: string | undefined;
+
+/** The entry point: environment and arguments in, exit status out. The only place that ends the process. */
+async function main(): Promise<void> {
+  const argv = process.argv.slice(2);
+  const debug = isDebugAsked(argv) ? { CATTLE_SCRIPT_DEBUG: 'true' } : {};
+  const configuration = readConfiguration({ ...process.env, ...debug }, hostname());
+  const secrets = createSecrets();
+  addEnvironmentSecrets(secrets, configuration.environment);
+  const log = createLog({
+    format: configuration.logFormat,
+    debug: configuration.debug,
+    secrets,
+  });
+  const basis: Basis = {
+    configuration,
+    secrets,
+    log,
+    version: typeof __VERSION__ === 'string' ? __VERSION__ : 'development',
+    signal: watchSignals(),
+    write: writeWhole,
+  };
+  process.exit(await dispatch(argv, basis));
+}
+
+function isDebugAsked(argv: readonly string[]): boolean {
+  const dashes = argv.indexOf('--');
+  return (dashes < 0 ? argv : argv.slice(0, dashes)).includes('--debug');
+}
+
+/** As PID 1 a process without handlers of its own doesn't even get these signals. */
+function watchSignals(): AbortSignal {
+  const controller = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      controller.abort(new InterruptedError(signal));
+    });
+  }
+  return controller.signal;
+}
+
+/** Synchronous, so that nothing is lost when the process ends; a reader that has gone away is no error of ours. */
+function writeWhole(chunk: string | Buffer, stream: 'stdout' | 'stderr'): void {
+  const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+  const descriptor = stream === 'stdout' ? 1 : 2;
+  for (let written = 0; written < bytes.length;) {
+    try {
+      written += writeSync(descriptor, bytes, written);
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? error.code : undefined;
+      if (code === 'EAGAIN') continue;
+      if (code === 'EPIPE') return;
+      throw error;
+    }
+  }
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`ERROR: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  process.exit(ExitCode.internal);
+});
