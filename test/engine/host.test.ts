@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { createServer, type Server } from 'node:http';
 import { once } from 'node:events';
 import { access, mkdir, readFile, writeFile } from 'node:fs/promises';
@@ -5,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { callEngine } from '../support/engine-call.ts';
+import { sweepDeadHosts } from '../support/host-slot.ts';
 import { startHost, type TestHost } from '../support/host.ts';
 
 const IMAGE = 'agent-test-base';
@@ -22,6 +24,13 @@ async function expectSoon(look: () => Promise<boolean>, what: string): Promise<v
     if (Date.now() > deadline) expect.fail(`not within 20 s: ${what}`);
     await sleep(50);
   }
+}
+
+function isGone(path: string): Promise<boolean> {
+  return access(path).then(
+    () => false,
+    () => true,
+  );
 }
 
 async function stateOf(name: string): Promise<string | undefined> {
@@ -98,6 +107,28 @@ describe('a host', () => {
     const { initPid } = other;
     await other.stop();
     await expect(readFile(`/proc/${initPid}/stat`)).rejects.toThrow();
+  });
+});
+
+describe('a test process that dies', () => {
+  it('takes its hosts with it, and the next start removes their folders', async () => {
+    const program = `import { startHost } from '${join(import.meta.dirname, '../support/host.ts')}';
+      const host = await startHost({ images: 'base' });
+      await host.docker('run', '-d', '${IMAGE}', 'sleep', '1000');
+      await host.docker('create', '--name', 'stuck', '${IMAGE}', 'true');
+      await host.makeUnremovable('stuck');
+      console.log(host.initPid, host.dir);
+      setInterval(() => {}, 1000);`;
+    const owner = spawn(process.execPath, ['--input-type=module', '-e', program], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const [line] = (await once(owner.stdout, 'data')) as [Buffer];
+    const [initPid = '', dir = ''] = line.toString().trim().split(' ');
+    owner.kill('SIGKILL');
+    await expectSoon(() => isGone(`/proc/${initPid}/ns/pid`), 'its process 1 is dead');
+    expect(await isGone(dir)).toBe(false);
+    await sweepDeadHosts();
+    expect(await isGone(dir)).toBe(true);
   });
 });
 

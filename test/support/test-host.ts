@@ -287,7 +287,7 @@ export class TestHost {
     await this.#thawEverything();
     await removeAllContainers({ socketPath: this.engineSocketPath, dockerRoot: this.dockerRoot });
     await removeVolumesAndNetworks(this.engineSocketPath);
-    await restoreImages(this.engineSocketPath, this.#tags);
+    if (!(await restoreImages(this.engineSocketPath, this.#tags))) await this.#restoreDataRoot();
     await emptyFolder(join(this.dir, 'lib'), ['docker', 'rancher', 'kubelet']);
     for (const folder of ['lib/rancher', 'lib/kubelet', 'log', 'run/rancher'])
       await emptyFolder(join(this.dir, folder));
@@ -303,6 +303,14 @@ export class TestHost {
     await removeFolder(this.dir);
     await removeCgroups(this.#slot.cgroup);
     await this.#slot.release();
+  }
+
+  /** Where a test removed an image for good. */
+  async #restoreDataRoot(): Promise<void> {
+    await this.stopEngine();
+    await emptyFolder(this.dockerRoot);
+    if (this.#template !== undefined) await copyTemplate(this.#template, this.dockerRoot);
+    await this.startEngine();
   }
 
   get #running(): Namespaces {

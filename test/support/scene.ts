@@ -1,0 +1,140 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startStubServer, type StubOptions, type StubServer } from './control-plane/stub-server.ts';
+import {
+  startHost,
+  type CommandResult,
+  type ContainerSummary,
+  type StartOptions,
+  type TestHost,
+} from './host.ts';
+
+/** Images that every test host has. */
+export const images = {
+  base: 'agent-test-base',
+  a: 'rancher/agent:test-a',
+  b: 'rancher/agent:test-b',
+  broken: 'rancher/agent:test-broken',
+} as const;
+
+/** Pauses that make sense on a host with people, made short for a test. */
+export const quick: readonly string[] = limits({
+  VERIFY: 2_000,
+  VERIFY_POLL: 250,
+  ATTEMPT_PAUSE_MIN: 1_000,
+  FOLLOW_POLL: 1_000,
+  ROLE_POLL: 100,
+  STAND_BY_ALONE: 2_000,
+});
+
+/** `-e` arguments that set limits of the entrypoint. */
+export function limits(values: Readonly<Record<string, number>>): readonly string[] {
+  return Object.entries(values).flatMap(([name, value]) => ['-e', `AGENT_LIMIT_${name}=${value}`]);
+}
+
+/** A host and a server that it can reach: what most tests on a real engine need. */
+export class Scene {
+  readonly host: TestHost;
+  readonly server: StubServer;
+
+  constructor(host: TestHost, server: StubServer) {
+    this.host = host;
+    this.server = server;
+  }
+
+  /** Registers the host exactly as people type it (contract §3). */
+  async register(image: string = images.a, ...options: readonly string[]): Promise<CommandResult> {
+    return this.host.tryDocker(
+      ...['run', '--rm', '--privileged', '-v', '/var/run/docker.sock:/var/run/docker.sock'],
+      ...quick,
+      ...options,
+      image,
+      this.server.registrationUrl,
+    );
+  }
+
+  /** Starts an upgrade exactly as the server's script does (contract §3): only the socket is mounted. */
+  async upgrade(image: string = images.b, ...options: readonly string[]): Promise<CommandResult> {
+    return this.host.tryDocker(...upgradeArguments(image, ...options));
+  }
+
+  /** The containers of all roles and everything else that is there, by name. */
+  async names(): Promise<readonly string[]> {
+    return (await this.host.containers()).map((container) => container.name).sort();
+  }
+
+  /** Waits until nothing but the agent is there: the agent itself may still be tidying up behind an upgrade. */
+  async settled(...allowed: readonly string[]): Promise<readonly ContainerSummary[]> {
+    const expected = ['rancher-agent', ...allowed].sort();
+    return this.waitFor(`only ${expected.join(', ')}`, async () => {
+      const containers = await this.host.containers();
+      const names = containers.map((container) => container.name).sort();
+      return names.join() === expected.join() ? containers : undefined;
+    });
+  }
+
+  /** Looks until `look` finds something. @throws after `seconds` with what was there */
+  async waitFor<T>(what: string, look: () => Promise<T | undefined>, seconds = 45): Promise<T> {
+    const end = Date.now() + seconds * 1000;
+    for (;;) {
+      const found = await look();
+      if (found !== undefined) return found;
+      if (Date.now() > end)
+        throw new Error(`not within ${seconds} s: ${what}; there is:\n${await this.describe()}`);
+      await sleep(100);
+    }
+  }
+
+  /** Everything that helps to understand a failed test. */
+  async describe(): Promise<string> {
+    const containers = await this.host.containers();
+    const lines = containers.map(
+      ({ name, state, image, status }) => `  ${name} ${state} ${image} (${status})`,
+    );
+    const logs = await this.host.tryDocker('logs', '--tail', '40', 'rancher-agent');
+    const status = await this.readStatusText();
+    return [...lines, `status: ${status}`, 'log of rancher-agent:', logs.stdout, logs.stderr].join('\n');
+  }
+
+  /** What the entrypoint keeps for people on the host, as it stands. */
+  async readStatusText(): Promise<string> {
+    const { readFile } = await import('node:fs/promises');
+    return readFile(`${this.host.stateDir}/entrypoint/status.json`, 'utf8').catch(String);
+  }
+
+  async readStatus(): Promise<Record<string, unknown>> {
+    return JSON.parse(await this.readStatusText()) as Record<string, unknown>;
+  }
+
+  /** Between tests. */
+  async reset(): Promise<void> {
+    await this.host.reset();
+    this.server.clearFaults();
+  }
+
+  async close(): Promise<void> {
+    await this.host.stop();
+    await this.server.close();
+  }
+}
+
+/** What the server's script types to upgrade an agent (contract §3), with quick limits. */
+export function upgradeArguments(image: string, ...options: readonly string[]): readonly string[] {
+  return [
+    ...['run', '--privileged', '--name', 'rancher-agent-upgrade'],
+    ...['-v', '/var/run/docker.sock:/var/run/docker.sock'],
+    ...quick,
+    ...options,
+    image,
+    'upgrade',
+  ];
+}
+
+/** Starts a host and, on its gateway, a server that requires image A of its agents. */
+export async function startScene(
+  options: StartOptions & { readonly stub?: StubOptions } = {},
+): Promise<Scene> {
+  const { stub, ...hostOptions } = options;
+  const host = await startHost(hostOptions);
+  const server = await startStubServer({ host: host.gateway, requiredImages: [images.a], ...stub });
+  return new Scene(host, server);
+}
