@@ -193,19 +193,23 @@ function opensAt(script: string, at: number): number | undefined {
   return undefined;
 }
 
-/** The position after whatever closes the quote, parenthesis or brace at `at`; undefined when nothing does. */
+/**
+ * The position after whatever closes the quote, parenthesis or brace at `at`; undefined when nothing does. Single
+ * quotes know no escapes, except in the form `$'…'`.
+ */
 function findCloser(script: string, at: number): number | undefined {
   const opener = script.charAt(at);
   const closer = closers[opener];
+  const raw = opener === "'" && !/(^|[^\\])\$$/.test(script.slice(Math.max(0, at - 2), at));
   for (let i = at + 1; i < script.length;) {
     const character = script.charAt(i);
     if (character === closer) return i + 1;
-    if (opener === "'") {
+    if (raw) {
       i++;
     } else if (character === '\\') {
       i += 2;
     } else {
-      const nested = opener === '"' && character === "'" ? undefined : nestedAt(script, i, opener);
+      const nested = nestedAt(script, i, opener);
       const end = nested === undefined ? i + 1 : findCloser(script, nested);
       if (end === undefined) return undefined;
       i = end;
@@ -215,6 +219,8 @@ function findCloser(script: string, at: number): number | undefined {
 }
 
 function nestedAt(script: string, at: number, opener: string): number | undefined {
-  if (opener === '(' && script.charAt(at) === '(') return at;
-  return opener === '`' ? undefined : opensAt(script, at);
+  const character = script.charAt(at);
+  if (opener === '`' || opener === "'" || (opener === '"' && character === "'")) return undefined;
+  if (opener === '(' && character === '(') return at;
+  return opensAt(script, at);
 }

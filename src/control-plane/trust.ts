@@ -99,7 +99,7 @@ async function readCaFile(file: string): Promise<string | undefined> {
     const text = await readFile(file, 'utf8');
     if (readFirstCertificate(text) !== undefined) return text;
   } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return undefined;
+    if (['ENOENT', 'ENOTDIR'].includes(systemCodeOf(error) ?? '')) return undefined;
     throw new ConfigurationError(`${file} cannot be read`, { said: messageOf(error), cause: error });
   }
   throw new ConfigurationError(`${file} holds no certificate`, {

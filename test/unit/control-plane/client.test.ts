@@ -200,7 +200,7 @@ describe('TLS', () => {
 
   it.each(tlsCases)('%s', async (_name, tls, ca, words) => {
     const secure = await startStubServer({ tls });
-    onTestFinished(secure.close);
+    onTestFinished(() => secure.close());
     const { client } = createTestConnection({ trust: { ca }, limits: { HTTP_TOTAL: 5_000 } });
     const request = client.request({ method: 'GET', url: `${secure.url}/v1` });
     if (words === undefined) expect((await request).status).toBe(200);

@@ -71,7 +71,7 @@ describe('the proxy of the environment', () => {
 describe('requests through a proxy', () => {
   it('go to it in full, with its credentials, and never show them', async () => {
     const stub = await startStubServer();
-    onTestFinished(stub.close);
+    onTestFinished(() => stub.close());
     const proxy = await startProxy();
     const { client, lines, secrets } = createTestConnection({
       environment: { http_proxy: `http://user:proxypassword@127.0.0.1:${proxy.port}` },
@@ -89,7 +89,7 @@ describe('requests through a proxy', () => {
 
   it('are tunnelled for https, and the certificate of the server is checked all the same', async () => {
     const stub = await startStubServer({ tls: certificates.server });
-    onTestFinished(stub.close);
+    onTestFinished(() => stub.close());
     const proxy = await startProxy();
     const environment = { https_proxy: `http://127.0.0.1:${proxy.port}` };
     const limits = { HTTP_TOTAL: 5_000 };

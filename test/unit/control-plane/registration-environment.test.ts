@@ -15,7 +15,7 @@ const profile = 'rancher-1.0';
 
 async function start(options: StubOptions = {}) {
   const stub = await startStubServer(options);
-  onTestFinished(stub.close);
+  onTestFinished(() => stub.close());
   return stub;
 }
 

@@ -14,7 +14,7 @@ const hostKey = 'f00d'.repeat(32);
 
 async function start(options: StubOptions = {}) {
   const stub = await startStubServer(options);
-  onTestFinished(stub.close);
+  onTestFinished(() => stub.close());
   const register = async (more: TestConnectionOptions = {}, connection = createTestConnection(more)) =>
     await registerHost(connection, {
       cattleUrl: `${stub.url}/v1`,
@@ -96,19 +96,15 @@ describe('a registration that does not go well', () => {
 
   it('one that always vanishes is given up', async () => {
     const { stub, register } = await start({ register: 'vanishing' });
-    const error = await rejectionOf(
-      register({}, {
-        ...createTestConnection(),
-        clock: {
-          now: () => 0,
-          random: () => 0,
-          sleep: () => {
-            stub.behaviour.register = 'vanishing';
-            return Promise.resolve();
-          },
-        },
-      } as ReturnType<typeof createTestConnection>),
-    );
+    const clock = {
+      now: () => 0,
+      random: () => 0,
+      sleep: () => {
+        stub.behaviour.register = 'vanishing';
+        return Promise.resolve();
+      },
+    };
+    const error = await rejectionOf(register({ clock }));
     expect(error.message).toContain('the registration is removed');
     expect(stub.requestsTo('register-create')).toHaveLength(5);
   });

@@ -1,0 +1,135 @@
+import { execFileSync } from 'node:child_process';
+import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { addToAgentConf, parseAgentConf, readAgentConf } from '../../../src/control-plane/agent-conf.ts';
+import { quoteForShell } from '../../../src/control-plane/shell-assignment.ts';
+
+async function makeFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'agent-conf-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+describe('agent.conf', () => {
+  it.each<[string, string]>([
+    ['export A=plain', 'plain'],
+    ['A=plain', 'plain'],
+    ['  export  A=plain  ', 'plain'],
+    ['export A="two words"', 'two words'],
+    ["export A='single $HOME `x`'", 'single $HOME `x`'],
+    ['export A="with \\" quote and \\\\ and \\$ and \\n"', 'with " quote and \\ and $ and \\n'],
+    ['export A=a\\ b', 'a b'],
+    ['export A=a"b c"\'d e\'', 'ab cd e'],
+    ['export A=', ''],
+    ['export A=x # comment', 'x'],
+    ['export A=x#y', 'x#y'],
+    ['export A=/var/lib/rancher/etc/ssl/ca.crt\r', '/var/lib/rancher/etc/ssl/ca.crt'],
+  ])('%j sets A to %j', (line, value) => {
+    expect(parseAgentConf(`${line}\n`)).toEqual({ variables: { A: value }, problems: [] });
+  });
+
+  it.each([
+    'export A=$HOME',
+    'export A="$(touch /tmp/x)"',
+    'export A=`id`',
+    'export A="open',
+    "export A='open",
+    'export A=x; rm -rf /',
+    'export A=x y',
+    'export A=x && y',
+    'export A=x>y',
+    'export A=x\\',
+    'export A',
+    'A = x',
+    'export 1A=x',
+    'export A-B=x',
+    'if true; then',
+    'export A="x"#y z',
+  ])('%j is left out and reported, without its value', (line) => {
+    const conf = parseAgentConf(`export B=kept\n${line}\nexport C=kept\n`);
+    expect(conf.problems).toEqual([expect.stringMatching(/^line 2 /) as string]);
+    expect(conf.variables['A']).toBeUndefined();
+    expect(conf.variables).toEqual({ B: 'kept', C: 'kept' });
+  });
+
+  it('of several values the last counts; comments and empty lines say nothing', () => {
+    expect(parseAgentConf('# x\n\nexport A=1\n  # y\nexport A=2')).toEqual({
+      variables: { A: '2' },
+      problems: [],
+    });
+  });
+
+  it('__proto__ is a name like any other', () => {
+    expect(Object.keys(parseAgentConf('export __proto__=x\n').variables)).toEqual(['__proto__']);
+  });
+
+  it('whatever it holds is read without a crash', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        const { variables } = parseAgentConf(`export A=${text}`);
+        for (const name of Object.keys(variables)) expect(name).toMatch(/^[A-Za-z_]\w*$/);
+      }),
+    );
+  });
+
+  it('means to us what it means to a shell', () => {
+    const unit = fc.constantFrom('a', ' ', '"', "'", '\\', '#', '/', '=', '.', 'é', '~', '*');
+    fc.assert(
+      fc.property(fc.string({ unit }), (text) => {
+        const { variables, problems } = parseAgentConf(`export A=${text}`);
+        if (problems.length > 0 || text.includes('~')) return;
+        const script = `export A=${text}\nprintf %s "$A"`;
+        const said = execFileSync('/bin/bash', ['-f'], { input: script, encoding: 'utf8', stdio: 'pipe' });
+        expect(said).toBe(variables['A']);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('any value is written so that it is read back', () => {
+    fc.assert(
+      fc.property(
+        fc.string({ unit: 'grapheme' }).filter((text) => !/[\r\n\0]/.test(text)),
+        (value) => {
+          expect(parseAgentConf(`export A=${quoteForShell(value)}\n`).variables['A']).toBe(value);
+        },
+      ),
+    );
+  });
+});
+
+describe('the file', () => {
+  it('is empty when there is none, and a problem when it cannot be read', async () => {
+    const folder = await makeFolder();
+    expect(await readAgentConf(join(folder, 'agent.conf'))).toEqual({ variables: {}, problems: [] });
+    expect((await readAgentConf(folder)).problems).toEqual(['the file cannot be read (EISDIR)']);
+  });
+
+  it('keeps its lines when something is added, once', async () => {
+    const folder = await makeFolder();
+    const file = join(folder, 'etc', 'agent.conf');
+    await addToAgentConf(file, { A: '/x/ca.crt' });
+    await writeFile(file, `${await readFile(file, 'utf8')}# by hand\nexport B="\${C}"`);
+    await addToAgentConf(file, { A: '/x/ca.crt', D: 'two words' });
+    await addToAgentConf(file, { A: '/x/ca.crt', D: 'two words' });
+    expect(await readFile(file, 'utf8')).toBe(
+      'export A=/x/ca.crt\n# by hand\nexport B="${C}"\nexport D=\'two words\'\n',
+    );
+    expect(await readdir(join(folder, 'etc'))).toEqual(['agent.conf']);
+  });
+
+  it('is not damaged when it cannot be replaced', async () => {
+    const folder = await makeFolder();
+    const file = join(folder, 'agent.conf');
+    await writeFile(file, 'export A=1\n');
+    await writeFile(join(folder, 'blocker'), '');
+    await chmod(file, 0o600);
+    await expect(addToAgentConf(join(folder, 'blocker', 'agent.conf'), { A: '2' })).rejects.toThrow(
+      /ENOTDIR/,
+    );
+    expect(await readFile(file, 'utf8')).toBe('export A=1\n');
+  });
+});

@@ -1,0 +1,102 @@
+import fc from 'fast-check';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { checkCredentials, judgeProbe } from '../../../src/control-plane/credentials.ts';
+import { InterruptedError } from '../../../src/support/errors.ts';
+import { startStubServer, type StubOptions } from '../../support/control-plane/stub-server.ts';
+import { createTestConnection, rejectionOf } from '../../support/control-plane/test-connection.ts';
+
+const keys = { accessKey: 'AGENTKEY', secretKey: 'agent-secret-key' };
+
+async function start(options: StubOptions = {}) {
+  const stub = await startStubServer({ agents: [keys], ...options });
+  onTestFinished(() => stub.close());
+  const check = async (mayNeedFallback = false) =>
+    await checkCredentials(createTestConnection().client, {
+      cattleUrl: `${stub.url}/v1`,
+      keys,
+      mayNeedFallback,
+    });
+  return { stub, check };
+}
+
+describe.each(['on', 'off'] as const)('the keys of an agent, access control %s', (auth) => {
+  it('are live while the host is registered, and one request tells', async () => {
+    const { stub, check } = await start({ auth });
+    expect(await check()).toEqual({ state: 'live' });
+    expect(stub.requests.map(({ endpoint }) => endpoint)).toEqual(['configcontent-schema']);
+  });
+
+  it('agentkey=revoked: are revoked when the host was removed, on any server', async () => {
+    for (const accountKindHeader of [true, false]) {
+      const { check } = await start({ auth, agentKeys: 'revoked', accountKindHeader });
+      expect(await check()).toMatchObject({
+        state: 'revoked',
+        reason: expect.stringContaining('401') as string,
+      });
+      expect((await check(true)).state).toBe('revoked');
+    }
+  });
+});
+
+describe('PastureStack without access control', () => {
+  it('may know its agents only through the fallback', async () => {
+    const { check } = await start({ agentsKnownByFallback: true });
+    expect((await check(false)).state).toBe('revoked');
+    expect((await check(true)).state).toBe('live');
+  });
+});
+
+describe('nothing is known about the keys when', () => {
+  it.each([
+    'reset',
+    'hang-accept',
+    'hang-body',
+    'truncate',
+    'html200',
+    'html200-with-schemas',
+    'redirect-login',
+    'redirect-https',
+    { status: 500 },
+    { status: 503, body: 'html' },
+    { status: 401, body: 'html' },
+    { status: 404, body: 'empty' },
+    { status: 404, body: 'html' },
+    { status: 403 },
+    { text: '{"id":"configContent"', contentType: 'application/json' },
+  ] as const)('the server answers %j', async (fault) => {
+    const { stub, check } = await start();
+    stub.fault('any', fault);
+    const state = await check(true);
+    expect(state.state).toBe('unknown');
+    expect(JSON.stringify(state)).not.toContain(keys.secretKey);
+  });
+
+  it('the server is down', async () => {
+    const { stub, check } = await start();
+    await stub.pause();
+    expect(await check()).toMatchObject({
+      state: 'unknown',
+      reason: expect.stringContaining('connection refused') as string,
+    });
+  });
+
+  it('JSON of any other kind comes back', () => {
+    fc.assert(
+      fc.property(fc.json(), fc.constantFrom(200, 401, 404, 500), (text, status) => {
+        expect(judgeProbe({ status, text, headers: {} }).state).toBe('unknown');
+      }),
+    );
+  });
+});
+
+it('an interruption is passed on, not taken for an answer', async () => {
+  const { stub } = await start();
+  stub.fault('any', 'hang-accept');
+  const controller = new AbortController();
+  const { client } = createTestConnection({ signal: controller.signal });
+  const pending = rejectionOf(
+    checkCredentials(client, { cattleUrl: `${stub.url}/v1`, keys, mayNeedFallback: false }),
+  );
+  controller.abort(new InterruptedError('SIGTERM'));
+  expect(await pending).toBeInstanceOf(InterruptedError);
+});

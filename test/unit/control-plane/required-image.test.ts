@@ -1,0 +1,195 @@
+import { execFileSync } from 'node:child_process';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { blankRequiredImage, readRequiredImage } from '../../../src/control-plane/required-image.ts';
+import { createBehaviour } from '../../support/control-plane/stub-behaviour.ts';
+import {
+  bootstrapMarker,
+  composeBootstrap,
+  upgradeMarker,
+} from '../../support/control-plane/stub-bootstrap.ts';
+
+const script = (body: string) => `#!/bin/bash\n${body}\n`;
+
+/** Runs a text with bash and an environment that would upgrade, without docker. */
+function runBash(text: string): string {
+  return execFileSync('/bin/bash', ['--noprofile', '--norc'], {
+    input: text,
+    encoding: 'utf8',
+    env: { PATH: '/usr/bin:/bin', REQUIRED_IMAGE: 'from-environment', REG: 'registry' },
+    stdio: ['pipe', 'pipe', 'ignore'],
+  });
+}
+
+describe('the image that the server requires', () => {
+  it.each<[string, unknown]>([
+    ['REQUIRED_IMAGE="rancher/agent:v1.2.11"', { kind: 'image', image: 'rancher/agent:v1.2.11' }],
+    ["REQUIRED_IMAGE='rancher/agent:v1.2.11'", { kind: 'image', image: 'rancher/agent:v1.2.11' }],
+    ['REQUIRED_IMAGE=rancher/agent:v1.2.11', { kind: 'image', image: 'rancher/agent:v1.2.11' }],
+    ['export REQUIRED_IMAGE="r:1"', { kind: 'image', image: 'r:1' }],
+    ['  REQUIRED_IMAGE="r:1" # comment', { kind: 'image', image: 'r:1' }],
+    ['REQUIRED_IMAGE="r:1"; echo', { kind: 'image', image: 'r:1' }],
+    ['REQUIRED_IMAGE="r:1"\nREQUIRED_IMAGE="r:1"', { kind: 'image', image: 'r:1' }],
+    [
+      'REQUIRED_IMAGE="ghcr.io:443/p/node-agent:v1@sha256:abcdef"',
+      { kind: 'image', image: 'ghcr.io:443/p/node-agent:v1@sha256:abcdef' },
+    ],
+    ['REQUIRED_IMAGE=""', { kind: 'none' }],
+    ['REQUIRED_IMAGE=', { kind: 'none' }],
+    ['REQUIRED_IMAGE=\nREQUIRED_IMAGE="r:1"', { kind: 'image', image: 'r:1' }],
+    ['echo "$REQUIRED_IMAGE"', { kind: 'missing' }],
+    ['# REQUIRED_IMAGE="r:1"', { kind: 'missing' }],
+    ['MY_REQUIRED_IMAGE="r:1"', { kind: 'missing' }],
+    ['echo "REQUIRED_IMAGE=r:1"', { kind: 'missing' }],
+    ['docker run -e REQUIRED_IMAGE=r:1 x', { kind: 'missing' }],
+    ['', { kind: 'missing' }],
+  ])('in %j is %j', (body, expected) => {
+    expect(readRequiredImage(script(body))).toEqual(expected);
+  });
+
+  it.each([
+    'REQUIRED_IMAGE="a:1"\nREQUIRED_IMAGE="b:1"',
+    'REQUIRED_IMAGE="$OTHER"',
+    'REQUIRED_IMAGE=$(curl http://e)',
+    'REQUIRED_IMAGE=`id`',
+    'REQUIRED_IMAGE="${REG:-docker.io}/agent"',
+    'REQUIRED_IMAGE="-v /:/host"',
+    'REQUIRED_IMAGE="a b"',
+    'REQUIRED_IMAGE="a:1',
+    `REQUIRED_IMAGE="${'a'.repeat(513)}"`,
+  ])('in %j is unclear: no ground for an upgrade', (body) => {
+    expect(readRequiredImage(script(body)).kind).toBe('unclear');
+  });
+});
+
+describe('blanking the image', () => {
+  it.each([
+    'REQUIRED_IMAGE="r:1"',
+    "REQUIRED_IMAGE='r:1'",
+    'REQUIRED_IMAGE=r:1',
+    'REQUIRED_IMAGE=$REG/"r:1"',
+    'REQUIRED_IMAGE="a \\" b"',
+    'REQUIRED_IMAGE="$(echo "in ) ner")"',
+    'REQUIRED_IMAGE=$(echo "(" r:1)',
+    'REQUIRED_IMAGE=`echo r:1`',
+    'REQUIRED_IMAGE="${REG:-"x}y"}"',
+    "REQUIRED_IMAGE=$'r\\'1'",
+    'REQUIRED_IMAGE=r\\\n:1',
+    'REQUIRED_IMAGE="two\nlines"',
+    'REQUIRED_IMAGE=(r:1 r:2)',
+    'export REQUIRED_IMAGE="r:1"',
+    'export "REQUIRED_IMAGE=r:1"',
+    "export 'REQUIRED_IMAGE=r:1'",
+    '    declare -x REQUIRED_IMAGE="r:1"',
+    'A=1 B=2; REQUIRED_IMAGE="r:1"; C=3',
+    'REQUIRED_IMAGE="a:1" REQUIRED_IMAGE="b:1"',
+    'REQUIRED_IMAGE=; REQUIRED_IMAGE+=r:1',
+    'if true; then REQUIRED_IMAGE="r:1"; fi',
+    'true && REQUIRED_IMAGE=r:1 || true',
+    'f() { REQUIRED_IMAGE="r:1"; }; f',
+    ': ${REQUIRED_IMAGE:=r:1}',
+    ': "${REQUIRED_IMAGE=r:1}"',
+    ': ${REQUIRED_IMAGE:="${REG}/"r:1}',
+    ': don\\\'t; REQUIRED_IMAGE="r:1"',
+    '# don\'t\nREQUIRED_IMAGE="r:1"',
+    'cat >/dev/null <<EOF\nit\'s "odd\nEOF\nREQUIRED_IMAGE="r:1"',
+    'eval "REQUIRED_IMAGE=r:1"',
+    '',
+  ])('%j leaves the variable empty and the script whole', (body) => {
+    const before = script(`${body}\necho "end:\${REQUIRED_IMAGE[*]}:"`);
+    const blanked = blankRequiredImage(before);
+    if (!blanked.ok) throw new Error(blanked.reason);
+    expect(runBash(blanked.script)).toBe('end::\n');
+    // Without blanking each of these would upgrade: the test can fail.
+    expect(runBash(before)).not.toBe('end::\n');
+  });
+
+  it.each([
+    'read REQUIRED_IMAGE < /etc/image',
+    'IFS= read -r REQUIRED_IMAGE',
+    'printf -v REQUIRED_IMAGE %s r:1',
+    'for REQUIRED_IMAGE in r:1; do :; done',
+    'mapfile -t REQUIRED_IMAGE < f',
+    'declare -n REQUIRED_IMAGE=OTHER',
+    'REQUIRED_IMAGE="never ends',
+    'REQUIRED_IMAGE=$(never ends',
+  ])('%j is refused: it cannot be blanked', (body) => {
+    expect(blankRequiredImage(script(body)).ok).toBe(false);
+  });
+
+  it('leaves everything else as it is', () => {
+    const body = 'echo "$REQUIRED_IMAGE ${REQUIRED_IMAGE}" # REQUIRED_IMAGE="r:1"\nMY_REQUIRED_IMAGE=x\n';
+    expect(blankRequiredImage(script(body))).toEqual({
+      ok: true,
+      script: `#!/bin/bash\nREQUIRED_IMAGE=\n${body}\n`,
+    });
+  });
+
+  it.each(['timeout', 'detached'] as const)(
+    'the stub upgrades by itself (%s) unless it is blanked',
+    (upgradeStyle) => {
+      const text = composeBootstrap(
+        createBehaviour({ upgradeStyle, bootstrapRun: 'exits' }),
+        'rancher/agent:v9',
+        '10.0.0.1',
+      ).replace('STATE=${CATTLE_STATE_DIR:-/var/lib/rancher/state}', 'STATE=/dev/null/none');
+      const withoutDocker = text.replace(
+        'set -e\n',
+        'docker() { [ "$1" = run ]; }\ntimeout() { shift; "$@"; }\n',
+      );
+      expect(withoutDocker).not.toBe(text);
+      expect(runBash(withoutDocker)).toContain(upgradeMarker);
+      const blanked = blankRequiredImage(withoutDocker);
+      expect(blanked.ok && runBash(blanked.script)).toBe(`${bootstrapMarker}\n`);
+    },
+  );
+
+  it('whatever the server inserts, the variable ends up empty or the script is refused', () => {
+    const piece = fc.constantFrom(
+      'a',
+      ':1',
+      '"',
+      "'",
+      '\\',
+      ' ',
+      '$',
+      '(',
+      ')',
+      '{',
+      '}',
+      '`',
+      '#',
+      ';',
+      '\n',
+      'REQUIRED_IMAGE=',
+      'export ',
+      '=',
+    );
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
+        const text = script(`REQUIRED_IMAGE=${pieces.join('')}`);
+        const image = readRequiredImage(text);
+        if (image.kind === 'image') expect(image.image).toMatch(/^[\w.:/@-]+$/);
+        const blanked = blankRequiredImage(text);
+        if (!blanked.ok) return;
+        expect(blanked.script).toMatch(/^#!\/bin\/bash\nREQUIRED_IMAGE=\n/);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it('whatever quoted value the server inserts, bash sees none of it', () => {
+    fc.assert(
+      fc.property(
+        fc.string({ unit: fc.constantFrom('a', ':', '/', "'", ' ', '#', ';', '$', '\\\\', '\\"', '(', '}') }),
+        (value) => {
+          const blanked = blankRequiredImage(
+            script(`REQUIRED_IMAGE="${value}"\necho "end:$REQUIRED_IMAGE:"`),
+          );
+          if (blanked.ok) expect(runBash(blanked.script)).toBe('end::\n');
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+});

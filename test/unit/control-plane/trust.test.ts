@@ -1,0 +1,185 @@
+import { X509Certificate } from 'node:crypto';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { createHttpClient } from '../../../src/control-plane/client.ts';
+import { establishTrust, parseFingerprint, readFirstCertificate } from '../../../src/control-plane/trust.ts';
+import { ConfigurationError, ServerUnavailableError } from '../../../src/support/errors.ts';
+import { certificates } from '../../support/control-plane/certificates.ts';
+import { startStubServer, type StubOptions } from '../../support/control-plane/stub-server.ts';
+import { createTestConnection, rejectionOf } from '../../support/control-plane/test-connection.ts';
+
+const authority = new X509Certificate(certificates.authority);
+const fingerprint = authority.fingerprint;
+
+async function setUp(options: StubOptions = {}) {
+  const stub = await startStubServer({
+    tls: certificates.server,
+    caCertificate: certificates.authority,
+    ...options,
+  });
+  onTestFinished(() => stub.close());
+  const folder = await mkdtemp(join(tmpdir(), 'trust-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  const files = {
+    caFile: join(folder, 'etc/ssl/ca.crt'),
+    agentConf: join(folder, 'etc/agent.conf'),
+    systemCaFile: join(folder, 'system/rancherAddedCA.crt'),
+  };
+  const connection = createTestConnection({ limits: { HTTP_TOTAL: 5_000 } });
+  let refreshed = 0;
+  const establish = async (given: string | undefined, url = stub.registrationUrl) =>
+    await establishTrust(connection, {
+      url,
+      fingerprint: given,
+      files,
+      createClient: (trust) => createHttpClient({ ...connection, environment: {}, trust }),
+      refreshSystemStore: () => {
+        refreshed++;
+        return Promise.resolve();
+      },
+    });
+  const place = async (text: string) => {
+    await mkdir(dirname(files.caFile), { recursive: true });
+    await writeFile(files.caFile, text);
+  };
+  return { stub, files, connection, establish, place, refreshed: () => refreshed };
+}
+
+describe('a server with a certificate of its own', () => {
+  it.each([
+    ['as openssl prints it', fingerprint],
+    ['in lower case', fingerprint.toLowerCase()],
+    ['without colons', fingerprint.replaceAll(':', '')],
+    ['as SHA-256', authority.fingerprint256],
+  ])('is trusted by the fingerprint %s, and the certificate installed', async (_name, given) => {
+    const { stub, files, establish, refreshed } = await setUp();
+    const trust = await establish(given);
+    expect(trust.ca.map((pem) => new X509Certificate(pem).fingerprint)).toEqual([fingerprint]);
+    expect(trust.unverified).toBeUndefined();
+    expect(await readFile(files.caFile, 'utf8')).toBe(trust.ca[0]);
+    expect(await readFile(files.systemCaFile, 'utf8')).toBe(trust.ca[0]);
+    expect(await readFile(files.agentConf, 'utf8')).toBe(
+      `export CURL_CA_BUNDLE=${files.caFile}\nexport REQUESTS_CA_BUNDLE=${files.caFile}\n`,
+    );
+    expect(refreshed()).toBe(1);
+    expect(stub.requestsTo('ca-certificate').map(({ url }) => url)).toEqual(['/v1/scripts/ca.crt']);
+  });
+
+  it('ca.crt twice: only the first certificate is kept, whatever follows it', async () => {
+    for (const second of [certificates.authority, certificates.stranger]) {
+      const { establish } = await setUp({ caCertificate: `text\n${certificates.authority}${second}` });
+      expect((await establish(fingerprint)).ca.join('').match(/BEGIN CERTIFICATE/g)).toHaveLength(1);
+    }
+  });
+
+  it('a foreign certificate before the right one is not covered by the fingerprint', async () => {
+    const { establish } = await setUp({ caCertificate: `${certificates.stranger}${certificates.authority}` });
+    expect((await rejectionOf(establish(fingerprint))).message).toContain('another fingerprint');
+  });
+
+  it('the second start uses the file and asks nobody', async () => {
+    const { stub, files, establish } = await setUp();
+    const first = await establish(fingerprint);
+    const asked = stub.requests.length;
+    expect(await establish(undefined)).toEqual(first);
+    expect(stub.requests.length).toBe(asked);
+    expect((await readFile(files.agentConf, 'utf8')).split('\n')).toHaveLength(3);
+  });
+});
+
+describe('each failure has a message of its own, and nothing is installed', () => {
+  it.each<[string, StubOptions, string, RegExp, new (message: string) => Error]>([
+    [
+      'a wrong fingerprint',
+      {},
+      'AA:'.repeat(19) + 'AA',
+      /another fingerprint than CA_FINGERPRINT/,
+      ConfigurationError,
+    ],
+    [
+      '404',
+      { caCertificate: undefined },
+      fingerprint,
+      /does not offer it \(status 404\)/,
+      ConfigurationError,
+    ],
+    [
+      'a web page',
+      { caCertificate: '<html>' },
+      fingerprint,
+      /does not answer with a certificate/,
+      ConfigurationError,
+    ],
+    ['an expired server', { tls: certificates.expired }, fingerprint, /has expired/, ServerUnavailableError],
+    [
+      'another host name',
+      { tls: certificates.otherName },
+      fingerprint,
+      /another host name/,
+      ServerUnavailableError,
+    ],
+    [
+      'a certificate that did not sign the server',
+      { caCertificate: certificates.stranger },
+      new X509Certificate(certificates.stranger).fingerprint,
+      /unknown authority/,
+      ServerUnavailableError,
+    ],
+    ['a fingerprint that is none', {}, 'AA:BB', /is not a fingerprint/, ConfigurationError],
+  ])('%s', async (_name, options, given, words, kind) => {
+    const { files, establish, refreshed } = await setUp(options);
+    const error = await rejectionOf(establish(given));
+    expect(error.message).toMatch(words);
+    expect(error).toBeInstanceOf(kind);
+    await expect(readFile(files.caFile)).rejects.toThrow('ENOENT');
+    expect(refreshed()).toBe(0);
+  });
+
+  it('a file without a certificate', async () => {
+    const { establish, place } = await setUp();
+    await place('nonsense');
+    const error = await rejectionOf(establish(fingerprint));
+    expect(error).toBeInstanceOf(ConfigurationError);
+    expect(error.message).toContain('holds no certificate');
+  });
+});
+
+describe('nothing is fetched', () => {
+  it('without a fingerprint, or for http', async () => {
+    const { stub, establish } = await setUp();
+    expect(await establish(undefined)).toEqual({ ca: [] });
+    expect(await establish('')).toEqual({ ca: [] });
+    expect(await establish(fingerprint, stub.registrationUrl.replace('https', 'http'))).toEqual({ ca: [] });
+    expect(stub.requests).toEqual([]);
+  });
+
+  it('while the server is down: waiting for it is the job of others', async () => {
+    const { stub, establish } = await setUp();
+    await stub.pause();
+    expect(await establish(fingerprint)).toEqual({ ca: [] });
+  });
+});
+
+it('a disk that cannot be written does not keep the host from its server', async () => {
+  const { files, establish, connection } = await setUp();
+  await writeFile(join(dirname(dirname(dirname(files.caFile))), 'etc'), 'in the way');
+  expect((await establish(fingerprint)).ca).toHaveLength(1);
+  expect(connection.lines.join('')).toContain('Could not keep the certificate');
+});
+
+describe('fingerprints and certificates', () => {
+  it('are read or refused', () => {
+    expect(parseFingerprint('')).toBeUndefined();
+    expect(parseFingerprint(fingerprint)?.algorithm).toBe('SHA-1');
+    expect(parseFingerprint(authority.fingerprint256)?.algorithm).toBe('SHA-256');
+    for (const text of ['AA', 'x'.repeat(40), 'A'.repeat(39), 'A'.repeat(41)]) {
+      expect(() => parseFingerprint(text)).toThrow(ConfigurationError);
+    }
+    expect(
+      readFirstCertificate('-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----'),
+    ).toBeUndefined();
+    expect(readFirstCertificate('')).toBeUndefined();
+  });
+});
