@@ -2,7 +2,7 @@ import { createSecureContext, getCACertificates, rootCertificates, type SecureCo
 import { Agent, ProxyAgent, type Dispatcher } from 'undici';
 import type { Clock } from '../support/clock.ts';
 import type { Environment } from '../support/configuration.ts';
-import { withDeadline } from '../support/deadline.ts';
+import { deadlineIn, withDeadline } from '../support/deadline.ts';
 import { EntrypointError, ServerUnavailableError } from '../support/errors.ts';
 import type { Limits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
@@ -25,7 +25,7 @@ export interface HttpRequest {
   readonly headers?: Readonly<Record<string, string>>;
   /** Sent as JSON. */
   readonly body?: unknown;
-  /** The whole exchange, redirects included, in ms; `HTTP_TOTAL` when not given. */
+  /** Everything, redirects and repeats included, in ms; `HTTP_TOTAL` when not given. */
   readonly deadlineMs?: number;
   /** Repeat after a lost connection or a 429/502/503/504, up to `HTTP_TRIES` tries. Only for what may happen twice. */
   readonly repeat?: boolean;
@@ -105,6 +105,7 @@ async function repeatExchange(
   exchange: (request: HttpRequest) => Promise<HttpResponse>,
 ): Promise<HttpResponse> {
   const { limits, clock, log, signal } = options;
+  const deadline = deadlineIn(request.deadlineMs ?? limits.HTTP_TOTAL, () => clock.now());
   const pauseOf = jittered(limits.HTTP_RETRY_PAUSE_MIN, limits.HTTP_RETRY_PAUSE_MAX, () => clock.random());
   try {
     return await retry(
@@ -116,13 +117,14 @@ async function repeatExchange(
             error instanceof TransientAnswer ? readRetryAfter(error.response, clock.now()) : undefined;
           return Math.min(limits.HTTP_RETRY_PAUSE_MAX, asked ?? pauseOf(tries));
         },
-        worthRetrying: (error) => error instanceof TransientAnswer || isTransientFailure(error),
+        worthRetrying: (error) =>
+          deadline.left() > 0 && (error instanceof TransientAnswer || isTransientFailure(error)),
         clock,
         log,
         ...(signal === undefined ? {} : { signal }),
       },
       async () => {
-        const response = await exchange(request);
+        const response = await exchange({ ...request, deadlineMs: deadline.left() });
         if (transientStatuses.has(response.status)) throw new TransientAnswer(request, response);
         return response;
       },

@@ -19,3 +19,11 @@ export interface Connection {
  * that a dead key or token is answered with 401 in both cases.
  */
 export const enforceAuthentication = { 'x-enforce-authentication': 'true' } as const;
+
+/**
+ * The deadline of one request within a longer wait that has `leftMs` left. A request that begins in time may finish:
+ * cut off after the last few milliseconds it would hide the reason of the whole wait behind a timeout of its own.
+ */
+export function lastChance(limits: Limits, leftMs: number): number {
+  return Math.min(limits.HTTP_TOTAL, Math.max(limits.HTTP_CONNECT, leftMs));
+}

@@ -3,7 +3,7 @@ import { deadlineIn, formatDuration, type Deadline } from '../support/deadline.t
 import { NotPermittedError, ServerUnavailableError, messageOf } from '../support/errors.ts';
 import { quote, readApiAnswer, readApiError } from './answer.ts';
 import type { Credentials, HttpRequest, HttpResponse } from './client.ts';
-import { enforceAuthentication, type Connection } from './connection.ts';
+import { enforceAuthentication, lastChance, type Connection } from './connection.ts';
 import { joinUrl } from './url.ts';
 
 const text = v.optional(v.nullable(v.string()));
@@ -59,7 +59,7 @@ export async function registerHost(
   let last = 'the registration vanished again and again';
   for (let round = 1; round <= limits.REGISTER_ROUNDS && deadline.left() > 0; round++) {
     if (round > 1) await clock.sleep(Math.min(limits.REGISTER_POLL_MAX, deadline.left()), signal);
-    const step = chooseStep(await listRegistrations(connection, request));
+    const step = chooseStep(await listRegistrations(connection, request, deadline));
     log.debug('registration', { round, step: step.step });
     const outcome = await takeStep(connection, request, step, deadline);
     if (typeof outcome !== 'string') return outcome;
@@ -105,7 +105,7 @@ async function takeStep(
     case 'fail':
       throw registrationFailed(step);
     case 'create': {
-      const created = await createRegistration(connection, request);
+      const created = await createRegistration(connection, request, deadline);
       return typeof created === 'string'
         ? created
         : await pollThenList(connection, request, created.id, deadline);
@@ -123,7 +123,7 @@ async function pollThenList(
 ): Promise<Credentials | string> {
   const settled = await pollRegistration(connection, request, id, deadline);
   if (settled !== 'active') return `the registration is ${settled}`;
-  const step = chooseStep(await listRegistrations(connection, request));
+  const step = chooseStep(await listRegistrations(connection, request, deadline));
   if (step.step === 'use' || step.step === 'fail') {
     return await takeStep(connection, request, step, deadline);
   }
@@ -133,8 +133,9 @@ async function pollThenList(
 async function listRegistrations(
   connection: Connection,
   request: RegisterHostRequest,
+  deadline: Deadline,
 ): Promise<readonly Registration[]> {
-  const response = await ask(connection, request, {
+  const response = await ask(connection, request, deadline, {
     method: 'GET',
     url: `${joinUrl(request.cattleUrl, 'register')}?key=${encodeURIComponent(request.hostKey)}`,
     repeat: true,
@@ -146,10 +147,11 @@ async function listRegistrations(
 async function createRegistration(
   connection: Connection,
   request: RegisterHostRequest,
+  deadline: Deadline,
 ): Promise<Registration | string> {
   let response: HttpResponse;
   try {
-    response = await ask(connection, request, {
+    response = await ask(connection, request, deadline, {
       method: 'POST',
       url: joinUrl(request.cattleUrl, 'register'),
       body: { key: request.hostKey },
@@ -178,7 +180,7 @@ async function pollRegistration(
   let pause = limits.REGISTER_POLL_MIN;
   let state = 'unknown';
   while (deadline.left() > 0) {
-    const response = await ask(connection, request, { method: 'GET', url, repeat: true });
+    const response = await ask(connection, request, deadline, { method: 'GET', url, repeat: true });
     if (response.status === 404) return 'gone';
     const current = readApiAnswer('Look at the registration', response, registration);
     state = current.state ?? 'unknown';
@@ -197,12 +199,14 @@ async function pollRegistration(
 async function ask(
   connection: Connection,
   { credentials }: RegisterHostRequest,
+  deadline: Deadline,
   request: HttpRequest,
 ): Promise<HttpResponse> {
   const response = await connection.client.request({
     ...request,
     credentials,
     headers: enforceAuthentication,
+    deadlineMs: lastChance(connection.limits, deadline.left()),
   });
   if (response.status !== 401 && response.status !== 403) return response;
   const said = readApiError(response);

@@ -113,14 +113,18 @@ async function readCaFile(file: string): Promise<string | undefined> {
  *   never answers: waiting for it, and saying so, is `waitForServer`'s job
  */
 async function probeTrust(
-  { limits, clock, signal }: TrustConnection,
+  { limits, clock, log, signal }: TrustConnection,
   client: HttpClient,
   url: string,
 ): Promise<NetworkReason | undefined> {
   const deadline = deadlineIn(limits.SERVER_TOTAL, () => clock.now());
+  let told = '';
   for (let tries = 1; tries <= limits.SERVER_TRIES && deadline.left() > 0; tries++) {
     const reason = await tryHandshake(client, url);
     if (reason === undefined || ['untrusted', 'expired', 'wrong-host'].includes(reason.kind)) return reason;
+    if (reason.text !== told)
+      log.warn(`${describeUrl(url)} is not accessible (${reason.text}); waiting for it`);
+    told = reason.text;
     await clock.sleep(Math.min(limits.SERVER_PAUSE, deadline.left()), signal);
   }
   return undefined;

@@ -7,7 +7,7 @@ import {
 } from '../support/errors.ts';
 import { quote, readApiError } from './answer.ts';
 import type { Credentials, HttpResponse } from './client.ts';
-import type { Connection } from './connection.ts';
+import { lastChance, type Connection } from './connection.ts';
 import { explainNetworkError } from './network-reason.ts';
 import { createUnknownTokenError } from './registration-script.ts';
 import { describeUrl } from './url.ts';
@@ -66,7 +66,7 @@ async function tryServer(connection: Connection, request: WaitRequest, leftMs: n
       method: 'GET',
       url: request.url,
       credentials: request.credentials,
-      deadlineMs: Math.min(connection.limits.HTTP_TOTAL, leftMs),
+      deadlineMs: lastChance(connection.limits, leftMs),
     });
     return judgeAnswer(request, response);
   } catch (error) {

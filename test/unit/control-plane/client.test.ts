@@ -151,6 +151,18 @@ describe('repeating', () => {
     expect(stub.requests.length - before).toBe(3);
   });
 
+  it('ends with the deadline of the whole, not of each try', async () => {
+    stub.fault('bootstrap', 'hang-accept');
+    const before = stub.requests.length;
+    const begun = Date.now();
+    const error = await rejectionOf(
+      createTestConnection().client.request({ ...get(), repeat: true, deadlineMs: 250 }),
+    );
+    expect(error.message).toContain('timed out');
+    expect(Date.now() - begun).toBeLessThan(500);
+    expect(stub.requests.length - before).toBeLessThanOrEqual(2);
+  });
+
   it('never happens unasked, nor after a definite answer', async () => {
     const before = stub.requests.length;
     stub.fault('bootstrap', { status: 503 }, { times: 1 });
