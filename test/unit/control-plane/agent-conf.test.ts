@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { anyText } from '../../support/control-plane/any-text.ts';
 import { addToAgentConf, parseAgentConf, readAgentConf } from '../../../src/control-plane/agent-conf.ts';
 import { quoteForShell } from '../../../src/control-plane/shell-assignment.ts';
 
@@ -68,7 +69,7 @@ describe('agent.conf', () => {
 
   it('whatever it holds is read without a crash', () => {
     fc.assert(
-      fc.property(fc.string({ unit: 'binary' }), (text) => {
+      fc.property(anyText(), (text) => {
         const { variables } = parseAgentConf(`export A=${text}`);
         for (const name of Object.keys(variables)) expect(name).toMatch(/^[A-Za-z_]\w*$/);
       }),
@@ -92,7 +93,7 @@ describe('agent.conf', () => {
   it('any value is written so that it is read back', () => {
     fc.assert(
       fc.property(
-        fc.string({ unit: 'grapheme' }).filter((text) => !/[\r\n\0]/.test(text)),
+        anyText().filter((text) => !/[\r\n\0]/.test(text)),
         (value) => {
           expect(parseAgentConf(`export A=${quoteForShell(value)}\n`).variables['A']).toBe(value);
         },

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { anyText } from '../../support/control-plane/any-text.ts';
 import { composeEventType, isReportDue, reportState } from '../../../src/control-plane/events.ts';
 import { startStubServer, type StubOptions } from '../../support/control-plane/stub-server.ts';
 import { createTestConnection } from '../../support/control-plane/test-connection.ts';
@@ -62,7 +63,7 @@ describe('a report to the server', () => {
 describe('the type of an event', () => {
   it('is one line of at most 255 characters with our prefix, whatever the text', () => {
     fc.assert(
-      fc.property(fc.string({ unit: 'binary', maxLength: 400 }), (text) => {
+      fc.property(anyText(400), (text) => {
         const type = composeEventType(text);
         expect(type).toMatch(/^agent\.error:[^\n\r\0]*$/);
         expect(type.length).toBeLessThanOrEqual(255);

@@ -4,6 +4,7 @@ import {
   parseRegistrationScript,
   readRegistrationScript,
 } from '../../../src/control-plane/registration-script.ts';
+import { anyText } from '../../support/control-plane/any-text.ts';
 import { ConfigurationError, ServerUnavailableError } from '../../../src/support/errors.ts';
 
 const lines = [
@@ -81,7 +82,7 @@ describe('a text that is not the registration script', () => {
       }),
     );
     fc.assert(
-      fc.property(fc.string({ unit: 'binary' }), (text) => {
+      fc.property(anyText(), (text) => {
         expect(parseRegistrationScript(text).ok).toBe(false);
         expect(parseRegistrationScript(`#!/bin/sh\n${text}`).ok).toBe(false);
       }),
