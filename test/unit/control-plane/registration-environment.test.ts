@@ -79,10 +79,12 @@ describe('every form of URL leads to the registration environment', () => {
 describe('a registration URL never leads to another environment', () => {
   it('token=bad: an unknown token is told at once, as the mistake it is', async () => {
     const stub = await start({ token: 'bad' });
+    const connection = createTestConnection();
     const error = await rejectionOf(
-      loadRegistrationEnvironment(createTestConnection(), { url: stub.registrationUrl, profile }),
+      loadRegistrationEnvironment(connection, { url: stub.registrationUrl, profile }),
     );
     expect(error).toBeInstanceOf(ConfigurationError);
+    expect(connection.secrets.scrub(`somewhere else: ${stub.token}`)).toBe('somewhere else: ***');
     expect(error.message).toContain('does not know the registration token');
     expect(error.message).not.toContain(stub.token);
     expect(stub.requests.map(({ endpoint }) => endpoint)).toEqual(['script']);

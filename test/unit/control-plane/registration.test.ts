@@ -200,6 +200,11 @@ describe('the next step of a registration', () => {
       [entry({ state: 'removing', transitioning: 'yes' }), moving],
       'poll',
     ],
+    [
+      'one being made beside one that failed',
+      [entry({ state: 'requested', transitioning: 'error' }), moving],
+      'poll',
+    ],
     ['an active one beside one being made', [moving, entry({})], 'use'],
     ['an active one without keys', [entry({ secretKey: null })], 'fail'],
     [
