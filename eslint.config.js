@@ -29,7 +29,7 @@ export default defineConfig(
     },
   },
   {
-    files: ['test/**', 'scripts/**'],
+    files: ['src/main.ts', 'test/**', 'scripts/**'],
     rules: { 'no-restricted-properties': 'off' },
   },
 );

@@ -73,36 +73,59 @@ export async function followRunningWorker(call: WorkerCall): Promise<ContainerEx
 
 type Worker = Pick<ContainerDetails, 'id' | 'labels'> & { readonly exit?: Promise<ContainerExit> };
 
+/** Tries to make the worker first: of several callers the daemon lets one have the name, the others find it. */
 async function findOrMakeWorker(
   call: WorkerCall,
   request: WorkerRequest,
   deadline: Deadline,
 ): Promise<Worker> {
-  let tries = 0;
   let conflict: unknown;
   const mostTries = call.limits.REMOVE_TRIES * call.limits.WORKER_ROUNDS;
-  while (tries < mostTries && deadline.left() > 0) {
-    const found = await call.engine.inspectContainer(call.names.worker);
-    if (found === undefined) {
-      try {
-        return await makeWorker(call, request);
-      } catch (error) {
-        // Somebody was quicker, or a container is being removed, or the name is a ghost's: look again.
-        if (!isEngineError(error, 'conflict') && !isEngineError(error, 'not-found')) throw asOutcome(error);
-        conflict = error;
-      }
-    } else {
-      if (!isAgentContainer(found)) throw strangerError(found);
-      if (found.state === 'running' || found.state === 'paused') return found;
-      await clearAway(call, found, tries);
+  for (let tries = 0; tries < mostTries && deadline.left() > 0; tries += 1) {
+    try {
+      return await makeWorker(call, request);
+    } catch (error) {
+      // Somebody was quicker, or a container is being removed, or the name is a ghost's: look.
+      if (!isEngineError(error, 'conflict') && !isEngineError(error, 'not-found')) throw asOutcome(error);
+      conflict = error;
     }
-    tries += 1;
+    const found = await call.engine.inspectContainer(call.names.worker);
+    const worker = found === undefined ? undefined : await takeUp(call, request, found, tries);
+    if (worker !== undefined) return worker;
     await call.clock.sleep(call.limits.WORKER_GONE_PAUSE, call.signal);
   }
   throw new CannotChangeError(`no worker can be made: the name ${call.names.worker} stays taken`, {
-    ...(conflict === undefined ? {} : { said: messageOf(conflict) }),
+    said: messageOf(conflict),
     hint: `docker ps -a --filter name=${call.names.worker}; restarting the Docker daemon frees a ghost's name`,
   });
+}
+
+/** A worker that was found: one that runs is followed, anything else is put out of the way. */
+async function takeUp(
+  call: WorkerCall,
+  request: WorkerRequest,
+  found: ContainerDetails,
+  tries: number,
+): Promise<Worker | undefined> {
+  if (!isAgentContainer(found)) throw strangerError(found);
+  if (found.state === 'running' || found.state === 'paused') return found;
+  const isSameRequest = found.labels[labels.request] === digestOfRequest(request);
+  if (found.state === 'created' && isSameRequest) return startFound(call, found);
+  await clearAway(call, found, tries);
+  return undefined;
+}
+
+/** Its maker was killed between creating and starting it, or is about to start it: starting twice does no harm. */
+async function startFound(call: WorkerCall, found: ContainerDetails): Promise<Worker | undefined> {
+  try {
+    await call.engine.startContainer(found.id);
+    return found;
+  } catch (error) {
+    if (!isEngineError(error)) throw error;
+    call.log.info('the worker that was found could not be started', { error: error.said });
+    await removeQuietly(call, found.id);
+    return undefined;
+  }
 }
 
 /** Makes and starts a worker; on a host whose `/var/lib/rancher` can't be made, with a volume in its place. */
@@ -204,7 +227,7 @@ async function inspectPatiently(call: WorkerCall, id: string): Promise<Container
 /** One that isn't running: never started, ended (engines without AutoRemove), or dead. */
 async function clearAway(call: WorkerCall, worker: ContainerDetails, tries: number): Promise<void> {
   const { engine, log, names, limits } = call;
-  // Somebody may be about to start the one just created: give them the time.
+  // Somebody with another request may be about to start the one just created: give them the time.
   if (worker.state === 'created' && tries < limits.CALL_TRIES) return;
   if (worker.state === 'removing' && tries < limits.REMOVE_TRIES) return;
   log.info(`removing an ended worker`, { id: worker.id.slice(0, 12), state: worker.state });

@@ -52,8 +52,12 @@ export class Scene {
     );
   }
 
-  /** Starts an upgrade exactly as the server's script does (contract §3): only the socket is mounted. */
+  /**
+   * Starts an upgrade exactly as the server's script does (contract §3): only the socket is mounted. The server
+   * requires that image from now on, or the new agent would go back by itself.
+   */
   async upgrade(image: string = images.b, ...options: readonly string[]): Promise<CommandResult> {
+    this.server.setRequiredImage(image);
     return this.host.tryDocker(...upgradeArguments(image, ...options));
   }
 
@@ -109,6 +113,7 @@ export class Scene {
   async reset(): Promise<void> {
     await this.host.reset();
     this.server.clearFaults();
+    this.server.setRequiredImage(images.a);
   }
 
   async close(): Promise<void> {

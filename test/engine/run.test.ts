@@ -1,0 +1,152 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { bootstrapMarker, upgradeMarker } from '../support/control-plane/stub-bootstrap.ts';
+import { images, limits, startScene, type Scene } from '../support/scene.ts';
+
+/** Of an agent that the server knows from the start. */
+const keys = { accessKey: 'TESTACCESSKEY0000001', secretKey: 'testsecretkey000000000000000000000000001' };
+
+let scene: Scene;
+
+beforeAll(async () => {
+  scene = await startScene({ name: 'run', stub: { agents: [keys] } });
+});
+afterEach(async () => {
+  Object.assign(scene.server.behaviour, {
+    bootstrap: 'ok',
+    bootstrapRun: 'runs-long',
+    agentKeys: 'live',
+    auth: 'off',
+  });
+  scene.server.setRequiredImage(images.a);
+  await scene.reset();
+});
+afterAll(async () => scene.close());
+
+/** Registered with image A, in office, alone. */
+async function registered(): Promise<void> {
+  const result = await scene.register(images.a);
+  expect(result, result.stderr).toMatchObject({ status: 0 });
+  await scene.settled();
+}
+
+/** An agent as the registration makes it, by hand, with limits of the test's own. */
+async function startAgent(...options: readonly string[]): Promise<void> {
+  await scene.host.docker(
+    ...['run', '-d', '--name', 'rancher-agent', '--restart', 'always', '--privileged'],
+    ...['--net', 'host', '--pid', 'host', '-v', '/var/run/docker.sock:/var/run/docker.sock'],
+    ...['-v', '/proc:/host/proc', '-v', '/dev:/host/dev', '-v', '/var/lib/rancher:/var/lib/rancher'],
+    ...['-e', `CATTLE_URL=${scene.server.url}/v1`],
+    ...['-e', `CATTLE_ACCESS_KEY=${keys.accessKey}`, '-e', `CATTLE_SECRET_KEY=${keys.secretKey}`],
+    ...limits({ BOOTSTRAP_PAUSE_MIN: 400, BOOTSTRAP_PAUSE_MAX: 3_200, CREDENTIALS_PAUSE: 4_000 }),
+    ...options,
+    images.a,
+    'run',
+  );
+}
+
+async function agentLog(): Promise<string> {
+  const { stdout, stderr } = await scene.host.tryDocker('logs', 'rancher-agent');
+  return stdout + stderr;
+}
+
+async function logSays(text: string | RegExp): Promise<string> {
+  return scene.waitFor(`the log says ${String(text)}`, async () => {
+    const log = await agentLog();
+    return (typeof text === 'string' ? log.includes(text) : text.test(log)) ? log : undefined;
+  });
+}
+
+describe("the agent's run", () => {
+  it("keeps the server's bootstrap running, with the host prepared for it", async () => {
+    await registered();
+    await logSays(bootstrapMarker);
+    const inside = async (command: string): Promise<string> =>
+      scene.host.docker('exec', 'rancher-agent', 'bash', '-c', command);
+    expect(await inside('pgrep -c -x -f "sleep 86400"')).toBe('1');
+    // A shared mount on the host, and only one however often the agent starts.
+    await scene.host.docker('restart', '-t', '5', 'rancher-agent');
+    await scene.waitFor('the second bootstrap', async () =>
+      (await agentLog()).split(bootstrapMarker).length === 3 ? true : undefined,
+    );
+    const mounts = await inside('cat /proc/1/mountinfo');
+    for (const folder of ['/var/lib/rancher/volumes', '/var/lib/kubelet']) {
+      const lines = mounts.split('\n').filter((line) => line.split(' ')[4] === folder);
+      expect(lines, folder).toHaveLength(1);
+      expect(lines[0]).toMatch(/ shared:\d+ /);
+    }
+    expect(await scene.names()).toEqual(['rancher-agent']);
+  });
+
+  it('ends within the stop grace period and takes the bootstrap with it', async () => {
+    await registered();
+    await logSays(bootstrapMarker);
+    const begun = Date.now();
+    await scene.host.docker('stop', 'rancher-agent');
+    expect(Date.now() - begun).toBeLessThan(8_000);
+    expect(await scene.host.inspect('rancher-agent')).toMatchObject({ State: { ExitCode: 1 } });
+  });
+
+  it.each(['html', 'empty', 'json', 'truncated', 'no-shebang'] as const)(
+    'never runs an answer that is %s, and asks less and less often',
+    async (kind) => {
+      scene.server.behaviour.bootstrap = kind;
+      const before = scene.server.requestsTo('bootstrap').length;
+      await startAgent();
+      const requests = await scene.waitFor('five requests', () => {
+        const found = scene.server.requestsTo('bootstrap').slice(before);
+        return Promise.resolve(found.length >= 5 ? found : undefined);
+      });
+      const log = await agentLog();
+      expect(log).not.toContain(bootstrapMarker);
+      expect(log).not.toContain('running the bootstrap');
+      expect(log).toContain('nothing was run');
+      const gaps = requests.slice(1).map((request, index) => request.at - (requests[index]?.at ?? 0));
+      expect(gaps.at(-1) ?? 0).toBeGreaterThan((gaps[0] ?? 0) * 1.5);
+    },
+  );
+
+  it('upgrades once when the server requires another image, and the script never does it by itself', async () => {
+    await registered();
+    scene.server.setRequiredImage(images.b);
+    await scene.host.proxy.reset();
+    await scene.host.docker('restart', '-t', '2', 'rancher-agent');
+    await scene.waitFor('the new agent', async () =>
+      (await scene.host.inspect('rancher-agent'))?.Config.Image === images.b ? true : undefined,
+    );
+    await logSays(bootstrapMarker);
+    const [agent] = await scene.settled();
+    expect(agent).toMatchObject({ image: images.b, state: 'running' });
+    expect(await agentLog()).not.toContain(upgradeMarker);
+    const created = scene.host.proxy.requests
+      .filter(({ method, path }) => method === 'POST' && path.endsWith('/containers/create'))
+      .map(({ query }) => query['name']);
+    expect(created).toEqual(['rancher-agent-worker', 'rancher-agent-next']);
+    expect(await scene.readStatus()).toMatchObject({ state: 'ok', target: images.b });
+  });
+
+  it('says that the host must be registered again when its keys are revoked, and pauses long', async () => {
+    scene.server.behaviour.agentKeys = 'revoked';
+    const before = scene.server.requestsTo('bootstrap').length;
+    await startAgent();
+    await logSays('register this host again');
+    expect(await scene.readStatus()).toMatchObject({ state: 'failed', cause: 'keys-revoked', exitCode: 77 });
+    expect(scene.server.requestsTo('bootstrap')).toHaveLength(before);
+    expect(await scene.host.inspect('rancher-agent')).toMatchObject({
+      RestartCount: 0,
+      State: { Running: true },
+    });
+  });
+
+  it('does not act under another name, and has the transaction settled instead', async () => {
+    await registered();
+    const old = (await scene.host.inspect('rancher-agent'))?.Id;
+    // As an old engine does at boot: the set-aside one is started while the agent is there.
+    await scene.host.docker('rename', 'rancher-agent', 'rancher-agent-previous');
+    await scene.host.docker('restart', '-t', '2', 'rancher-agent-previous');
+    const [agent] = await scene.settled();
+    expect(agent).toMatchObject({ id: old, state: 'running' });
+    await scene.waitFor('state ok', async () =>
+      (await scene.readStatus())['state'] === 'ok' ? true : undefined,
+    );
+  });
+});

@@ -1,0 +1,192 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { images, limits, startScene, upgradeArguments, type Scene } from '../support/scene.ts';
+
+let scene: Scene;
+
+beforeAll(async () => {
+  scene = await startScene({ name: 'upgrade' });
+});
+beforeEach(async () => {
+  const result = await scene.register(images.a);
+  expect(result, result.stderr).toMatchObject({ status: 0 });
+  await scene.settled();
+  await scene.host.proxy.reset();
+});
+afterEach(async () => scene.reset());
+afterAll(async () => scene.close());
+
+async function agentImage(): Promise<string | undefined> {
+  return (await scene.host.inspect('rancher-agent'))?.Config.Image;
+}
+
+async function agentEnvironment(): Promise<readonly string[]> {
+  return [...((await scene.host.inspect('rancher-agent'))?.Config.Env ?? [])]
+    .filter((entry) => !entry.startsWith('RANCHER_AGENT_IMAGE='))
+    .sort();
+}
+
+/** Names that were created since the proxy's record was emptied, the harness's own containers not counted. */
+function creations(): readonly string[] {
+  return scene.host.proxy.requests
+    .filter((request) => request.method === 'POST' && request.path.endsWith('/containers/create'))
+    .map((request) => request.query['name'] ?? '(generated)');
+}
+
+describe("an upgrade as the server's script starts it", () => {
+  it('puts the new agent in office with the keys of the old one, and leaves nothing else', async () => {
+    const before = await agentEnvironment();
+    const result = await scene.upgrade(images.b);
+    expect(result, result.stderr).toMatchObject({ status: 0 });
+    expect(result.stderr).toContain('INFO: ok: rancher-agent runs (rancher/agent:test-b)');
+    const [agent] = await scene.settled();
+    expect(agent).toMatchObject({ state: 'running', image: images.b });
+    expect(await agentEnvironment()).toEqual(before);
+    expect(creations()).toEqual(['rancher-agent-worker', 'rancher-agent-next']);
+    expect(await scene.readStatus()).toMatchObject({
+      version: 1,
+      state: 'ok',
+      exitCode: 0,
+      target: images.b,
+    });
+  });
+
+  it('does nothing when the agent is what was asked for', async () => {
+    const before = await scene.host.inspect('rancher-agent');
+    expect(await scene.upgrade(images.a)).toMatchObject({ status: 0 });
+    expect((await scene.host.inspect('rancher-agent'))?.Id).toBe(before?.Id);
+    expect(creations()).toEqual(['rancher-agent-worker']);
+    await scene.host.docker('rm', 'rancher-agent-upgrade');
+    expect(await scene.names()).toEqual(['rancher-agent']);
+  });
+
+  it('never stops the old agent before the new one is up', async () => {
+    const old = (await scene.host.inspect('rancher-agent'))?.Id ?? '';
+    await scene.upgrade(images.b);
+    const path = ({ path }: { path: string }): string => path;
+    const changes = scene.host.proxy.requests.filter((request) => request.method !== 'GET').map(path);
+    const next = (await scene.host.inspect('rancher-agent'))?.Id ?? '';
+    const started = changes.findIndex((change) => change.endsWith(`${next}/start`));
+    const stopped = changes.findIndex((change) => change.endsWith(`${old}/stop`));
+    expect(started).toBeGreaterThan(-1);
+    expect(stopped).toBeGreaterThan(started);
+  });
+});
+
+describe.each([
+  ['an engine of today', undefined],
+  ['an engine without AutoRemove (API 1.22)', '1.22'],
+])('on %s', (_title, api) => {
+  beforeEach(() => {
+    scene.host.proxy.pinApi(api);
+  });
+
+  it('an upgrade works and leaves nothing behind', async () => {
+    const result = await scene.upgrade(images.b);
+    expect(result, result.stderr).toMatchObject({ status: 0 });
+    const [agent] = await scene.settled();
+    expect(agent).toMatchObject({ state: 'running', image: images.b });
+  });
+
+  it.each([200, 500, 1000, 2000])(
+    'a caller that is killed after %i ms, ten times in a row, changes nothing: the upgrade converges',
+    async (ms) => {
+      scene.server.setRequiredImage(images.b);
+      for (let round = 0; round < 10; round += 1) {
+        // As an old server's script: by force, then detached, the next cycle a second later.
+        await scene.host.tryDocker('rm', '-f', 'rancher-agent-upgrade');
+        const [first = 'run', ...rest] = upgradeArguments(images.b);
+        await scene.host.docker(first, '-d', ...rest);
+        await sleep(ms);
+        await scene.host.tryDocker('kill', '-s', 'KILL', 'rancher-agent-upgrade');
+        await sleep(Math.max(0, 1000 - ms));
+      }
+      await scene.waitFor('the new agent', async () =>
+        (await agentImage()) === images.b ? true : undefined,
+      );
+      await scene.host.tryDocker('rm', '-f', 'rancher-agent-upgrade');
+      const [agent] = await scene.settled();
+      expect(agent).toMatchObject({ state: 'running', image: images.b });
+      expect(creations().filter((name) => name === 'rancher-agent-next')).toHaveLength(1);
+      expect(new Set(creations())).toEqual(new Set(['rancher-agent-worker', 'rancher-agent-next']));
+    },
+  );
+});
+
+describe('an old agent that cannot be removed', () => {
+  it.each(['run', 'upgrade'] as const)(
+    'leaves the new one running and is named, until the fault is lifted and the next start of %s clears it',
+    async (next) => {
+      const old = (await scene.host.inspect('rancher-agent'))?.Id ?? '';
+      await scene.host.makeUnremovable(old);
+      const result = await scene.upgrade(
+        images.b,
+        ...limits({ REMOVE_PAUSE_MIN: 100, REMOVE_PAUSE_MAX: 1000 }),
+      );
+      expect(result, result.stderr).toMatchObject({ status: 73 });
+      expect(result.stderr).toContain("can't be removed: rancher-agent-previous");
+      const status = await scene.readStatus();
+      expect(status).toMatchObject({ state: 'degraded', exitCode: 73, cause: 'cannot-remove' });
+      expect(status['corpses']).toMatchObject([{ name: 'rancher-agent-previous', id: old }]);
+      expect(JSON.stringify(status['said'])).toMatch(
+        /failed to remove root filesystem|operation not permitted/,
+      );
+      const agent = (await scene.host.containers()).find(({ name }) => name === 'rancher-agent');
+      expect(agent).toMatchObject({ state: 'running', image: images.b });
+      expect(scene.host.proxy.requests.length).toBeLessThan(60);
+
+      await scene.host.makeRemovable(old);
+      await scene.host.docker('rm', '-f', 'rancher-agent-upgrade');
+      if (next === 'run') await scene.host.docker('restart', 'rancher-agent');
+      else expect(await scene.upgrade(images.b)).toMatchObject({ status: 0 });
+      await scene.host.tryDocker('rm', 'rancher-agent-upgrade');
+      await scene.settled();
+      await scene.waitFor('state ok', async () =>
+        (await scene.readStatus())['state'] === 'ok' ? true : undefined,
+      );
+    },
+  );
+});
+
+describe('a new image whose agent does not run', () => {
+  it('leaves the old agent in office, says so, and is not tried again at once', async () => {
+    const old = (await scene.host.inspect('rancher-agent'))?.Id;
+    const first = await scene.upgrade(images.broken, ...limits({ ATTEMPT_PAUSE_MIN: 4_000 }));
+    expect(first, first.stderr).toMatchObject({ status: 73 });
+    expect(await scene.readStatus()).toMatchObject({ state: 'failed', exitCode: 73 });
+    await scene.host.docker('rm', 'rancher-agent-upgrade');
+    expect(await scene.names()).toEqual(['rancher-agent']);
+    expect(await scene.host.inspect('rancher-agent')).toMatchObject({ Id: old, State: { Running: true } });
+
+    const begun = Date.now();
+    const second = await scene.upgrade(images.broken, ...limits({ ATTEMPT_PAUSE_MIN: 4_000 }));
+    expect(second).toMatchObject({ status: 73 });
+    expect(second.stderr).toMatch(/the last attempt at rancher\/agent:test-broken failed.*waiting/);
+    const attempts = scene.host.proxy.requests.filter(({ path }) => path.endsWith('/containers/create'));
+    expect(attempts.length).toBeLessThanOrEqual(4);
+    expect(Date.now() - begun).toBeGreaterThan(2_000);
+    expect(await scene.host.inspect('rancher-agent')).toMatchObject({ Id: old, State: { Running: true } });
+  });
+});
+
+describe('several at once', () => {
+  it('two upgrades and two registrations end with one agent, and all with 0 or 75', async () => {
+    const upgrade = (): ReturnType<Scene['upgrade']> =>
+      scene.host.tryDocker(
+        ...upgradeArguments(images.b)
+          .map((word) => (word === '--name' ? '--rm' : word))
+          .filter((word) => word !== 'rancher-agent-upgrade'),
+      );
+    scene.server.setRequiredImage('');
+    const results = await Promise.all([
+      upgrade(),
+      scene.register(images.a),
+      upgrade(),
+      scene.register(images.a),
+    ]);
+    for (const result of results) expect([0, 75], result.stderr).toContain(result.status);
+    const [agent] = await scene.settled();
+    expect(agent?.state).toBe('running');
+    expect(new Set(creations())).toEqual(new Set(['rancher-agent-worker', 'rancher-agent-next']));
+  });
+});
