@@ -56,9 +56,11 @@ export async function performStep(step: Step, context: ApplyContext): Promise<vo
       log.info(`stopping ${describe(step.container)}`);
       return engine.stopContainer(step.container.id, limits.STOP_GRACE);
     case 'set-aside':
-      return rename(step.container, names.previous[step.slot] ?? names.agent, context);
+      return rename(step.container, nameInPool(step.slot, names) ?? names.agent, context);
     case 'promote':
       return rename(step.container, names.agent, context);
+    case 'demote':
+      return rename(step.container, nameInPool(step.slot, names) ?? names.next, context);
     case 'verify':
       log.info(`watching ${describe(step.container)}`, { for: `${limits.VERIFY / 1000} s` });
       return watch(step.container, limits.VERIFY, context);
@@ -68,6 +70,10 @@ export async function performStep(step: Step, context: ApplyContext): Promise<vo
     case 'fail':
       return;
   }
+}
+
+function nameInPool(slot: number | undefined, names: RoleNames): string | undefined {
+  return slot === undefined ? undefined : names.previous[slot];
 }
 
 async function createNext(context: ApplyContext): Promise<void> {
@@ -88,7 +94,7 @@ async function rename(container: Observed, to: string, context: ApplyContext): P
  */
 async function watch(container: Observed, ms: number, context: ApplyContext): Promise<void> {
   const { engine, clock, limits, interrupted } = context;
-  const pause = Math.min(limits.VERIFY_POLL, ms);
+  const pause = Math.max(1, Math.min(limits.VERIFY_POLL, ms));
   for (let seen = 0; seen < ms; seen += pause) {
     await clock.sleep(pause, interrupted);
     const now = await engine.inspectContainer(container.id);
@@ -113,7 +119,7 @@ async function discard(container: Observed, context: ApplyContext): Promise<void
   log.info(`removing ${describe(container)}`);
   const policy = {
     what: `remove ${container.name}`,
-    tries: container.corpse ? 1 : limits.REMOVE_TRIES,
+    tries: container.state === 'dead' ? 1 : limits.REMOVE_TRIES,
     pause: doubling(limits.REMOVE_PAUSE_MIN, limits.REMOVE_PAUSE_MAX),
     total: limits.REMOVE_TOTAL,
     worthRetrying: (error: Error) => !interrupted.aborted && isRemovalWorthRetrying(error),
@@ -122,8 +128,10 @@ async function discard(container: Observed, context: ApplyContext): Promise<void
     ...(interrupted.aborted ? {} : { signal: interrupted }),
   };
   try {
-    if (!container.corpse) await quiet(container, context);
-    await retry(policy, async () => engine.removeContainer(container.id, { force: false }));
+    await retry(policy, async () => {
+      if (!container.corpse) await quiet(container, context);
+      await engine.removeContainer(container.id, { force: false });
+    });
   } catch (error) {
     if (isEngineError(error, 'not-found')) return;
     if (interrupted.aborted && error === interrupted.reason) throw error;
@@ -135,7 +143,12 @@ async function discard(container: Observed, context: ApplyContext): Promise<void
 /** Its restart policy off, so that no power cut brings it back, and its process ended. */
 async function quiet(container: Observed, context: ApplyContext): Promise<void> {
   const { engine, limits } = context;
-  await engine.disableRestart(container.id);
+  try {
+    await engine.disableRestart(container.id);
+  } catch (error) {
+    // An engine refuses it for one that it has begun to remove: the removal itself says what is wrong.
+    if (!isEngineError(error)) throw error;
+  }
   if (isUp(container)) await engine.stopContainer(container.id, limits.STOP_GRACE);
 }
 

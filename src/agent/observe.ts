@@ -1,6 +1,6 @@
 import type { ContainerDetails, ContainerState, ContainerSummary, Engine } from '../engine/engine.ts';
 import type { Environment } from '../support/configuration.ts';
-import { isAgentContainer, isAgentImage, labels, type RoleNames } from './roles.ts';
+import { isAgentContainer, isAgentImage, labels, standsBy, type RoleNames } from './roles.ts';
 
 /** A container in one of our roles, as far as decisions need it. */
 export interface Observed {
@@ -11,8 +11,6 @@ export interface Observed {
   /** Digest of what it was made from; undefined for agents of other entrypoints. */
   readonly digest: string | undefined;
   readonly state: ContainerState;
-  /** The engine could not start it. */
-  readonly startFailed: boolean;
   /** Milliseconds since 1970; undefined if it never ran. */
   readonly startedAt: number | undefined;
   readonly restartCount: number;
@@ -20,6 +18,10 @@ export interface Observed {
   readonly ours: boolean;
   /** Marked for removal and not gone: it can't be started again. */
   readonly corpse: boolean;
+  /** Its restart policy is off: somebody began to remove it, and no reboot brings it back. */
+  readonly condemned: boolean;
+  /** Made from an image of ours (a container has the labels of its image): acts only in office. */
+  readonly standsBy: boolean;
   readonly environment: Environment;
 }
 
@@ -62,7 +64,6 @@ export async function observeRoles(
 }
 
 function fromDetails(details: ContainerDetails): Observed {
-  const startFailed = details.state === 'created' && (details.startError !== '' || details.exitCode !== 0);
   return {
     id: details.id,
     name: details.name,
@@ -70,11 +71,12 @@ function fromDetails(details: ContainerDetails): Observed {
     imageId: details.imageId,
     digest: details.labels[labels.spec],
     state: details.state,
-    startFailed,
     startedAt: details.startedAt,
     restartCount: details.restartCount,
     ours: isAgentContainer(details),
     corpse: isCorpse(details.state),
+    condemned: details.restartPolicy === 'no',
+    standsBy: standsBy(details.labels),
     environment: details.environment,
   };
 }
@@ -87,11 +89,12 @@ function fromSummary(summary: ContainerSummary): Observed {
     imageId: summary.imageId,
     digest: summary.labels[labels.spec],
     state: summary.state,
-    startFailed: false,
     startedAt: undefined,
     restartCount: 0,
     ours: summary.labels[labels.system] === 'rancher-agent' || isAgentImage(summary.image),
     corpse: true,
+    condemned: false,
+    standsBy: standsBy(summary.labels),
     environment: {},
   };
 }

@@ -1,4 +1,4 @@
-import { oldAgents, type Observation, type Observed } from './observe.ts';
+import { everyone, oldAgents, type Observation, type Observed } from './observe.ts';
 
 /**
  * The next step, decided from what is there and nothing else. Whoever comes next, after whatever died, looks and asks
@@ -26,11 +26,13 @@ type Replacement = Goal & { kind: 'replace' };
 
 /** What earlier steps of this very run have learnt and no look at the engine can tell. */
 export interface Experience {
-  /** Ids that came up and failed. */
+  /** Ids that came up and failed, or could not be started. */
   readonly rejected: ReadonlySet<string>;
-  /** Ids that could not be removed after bounded tries. */
+  /** Ids that could not be stopped or removed after bounded tries. */
   readonly unremovable: ReadonlySet<string>;
-  /** For how long (ms) a container was seen to stay up, whatever the clocks say. */
+  /** Ids that could not be renamed after bounded tries. */
+  readonly unmovable: ReadonlySet<string>;
+  /** For how long (ms) a container was seen to stay up in its present role, whatever the clocks say. */
   readonly watched: ReadonlyMap<string, number>;
 }
 
@@ -48,17 +50,22 @@ export type Step =
   | { readonly do: 'stop'; readonly container: Observed }
   | { readonly do: 'set-aside'; readonly container: Observed; readonly slot: number }
   | { readonly do: 'promote'; readonly container: Observed }
+  /** Takes a promotion back: an agent that failed is the next one again, or goes into a slot, until it is removed. */
+  | { readonly do: 'demote'; readonly container: Observed; readonly slot: number | undefined }
   | { readonly do: 'verify'; readonly container: Observed }
   | { readonly do: 'discard'; readonly container: Observed }
   | { readonly do: 'done'; readonly agent: Observed }
-  | { readonly do: 'fail'; readonly why: Failure; readonly container?: Observed };
+  | Fail;
+
+type Fail = { readonly do: 'fail'; readonly why: Failure; readonly container?: Observed };
 
 export type Failure =
   | 'stranger-in-role'
   | 'set-aside-names-taken'
   | 'next-does-not-run'
   | 'agent-does-not-run'
-  | 'name-held-by-corpse'
+  | 'other-agent-does-not-stop'
+  | 'name-not-free'
   | 'no-agent';
 
 /** Plans the next step towards a goal. */
@@ -90,7 +97,10 @@ type Fitness =
 class Scene {
   readonly agent: Observed | undefined;
   readonly next: Observed | undefined;
+  /** The ways back: old agents that could serve again. */
   readonly olds: readonly Observed[];
+  /** Old agents whose removal somebody began: they no longer survive a reboot. */
+  readonly condemned: readonly Observed[];
   readonly strangerInOffice: Observed | undefined;
   readonly strangerAsNext: Observed | undefined;
   readonly patience: Patience;
@@ -103,19 +113,21 @@ class Scene {
     this.patience = patience;
     this.agent = oursOnly(observation.agent);
     this.next = oursOnly(observation.next);
-    this.olds = oldAgents(observation).filter((old) => old.ours && !experience.unremovable.has(old.id));
+    const olds = oldAgents(observation).filter((old) => old.ours && this.canBeRemoved(old));
+    this.olds = olds.filter((old) => !old.condemned);
+    this.condemned = olds.filter((old) => old.condemned);
     this.strangerInOffice = strangerOnly(observation.agent);
     this.strangerAsNext = strangerOnly(observation.next);
   }
 
   ageOf(container: Observed): number {
     const age = container.startedAt === undefined ? 0 : this.#observation.now - container.startedAt;
-    return Math.max(age, this.#experience.watched.get(container.id) ?? 0);
+    return Math.max(age, this.#watchedFor(container));
   }
 
   fitnessOf(container: Observed): Fitness {
-    if (container.corpse || container.startFailed || this.#experience.rejected.has(container.id))
-      return 'broken';
+    const isGivenUp = this.#experience.rejected.has(container.id) || !this.canBeRemoved(container);
+    if (container.corpse || isGivenUp) return 'broken';
     switch (container.state) {
       case 'created':
         return 'fresh';
@@ -123,7 +135,7 @@ class Scene {
         if (this.ageOf(container) >= this.patience.verifyMs) return 'sound';
         return container.restartCount > 0 ? 'shaky' : 'young';
       case 'paused':
-        return 'sound';
+        return container === this.agent ? 'sound' : 'broken';
       case 'exited':
         return 'stopped';
       case 'restarting':
@@ -133,11 +145,38 @@ class Scene {
     }
   }
 
-  /** Something of ours that still lies about and may be removable. */
-  corpseToDiscard(): Observed | undefined {
-    return this.#observation.previous.find(
-      (observed) => observed?.corpse === true && observed.ours && this.canBeRemoved(observed),
+  /**
+   * Whether an agent may be relied upon. While there is a way back, only what was watched in office counts: one that
+   * stood by for hours has shown nothing. One that a person has paused is that person's business.
+   */
+  isProven(agent: Observed): boolean {
+    if (this.olds.length > 0 && agent.state !== 'paused')
+      return this.#watchedFor(agent) >= this.patience.verifyMs;
+    return this.fitnessOf(agent) === 'sound';
+  }
+
+  /** Whether it works as an agent: one that stands by does so only in office. */
+  acts(container: Observed): boolean {
+    const isInOffice = container === this.agent || this.#observation.legacy.includes(container);
+    return isUp(container) && (isInOffice || !container.standsBy);
+  }
+
+  actingBeside(container: Observed): Observed | undefined {
+    return everyone(this.#observation).find(
+      (other) => other.ours && other.id !== container.id && this.acts(other),
     );
+  }
+
+  /** Something of ours under a set-aside name that is of no use and may be removable. */
+  findRubbish(): Observed | undefined {
+    return this.#observation.previous.find(
+      (observed) =>
+        observed?.ours === true && (observed.corpse || observed.condemned) && this.canBeRemoved(observed),
+    );
+  }
+
+  isNextFree(): boolean {
+    return this.#observation.next === undefined;
   }
 
   freeSlot(): number {
@@ -146,6 +185,14 @@ class Scene {
 
   canBeRemoved(container: Observed): boolean {
     return !this.#experience.unremovable.has(container.id);
+  }
+
+  canBeRenamed(container: Observed): boolean {
+    return !this.#experience.unmovable.has(container.id);
+  }
+
+  #watchedFor(container: Observed): number {
+    return this.#experience.watched.get(container.id) ?? 0;
   }
 }
 
@@ -163,18 +210,27 @@ export function isUp(container: Observed): boolean {
 }
 
 function isWanted(container: Observed, goal: Replacement): boolean {
-  return container.digest === goal.digest && container.imageId === goal.imageId && !container.corpse;
+  const isSame = container.digest === goal.digest && container.imageId === goal.imageId;
+  return isSame && !container.corpse && !container.condemned;
 }
 
 function planReplacement(scene: Scene, goal: Replacement): Step {
   const { agent, next, olds } = scene;
-  const stranger = scene.strangerInOffice ?? scene.strangerAsNext;
+  const stranger = scene.strangerInOffice;
   if (stranger !== undefined) return { do: 'fail', why: 'stranger-in-role', container: stranger };
   if (agent !== undefined && isWanted(agent, goal)) return planFinish(scene, agent);
+  if (scene.strangerAsNext !== undefined)
+    return { do: 'fail', why: 'stranger-in-role', container: scene.strangerAsNext };
+  const isTakingOver = agent === undefined && next !== undefined && isWanted(next, goal);
+  if (olds.length > 0 && !isTakingOver) {
+    // What an upgrade to something else left is settled first.
+    const settling = planSettling(scene);
+    if (settling.do !== 'done') return settling;
+  }
   if (next === undefined) return planBeginning(scene);
-  if (!isWanted(next, goal)) {
-    const isLast = agent === undefined && olds.length === 0 && !next.corpse;
-    return isLast ? { do: 'promote', container: next } : discardNext(scene, next);
+  if (!isWanted(next, goal) || !scene.canBeRemoved(next)) {
+    const isLast = (agent === undefined || agent.corpse) && olds.length === 0 && !next.corpse;
+    return isLast ? planSuccession(scene, agent) : discardNext(scene, next);
   }
   return planRelief(scene, next, goal.standsBy) ?? planTakeOver(scene, next);
 }
@@ -182,25 +238,19 @@ function planReplacement(scene: Scene, goal: Replacement): Step {
 /** The agent is the one that was asked for: it must be the only one that acts, be sound, and then the rest goes. */
 function planFinish(scene: Scene, agent: Observed): Step {
   const fitness = scene.fitnessOf(agent);
-  const hasWayBack = scene.olds.length > 0;
-  if (fitness === 'broken' || (fitness === 'shaky' && hasWayBack)) {
+  if (fitness === 'broken' || (fitness === 'shaky' && scene.olds.length > 0)) {
     return { do: 'fail', why: 'agent-does-not-run', container: agent };
   }
-  const acting = scene.olds.find(isUp);
-  if (acting !== undefined) return { do: 'stop', container: acting };
-  if (fitness === 'fresh' || fitness === 'stopped') return { do: 'start', container: agent };
-  if (fitness === 'young' || fitness === 'shaky') return { do: 'verify', container: agent };
-  return planTidying(scene, agent);
+  const bringingUp = planBringingUp(scene, agent);
+  if (bringingUp !== undefined) return bringingUp;
+  return scene.isProven(agent) ? planTidying(scene, agent) : { do: 'verify', container: agent };
 }
 
-/** Nothing of the new one is there yet: settle what an earlier upgrade left, make sure there is a way back, begin. */
+/** Nothing of the new one is there yet: make sure that there is a way back, and begin. */
 function planBeginning(scene: Scene): Step {
-  if (scene.olds.length > 0) {
-    const settling = planSettling(scene);
-    if (settling.do !== 'done' && settling.do !== 'fail') return settling;
-  }
-  if (scene.agent !== undefined && scene.freeSlot() < 0) return { do: 'fail', why: 'set-aside-names-taken' };
-  return { do: 'create-next' };
+  const { agent } = scene;
+  const preparing = agent === undefined || agent.corpse ? undefined : planWayBack(scene, agent);
+  return preparing ?? { do: 'create-next' };
 }
 
 /** Brings the next one up, if it can stand by, before the old one is touched. Undefined: it may take over. */
@@ -212,7 +262,7 @@ function planRelief(scene: Scene, next: Observed, canStandBy: boolean): Step | u
   if (!canStandBy) {
     // An old engine starts a created container at boot; one that can't stand by acts at once beside the agent.
     const actsBesideAgent = isUp(next) && scene.agent !== undefined && isUp(scene.agent);
-    return actsBesideAgent ? discardNext(scene, next) : undefined;
+    return actsBesideAgent ? { do: 'stop', container: next } : undefined;
   }
   if (fitness === 'fresh' || fitness === 'stopped') return { do: 'start', container: next };
   return scene.ageOf(next) < scene.patience.standByMs ? { do: 'stand-by', container: next } : undefined;
@@ -220,21 +270,63 @@ function planRelief(scene: Scene, next: Observed, canStandBy: boolean): Step | u
 
 function planTakeOver(scene: Scene, next: Observed): Step {
   const { agent } = scene;
-  if (agent !== undefined) {
-    // Looked at before the agent is stopped: with nowhere to set it aside, nothing may be touched.
-    if (scene.freeSlot() < 0) return { do: 'fail', why: 'set-aside-names-taken' };
-    return isUp(agent) ? { do: 'stop', container: agent } : planSettingAside(scene, agent);
-  }
-  const acting = scene.olds.find(isUp);
-  if (acting !== undefined) return { do: 'stop', container: acting };
-  return { do: 'promote', container: next };
+  if (agent === undefined) return planPromotion(scene, next);
+  if (agent.corpse) return planSettingAside(scene, agent);
+  const preparing = planWayBack(scene, agent);
+  if (preparing !== undefined) return preparing;
+  return isUp(agent) ? { do: 'stop', container: agent } : planSettingAside(scene, agent);
 }
 
-function planSettingAside(scene: Scene, agent: Observed): Step {
-  if (agent.corpse && scene.canBeRemoved(agent)) return { do: 'discard', container: agent };
-  const slot = scene.freeSlot();
-  if (slot < 0) return { do: 'fail', why: agent.corpse ? 'name-held-by-corpse' : 'set-aside-names-taken' };
-  return { do: 'set-aside', container: agent, slot };
+/**
+ * Looked at before the agent is stopped: with nowhere to set it aside, or with one beside it that would keep its
+ * replacement from acting, nothing may be touched. Undefined: neither is so.
+ */
+function planWayBack(scene: Scene, agent: Observed): Step | undefined {
+  const other = scene.actingBeside(agent);
+  if (other !== undefined && !scene.canBeRemoved(other)) {
+    return { do: 'fail', why: 'other-agent-does-not-stop', container: other };
+  }
+  return planFreeingName(scene);
+}
+
+/** Gives the agent's name, which is free, to a container; the others stop acting first. */
+function planPromotion(scene: Scene, successor: Observed): Step {
+  if (!scene.canBeRenamed(successor)) {
+    return planInPlace(scene, { do: 'fail', why: 'name-not-free', container: successor });
+  }
+  return planSilence(scene, successor) ?? { do: 'promote', container: successor };
+}
+
+/** Has a container act, as the only one. Undefined: it does. */
+function planBringingUp(scene: Scene, container: Observed): Step | undefined {
+  const silence = planSilence(scene, container);
+  if (silence !== undefined) return silence;
+  return isUp(container) ? undefined : { do: 'start', container };
+}
+
+/** Stops whoever acts beside a container. Undefined: nobody does, or the other one can't be stopped and both act. */
+function planSilence(scene: Scene, container: Observed): Step | undefined {
+  const other = scene.actingBeside(container);
+  if (other === undefined) return undefined;
+  if (scene.canBeRemoved(other)) return { do: 'stop', container: other };
+  return scene.acts(container)
+    ? undefined
+    : { do: 'fail', why: 'other-agent-does-not-stop', container: other };
+}
+
+function planSettingAside(scene: Scene, container: Observed): Step {
+  if (container.corpse && scene.canBeRemoved(container)) return { do: 'discard', container };
+  if (!scene.canBeRenamed(container)) return { do: 'fail', why: 'name-not-free', container };
+  return planFreeingName(scene) ?? { do: 'set-aside', container, slot: scene.freeSlot() };
+}
+
+/** Makes room in the pool of set-aside names. Undefined: there is room. */
+function planFreeingName(scene: Scene): Step | undefined {
+  if (scene.freeSlot() >= 0) return undefined;
+  const container = scene.findRubbish();
+  return container === undefined
+    ? { do: 'fail', why: 'set-aside-names-taken' }
+    : { do: 'discard', container };
 }
 
 /** One agent of those that are there. */
@@ -242,69 +334,108 @@ function planSettling(scene: Scene): Step {
   const { agent } = scene;
   if (agent === undefined || agent.corpse) return planSuccession(scene, agent);
   const fitness = scene.fitnessOf(agent);
-  if (scene.olds.length > 0) return planBesideOlds(scene, agent, fitness);
+  const hasFailed = fitness === 'broken' || fitness === 'shaky' || agent.condemned;
+  if (hasFailed && scene.olds.some((old) => scene.fitnessOf(old) !== 'broken')) {
+    return planDemotion(scene, agent);
+  }
   if (fitness === 'broken') return planWithBrokenAgent(scene, agent);
-  if (fitness === 'shaky') return { do: 'verify', container: agent };
-  if (fitness === 'fresh' || fitness === 'stopped') return { do: 'start', container: agent };
+  const bringingUp = planBringingUp(scene, agent);
+  if (bringingUp !== undefined) return bringingUp;
+  if (scene.isProven(agent)) return planTidying(scene, agent);
+  if (scene.olds.length > 0 || fitness === 'shaky') return { do: 'verify', container: agent };
   if (scene.ageOf(agent) < scene.patience.standByMs) return { do: 'stand-by', container: agent };
   return planTidying(scene, agent);
 }
 
-/** A way back exists. The one in office keeps it if it is sound or becomes so; otherwise the old one returns. */
-function planBesideOlds(scene: Scene, agent: Observed, fitness: Fitness): Step {
-  if (fitness === 'sound' || fitness === 'young') {
-    const acting = scene.olds.find(isUp);
-    if (acting !== undefined) return { do: 'stop', container: acting };
-    return fitness === 'sound' ? planTidying(scene, agent) : { do: 'verify', container: agent };
+/**
+ * Frees the agent's name for an old one. Not by removing what has it: a removal takes time, and one that fails leaves
+ * a corpse, which old engines can't even rename (engine-notes).
+ */
+function planDemotion(scene: Scene, agent: Observed): Step {
+  const container = agent;
+  if (!scene.canBeRenamed(agent)) {
+    if (scene.canBeRemoved(agent)) return { do: 'discard', container };
+    return planInPlace(scene, { do: 'fail', why: 'name-not-free', container });
   }
-  if (scene.canBeRemoved(agent)) return { do: 'discard', container: agent };
-  return planSettingAside(scene, agent);
+  if (scene.isNextFree()) return { do: 'demote', container, slot: undefined };
+  const freeing = planFreeingName(scene);
+  if (freeing?.do === 'fail') {
+    const { next, olds } = scene;
+    const isInTheWay = next !== undefined && olds.length > 0 && scene.canBeRemoved(next);
+    return isInTheWay ? { do: 'discard', container: next } : planInPlace(scene, freeing);
+  }
+  return freeing ?? { do: 'demote', container, slot: scene.freeSlot() };
 }
 
-/** Docker keeps restarting it; there is nothing better on this host, unless one stands by. */
+/** Docker keeps restarting it; there is nothing better on this host, unless the next one is. */
 function planWithBrokenAgent(scene: Scene, agent: Observed): Step {
-  if (scene.next !== undefined) return discardNext(scene, scene.next);
-  return { do: 'fail', why: 'agent-does-not-run', container: agent };
+  const { next } = scene;
+  if (next === undefined) return { do: 'fail', why: 'agent-does-not-run', container: agent };
+  const isFit = scene.fitnessOf(next) !== 'broken' && scene.fitnessOf(next) !== 'shaky';
+  const isRelief = isFit && !next.condemned && scene.canBeRemoved(agent);
+  const takeOver = isRelief ? planTakeOver(scene, next) : undefined;
+  return takeOver === undefined || takeOver.do === 'fail' ? discardNext(scene, next) : takeOver;
 }
 
 /** Nobody is in office: the best of the old ones, else the next one. */
 function planSuccession(scene: Scene, corpse: Observed | undefined): Step {
-  if (scene.strangerInOffice !== undefined) return planBesideStranger(scene, scene.strangerInOffice);
-  const [best, ...others] = [...scene.olds].sort((a, b) => rank(b) - rank(a));
-  const spare = others.find((old) => scene.canBeRemoved(old));
-  if (spare !== undefined) return { do: 'discard', container: spare };
-  const successor = best ?? scene.next;
+  const [successor] = rankSuccessors(scene);
+  const stranger = scene.strangerInOffice;
+  if (stranger !== undefined) {
+    // The host keeps an agent under whatever name it has, and a person must look.
+    return planInPlace(scene, { do: 'fail', why: 'stranger-in-role', container: stranger });
+  }
   if (successor === undefined) return { do: 'fail', why: 'no-agent', ...(corpse && { container: corpse }) };
-  if (corpse !== undefined) return planSettingAside(scene, corpse);
-  return { do: 'promote', container: successor };
+  if (corpse === undefined) return planPromotion(scene, successor);
+  const settingAside = planSettingAside(scene, corpse);
+  return settingAside.do === 'fail' ? planDemotion(scene, corpse) : settingAside;
 }
 
-/** The agent's name is a stranger's: the host keeps an agent under whatever name it has, and a person must look. */
-function planBesideStranger(scene: Scene, stranger: Observed): Step {
-  const ours = [...scene.olds].sort((a, b) => rank(b) - rank(a))[0] ?? scene.next;
-  const fitness = ours === undefined ? undefined : scene.fitnessOf(ours);
-  if (ours !== undefined && (fitness === 'fresh' || fitness === 'stopped'))
-    return { do: 'start', container: ours };
-  return { do: 'fail', why: 'stranger-in-role', container: stranger };
+/**
+ * The agent's name can't be had: better one that acts under another name than none. One that can only stand by there
+ * is at least up and has the transaction finished when things are better.
+ */
+function planInPlace(scene: Scene, failure: Fail): Step {
+  const candidates = rankSuccessors(scene);
+  if (candidates.some((container) => scene.acts(container))) return failure;
+  const startable = candidates.filter(
+    (container) => !isUp(container) && scene.fitnessOf(container) !== 'broken',
+  );
+  const active = startable.find(({ standsBy }) => !standsBy);
+  if (active !== undefined) return planBringingUp(scene, active) ?? failure;
+  const [container] = startable;
+  const isOneUp = candidates.some(isUp) || (scene.agent !== undefined && isUp(scene.agent));
+  return container === undefined || isOneUp ? failure : { do: 'start', container };
 }
 
-/** Prefers one that runs, then the one that ran last. */
-function rank(container: Observed): number {
-  return (isUp(container) ? 1e15 : 0) + (container.startedAt ?? 0);
+/** Prefers one that isn't broken, one that acts, an old one, one that runs, one that ran last. */
+function rankSuccessors(scene: Scene): readonly Observed[] {
+  const { olds, condemned, next } = scene;
+  const candidates = [...olds, ...(next === undefined || next.corpse ? [] : [next]), ...condemned];
+  const rank = (container: Observed): readonly number[] => [
+    Number(scene.fitnessOf(container) !== 'broken'),
+    Number(scene.acts(container)),
+    Number(olds.includes(container)),
+    Number(container === next && !next.condemned),
+    Number(isUp(container)),
+    container.startedAt ?? 0,
+  ];
+  return candidates.sort((a, b) => compareRanks(rank(b), rank(a)));
+}
+
+function compareRanks(a: readonly number[], b: readonly number[]): number {
+  const differences = a.map((value, index) => value - (b[index] ?? 0));
+  return differences.find((difference) => difference !== 0) ?? 0;
 }
 
 /** The agent is sound: everything else goes, and what can't be removed is named in the end. */
 function planTidying(scene: Scene, agent: Observed): Step {
-  const rest = [scene.next, ...scene.olds, scene.corpseToDiscard()];
+  const rest = [scene.next, ...scene.olds, ...scene.condemned, scene.findRubbish()];
   const discarded = rest.find((container) => container !== undefined && scene.canBeRemoved(container));
   return discarded === undefined ? { do: 'done', agent } : { do: 'discard', container: discarded };
 }
 
 /** A next one that can't be removed blocks every upgrade: its name is the only one we create under. */
 function discardNext(scene: Scene, next: Observed): Step {
-  if (scene.canBeRemoved(next)) return { do: 'discard', container: next };
-  const slot = scene.freeSlot();
-  return slot < 0
-    ? { do: 'fail', why: 'set-aside-names-taken', container: next }
-    : { do: 'set-aside', container: next, slot };
+  return scene.canBeRemoved(next) ? { do: 'discard', container: next } : planSettingAside(scene, next);
 }

@@ -7,7 +7,14 @@ import type { Limits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
 import { doubling } from '../support/retry.ts';
 import { performStep, UnremovableError, type Corpse } from './apply.ts';
-import { everyone, findKeyHolder, observeRoles, type Observation, type Observed } from './observe.ts';
+import {
+  everyone,
+  findKeyHolder,
+  oldAgents,
+  observeRoles,
+  type Observation,
+  type Observed,
+} from './observe.ts';
 import { isUp, planStep, type Experience, type Failure, type Goal, type Step } from './plan.ts';
 import type { RoleNames } from './roles.ts';
 
@@ -59,11 +66,14 @@ export async function runTransaction(options: TransactionOptions): Promise<Trans
 class Transaction {
   readonly #options: TransactionOptions;
   readonly #rejected = new Set<string>();
+  readonly #unmovable = new Set<string>();
   readonly #watched = new Map<string, number>();
   readonly #corpses = new Map<string, Corpse>();
   readonly #failures = new Map<string, number>();
   readonly #repeats = new Map<string, number>();
   #goal: Goal;
+  /** Id of the agent that was in office at the beginning. */
+  #incumbent: string | undefined;
   #touchedAgent = false;
   #error: Error | undefined;
 
@@ -75,6 +85,7 @@ class Transaction {
   async run(): Promise<TransactionResult> {
     for (let count = 0; count < this.#options.limits.TRANSACTION_STEPS; count += 1) {
       const observation = await this.#observe();
+      if (count === 0) this.#incumbent = incumbentOf(observation);
       if (this.#mayStop(observation)) return await this.#stopHere(observation);
       const step = planStep(observation, this.#goal, this.#experience(), this.#patience());
       if (step.do === 'done') return this.#result(observation, this.#error === undefined);
@@ -97,7 +108,7 @@ class Transaction {
     try {
       if (step.do === 'create-next') await this.#options.beforeCreating?.(observation);
       await this.#options.onStep?.(step);
-      if (step.do === 'stop') this.#touchedAgent = true;
+      this.#remember(step);
       await performStep(step, { ...this.#options, rejected: this.#rejected, watched: this.#watched });
       this.#countRepeat(key, step);
     } catch (error) {
@@ -105,10 +116,23 @@ class Transaction {
     }
   }
 
+  #remember(step: Step): void {
+    const id = containerOf(step)?.id;
+    if (id === undefined) return;
+    if ((step.do === 'stop' || step.do === 'discard') && id === this.#incumbent) this.#touchedAgent = true;
+    if (step.do === 'demote') this.#rejected.add(id);
+    // In another role, or started again, it has to prove itself anew.
+    if (step.do === 'promote' || step.do === 'start') this.#watched.delete(id);
+  }
+
   async #weigh(step: Step, key: string, error: unknown): Promise<void> {
-    if (this.#options.interrupted.aborted && !isEngineError(error)) return;
     if (error instanceof UnremovableError) {
       this.#corpses.set(error.corpse.id, error.corpse);
+      return;
+    }
+    if (this.#isInterruption(error)) {
+      // No wait ends well any more: a container that still has to show that it runs can't be waited for.
+      if (step.do === 'stand-by' || step.do === 'verify') this.#turnBack(asOutcome(step, error));
       return;
     }
     const failures = (this.#failures.get(key) ?? 0) + 1;
@@ -120,8 +144,12 @@ class Transaction {
       return;
     }
     const cause = asOutcome(step, error);
-    if (this.#turnBack(cause)) return;
-    this.#giveUpOn(step, cause);
+    const turnsBack = this.#turnBack(cause);
+    if (!turnsBack || step.do === 'start') this.#giveUpOn(step, cause);
+  }
+
+  #isInterruption(error: unknown): boolean {
+    return this.#options.interrupted.aborted && !isWorthRepeating(error) && !isEngineError(error);
   }
 
   /** Gives the replacement up for settling. @returns false if that is what we were doing already */
@@ -133,41 +161,46 @@ class Transaction {
     return true;
   }
 
-  /** Even settling can't do this step: what it was about counts as lost, so that the plan looks for another way. */
+  /** What can't be done counts as impossible from here on, so that the plan looks for another way. */
   #giveUpOn(step: Step, error: Error): void {
-    if (!('container' in step)) return;
-    this.#rejected.add(step.container.id);
-    if (step.do === 'discard')
-      this.#corpses.set(step.container.id, corpseOf(step.container, messageOf(error)));
+    const container = containerOf(step);
+    if (container === undefined) return;
+    const { id } = container;
+    if (step.do === 'discard' || step.do === 'stop')
+      this.#corpses.set(id, corpseOf(container, messageOf(error)));
+    else if (isRenaming(step)) this.#unmovable.add(id);
+    else this.#rejected.add(id);
   }
 
-  /** A removal that succeeds and changes nothing would be planned for ever. */
+  /** A step that succeeds and changes nothing would be planned for ever. */
   #countRepeat(key: string, step: Step): void {
     const repeats = (this.#repeats.get(key) ?? 0) + 1;
     this.#repeats.set(key, repeats);
-    if (step.do === 'discard' && repeats >= this.#options.limits.CALL_TRIES) {
-      this.#corpses.set(
-        step.container.id,
-        corpseOf(step.container, 'removed without an error, and still there'),
-      );
-    }
+    if (repeats < this.#options.limits.CALL_TRIES) return;
+    const error = new CannotChangeError(`${key}: done ${repeats} times without an error, and to no effect`, {
+      hint: 'somebody or something else on this host undoes it',
+    });
+    if (step.do !== 'discard') this.#turnBack(error);
+    this.#giveUpOn(step, error);
   }
 
   /** Interrupted, and the host has the agent it had, or a new one that runs, or never had one. */
   #mayStop(observation: Observation): boolean {
     if (!this.#options.interrupted.aborted) return false;
+    const { agent } = observation;
+    const isUntouched = agent?.id === this.#incumbent && !this.#touchedAgent;
     const someone = everyone(observation).filter(
       (observed) => observed !== observation.next && observed.ours,
     );
-    return someone.length === 0 || (observation.agent !== undefined && isUp(observation.agent));
+    return someone.length === 0 || (agent !== undefined && (isUp(agent) || isUntouched));
   }
 
   async #stopHere(observation: Observation): Promise<TransactionResult> {
     const reason: unknown = this.#options.interrupted.reason;
     this.#error ??= reason instanceof Error ? reason : new Error('interrupted');
     const { next, agent } = observation;
-    const holdsKeys = findKeyHolder(observation) === next;
-    if (next?.ours === true && agent !== undefined && !holdsKeys) {
+    const isAgentSafe = agent?.ours === true && !agent.corpse && !agent.condemned;
+    if (next?.ours === true && isAgentSafe && findKeyHolder(observation) !== next) {
       await this.#try({ do: 'discard', container: next }, observation);
     }
     return this.#result(await this.#observe(), false);
@@ -193,21 +226,33 @@ class Transaction {
   }
 
   #experience(): Experience {
-    return { rejected: this.#rejected, watched: this.#watched, unremovable: new Set(this.#corpses.keys()) };
+    return {
+      rejected: this.#rejected,
+      unremovable: new Set(this.#corpses.keys()),
+      unmovable: this.#unmovable,
+      watched: this.#watched,
+    };
   }
 
   #patience(): { verifyMs: number; standByMs: number } {
     return { verifyMs: this.#options.limits.VERIFY, standByMs: this.#options.limits.STAND_BY };
   }
 
+  /** Those that are still there, under the names they have by now. */
+  #presentCorpses(observation: Observation): readonly Corpse[] {
+    return everyone(observation).flatMap(({ id, name }) => {
+      const corpse = this.#corpses.get(id);
+      return corpse === undefined ? [] : [{ ...corpse, name }];
+    });
+  }
+
   #result(observation: Observation, reached: boolean): TransactionResult {
     const { agent } = observation;
-    const present = new Set(everyone(observation).map((observed) => observed.id));
     return {
       reached,
       agent,
       agentRuns: agent?.ours === true && isUp(agent),
-      corpses: [...this.#corpses.values()].filter((corpse) => present.has(corpse.id)),
+      corpses: this.#presentCorpses(observation),
       touchedAgent: this.#touchedAgent,
       error: this.#error,
     };
@@ -221,6 +266,15 @@ function keyOf(step: Step): string {
 
 function containerOf(step: Step): Observed | undefined {
   return 'container' in step ? step.container : undefined;
+}
+
+function incumbentOf(observation: Observation): string | undefined {
+  const { agent } = observation;
+  return (agent ?? oldAgents(observation).find((old) => old.ours && isUp(old)))?.id;
+}
+
+function isRenaming(step: Step): boolean {
+  return step.do === 'set-aside' || step.do === 'promote' || step.do === 'demote';
 }
 
 function corpseOf(container: Observed, said: string): Corpse {
@@ -262,6 +316,7 @@ const verbs: Readonly<Record<Step['do'], string>> = {
   stop: 'stop',
   'set-aside': 'set aside',
   promote: 'promote',
+  demote: 'take back',
   verify: 'verify',
   discard: 'remove',
   done: 'finish',
@@ -305,9 +360,13 @@ function failureError(why: Failure, container: Observed | undefined): Error {
         hint: `see why: docker logs --tail 50 ${container?.name ?? ''}`,
         ...(container !== undefined && { said: describeEnd(container) }),
       });
-    case 'name-held-by-corpse':
-      return new CannotChangeError(`a dead container holds the agent's name and can't be moved: ${name}`, {
-        hint: 'sick storage: see the runbook, "a container cannot be removed"',
+    case 'other-agent-does-not-stop':
+      return new CannotChangeError(`another agent runs on this host and can't be stopped: ${name}`, {
+        hint: 'its process hangs: the log of the Docker daemon says more: journalctl -u docker',
+      });
+    case 'name-not-free':
+      return new CannotChangeError(`a container can't be renamed: ${name}`, {
+        hint: 'sick storage, if it is dead: see the runbook, "a container cannot be removed"',
       });
     case 'no-agent':
       return new CannotChangeError('there is no agent on this host and nothing to make one from', {

@@ -35,7 +35,10 @@ const detailsAnswer = v.object({
     StartedAt: text,
   }),
   Config: v.object({ Image: text, Env: texts, Labels: labels }),
-  HostConfig: v.optional(v.nullish(v.object({ Binds: texts }), { Binds: [] }), { Binds: [] }),
+  HostConfig: v.nullish(
+    v.object({ Binds: texts, RestartPolicy: v.nullish(v.object({ Name: text }), {}) }),
+    {},
+  ),
 });
 
 const summaryAnswer = v.object({
@@ -81,6 +84,7 @@ export function readDetails(answer: unknown): ContainerDetails {
     startError: raw.State.Error,
     startedAt: readTime(raw.State.StartedAt),
     restartCount: raw.RestartCount,
+    restartPolicy: raw.HostConfig.RestartPolicy.Name,
   };
 }
 

@@ -110,6 +110,8 @@ export interface ContainerDetails {
   /** Milliseconds since 1970; undefined if it never ran. */
   readonly startedAt: number | undefined;
   readonly restartCount: number;
+  /** `always`, `no`, …; empty if the engine doesn't say. */
+  readonly restartPolicy: string;
 }
 
 export interface ContainerSpec {
