@@ -127,9 +127,11 @@ async function discard(container: Observed, context: ApplyContext): Promise<void
     log,
     ...(interrupted.aborted ? {} : { signal: interrupted }),
   };
+  let isQuiet = container.corpse;
   try {
     await retry(policy, async () => {
-      if (!container.corpse) await quiet(container, context);
+      if (!isQuiet) await quiet(container, context);
+      isQuiet = true;
       await engine.removeContainer(container.id, { force: false });
     });
   } catch (error) {

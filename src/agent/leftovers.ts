@@ -17,8 +17,8 @@ export interface Leftovers {
   readonly log: Log;
   readonly paths: Paths;
   readonly signal: AbortSignal;
-  /** Follows the worker that runs, if one does, to its end. */
-  readonly followWorker: () => Promise<unknown>;
+  /** Follows the worker that runs to its end; false if there was none. */
+  readonly followWorker: () => Promise<boolean>;
   /** Has a worker settle what is left. */
   readonly settle: () => Promise<unknown>;
 }
@@ -29,8 +29,8 @@ export interface Leftovers {
  */
 export async function settleLeftovers(leftovers: Leftovers): Promise<void> {
   const { log } = leftovers;
-  await leftovers.followWorker();
-  const reason = await findReasonToSettle(leftovers);
+  const hasFollowed = await leftovers.followWorker();
+  const reason = await findReasonToSettle(leftovers, hasFollowed);
   if (reason !== undefined) {
     log.info(`settling: ${reason}`);
     await leftovers.settle();
@@ -38,14 +38,33 @@ export async function settleLeftovers(leftovers: Leftovers): Promise<void> {
   await removeUpgradeContainers(leftovers);
 }
 
-/** Containers in a role other than the agent's, or a status that nobody is at work on any more. */
-async function findReasonToSettle(leftovers: Leftovers): Promise<string | undefined> {
+/**
+ * On engines without AutoRemove a worker stays when it has ended, and those who followed it may have been killed: the
+ * agent in office looks now and then. Ends when the signal is aborted.
+ */
+export async function keepHouse(leftovers: Leftovers): Promise<void> {
+  const { engine, names, limits, clock, signal, log } = leftovers;
+  if (engine.features.autoRemove) return;
+  while (!signal.aborted) {
+    await clock.sleep(limits.HOUSEKEEPING, signal);
+    const worker = await engine.inspectContainer(names.worker);
+    if (worker?.state !== 'exited' || !isAgentContainer(worker)) continue;
+    log.info(`removing ${names.worker}`, { state: worker.state });
+    await removeOnce(engine, worker.id);
+  }
+}
+
+/**
+ * Containers in a role other than the agent's, or a status that nobody is at work on any more. What a worker that has
+ * just ended left behind, it left because it had to: trying again at once would only repeat it.
+ */
+async function findReasonToSettle(leftovers: Leftovers, hasFollowed: boolean): Promise<string | undefined> {
   const { engine, names, paths } = leftovers;
+  const reading = await readStatus(paths);
+  const state = reading.kind === 'valid' ? reading.status.state : undefined;
+  if (hasFollowed && state !== undefined && state !== 'working') return undefined;
   const rest = await engine.listContainers({ names: [names.next, ...names.previous, names.deadWorker] });
   if (rest.length > 0) return `left over: ${rest.map((container) => container.name).join(', ')}`;
-  const reading = await readStatus(paths);
-  if (reading.kind !== 'valid') return undefined;
-  const { state } = reading.status;
   return state === 'working' || state === 'degraded' ? `the last work ended as "${state}"` : undefined;
 }
 

@@ -18,7 +18,8 @@ import { inspectForAgent, type Work } from './work.ts';
 export async function registerAgent(work: Work, url: string, reference: string): Promise<Outcome> {
   const { configuration, reporter, log, secrets } = work;
   const { environment } = configuration;
-  const target = await prepareTarget(work, reference);
+  const info = await work.engine.readInfo();
+  const target = await prepareTarget(work, reference, info);
   await reporter.working(`asking ${describeUrl(url)}`, 'register');
   const connection = await openConnection(work, url);
   const registration = await loadRegistrationEnvironment(connection, {
@@ -27,7 +28,7 @@ export async function registerAgent(work: Work, url: string, reference: string):
     urlOverride: environment['CATTLE_URL_OVERRIDE'],
     credentials: readKeys(environment),
   });
-  const facts = await inspectForAgent(work);
+  const facts = await inspectForAgent(work, info);
   const keys = await registerHost(connection, {
     cattleUrl: registration.cattleUrl,
     credentials: { accessKey: registration.accessKey, secretKey: registration.secretKey },

@@ -10,10 +10,12 @@ import {
   writeAttempts,
   type Attempts,
 } from '../host/attempts.ts';
+import type { EngineInfo } from '../engine/engine.ts';
 import type { HostFacts } from '../host/inspection.ts';
 import type { Environment } from '../support/configuration.ts';
 import { formatDuration } from '../support/deadline.ts';
 import { InterruptedError, messageOf, TryAgainLaterError } from '../support/errors.ts';
+import type { Observation } from './observe.ts';
 import { judgeTransaction, type Outcome } from './outcome.ts';
 import type { Step } from './plan.ts';
 import { labels, standsBy } from './roles.ts';
@@ -29,14 +31,16 @@ export interface Replacement {
   /** The environment that holds the host's keys and settings. */
   readonly environment: Environment;
   readonly facts: HostFacts;
+  /** Who has which role, if somebody has just looked. */
+  readonly observation?: Observation;
   /** Whether failed attempts at this image make it wait; a person who registers a host doesn't. */
   readonly cooling: boolean;
 }
 
 /** Preflight: is there room, and is the image there? Nothing has been created yet. */
-export async function prepareTarget(work: Work, reference: string): Promise<Target> {
+export async function prepareTarget(work: Work, reference: string, info: EngineInfo): Promise<Target> {
   await work.reporter.working('looking at the storage', 'preflight');
-  await requireStorage(work);
+  await requireStorage(work, info);
   await work.reporter.working(`making sure that ${reference} is here`, 'pull');
   return ensureImage(work.engine, reference, work.log, work.signal);
 }
@@ -67,6 +71,7 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
       standsBy: standsBy(target.image.labels),
     },
     nextSpec: spec,
+    ...(replacement.observation === undefined ? {} : { firstLook: replacement.observation }),
     beforeCreating: async () => {
       if (replacement.cooling) await coolDown(work, target.reference);
       await changeAttempts(work, (attempts) =>
@@ -140,8 +145,7 @@ async function changeAttempts(work: Work, change: (attempts: Attempts) => Attemp
 }
 
 /** Invariant: nothing is created on a host whose storage is about to fill up (incident). */
-async function requireStorage(work: Work): Promise<void> {
-  const info = await work.engine.readInfo();
+async function requireStorage(work: Work, info: EngineInfo): Promise<void> {
   const facts = await readStorage(work.configuration.paths, {
     driver: info.storageDriver,
     driverStatus: info.driverStatus,

@@ -37,6 +37,8 @@ export interface TransactionOptions {
   readonly goal: Goal;
   /** What `create-next` makes; only a replacement needs it. */
   readonly nextSpec?: ContainerSpec;
+  /** Who has which role, if somebody has just looked. */
+  readonly firstLook?: Observation;
   /** Asked before anything is created: may wait (cooling down), or refuse by throwing (storage low). */
   readonly beforeCreating?: (observation: Observation) => Promise<void>;
   /** Told before each step, for the status file. */
@@ -84,8 +86,9 @@ class Transaction {
 
   async run(): Promise<TransactionResult> {
     for (let count = 0; count < this.#options.limits.TRANSACTION_STEPS; count += 1) {
-      const observation = await this.#observe();
-      if (count === 0) this.#incumbent = incumbentOf(observation);
+      const isFirst = count === 0;
+      const observation = (isFirst ? this.#options.firstLook : undefined) ?? (await this.#observe());
+      if (isFirst) this.#incumbent = incumbentOf(observation);
       if (this.#mayStop(observation)) return await this.#stopHere(observation);
       const step = planStep(observation, this.#goal, this.#experience(), this.#patience());
       if (step.do === 'done') return this.#result(observation, this.#error === undefined);
@@ -131,8 +134,11 @@ class Transaction {
       return;
     }
     if (this.#isInterruption(error)) {
-      // No wait ends well any more: a container that still has to show that it runs can't be waited for.
-      if (step.do === 'stand-by' || step.do === 'verify') this.#turnBack(asOutcome(step, error));
+      if (step.do !== 'stand-by' && step.do !== 'verify') return;
+      // A container that still has to show that it runs can't be waited for any more.
+      const cause = asOutcome(step, error);
+      this.#turnBack(cause);
+      this.#giveUpOn(step, cause);
       return;
     }
     const failures = (this.#failures.get(key) ?? 0) + 1;
@@ -184,15 +190,24 @@ class Transaction {
     this.#giveUpOn(step, error);
   }
 
-  /** Interrupted, and the host has the agent it had, or a new one that runs, or never had one. */
+  /**
+   * Interrupted, and the host has the agent it had, or a new one that runs, or never had one. A new one that has not
+   * been watched to the end is no agent to leave alone while an old one could come back.
+   */
   #mayStop(observation: Observation): boolean {
     if (!this.#options.interrupted.aborted) return false;
-    const { agent } = observation;
-    const isUntouched = agent?.id === this.#incumbent && !this.#touchedAgent;
-    const someone = everyone(observation).filter(
-      (observed) => observed !== observation.next && observed.ours,
-    );
-    return someone.length === 0 || (agent !== undefined && (isUp(agent) || isUntouched));
+    const { agent, next } = observation;
+    if (agent !== undefined && agent.id === this.#incumbent && !this.#touchedAgent) return true;
+    if (agent !== undefined && isUp(agent)) return this.#wasWatched(agent) || !this.#hasWayBack(observation);
+    return everyone(observation).every((observed) => observed === next || !observed.ours);
+  }
+
+  #wasWatched(agent: Observed): boolean {
+    return (this.#watched.get(agent.id) ?? 0) >= this.#options.limits.VERIFY;
+  }
+
+  #hasWayBack(observation: Observation): boolean {
+    return oldAgents(observation).some((old) => old.ours && !old.condemned && !this.#corpses.has(old.id));
   }
 
   async #stopHere(observation: Observation): Promise<TransactionResult> {

@@ -11,16 +11,18 @@ import { inspectForAgent, type Work } from './work.ts';
  * @throws ConfigurationError when there is no agent whose keys could be taken over
  */
 export async function upgradeAgent(work: Work, reference: string): Promise<Outcome> {
-  const observation = await observeRoles(work.engine, work.names, () => work.clock.now());
+  const { engine, names, clock, secrets, reporter } = work;
+  const info = await engine.readInfo();
+  const target = await prepareTarget(work, reference, info);
+  const observation = await observeRoles(engine, names, () => clock.now());
   const holder = findKeyHolder(observation);
   if (holder === undefined) {
     throw new ConfigurationError('there is no agent on this host to upgrade', {
       hint: 'register this host first: docker run … IMAGE http://SERVER:8080/v1/scripts/TOKEN',
     });
   }
-  addEnvironmentSecrets(work.secrets, holder.environment);
-  const target = await prepareTarget(work, reference);
-  await work.reporter.working('looking at the host', 'preflight');
-  const facts = await inspectForAgent(work);
-  return replaceAgent(work, { target, environment: holder.environment, facts, cooling: true });
+  addEnvironmentSecrets(secrets, holder.environment);
+  await reporter.working('looking at the host', 'preflight');
+  const facts = await inspectForAgent(work, info);
+  return replaceAgent(work, { target, environment: holder.environment, facts, observation, cooling: true });
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { ContainerDetails, Engine } from '../engine/engine.ts';
+import type { Engine, EngineInfo } from '../engine/engine.ts';
 import { HostFolderUnwritableError } from '../host/errors.ts';
 import { inspectHost, type HostFacts } from '../host/inspection.ts';
 import { withHostLock } from '../host/lock.ts';
@@ -26,8 +26,8 @@ export interface Work {
   readonly reporter: Reporter;
   /** Aborted by SIGTERM, SIGINT, or when the host's lock is lost. */
   readonly signal: AbortSignal;
-  /** The container that does the work. */
-  readonly own: ContainerDetails | undefined;
+  /** Id of the container that does the work, if it is one. */
+  readonly container: string | undefined;
 }
 
 export interface WorkRequest extends Omit<Work, 'reporter'> {
@@ -52,7 +52,7 @@ export async function doWork(
     command: request.command,
     version: request.version,
     ...(request.target === undefined ? {} : { target: request.target }),
-    ...(request.own === undefined ? {} : { container: request.own.id.slice(0, 12) }),
+    ...(request.container === undefined ? {} : { container: request.container.slice(0, 12) }),
   });
   const outcome = await conclude(request, async (signal) => perform({ ...request, reporter, signal }));
   await reporter.ended(outcome);
@@ -87,7 +87,7 @@ async function underLock(
         owner: {
           command: request.command,
           pid: process.pid,
-          ...(request.own === undefined ? {} : { container: request.own.id.slice(0, 12) }),
+          ...(request.container === undefined ? {} : { container: request.container.slice(0, 12) }),
         },
         limits: configuration.limits,
         clock,
@@ -111,8 +111,7 @@ function stackOf(error: unknown): string {
 }
 
 /** Looks at the host, as far as the worker can see it; on a volume nothing of the host's folder is known to be writable. */
-export async function inspectForAgent(work: Work): Promise<HostFacts> {
-  const info = await work.engine.readInfo();
+export async function inspectForAgent(work: Work, info: EngineInfo): Promise<HostFacts> {
   const facts = await inspectHost({
     paths: work.configuration.paths,
     operatingSystem: /boot2docker/i.test(info.text) ? 'boot2docker' : info.operatingSystem,

@@ -71,9 +71,9 @@ export async function delegate(
   return runThroughWorker(await callOf(context, engine), { task, image, environment });
 }
 
-/** Follows the worker that runs, if there is one, to its end. */
-export async function followWorker(context: Context, engine: Engine): Promise<void> {
-  await followRunningWorker(await callOf(context, engine));
+/** Follows the worker that runs to its end. @returns false if there was none */
+export async function followWorker(context: Context, engine: Engine): Promise<boolean> {
+  return (await followRunningWorker(await callOf(context, engine))) !== undefined;
 }
 
 async function callOf(context: Context, engine: Engine): Promise<WorkerCall> {

@@ -1,5 +1,5 @@
 import { keepBootstrapRunning } from '../agent/bootstrap-loop.ts';
-import { settleLeftovers } from '../agent/leftovers.ts';
+import { keepHouse, settleLeftovers } from '../agent/leftovers.ts';
 import { awaitOffice } from '../agent/office.ts';
 import { inspectOwnContainer, ownImageOf } from '../agent/own.ts';
 import { createReporter } from '../agent/report.ts';
@@ -30,19 +30,10 @@ export async function run(given: Context): Promise<never> {
   };
   if (own !== undefined) await awaitOffice({ engine, names, limits, clock, log, signal, own, settle });
   await prepareHost({ paths, limits, log, run: runCommand, signal });
-  inBackground(context, 'settling what was left over', async () =>
-    settleLeftovers({
-      engine,
-      names,
-      limits,
-      clock,
-      log,
-      paths,
-      signal,
-      settle,
-      followWorker: async () => followWorker(context, engine),
-    }),
-  );
+  const follow = async (): Promise<boolean> => followWorker(context, engine);
+  const leftovers = { engine, names, limits, clock, log, paths, signal, settle, followWorker: follow };
+  inBackground(context, 'settling what was left over', async () => settleLeftovers(leftovers));
+  inBackground(context, 'removing ended workers', async () => keepHouse(leftovers));
   return keepBootstrapRunning({
     ...context,
     reporter: createReporter({ ...context, paths }),

@@ -1,4 +1,3 @@
-import { inspectOwnContainer } from '../agent/own.ts';
 import { judgeError, type Outcome } from '../agent/outcome.ts';
 import { registerAgent } from '../agent/register-work.ts';
 import { createReporter } from '../agent/report.ts';
@@ -6,6 +5,7 @@ import { settleHost } from '../agent/settle-work.ts';
 import { upgradeAgent } from '../agent/upgrade-work.ts';
 import { doWork, type Work } from '../agent/work.ts';
 import { workerTasks, workerVariables, type WorkerTask } from '../agent/worker-request.ts';
+import { findOwnContainer } from '../host/own-container.ts';
 import { ConfigurationError, UsageError } from '../support/errors.ts';
 import { openEngine, requireSoundConfiguration, type Context } from './context.ts';
 import { inspectHostHere } from './inspect-host.ts';
@@ -24,8 +24,8 @@ export async function worker(context: Context, args: readonly string[]): Promise
   try {
     // No signal for the engine's calls: the step in hand is finished, the transaction stops at a safe point.
     const engine = await openEngine(context);
-    const own = await inspectOwnContainer(engine, context.configuration);
-    return await doWork({ ...request, engine, own }, async (work) => perform(work, task));
+    const [container] = await findOwnContainer(context.configuration.paths, context.configuration.hostname);
+    return await doWork({ ...request, engine, container }, async (work) => perform(work, task));
   } catch (error) {
     const outcome = judgeError(error);
     await createReporter({ ...request, paths: context.configuration.paths }).ended(outcome);

@@ -64,7 +64,7 @@ const table = {
     why: 'one standing by gives whoever made it this long before it looks for a worker',
   },
   VERIFY: { value: 10_000, unit: 'ms', why: 'an image that cannot run fails within this, mostly at once' },
-  VERIFY_POLL: { value: 1_000, unit: 'ms', why: 'pause between two looks at a container that must stay up' },
+  VERIFY_POLL: { value: 2_000, unit: 'ms', why: 'pause between two looks at a container that must stay up' },
   TRANSACTION_STEPS: {
     value: 60,
     unit: 'times',
@@ -97,7 +97,7 @@ const table = {
     why: 'a caller never waits longer than this for workers, whatever they do',
   },
   FOLLOW_POLL: {
-    value: 5_000,
+    value: 15_000,
     unit: 'ms',
     why: 'a follower looks whether the worker still runs: the stream may have died silently',
   },
@@ -238,6 +238,11 @@ const table = {
   },
   HOST_COMMAND: { value: 30_000, unit: 'ms', why: 'mount, modprobe and the like on a loaded host' },
   ROLE_POLL: { value: 500, unit: 'ms', why: 'how soon an agent standing by notices its promotion' },
+  HOUSEKEEPING: {
+    value: 30_000,
+    unit: 'ms',
+    why: 'engines without AutoRemove: how soon an ended worker that nobody follows is removed',
+  },
   CHILD_GRACE: { value: 5_000, unit: 'ms', why: 'docker stop gives us 10 s: half for the bootstrap child' },
   SWEEP_COUNT: {
     value: 50,

@@ -19,10 +19,9 @@ export const images = {
 /** Pauses that make sense on a host with people, made short for a test. */
 export const quick: readonly string[] = limits({
   VERIFY: 2_000,
-  VERIFY_POLL: 250,
+  VERIFY_POLL: 1_000,
   ATTEMPT_PAUSE_MIN: 1_000,
-  FOLLOW_POLL: 1_000,
-  ROLE_POLL: 100,
+  FOLLOW_POLL: 5_000,
   STAND_BY_ALONE: 2_000,
 });
 
