@@ -17,7 +17,8 @@ const upgradeName = 'rancher-agent-upgrade';
 const SETTLE_SECONDS = 60;
 
 const stopped = new AbortController();
-for (const signal of ['SIGTERM', 'SIGINT', 'disconnect'] as const) process.on(signal, () => stopped.abort());
+const stop = (): void => stopped.abort();
+for (const event of ['SIGTERM', 'SIGINT', 'disconnect'] as const) process.on(event, stop);
 // Whoever read this has gone: the stages end by the signal above.
 process.stdout.on('error', () => undefined);
 
@@ -35,7 +36,8 @@ async function main(keep: boolean): Promise<number> {
     const status = await Promise.race([playAll(scene, begun), untilStopped()]);
     if (status === undefined || !keep) return status ?? 1;
     tellHowToReach(scene);
-    process.send?.('stays');
+    process.off('disconnect', stop);
+    process.send?.(status);
     await untilStopped();
     return status;
   } finally {

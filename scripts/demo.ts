@@ -28,23 +28,23 @@ async function main(args: readonly string[]): Promise<number> {
       interrupted = status;
     });
   }
-  const ended = await awaitEnd(child);
-  if (ended === 'stays') return 0;
+  const { stays, status } = await awaitEnd(child);
+  if (stays) return status;
   await sweepDeadHosts();
-  return interrupted ?? ended;
+  return interrupted ?? status;
 }
 
-/** @returns the exit status, or 'stays' when the child keeps its host running */
-function awaitEnd(child: ChildProcess): Promise<number | 'stays'> {
+/** The child ends, or sends its status and keeps its host running. */
+function awaitEnd(child: ChildProcess): Promise<{ stays: boolean; status: number }> {
   return new Promise((resolve, reject) => {
     child.once('error', reject);
-    child.once('close', (status) => resolve(status ?? 1));
-    child.once('message', () => {
+    child.once('close', (status) => resolve({ stays: false, status: status ?? 1 }));
+    child.once('message', (status) => {
       // Says nothing any more: let go of it.
       child.disconnect();
       child.unref();
       for (const stream of [child.stdout, child.stderr]) stream?.destroy();
-      resolve('stays');
+      resolve({ stays: true, status: Number(status) });
     });
   });
 }
