@@ -112,6 +112,7 @@ export class SimulatedHost {
   readonly legacyNames: readonly string[];
   readonly old: boolean;
   readonly #images = new Map<string, SimulatedImage>();
+  readonly #unremovable = new Set<SimulatedImage>();
   readonly #containers = new Map<string, SimulatedContainer>();
   #lastId = 0;
 
@@ -125,6 +126,11 @@ export class SimulatedHost {
     this.#images.set(image.reference, image);
   }
 
+  /** What is made from an image from now on can't be removed. */
+  breakRemovalOf(image: SimulatedImage): void {
+    this.#unremovable.add(image);
+  }
+
   add(parts: Partial<SimulatedContainer> & Pick<SimulatedContainer, 'name' | 'image'>): SimulatedContainer {
     this.#lastId += 1;
     const container: SimulatedContainer = {
@@ -136,7 +142,7 @@ export class SimulatedHost {
       startedAt: undefined,
       inOfficeSince: undefined,
       startError: '',
-      removal: 'works',
+      removal: this.#unremovable.has(parts.image) ? 'dies' : 'works',
       stoppable: true,
       ...parts,
     };

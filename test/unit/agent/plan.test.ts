@@ -1,0 +1,451 @@
+import { describe, expect, it } from 'vitest';
+import type { Observation, Observed } from '../../../src/agent/observe.ts';
+import { planStep, type Experience, type Goal, type Step } from '../../../src/agent/plan.ts';
+
+/** Scene → next step, as the design tells it. Names, then what is written down of each container. */
+
+const now = Date.UTC(2026, 0, 1);
+const patience = { verifyMs: 10_000, standByMs: 1_000 };
+const wanted = { digest: 'new', imageId: 'sha256:new' };
+const replace: Goal = { kind: 'replace', ...wanted, standsBy: true };
+const replaceCold: Goal = { kind: 'replace', ...wanted, standsBy: false };
+const settle: Goal = { kind: 'settle' };
+
+type Parts = Partial<Observed>;
+
+/** An agent of the old version that has been running for an hour. */
+const old: Parts = { digest: 'old', imageId: 'sha256:old', image: 'rancher/agent:v1' };
+/** What was asked for, created and never started. */
+const created: Parts = { ...wanted, image: 'rancher/agent:v2', state: 'created', startedAt: undefined };
+const up = (seconds: number): Parts => ({ state: 'running', startedAt: now - seconds * 1000 });
+const exited: Parts = { state: 'exited' };
+const looping: Parts = { state: 'restarting', restartCount: 4 };
+const corpse: Parts = { ...old, state: 'dead', corpse: true };
+const stranger: Parts = { ours: false, digest: undefined, image: 'nginx' };
+const condemned: Parts = { condemned: true };
+const ours: Parts = { standsBy: true };
+
+interface SceneParts {
+  readonly agent?: Parts;
+  readonly legacy?: Parts;
+  readonly next?: Parts;
+  readonly previous?: readonly (Parts | undefined)[];
+}
+
+function scene({ agent, legacy, next, previous = [] }: SceneParts): Observation {
+  return {
+    agent: observed('agent', agent),
+    legacy: [observed('legacy', legacy)].filter((found) => found !== undefined),
+    next: observed('next', next),
+    previous: [0, 1, 2].map((slot) => observed(`previous-${slot}`, previous[slot])),
+    now,
+  };
+}
+
+function observed(name: string, parts: Parts | undefined): Observed | undefined {
+  if (parts === undefined) return undefined;
+  return {
+    id: name,
+    name,
+    image: 'rancher/agent:v1',
+    imageId: 'sha256:old',
+    digest: 'old',
+    state: 'running',
+    startedAt: now - 3_600_000,
+    restartCount: 0,
+    ours: true,
+    corpse: false,
+    condemned: false,
+    standsBy: false,
+    environment: {},
+    ...parts,
+  };
+}
+
+interface Learnt {
+  readonly rejected?: readonly string[];
+  readonly unremovable?: readonly string[];
+  readonly unmovable?: readonly string[];
+  readonly watched?: Readonly<Record<string, number>>;
+}
+
+function experience({ rejected = [], unremovable = [], unmovable = [], watched = {} }: Learnt): Experience {
+  return {
+    rejected: new Set(rejected),
+    unremovable: new Set(unremovable),
+    unmovable: new Set(unmovable),
+    watched: new Map(Object.entries(watched)),
+  };
+}
+
+/** `set-aside agent 0`, `fail no-agent`, … */
+function tell(step: Step): string {
+  const words = [
+    step.do,
+    step.do === 'fail' ? step.why : undefined,
+    'container' in step ? step.container.name : undefined,
+    'slot' in step ? step.slot : undefined,
+  ];
+  return words.filter((word) => word !== undefined).join(' ');
+}
+
+type Row = readonly [title: string, scene: SceneParts, step: string, learnt?: Learnt];
+
+function table(goal: Goal, rows: readonly Row[]): void {
+  for (const [title, parts, step, learnt = {}] of rows) {
+    it(title, () => {
+      expect(tell(planStep(scene(parts), goal, experience(learnt), patience))).toBe(step);
+    });
+  }
+}
+
+describe('an upgrade to an image that can stand by', () => {
+  table(replace, [
+    ['begins with the new one', { agent: old }, 'create-next'],
+    ['starts it while the old one runs', { agent: old, next: created }, 'start next'],
+    ['lets it stand by', { agent: old, next: { ...created, ...up(0.5) } }, 'stand-by next'],
+    ['then stops the old one', { agent: old, next: { ...created, ...up(2) } }, 'stop agent'],
+    [
+      'by our own watch, if clocks lie',
+      { agent: old, next: { ...created, ...up(-60) } },
+      'stop agent',
+      { watched: { next: 1_000 } },
+    ],
+    ['sets it aside', { agent: { ...old, ...exited }, next: { ...created, ...up(3) } }, 'set-aside agent 0'],
+    ['promotes the new one', { next: { ...created, ...up(3) }, previous: [exited] }, 'promote next'],
+    [
+      'watches it in office, however long it stood by',
+      { agent: { ...created, ...up(900) }, previous: [exited] },
+      'verify agent',
+    ],
+    [
+      'then removes the old one',
+      { agent: { ...created, ...up(15) }, previous: [exited] },
+      'discard previous-0',
+      { watched: { agent: 10_000 } },
+    ],
+    ['and is done', { agent: { ...created, ...up(15) } }, 'done'],
+    ['is done at once if nothing is to do', { agent: { ...old, ...wanted } }, 'done'],
+  ]);
+});
+
+describe('an upgrade to an image that cannot stand by', () => {
+  table(replaceCold, [
+    ['stops the old one before the new one starts', { agent: old, next: created }, 'stop agent'],
+    ['promotes the new one', { next: created, previous: [exited] }, 'promote next'],
+    ['starts it only then', { agent: created, previous: [exited] }, 'start agent'],
+    [
+      'stops one that an old engine started at boot, beside the agent',
+      { agent: old, next: { ...created, ...up(5) } },
+      'stop next',
+    ],
+    ['stops the old one that a boot brought back', { next: created, previous: [up(5)] }, 'stop previous-0'],
+    [
+      'stops it as well when the new one is in office',
+      { agent: created, previous: [up(5)] },
+      'stop previous-0',
+    ],
+  ]);
+});
+
+describe('a new one that fails', () => {
+  table(replace, [
+    [
+      'to stay up while it stands by is no relief',
+      { agent: old, next: { ...created, ...looping } },
+      'fail next-does-not-run next',
+    ],
+    [
+      'and was seen to fail is no relief',
+      { agent: old, next: { ...created, ...up(0) } },
+      'fail next-does-not-run next',
+      { rejected: ['next'] },
+    ],
+    [
+      'in office, beside a way back, is given up',
+      { agent: { ...created, ...looping }, previous: [exited] },
+      'fail agent-does-not-run agent',
+    ],
+    [
+      'once, beside a way back, is given up',
+      { agent: { ...created, ...up(3), restartCount: 1 }, previous: [exited] },
+      'fail agent-does-not-run agent',
+    ],
+    [
+      'once, with nothing to go back to, is watched',
+      { agent: { ...created, ...up(3), restartCount: 1 } },
+      'verify agent',
+    ],
+  ]);
+});
+
+describe('going back', () => {
+  table(settle, [
+    ['discards a new one that never took over', { agent: old, next: created }, 'discard next'],
+    [
+      'starts the old one if it was stopped',
+      { agent: { ...old, ...exited }, next: { ...created, ...up(3), ...ours } },
+      'start agent',
+    ],
+    [
+      'renames the failed one away: a removal may fail',
+      { agent: { ...created, ...looping }, previous: [exited] },
+      'demote agent',
+    ],
+    [
+      'into a slot if there is a next one',
+      { agent: { ...created, ...looping }, next: created, previous: [exited] },
+      'demote agent 1',
+    ],
+    [
+      'promotes the old one',
+      { next: { ...created, ...looping, ...ours }, previous: [exited] },
+      'promote previous-0',
+      { rejected: ['next'] },
+    ],
+    ['starts it', { agent: { ...old, ...exited }, next: { ...created, ...exited } }, 'start agent'],
+    [
+      'stops a failed one that acts, first',
+      { agent: { ...old, ...exited }, next: { ...created, ...looping } },
+      'stop next',
+    ],
+    [
+      'not one that only stands by',
+      { agent: { ...old, ...exited }, next: { ...created, ...up(1), ...ours } },
+      'start agent',
+    ],
+    [
+      'removes the failed one last',
+      { agent: { ...old, ...up(2) }, next: { ...created, ...exited } },
+      'discard next',
+    ],
+    [
+      'keeps a new one that is sound',
+      { agent: { ...created, ...up(60) }, previous: [exited] },
+      'discard previous-0',
+      { watched: { agent: 10_000 } },
+    ],
+    [
+      'has nothing better than a crash loop',
+      { agent: { ...old, ...looping } },
+      'fail agent-does-not-run agent',
+    ],
+    [
+      'unless the next one is',
+      { agent: { ...old, ...looping }, next: { ...created, ...up(30), ...ours } },
+      'stop agent',
+    ],
+    ['tells when there is nothing', {}, 'fail no-agent'],
+  ]);
+});
+
+describe('what an earlier run left', () => {
+  table(replace, [
+    [
+      'nobody in office: the old one returns before anything is made',
+      { previous: [exited] },
+      'promote previous-0',
+    ],
+    ['two old ones: the one that runs', { previous: [exited, up(50)] }, 'promote previous-1'],
+    [
+      'two old ones: the one that ran last',
+      {
+        previous: [
+          { ...exited, startedAt: 1 },
+          { ...exited, startedAt: 2 },
+        ],
+      },
+      'promote previous-1',
+    ],
+    [
+      'one whose removal was begun is no way back',
+      { previous: [{ ...exited, ...condemned, startedAt: 5 }, exited] },
+      'promote previous-1',
+    ],
+    ['unless it is the last one', { previous: [{ ...exited, ...condemned }] }, 'create-next'],
+    [
+      'a next one of another upgrade goes',
+      { agent: old, next: { ...created, digest: 'other' } },
+      'discard next',
+    ],
+    [
+      'unless it is the last one that has the keys',
+      { next: { ...created, digest: 'other' } },
+      'promote next',
+    ],
+    [
+      'a corpse in office has no keys to rely on',
+      { agent: corpse, next: { ...created, digest: 'other' } },
+      'discard agent',
+    ],
+    [
+      'a next one that cannot be removed makes room',
+      { agent: old, next: { ...created, digest: 'other' } },
+      'set-aside next 0',
+      { unremovable: ['next'] },
+    ],
+    [
+      'an agent whose restart policy is off is replaced',
+      { agent: { ...old, ...wanted, ...condemned } },
+      'create-next',
+    ],
+    [
+      'an old one that a boot brought back beside the new one stops',
+      { agent: { ...created, ...up(5) }, previous: [up(5)] },
+      'stop previous-0',
+    ],
+  ]);
+});
+
+describe('a dead container', () => {
+  table(replace, [
+    [
+      'with the agent’s name is removed, once there is a new one',
+      { agent: corpse, next: { ...created, ...up(3) } },
+      'discard agent',
+    ],
+    [
+      'or else set aside',
+      { agent: corpse, next: { ...created, ...up(3) } },
+      'set-aside agent 0',
+      { unremovable: ['agent'] },
+    ],
+    ['as the next one is removed', { agent: old, next: corpse }, 'discard next'],
+    [
+      'among the set-aside names takes a name',
+      { agent: { ...old, ...exited }, next: { ...created, ...up(3) }, previous: [corpse] },
+      'set-aside agent 1',
+    ],
+    [
+      'among them goes in the end',
+      { agent: { ...old, ...wanted }, previous: [undefined, corpse] },
+      'discard previous-1',
+    ],
+    [
+      'that cannot go keeps nobody',
+      { agent: { ...old, ...wanted }, previous: [corpse] },
+      'done',
+      { unremovable: ['previous-0'] },
+    ],
+    [
+      'makes room when all names are taken',
+      { agent: old, previous: [corpse, corpse, corpse] },
+      'discard previous-0',
+    ],
+    [
+      'or, three of them for good, is refused before anything is touched',
+      { agent: old, previous: [corpse, corpse, corpse] },
+      'fail set-aside-names-taken',
+      { unremovable: ['previous-0', 'previous-1', 'previous-2'] },
+    ],
+    [
+      'the same when the new one exists already',
+      { agent: old, next: { ...created, ...up(3) }, previous: [corpse, corpse, corpse] },
+      'fail set-aside-names-taken',
+      { unremovable: ['previous-0', 'previous-1', 'previous-2'] },
+    ],
+  ]);
+});
+
+describe('an engine where a dead container can’t even be renamed (1.10.3)', () => {
+  const stuck = { unremovable: ['agent'], unmovable: ['agent'] };
+  table(settle, [
+    [
+      'an old one starts under the name it has',
+      { agent: corpse, previous: [exited] },
+      'start previous-0',
+      stuck,
+    ],
+    [
+      'one that acts already is enough',
+      { agent: corpse, previous: [up(60)] },
+      'fail name-not-free agent',
+      stuck,
+    ],
+    [
+      'an image that acts under any name is preferred',
+      { agent: corpse, next: { ...created, ...ours }, previous: [{ ...exited, ...ours }, exited] },
+      'start previous-1',
+      stuck,
+    ],
+  ]);
+});
+
+describe('strangers’ containers', () => {
+  const fourCases: readonly Row[] = [
+    ['in office are left alone', { agent: stranger, next: created }, 'fail stranger-in-role agent'],
+    ['as the next one are left alone', { agent: old, next: stranger }, 'fail stranger-in-role next'],
+    [
+      'as the next one matter nothing when there is nothing to do',
+      { agent: { ...old, ...wanted }, next: stranger },
+      'done',
+    ],
+    [
+      'hold their set-aside names',
+      { agent: { ...old, ...exited }, next: { ...created, ...up(3) }, previous: [stranger, corpse] },
+      'set-aside agent 2',
+    ],
+  ];
+  table(replace, fourCases);
+  describe('when going back', () => {
+    table(settle, [
+      ['let an old one run under another name', { agent: stranger, previous: [exited] }, 'start previous-0'],
+      ['and a person must look', { agent: stranger, previous: [up(60)] }, 'fail stranger-in-role agent'],
+      ['set aside are never discarded', { agent: old, previous: [stranger] }, 'done'],
+      ['under a legacy name are never stopped', { agent: old, legacy: stranger }, 'done'],
+    ]);
+  });
+});
+
+describe('an agent with a legacy name', () => {
+  table(replace, [
+    ['gets the agent’s name first', { legacy: old }, 'promote legacy'],
+    ['stops for a new one in office', { agent: created, legacy: old }, 'stop legacy'],
+    ['acts, whoever made it', { agent: created, legacy: { ...old, ...ours } }, 'stop legacy'],
+    [
+      'goes when the new one is proven',
+      { agent: { ...created, ...up(60) }, legacy: exited },
+      'discard legacy',
+      { watched: { agent: 10_000 } },
+    ],
+  ]);
+});
+
+describe('a container that somebody has paused', () => {
+  table(replace, [
+    ['in office and wanted is that person’s business', { agent: { ...created, state: 'paused' } }, 'done'],
+    [
+      'in office is stopped like any other',
+      { agent: { ...old, state: 'paused' }, next: { ...created, ...up(3) } },
+      'stop agent',
+    ],
+    ['is no relief', { agent: old, next: { ...created, state: 'paused' } }, 'fail next-does-not-run next'],
+  ]);
+});
+
+describe('an agent that can’t be stopped', () => {
+  table(replaceCold, [
+    [
+      'beside another one keeps the upgrade from beginning',
+      { agent: old, legacy: stranger, previous: [{ ...up(60) }] },
+      'fail other-agent-does-not-stop previous-0',
+      { unremovable: ['previous-0'] },
+    ],
+    [
+      'keeps the new one from acting beside it',
+      { agent: created, previous: [up(60)] },
+      'fail other-agent-does-not-stop previous-0',
+      { unremovable: ['previous-0'] },
+    ],
+  ]);
+  describe('when going back', () => {
+    table(settle, [
+      [
+        'and one in office that runs stay, both',
+        { agent: old, previous: [up(60)] },
+        'done',
+        { unremovable: ['previous-0'] },
+      ],
+    ]);
+  });
+});

@@ -1,0 +1,325 @@
+import { describe, expect, it } from 'vitest';
+import { changingVerbs, type Fault, type Health } from './simulated-engine.ts';
+import {
+  actor,
+  emptyScene,
+  names,
+  World,
+  type Run,
+  type RunOptions,
+  type SceneDescription,
+} from './transaction-world.ts';
+
+/** The main scenes, each swept completely: a fault of every kind at every single call. */
+
+const upgrade: SceneDescription = { ...emptyScene, agent: actor('upstream', 'running') };
+const coldUpgrade: SceneDescription = { ...upgrade, standsBy: false };
+const takeOverOfLegacy: SceneDescription = { ...emptyScene, legacy: actor('upstream', 'running') };
+const badUpgrade: SceneDescription = { ...upgrade, health: 'exits-soon' };
+const badColdUpgrade: SceneDescription = { ...coldUpgrade, health: 'exits-soon' };
+
+const goodScenes: readonly (readonly [string, SceneDescription])[] = [
+  ['a registration', emptyScene],
+  ['a registration of an image that cannot stand by', { ...emptyScene, standsBy: false }],
+  ['an upgrade', upgrade],
+  ['an upgrade from an agent of ours', { ...emptyScene, agent: actor('ours', 'running') }],
+  ['an upgrade to an image that cannot stand by', coldUpgrade],
+  ['an upgrade of a stopped agent', { ...emptyScene, agent: actor('upstream', 'exited') }],
+  ['an upgrade of a crash-looping agent', { ...emptyScene, agent: actor('ours', 'crash-looping') }],
+  ['an upgrade of an agent with a legacy name', takeOverOfLegacy],
+];
+const badScenes: readonly (readonly [string, SceneDescription])[] = [
+  ['a roll-back', badUpgrade],
+  ['a roll-back from an image that cannot stand by', badColdUpgrade],
+  ['a roll-back to a legacy agent', { ...takeOverOfLegacy, health: 'exits-soon' }],
+];
+const onBothEngines = (
+  scenes: readonly (readonly [string, SceneDescription])[],
+): readonly (readonly [string, SceneDescription])[] =>
+  scenes.flatMap(([title, scene]) => [
+    [title, scene] as const,
+    [`${title}, engine 1.10.3`, { ...scene, oldEngine: true }] as const,
+  ]);
+
+const effects = ['none', 'done'] as const;
+
+function at(number: number, fault: Fault): RunOptions {
+  return { faultOf: (call) => (call.number === number ? fault : undefined) };
+}
+
+async function callsOf(scene: SceneDescription): Promise<number> {
+  return (await new World(scene).run()).calls.length;
+}
+
+function expectOneWantedAgent(world: World, run: Run, when: string): void {
+  expect(run.result?.error, when).toBeUndefined();
+  expect(run.result?.reached, when).toBe(true);
+  expect(
+    world.ours().map(({ name, policy }) => ({ name, policy })),
+    when,
+  ).toEqual([{ name: names.agent, policy: 'always' }]);
+  const agent = world.agent();
+  expect(world.isWanted(agent) && agent !== undefined && world.host.stateOf(agent), when).toBe('running');
+  expect(world.violations, when).toEqual([]);
+}
+
+function expectOldAgent(world: World, run: Run, when: string): void {
+  expect(run.result?.reached, when).toBe(false);
+  expect(run.result?.error, when).toBeInstanceOf(Error);
+  expect(run.result?.agentRuns, when).toBe(true);
+  expect(world.picture(), when).toMatch(
+    new RegExp(`^${names.agent}=rancher/agent:v1\\.2\\.11/running/always$`),
+  );
+  expect(world.violations, when).toEqual([]);
+}
+
+function expectSettled(world: World, run: Run, when: string): void {
+  if (world.wanted.health === 'good') expectOneWantedAgent(world, run, when);
+  else expectOldAgent(world, run, when);
+}
+
+describe('without a fault', () => {
+  it.each(onBothEngines(goodScenes))('%s ends with one agent and nothing else', async (_, scene) => {
+    const world = new World(scene);
+    expectOneWantedAgent(world, await world.run(), 'in the end');
+  });
+
+  it('an upgrade takes these steps: the old agent goes last', async () => {
+    const { steps } = await new World(upgrade).run();
+    expect(steps).toEqual('create-next start stand-by stop set-aside promote verify discard'.split(' '));
+  });
+
+  it('an upgrade to an image that cannot stand by starts it only when the old one has stopped', async () => {
+    const { steps } = await new World(coldUpgrade).run();
+    expect(steps).toEqual('create-next stop set-aside promote start verify discard'.split(' '));
+  });
+
+  it('a roll-back brings the old agent back before it removes the new one', async () => {
+    const { steps } = await new World(badUpgrade).run();
+    expect(steps.join(' ')).toMatch(/verify demote promote start stand-by discard$/);
+  });
+
+  it('nothing is done when the agent is the wanted one already', async () => {
+    const world = new World({ ...emptyScene, agent: actor('wanted', 'running') });
+    const run = await world.run();
+    expect(run.steps).toEqual([]);
+    expectOneWantedAgent(world, run, 'in the end');
+  });
+
+  it('asks the engine at most 45 times for an upgrade, and 60 times for one that is rolled back', async () => {
+    const upgrades = await Promise.all(goodScenes.map(async ([, scene]) => callsOf(scene)));
+    const rollBacks = await Promise.all(badScenes.map(async ([, scene]) => callsOf(scene)));
+    expect(Math.max(...upgrades)).toBeLessThanOrEqual(45);
+    expect(Math.max(...rollBacks)).toBeLessThanOrEqual(60);
+  });
+});
+
+describe('a new image that is bad', () => {
+  const healths: readonly Health[] = ['start-fails', 'exits-at-once', 'exits-soon', 'fails-in-office'];
+  const cases = healths.flatMap((health) =>
+    [true, false].flatMap((standsBy) => [true, false].map((oldEngine) => ({ health, standsBy, oldEngine }))),
+  );
+
+  it.each(cases)('leaves the old agent running: %o', async (parts) => {
+    const world = new World({ ...upgrade, ...parts });
+    expectOldAgent(world, await world.run(), 'in the end');
+  });
+
+  it('and can stand by costs the old agent nothing if it does not come up', async () => {
+    const world = new World({ ...upgrade, health: 'exits-at-once' });
+    const before = world.agent()?.startedAt;
+    const { result } = await world.run();
+    expect(result?.touchedAgent).toBe(false);
+    expect(world.agent()?.startedAt).toBe(before);
+  });
+
+  it.each([true, false])(
+    'and cannot be removed is named, beside an agent that is back: 1.10.3 %s',
+    async (oldEngine) => {
+      const world = new World({ ...badUpgrade, oldEngine });
+      world.host.breakRemovalOf(world.wanted);
+      const { result } = await world.run();
+      expect(world.acting().map(({ name, image }) => [name, image.reference])).toEqual([
+        [names.agent, 'rancher/agent:v1.2.11'],
+      ]);
+      expect(result?.corpses.map(({ name }) => name)).toEqual([names.next]);
+      expect(result?.agentRuns).toBe(true);
+    },
+  );
+});
+
+describe('an old agent that cannot be removed', () => {
+  it.each(['dies', 'hangs'] as const)('does not fail the upgrade: it is named (%s)', async (removal) => {
+    const world = new World({ ...emptyScene, agent: actor('upstream', 'running', { removal }) });
+    const { result } = await world.run();
+    expect(result?.reached).toBe(true);
+    expect(result?.corpses.map(({ name }) => name)).toEqual([names.previous[0]]);
+    expect(world.acting()).toEqual([world.agent()]);
+  });
+
+  it('a fourth corpse is refused before the agent is touched', async () => {
+    const corpse = actor('upstream', 'dead');
+    const world = new World({ ...upgrade, previous: [corpse, corpse, corpse] });
+    const { result, calls } = await world.run();
+    expect(result?.error?.message).toMatch(/names for setting the old agent aside/);
+    expect(result?.touchedAgent).toBe(false);
+    expect(calls.some(({ verb }) => verb === 'create' || verb === 'stop')).toBe(false);
+  });
+
+  it('corpses that can be removed again make room in the same run', async () => {
+    const corpse = actor('upstream', 'dead', { removal: 'works' });
+    const world = new World({ ...upgrade, previous: [corpse, corpse, corpse] });
+    expectOneWantedAgent(world, await world.run(), 'in the end');
+  });
+
+  it('an agent that cannot be stopped stays the agent, and the upgrade fails', async () => {
+    const world = new World({ ...emptyScene, agent: actor('upstream', 'running', { stoppable: false }) });
+    expectOldAgent(world, await world.run(), 'in the end');
+  });
+});
+
+describe('killed at any call', () => {
+  it.each(onBothEngines([...goodScenes, ...badScenes]))(
+    '%s is finished by the next run, with or without a power cut',
+    async (_, scene) => {
+      const calls = await callsOf(scene);
+      expect(calls).toBeGreaterThan(10);
+      for (let number = 1; number <= calls; number += 1) {
+        for (const effect of effects) {
+          for (const reboots of [false, true]) {
+            const world = new World(scene);
+            await world.run(at(number, { kind: 'die', effect }));
+            if (reboots) world.reboot();
+            expectSettled(
+              world,
+              await world.run(),
+              `killed at ${number}, effect ${effect}, reboot ${String(reboots)}`,
+            );
+          }
+        }
+      }
+    },
+  );
+
+  it.each(onBothEngines([...goodScenes, ...badScenes]))('%s can be killed twice', async (_, scene) => {
+    const calls = await callsOf(scene);
+    for (let first = 1; first <= calls; first += 1) {
+      for (let second = 1; second <= calls; second += 3) {
+        const world = new World(scene);
+        await world.run(at(first, { kind: 'die', effect: 'done' }));
+        await world.run(at(second, { kind: 'die', effect: 'done' }));
+        if ((first + second) % 2 === 0) world.reboot();
+        expectSettled(world, await world.run(), `killed at ${first}, then at ${second}`);
+      }
+    }
+  });
+
+  const settleable = [...goodScenes, ...badScenes].filter(([title]) => !title.includes('crash-looping'));
+  it.each(onBothEngines(settleable))(
+    '%s is settled by an agent that starts after a power cut: one agent, nothing else',
+    async (_, scene) => {
+      const calls = await callsOf(scene);
+      for (let number = 1; number <= calls; number += 1) {
+        const world = new World(scene);
+        await world.run(at(number, { kind: 'die', effect: 'done' }));
+        world.reboot();
+        const { result } = await world.run({ goal: 'settle' });
+        const isSomebodyThere = world.ours().length > 0;
+        expect(result?.reached ?? false, `killed at ${number}`).toBe(isSomebodyThere);
+        expect(world.ours().length, `killed at ${number}`).toBeLessThanOrEqual(1);
+        expect(world.violations, `killed at ${number}`).toEqual([]);
+      }
+    },
+  );
+});
+
+describe('a single failure at any call', () => {
+  const faults: readonly Fault[] = (['timeout', 500] as const).flatMap((kind) =>
+    effects.map((effect) => ({ kind, effect })),
+  );
+  it.each(onBothEngines(goodScenes))('does not keep %s from its end', async (_, scene) => {
+    const calls = await callsOf(scene);
+    for (let number = 1; number <= calls; number += 1) {
+      for (const fault of faults) {
+        const world = new World(scene);
+        const run = await world.run(at(number, fault));
+        expectOneWantedAgent(world, run, `${fault.kind} at ${number}, effect ${fault.effect}`);
+      }
+    }
+  });
+
+  it.each(onBothEngines(badScenes))('does not keep %s from its end', async (_, scene) => {
+    const calls = await callsOf(scene);
+    for (let number = 1; number <= calls; number += 1) {
+      for (const fault of faults) {
+        const world = new World(scene);
+        const run = await world.run(at(number, fault));
+        expectOldAgent(world, run, `${fault.kind} at ${number}, effect ${fault.effect}`);
+      }
+    }
+  });
+});
+
+describe('an engine that fails for ever', () => {
+  const cases = changingVerbs.flatMap((verb) =>
+    (['timeout', 500, 400] as const).flatMap((kind) =>
+      [upgrade, badUpgrade, coldUpgrade, badColdUpgrade].map((scene) => ({ verb, kind, scene })),
+    ),
+  );
+  it.each(cases)(
+    'at $verb ($kind) leaves an agent that works, and says so',
+    async ({ verb, kind, scene }) => {
+      const world = new World(scene);
+      const { result, calls, steps } = await world.run({
+        faultOf: (call) => (call.verb === verb ? { kind, effect: 'none' } : undefined),
+      });
+      expect(calls.length).toBeLessThanOrEqual(120);
+      expect(steps.length).toBeLessThan(30);
+      const runs = world.acting().filter(({ image }) => image.health === 'good');
+      // Stopped, and nothing can be started any more: the only case in which nobody can help.
+      expect(runs.length).toBe(verb === 'start' && !scene.standsBy ? 0 : 1);
+      expect(result?.agentRuns).toBe(runs.some(({ name }) => name === names.agent));
+      expect(result?.reached).toBe(result?.error === undefined);
+      expect(world.violations).toEqual([]);
+      expectSettled(world, await world.run(), 'once the engine is well');
+    },
+  );
+
+  it('at looking is reported as an engine that cannot be reached', async () => {
+    const world = new World(upgrade);
+    const { thrown } = await world.run({
+      faultOf: ({ verb }) => (verb === 'inspect' ? { kind: 500, effect: 'none' } : undefined),
+    });
+    expect(thrown).toMatchObject({ code: 'engine-unavailable' });
+  });
+});
+
+describe('SIGTERM at any call', () => {
+  it.each(onBothEngines([...goodScenes, ...badScenes]))('leaves an agent after %s', async (_, scene) => {
+    const calls = await callsOf(scene);
+    const hadAgent = new World(scene).acting().some(({ image }) => image.health === 'good');
+    for (let number = 1; number <= calls; number += 1) {
+      const world = new World(scene);
+      const { result, steps } = await world.run({ interruptAt: number });
+      const when = `at ${number}`;
+      expect(result, when).toBeDefined();
+      expect(steps.length, when).toBeLessThan(20);
+      if (hadAgent) {
+        expect(
+          world.acting().filter(({ image }) => image.health === 'good'),
+          when,
+        ).not.toEqual([]);
+      }
+      expectSettled(world, await world.run(), when);
+    }
+  });
+
+  it('before the agent is touched leaves nothing behind', async () => {
+    for (let number = 1; number <= 8; number += 1) {
+      const world = new World(upgrade);
+      const { result } = await world.run({ interruptAt: number });
+      expect(result?.touchedAgent).toBe(false);
+      expect(world.ours()).toEqual([world.agent()]);
+    }
+  });
+});
