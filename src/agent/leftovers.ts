@@ -39,19 +39,43 @@ export async function settleLeftovers(leftovers: Leftovers): Promise<void> {
 }
 
 /**
- * On engines without AutoRemove a worker stays when it has ended, and those who followed it may have been killed: the
- * agent in office looks now and then. Ends when the signal is aborted.
+ * While the agent is in office: an upgrade may die with everybody who followed it, and nobody asks for it again. Looks
+ * rarely, and more rarely after each find, so that what can't be settled is not tried for ever at one pace. Ends when
+ * the signal is aborted.
  */
-export async function keepHouse(leftovers: Leftovers): Promise<void> {
-  const { engine, names, limits, clock, signal, log } = leftovers;
-  if (engine.features.autoRemove) return;
-  while (!signal.aborted) {
+export async function keepHouse(leftovers: Leftovers): Promise<never> {
+  const { engine, limits, clock, signal, log } = leftovers;
+  let due = limits.HOUSEKEEPING_TURNS;
+  for (let turn = 1; ; turn += 1) {
     await clock.sleep(limits.HOUSEKEEPING, signal);
-    const worker = await engine.inspectContainer(names.worker);
-    if (worker?.state !== 'exited' || !isAgentContainer(worker)) continue;
-    log.info(`removing ${names.worker}`, { state: worker.state });
-    await removeOnce(engine, worker.id);
+    try {
+      if (!engine.features.autoRemove) await removeEndedWorker(leftovers);
+      if (turn < due) continue;
+      due = turn + ((await settleForgotten(leftovers)) ? 2 * turn : limits.HOUSEKEEPING_TURNS);
+    } catch (error) {
+      signal.throwIfAborted();
+      log.debug('keeping house did not succeed; the next turn looks again', { error: messageOf(error) });
+    }
   }
+}
+
+/** On engines without AutoRemove a worker stays when it has ended, and those who followed it may have been killed. */
+async function removeEndedWorker({ engine, names, log }: Leftovers): Promise<void> {
+  const worker = await engine.inspectContainer(names.worker);
+  if (worker?.state !== 'exited' || !isAgentContainer(worker)) return;
+  log.info(`removing ${names.worker}`, { state: worker.state });
+  await removeOnce(engine, worker.id);
+}
+
+/** @returns whether there was something; corpses don't count, they had their tries */
+async function settleForgotten({ engine, names, log, settle }: Leftovers): Promise<boolean> {
+  const rest = await engine.listContainers({ names: [names.worker, names.next, ...names.previous] });
+  const isAtWork = rest.some(({ name, state }) => name === names.worker && state === 'running');
+  const forgotten = rest.filter(({ state }) => state !== 'dead' && state !== 'removing');
+  if (isAtWork || forgotten.length === 0) return false;
+  log.info(`settling what was forgotten: ${forgotten.map(({ name }) => name).join(', ')}`);
+  await settle();
+  return true;
 }
 
 /**

@@ -2,6 +2,7 @@ import { readAttempts, recordSuccess, writeAttempts } from '../host/attempts.ts'
 import type { HostStatus } from '../host/status.ts';
 import { messageOf } from '../support/errors.ts';
 import { judgeTransaction, type Outcome } from './outcome.ts';
+import { isAgentContainer } from './roles.ts';
 import { runTransaction } from './transaction.ts';
 import type { Work } from './work.ts';
 
@@ -22,8 +23,20 @@ export async function settleHost(work: Work): Promise<Outcome> {
     onStep: async (step) => work.reporter.working(`settling: ${step.do}`, step.do),
     interrupted: AbortSignal.any([work.signal, AbortSignal.timeout(configuration.limits.WORKER_TOTAL)]),
   });
+  await removeDeadWorker(work);
   if (result.reached && result.agent !== undefined) await forgetTroubles(work, result.agent.image);
   return keepFailure(before, judgeTransaction(result));
+}
+
+/** One try, as for every corpse of an earlier run. */
+async function removeDeadWorker({ engine, names, log }: Work): Promise<void> {
+  const dead = await engine.inspectContainer(names.deadWorker);
+  if (dead === undefined || !isAgentContainer(dead)) return;
+  try {
+    await engine.removeContainer(dead.id, { force: false });
+  } catch (error) {
+    log.warn(`${names.deadWorker} still can't be removed`, { error: messageOf(error) });
+  }
 }
 
 /** The agent that runs is the proof that its image works, whoever was killed before saying so. */

@@ -89,6 +89,7 @@ async function underLock(
           pid: process.pid,
           ...(request.container === undefined ? {} : { container: request.container.slice(0, 12) }),
         },
+        hasEnded: async (container) => hasEnded(request.engine, container),
         limits: configuration.limits,
         clock,
         log,
@@ -103,6 +104,18 @@ async function underLock(
     if (progress.locked || !(error instanceof HostFolderUnwritableError)) throw error;
     log.warn('going on without the lock file of this host', { error: messageOf(error) });
     return perform(signal);
+  }
+}
+
+/** Whether the engine knows that a container has no process; one that can't be asked about may well have one. */
+async function hasEnded(engine: Engine, container: string): Promise<boolean> {
+  try {
+    const found = await engine.inspectContainer(container);
+    return (
+      found === undefined || found.state === 'exited' || found.state === 'dead' || found.state === 'removing'
+    );
+  } catch {
+    return false;
   }
 }
 

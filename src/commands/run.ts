@@ -33,7 +33,7 @@ export async function run(given: Context): Promise<never> {
   const follow = async (): Promise<boolean> => followWorker(context, engine);
   const leftovers = { engine, names, limits, clock, log, paths, signal, settle, followWorker: follow };
   inBackground(context, 'settling what was left over', async () => settleLeftovers(leftovers));
-  inBackground(context, 'removing ended workers', async () => keepHouse(leftovers));
+  inBackground(context, 'keeping house', async () => keepHouse(leftovers));
   return keepBootstrapRunning({
     ...context,
     reporter: createReporter({ ...context, paths }),

@@ -38,7 +38,9 @@ export async function connectEngine(options: EngineOptions): Promise<Engine> {
     accept: [200],
     deadlineMs: options.limits.ENGINE_CONNECT,
   });
-  const version = readVersion(answer.text, options.apiVersion);
+  const version = understand('ask the engine for its version', () =>
+    readVersion(answer.text, options.apiVersion),
+  );
   const transport =
     options.apiVersion === undefined
       ? unversioned
@@ -63,7 +65,7 @@ class DockerEngine implements Engine {
 
   async readInfo(): ReturnType<Engine['readInfo']> {
     const answer = await this.#read('read engine info', '/info', [200], this.#limits.LIST);
-    return readInfo(answer.text);
+    return understand('read engine info', () => readInfo(answer.text));
   }
 
   async listContainers(filter: ContainerFilter): ReturnType<Engine['listContainers']> {
@@ -75,13 +77,16 @@ class DockerEngine implements Engine {
       all: '1',
       filters,
     });
-    return readSummaries(JSON.parse(answer.text)).filter((summary) => matches(summary, filter));
+    const summaries = understand('list containers', () => readSummaries(JSON.parse(answer.text)));
+    return summaries.filter((summary) => matches(summary, filter));
   }
 
   async inspectContainer(nameOrId: string): ReturnType<Engine['inspectContainer']> {
     const path = `/containers/${encodeURIComponent(nameOrId)}/json`;
-    const answer = await this.#read(`inspect container ${nameOrId}`, path, [200, 404], this.#limits.INSPECT);
-    return answer.status === 404 ? undefined : readDetails(JSON.parse(answer.text));
+    const what = `inspect container ${nameOrId}`;
+    const answer = await this.#read(what, path, [200, 404], this.#limits.INSPECT);
+    if (answer.status === 404) return undefined;
+    return understand(what, () => readDetails(JSON.parse(answer.text)));
   }
 
   async createContainer(...[name, spec]: Parameters<Engine['createContainer']>): Promise<string> {
@@ -95,7 +100,7 @@ class DockerEngine implements Engine {
         body: buildCreateBody(spec, this.features),
       },
     );
-    const created: unknown = JSON.parse(answer.text);
+    const created = understand<unknown>(`create container ${name}`, () => JSON.parse(answer.text));
     if (typeof created === 'object' && created !== null && 'Id' in created) return String(created.Id);
     throw new EngineError(`create container ${name}`, answer.status, answer.text);
   }
@@ -182,8 +187,9 @@ class DockerEngine implements Engine {
 
   async inspectImage(reference: string): ReturnType<Engine['inspectImage']> {
     const path = `/images/${encodeImagePath(reference)}/json`;
-    const answer = await this.#read(`inspect image ${reference}`, path, [200, 404], this.#limits.INSPECT);
-    return answer.status === 404 ? undefined : readImage(JSON.parse(answer.text));
+    const what = `inspect image ${reference}`;
+    const answer = await this.#read(what, path, [200, 404], this.#limits.INSPECT);
+    return answer.status === 404 ? undefined : understand(what, () => readImage(JSON.parse(answer.text)));
   }
 
   async pullImage(...[reference, onProgress, outer]: Parameters<Engine['pullImage']>): Promise<void> {
@@ -270,6 +276,18 @@ async function readRepeatedly(
   );
 }
 
+/** An answer that isn't what it should be comes from something between us and the engine, or from an engine in pieces. */
+function understand<T>(what: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw new EngineUnavailableError(`${what}: the answer makes no sense`, {
+      hint: 'is that really a Docker engine behind the socket? its log: journalctl -u docker',
+      cause,
+    });
+  }
+}
+
 function readVersion(body: string, pinned: string | undefined): EngineVersion {
   const answer: unknown = JSON.parse(body);
   const fields = typeof answer === 'object' && answer !== null ? (answer as Record<string, unknown>) : {};
@@ -282,8 +300,9 @@ function readVersion(body: string, pinned: string | undefined): EngineVersion {
 function matches(summary: ContainerSummary, filter: ContainerFilter): boolean {
   if (filter.names !== undefined && !filter.names.includes(summary.name)) return false;
   if (filter.label === undefined) return true;
-  const [name = '', value] = filter.label.split('=', 2);
-  return value === undefined ? name in summary.labels : summary.labels[name] === value;
+  const equals = filter.label.indexOf('=');
+  if (equals < 0) return filter.label in summary.labels;
+  return summary.labels[filter.label.slice(0, equals)] === filter.label.slice(equals + 1);
 }
 
 async function readExit(opening: Promise<AsyncIterable<unknown>>, log: Log): Promise<ContainerExit> {

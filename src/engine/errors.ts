@@ -30,12 +30,16 @@ export function readErrorText(body: string): string {
   try {
     const parsed: unknown = JSON.parse(text);
     if (typeof parsed === 'object' && parsed !== null && 'message' in parsed) {
-      return String(parsed.message).trim();
+      return cut(String(parsed.message).trim());
     }
   } catch {
     // Plain text, as 1.10.3 sends it: taken as it is below.
   }
-  return text === '' ? '(no words)' : text.slice(0, 2000);
+  return text === '' ? '(no words)' : cut(text);
+}
+
+function cut(text: string): string {
+  return text.slice(0, 2000);
 }
 
 function kindOf(status: number): EngineErrorKind {

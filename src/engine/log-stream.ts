@@ -13,6 +13,13 @@ export async function copyLog(stream: AsyncIterable<unknown>, write: LogWriter):
     pending = Buffer.concat([pending, chunk as Buffer]);
     pending = writeFrames(pending, write);
   }
+  writeRest(pending, write);
+}
+
+/** The last words of a container that was killed in the middle of a line. */
+function writeRest(rest: Buffer, write: (chunk: Buffer) => void): void {
+  const words = isHeader(rest) ? rest.subarray(headerLength) : rest;
+  if (words.length > 0) write(words);
 }
 
 /** Writes the whole frames and returns the rest. */

@@ -9,15 +9,16 @@ export interface PullOptions {
   readonly onProgress: (text: string) => void;
 }
 
-/** The query of `POST /images/create` for `repo`, `repo:tag` or `repo@sha256:…`; no tag means `latest`, never all tags. */
+/**
+ * The query of `POST /images/create` for `repo`, `repo:tag`, `repo@sha256:…` or `repo:tag@sha256:…`. No tag means
+ * `latest`, never all tags; beside a digest a tag says nothing.
+ */
 export function pullQuery(reference: string): Record<string, string> {
-  const digestAt = reference.indexOf('@');
-  if (digestAt > 0) return { fromImage: reference.slice(0, digestAt), tag: reference.slice(digestAt + 1) };
-  const colonAt = reference.lastIndexOf(':');
-  const hasTag = colonAt > reference.lastIndexOf('/');
-  return hasTag
-    ? { fromImage: reference.slice(0, colonAt), tag: reference.slice(colonAt + 1) }
-    : { fromImage: reference, tag: 'latest' };
+  const [named = '', digest] = reference.split('@', 2);
+  const colonAt = named.lastIndexOf(':');
+  const hasTag = colonAt > named.lastIndexOf('/');
+  const fromImage = hasTag ? named.slice(0, colonAt) : named;
+  return { fromImage, tag: digest ?? (hasTag ? named.slice(colonAt + 1) : 'latest') };
 }
 
 /**
@@ -37,12 +38,13 @@ export async function followPull(stream: Readable, options: PullOptions): Promis
 }
 
 async function* linesOf(stream: Readable, what: string, silenceMs: number): AsyncGenerator<string> {
-  const iterator = stream[Symbol.asyncIterator]();
+  const iterator: AsyncIterator<Buffer> = stream[Symbol.asyncIterator]();
+  const decoder = new TextDecoder();
   let pending = '';
   for (;;) {
     const next = await withDeadline(what, silenceMs, async () => iterator.next());
     if (next.done === true) break;
-    pending += String(next.value);
+    pending += decoder.decode(next.value, { stream: true });
     const lines = pending.split('\n');
     pending = lines.pop() ?? '';
     yield* lines;

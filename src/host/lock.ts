@@ -28,7 +28,9 @@ import {
  *   1. Locks are numbered. Who finds no live one makes the folder of the *next* number; of several only one can.
  *   2. Having made it, it looks again: any other live lock, and it gives its own back and waits. Of two who made theirs
  *      side by side the later one to look sees the other, so never both stay.
- *   3. Only the one who stays removes the dead ones, and numbers are not used again (the owner file remembers them), so
+ *   3. A holder whose container has ended, as the engine says, is no holder: anybody may remove its lock, which is of a
+ *      number that is never used again.
+ *   4. Only the one who stays removes the dead ones, and numbers are not used again (the owner file remembers them), so
  *      nobody ever removes, refreshes or releases a lock that is not its own.
  */
 
@@ -36,6 +38,11 @@ export interface HostLockOptions {
   /** Where the lock lives: `paths.entrypoint`. Made if missing. */
   readonly folder: string;
   readonly owner: LockOwner;
+  /**
+   * Whether a holder's container is known to have ended. A killed holder is then not waited for until its lock goes
+   * stale; without an answer it is taken for alive.
+   */
+  readonly hasEnded?: (container: string) => Promise<boolean>;
   /** LOCK_WAIT, LOCK_STALE, LOCK_REFRESH and LOCK_POLL count here. */
   readonly limits: Limits;
   readonly clock: Clock;
@@ -141,11 +148,26 @@ async function acquire(options: HostLockOptions, onLost: (reason: string) => voi
     signal?.throwIfAborted();
     const held = await tryAcquire(options, onLost);
     if (held !== undefined) return held;
+    if (await removeEndedHolder(options)) continue;
     if (deadline.left() === 0) throw await describeHolder(options);
     // Jitter: two who gave back at the same time must not meet again.
     const pause = limits.LOCK_POLL * (0.5 + clock.random());
     await clock.sleep(Math.min(pause, Math.max(1, deadline.left())), signal);
   }
+}
+
+/** Removes the lock of a holder that was killed. @returns whether there was one */
+async function removeEndedHolder({ folder, hasEnded, log }: HostLockOptions): Promise<boolean> {
+  const record = await readLockRecord(folder);
+  if (record?.container === undefined || hasEnded === undefined) return false;
+  const entries = await readLockEntries(folder);
+  if (!entries.some(({ generation }) => generation === record.generation)) return false;
+  if (!(await hasEnded(record.container))) return false;
+  log.info(`the holder of the lock, container ${record.container}, has ended without releasing it`);
+  return rmdir(lockFolderOf(folder, record.generation)).then(
+    () => true,
+    (error: unknown) => systemCodeOf(error) === 'ENOENT',
+  );
 }
 
 async function tryAcquire(

@@ -243,6 +243,11 @@ const table = {
     unit: 'ms',
     why: 'engines without AutoRemove: how soon an ended worker that nobody follows is removed',
   },
+  HOUSEKEEPING_TURNS: {
+    value: 10,
+    unit: 'times',
+    why: 'every so many turns (5 min) the agent looks for what a killed upgrade left; twice as rare after each find',
+  },
   CHILD_GRACE: { value: 5_000, unit: 'ms', why: 'docker stop gives us 10 s: half for the bootstrap child' },
   SWEEP_COUNT: {
     value: 50,

@@ -1,0 +1,205 @@
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { images, startScene, type Scene } from '../support/scene.ts';
+
+let scene: Scene;
+
+beforeAll(async () => {
+  scene = await startScene({ name: 'image' });
+});
+afterEach(async () => scene.reset());
+afterAll(async () => scene.close());
+
+const socket = ['-v', '/var/run/docker.sock:/var/run/docker.sock'];
+/** As upstream's entrypoint starts its helper (contract §2). */
+const helper = [
+  'run',
+  '--rm',
+  '--privileged',
+  '-v',
+  '/run:/run',
+  '-v',
+  '/var/run:/var/run',
+  '-v',
+  '/var/lib:/var/lib',
+];
+
+describe('the image', () => {
+  it('says what it is', async () => {
+    const [image] = JSON.parse(await scene.host.docker('image', 'inspect', images.a)) as [
+      { Config: { Labels: Record<string, string>; Entrypoint: string[]; Cmd: string[] | null } },
+    ];
+    expect(image.Config.Entrypoint).toEqual(['/run.sh']);
+    expect(image.Config.Cmd ?? []).toEqual([]);
+    expect(image.Config.Labels).toMatchObject({
+      'io.rancher.container.system': 'rancher-agent',
+      'org.opencontainers.image.licenses': 'Apache-2.0',
+      'org.opencontainers.image.title': expect.any(String) as string,
+      'org.opencontainers.image.version': expect.stringMatching(/^\d+\.\d+\.\d+/) as string,
+      'org.opencontainers.image.revision': 'a',
+    });
+  });
+
+  it.each([
+    ['no argument', [], 1, '', 'ERROR: One parameter required'],
+    ['an unknown one', ['frobnicate'], 64, '', 'usage:'],
+    ['state', ['state'], 0, 'Rancher State\n', ''],
+    ['register without RANCHER_URL', ['register'], 0, '', 'INFO: RANCHER_URL is not set'],
+    ['a host it cannot be', ['http://localhost:8080/v1/scripts/sometoken'], 78, '', 'ERROR: '],
+    ['-- and a command', ['--', 'bash', '-c', 'echo out; echo err >&2; exit 7'], 7, 'out\n', 'err'],
+    ['upgrade without a socket', ['upgrade'], 69, '', 'mount it: -v /var/run/docker.sock'],
+  ])('ends for %s as the contract says', async (_title, args, status, stdout, stderr) => {
+    const result = await scene.host.tryDocker('run', '--rm', images.a, ...args);
+    expect(result).toMatchObject({ status, stdout });
+    expect(result.stderr).toContain(stderr);
+    expect(result.stderr).not.toContain('sometoken');
+  });
+
+  it('tells its version and lists commands, variables, limits and exit codes', async () => {
+    expect(await scene.host.docker('run', '--rm', images.a, '--version')).toMatch(/^\d+\.\d+\.\d+/);
+    const help = await scene.host.docker('run', '--rm', images.a, '--help');
+    for (const word of ['inspect-host', 'CATTLE_AGENT_IP', 'AGENT_LIMIT_VERIFY', '73', 'AGENT_PROFILE']) {
+      expect(help).toContain(word);
+    }
+  });
+
+  it('leaves no trace of its runtime in the processes it starts', async () => {
+    const environment = await scene.host.docker('run', '--rm', images.a, '--', 'env');
+    expect(environment).not.toMatch(/^(LD_|NODE_)/m);
+    const maps = await scene.host.docker('run', '--rm', images.a, '--', 'cat', '/proc/self/maps');
+    expect(maps).not.toContain('/usr/lib/rancher-agent-entrypoint');
+    expect(await scene.host.docker('run', '--rm', images.a, '--', 'sh', '-c', 'echo $$')).toBe('1');
+  });
+
+  it('refuses variables that cannot be understood', async () => {
+    const result = await scene.host.tryDocker(
+      ...['run', '--rm', ...socket, '-e', 'AGENT_LIMIT_VERIFY=soon', images.a, 'upgrade'],
+    );
+    expect(result).toMatchObject({ status: 78 });
+    expect(result.stderr).toContain('AGENT_LIMIT_VERIFY must be a whole number');
+  });
+});
+
+describe('inspect-host', () => {
+  it.each([
+    ["with the host's folders mounted, as upstream does", helper],
+    ['with nothing but the socket', ['run', '--rm', ...socket]],
+  ])('prints what the contract says and nothing else, %s', async (_title, command) => {
+    const result = await scene.host.tryDocker(...command, images.a, 'inspect-host');
+    expect(result, result.stderr).toMatchObject({ status: 0 });
+    const key = (await readFile(keyFile(), 'utf8')).trim();
+    expect(key).toMatch(/^[0-9a-f]{128}$/);
+    expect(result.stdout).toBe(
+      [
+        `INFO: env "TOKEN=${key}"`,
+        'INFO: env "CATTLE_BOOT2DOCKER=false"',
+        'INFO: env "CATTLE_VAR_LIB_WRITABLE=true"',
+        '',
+      ].join('\n'),
+    );
+    expect(result.stderr).not.toContain(key);
+    expect(await scene.names()).toEqual([]);
+    const again = await scene.host.tryDocker(...command, images.a, 'inspect-host');
+    expect(again.stdout).toBe(result.stdout);
+  });
+
+  it('never replaces a damaged key, which would register the host twice', async () => {
+    await mkdir(join(scene.host.stateDir, 'state'), { recursive: true });
+    await writeFile(keyFile(), 'not a key at all!\n');
+    const result = await scene.host.tryDocker(...helper, images.a, 'inspect-host');
+    expect(result).toMatchObject({ status: 78, stdout: '' });
+    expect(await readFile(keyFile(), 'utf8')).toBe('not a key at all!\n');
+  });
+
+  it('prints the older lines as well in the profile of older agents', async () => {
+    const result = await scene.host.tryDocker(
+      ...helper,
+      ...['-e', 'AGENT_PROFILE=rancher-1.0', images.a, 'inspect-host'],
+    );
+    expect(result.stdout.split('\n').map((line) => line.replace(/=.*/, ''))).toEqual([
+      'INFO: env "TOKEN',
+      'INFO: env "CATTLE_BOOT2DOCKER',
+      'INFO: env "CATTLE_VAR_LIB_WRITABLE',
+      'INFO: env "CATTLE_RANCHEROS',
+      'INFO: env "CATTLE_SYSTEMD',
+      '',
+    ]);
+  });
+});
+
+describe('status', () => {
+  const status = [
+    ...['run', '--rm', ...socket],
+    '-v',
+    '/var/lib/rancher:/var/lib/rancher',
+    images.a,
+    'status',
+  ];
+
+  it('answers on a host that nothing was ever done on', async () => {
+    const text = await scene.host.docker(...status);
+    expect(text).toContain('state      unknown');
+    expect(text).toContain('containers none in any role');
+    expect(text).toContain('lock       free');
+  });
+
+  it('shows the state, the containers by role and the lock, for people and for programs', async () => {
+    await scene.register(images.a);
+    await scene.settled();
+    const text = await scene.host.docker(...status);
+    expect(text).toContain('state      ok');
+    expect(text).toMatch(/containers agent +running +rancher-agent \([0-9a-f]{12}\) rancher\/agent:test-a/);
+    const report = JSON.parse(await scene.host.docker(...status, '--json')) as Record<string, unknown>;
+    expect(report).toMatchObject({
+      version: 1,
+      status: { kind: 'valid', status: { state: 'ok', exitCode: 0, command: 'register' } },
+      containers: [{ role: 'agent', name: 'rancher-agent', state: 'running' }],
+      lock: { state: 'free' },
+    });
+    const file = join(scene.host.stateDir, 'entrypoint/status.json');
+    expect((await stat(file)).mode & 0o777).toBe(0o644);
+    expect((await readFile(join(scene.host.stateDir, 'entrypoint/state'), 'utf8')).trim()).toBe('ok');
+  });
+});
+
+describe('secrets', () => {
+  it('stand nowhere but in the environment of the containers that need them', async () => {
+    const result = await scene.register(images.a, '-e', 'CATTLE_SCRIPT_DEBUG=true');
+    expect(result, result.stderr).toMatchObject({ status: 0 });
+    const upgraded = await scene.upgrade(images.b, '-e', 'RANCHER_DEBUG=true', '-e', 'LOG_FORMAT=json');
+    expect(upgraded, upgraded.stderr).toMatchObject({ status: 0 });
+    await scene.host.tryDocker('rm', '-f', 'rancher-agent-upgrade');
+    await scene.settled();
+    const keys = scene.server.agents.at(-1);
+    const secrets = [
+      scene.server.token,
+      keys?.accessKey,
+      keys?.secretKey,
+      (await readFile(keyFile(), 'utf8')).trim(),
+    ];
+    const log = await scene.host.tryDocker('logs', 'rancher-agent');
+    const agent = await scene.host.inspect('rancher-agent');
+    const places = {
+      'what registration said': result.stdout + result.stderr,
+      'what the upgrade said': upgraded.stdout + upgraded.stderr,
+      "the agent's log": log.stdout + log.stderr,
+      'the status file': await scene.readStatusText(),
+      'labels and arguments': JSON.stringify([agent?.Config.Labels, agent?.Path, agent?.Args]),
+      'URLs that the engine saw': scene.host.proxy.requests
+        .map(({ path, query }) => path + JSON.stringify(query))
+        .join(),
+    };
+    for (const [place, text] of Object.entries(places)) {
+      for (const secret of secrets) {
+        expect(secret, place).toBeTruthy();
+        expect(text.includes(secret ?? ''), place).toBe(false);
+        expect(text.includes(encodeURIComponent(secret ?? '')), place).toBe(false);
+      }
+    }
+  });
+});
+
+function keyFile(): string {
+  return join(scene.host.stateDir, 'state/.registration_token');
+}
