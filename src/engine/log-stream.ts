@@ -17,9 +17,9 @@ export async function copyLog(stream: AsyncIterable<unknown>, write: LogWriter):
 }
 
 /** The last words of a container that was killed in the middle of a line. */
-function writeRest(rest: Buffer, write: (chunk: Buffer) => void): void {
+function writeRest(rest: Buffer, write: LogWriter): void {
   const words = isHeader(rest) ? rest.subarray(headerLength) : rest;
-  if (words.length > 0) write(words);
+  if (words.length > 0) write(words, streamOf(rest));
 }
 
 /** Writes the whole frames and returns the rest. */
@@ -27,15 +27,19 @@ export function writeFrames(bytes: Buffer, write: LogWriter): Buffer {
   let rest = bytes;
   while (rest.length >= headerLength) {
     if (!isHeader(rest)) {
-      write(rest, 'stdout');
+      write(rest, streamOf(rest));
       return Buffer.alloc(0);
     }
     const end = headerLength + rest.readUInt32BE(4);
     if (rest.length < end) break;
-    write(rest.subarray(headerLength, end), rest[0] === 1 ? 'stdout' : 'stderr');
+    write(rest.subarray(headerLength, end), streamOf(rest));
     rest = rest.subarray(end);
   }
   return rest;
+}
+
+function streamOf(bytes: Buffer): 'stdout' | 'stderr' {
+  return isHeader(bytes) && bytes[0] !== 1 ? 'stderr' : 'stdout';
 }
 
 function isHeader(bytes: Buffer): boolean {
