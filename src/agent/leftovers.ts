@@ -117,7 +117,7 @@ async function removeWhenEnded(leftovers: Leftovers, name: string): Promise<void
       await removeOnce(engine, container.id);
       return;
     }
-    await clock.sleep(limits.FOLLOW_POLL, signal);
+    await clock.sleep(limits.VERIFY_POLL, signal);
   }
 }
 
