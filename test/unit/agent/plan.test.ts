@@ -235,6 +235,18 @@ describe('going back', () => {
       { agent: { ...old, ...looping }, next: { ...created, ...up(30), ...ours } },
       'stop agent',
     ],
+    [
+      'nor with an old one that failed as well',
+      { agent: { ...old, ...looping }, previous: [exited] },
+      'fail agent-does-not-run agent',
+      { rejected: ['previous-0'] },
+    ],
+    [
+      'does not start again what was to be removed',
+      { agent: { ...created, ...exited }, previous: [exited] },
+      'demote agent',
+      { unremovable: ['agent'] },
+    ],
     ['tells when there is nothing', {}, 'fail no-agent'],
   ]);
 });
@@ -310,6 +322,11 @@ describe('a dead container', () => {
       'set-aside agent 0',
       { unremovable: ['agent'] },
     ],
+    [
+      'needs no set-aside name if it can be removed',
+      { agent: corpse, next: { ...created, ...up(3) }, previous: [stranger, stranger, stranger] },
+      'discard agent',
+    ],
     ['as the next one is removed', { agent: old, next: corpse }, 'discard next'],
     [
       'among the set-aside names takes a name',
@@ -367,6 +384,17 @@ describe('an engine where a dead container can’t even be renamed (1.10.3)', ()
       { agent: corpse, next: { ...created, ...ours }, previous: [{ ...exited, ...ours }, exited] },
       'start previous-1',
       stuck,
+    ],
+  ]);
+});
+
+describe('an agent that failed and holds its name for good', () => {
+  table(replace, [
+    [
+      'does not cost a next one: an old one acts, and a person must look',
+      { agent: { ...old, ...looping }, next: { ...created, digest: 'other' }, previous: [up(60)] },
+      'fail name-not-free agent',
+      { unremovable: ['agent'], unmovable: ['agent'] },
     ],
   ]);
 });

@@ -4,7 +4,7 @@ import { isAgentImage, labels, namesOf, type RoleNames } from '../../../src/agen
 import { selectProfile } from '../../../src/agent/profile.ts';
 import { runTransaction, type TransactionResult } from '../../../src/agent/transaction.ts';
 import type { ContainerSpec } from '../../../src/engine/engine.ts';
-import { defaultLimits } from '../../../src/support/limits.ts';
+import { defaultLimits, type Limits } from '../../../src/support/limits.ts';
 import { silentLog } from '../../../src/support/log.ts';
 import {
   SimulatedEngine,
@@ -78,6 +78,7 @@ export interface RunOptions {
   /** SIGTERM arrives before this call. */
   readonly interruptAt?: number;
   readonly goal?: 'replace' | 'settle';
+  readonly limits?: Partial<Limits>;
 }
 
 /** A host with a scene on it, and a list of everything that went against an invariant. */
@@ -127,7 +128,7 @@ export class World {
       const result = await runTransaction({
         engine,
         names,
-        limits: defaultLimits,
+        limits: { ...defaultLimits, ...options.limits },
         clock: this.host.clock,
         log: silentLog,
         goal: this.goal(options.goal ?? 'replace'),

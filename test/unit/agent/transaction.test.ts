@@ -3,6 +3,7 @@ import { changingVerbs, type Fault, type Health } from './simulated-engine.ts';
 import {
   actor,
   emptyScene,
+  keys,
   names,
   World,
   type Run,
@@ -133,6 +134,11 @@ describe('a new image that is bad', () => {
     expect(world.agent()?.startedAt).toBe(before);
   });
 
+  it('is found out however long it stood by before', async () => {
+    const world = new World({ ...upgrade, health: 'fails-in-office' });
+    expectOldAgent(world, await world.run({ limits: { STAND_BY: 30_000 } }), 'in the end');
+  });
+
   it.each([true, false])(
     'and cannot be removed is named, beside an agent that is back: 1.10.3 %s',
     async (oldEngine) => {
@@ -154,6 +160,13 @@ describe('an old agent that cannot be removed', () => {
     const { result } = await world.run();
     expect(result?.reached).toBe(true);
     expect(result?.corpses.map(({ name }) => name)).toEqual([names.previous[0]]);
+    expect(world.acting()).toEqual([world.agent()]);
+  });
+
+  it('does not come back at a reboot: its restart policy is off', async () => {
+    const world = new World({ ...emptyScene, agent: actor('upstream', 'running', { removal: 'hangs' }) });
+    await world.run();
+    world.reboot();
     expect(world.acting()).toEqual([world.agent()]);
   });
 
@@ -312,6 +325,15 @@ describe('SIGTERM at any call', () => {
       }
       expectSettled(world, await world.run(), when);
     }
+  });
+
+  it('keeps a next agent that is the only one of ours, beside a stranger that has keys', async () => {
+    const world = new World({ ...emptyScene, next: actor('wanted', 'running') });
+    const image = { reference: 'nginx', id: 'sha256:nginx', standsBy: false, health: 'good' } as const;
+    world.host.add({ name: names.agent, image, environment: keys, body: 'started' });
+    await world.run({ interruptAt: 1 });
+    expect(world.host.named(names.next)).toBeDefined();
+    expect(world.violations).toEqual([]);
   });
 
   it('before the agent is touched leaves nothing behind', async () => {
