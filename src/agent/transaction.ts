@@ -314,7 +314,7 @@ function asUnavailable(error: Error): EngineUnavailableError {
 }
 
 function asOutcome(step: Step, error: unknown): Error {
-  if (error instanceof EntrypointError) return error;
+  if (error instanceof EntrypointError && !isEngineError(error)) return error;
   const subject = 'container' in step ? step.container.name : 'the next agent';
   const said = isEngineError(error) ? error.said : messageOf(error);
   return new CannotChangeError(`could not ${verbs[step.do]} ${subject}`, {

@@ -1,18 +1,23 @@
+import { EntrypointError, ExitCode } from '../support/errors.ts';
+
 /**
  * The engine answered, and the answer was no. Kinds go by the status code alone: 1.10.3 sends text/plain and wordings
  * changed with every version (engine-notes).
  */
 export type EngineErrorKind = 'not-found' | 'conflict' | 'refused' | 'failed' | 'garbled';
 
-export class EngineError extends Error {
+export class EngineError extends EntrypointError {
+  readonly code = 'engine-error';
+  readonly exitCode = ExitCode.unavailable;
   readonly kind: EngineErrorKind;
   readonly status: number;
   /** The engine's own words. */
-  readonly said: string;
+  override readonly said: string;
 
   constructor(what: string, status: number, said: string) {
-    super(`${what}: the engine says ${status}: ${said}`);
-    this.name = 'EngineError';
+    super(`${what}: the engine says ${status}: ${said}`, {
+      hint: 'the log of the Docker daemon says more: journalctl -u docker',
+    });
     this.kind = kindOf(status);
     this.status = status;
     this.said = said;

@@ -124,7 +124,7 @@ async function guard<T>(request: EngineRequest, work: () => Promise<T>): Promise
   try {
     return await work();
   } catch (error) {
-    if (error instanceof EngineError || error instanceof EntrypointError) throw error;
+    if (error instanceof EntrypointError) throw error;
     request.signal?.throwIfAborted();
     throw unavailable(request.what, error);
   }
