@@ -24,7 +24,7 @@ import {
 const seed = Number(process.env['FC_SEED'] ?? 20_160_713);
 const numRuns = Number(process.env['FC_RUNS'] ?? 15_000);
 
-/** Whatever goes wrong, no run asks the engine more often than this, or takes more steps (seen: 218 and 30). */
+/** Whatever goes wrong, no run asks the engine more often than this, or takes more steps (seen: 249 and 30). */
 const mostCalls = 300;
 const mostSteps = 40;
 
