@@ -112,7 +112,9 @@ async function removeWhenEnded(leftovers: Leftovers, name: string): Promise<void
   for (;;) {
     const container = await engine.inspectContainer(name);
     if (container === undefined || !isAgentContainer(container)) return;
-    if (container.state !== 'running' || deadline.left() === 0) {
+    // One that was just created is about to be started by whoever made it.
+    const hasEnded = container.state === 'exited' || container.state === 'dead';
+    if (hasEnded || deadline.left() === 0) {
       log.info(`removing ${name}`, { state: container.state });
       await removeOnce(engine, container.id);
       return;
