@@ -8,6 +8,7 @@ import { doubling, retry } from '../support/retry.ts';
 import type { Observed } from './observe.ts';
 import { isUp, type Step } from './plan.ts';
 import type { RoleNames } from './roles.ts';
+import { isOwn, ownContainerError } from './strangers.ts';
 
 export interface ApplyContext {
   readonly engine: Engine;
@@ -17,6 +18,8 @@ export interface ApplyContext {
   readonly log: Log;
   readonly nextSpec?: ContainerSpec;
   readonly interrupted: AbortSignal;
+  /** Ids of the containers in which we and our caller run. */
+  readonly own?: readonly string[];
   /** Filled by `verify` and `stand-by`. */
   readonly rejected: Set<string>;
   readonly watched: Map<string, number>;
@@ -41,9 +44,13 @@ export class UnremovableError extends Error {
   }
 }
 
-/** Does one step. Every step may be repeated: what is done already counts as success. */
+/**
+ * Does one step. Every step may be repeated: what is done already counts as success.
+ * @throws CannotChangeError for a step that would end or move the container in which we or our caller run
+ */
 export async function performStep(step: Step, context: ApplyContext): Promise<void> {
   const { engine, names, limits, log } = context;
+  requireOthers(step, context.own ?? []);
   switch (step.do) {
     case 'create-next':
       return createNext(context);
@@ -69,6 +76,14 @@ export async function performStep(step: Step, context: ApplyContext): Promise<vo
     case 'done':
     case 'fail':
       return;
+  }
+}
+
+/** The last guard, whatever was planned and why: nobody saws off the branch that the work sits on. */
+function requireOthers(step: Step, own: readonly string[]): void {
+  if (!('container' in step) || !isOwn(step.container, own)) return;
+  if (step.do !== 'fail' && step.do !== 'verify' && step.do !== 'stand-by' && step.do !== 'start') {
+    throw ownContainerError(step.container);
   }
 }
 

@@ -16,6 +16,8 @@ export interface Observed {
   readonly restartCount: number;
   /** Made by us or an agent of an older entrypoint; everything else is a stranger's. */
   readonly ours: boolean;
+  /** A stranger's that may be replaced all the same (`--force`); its keys are never taken. */
+  readonly foreign?: true;
   /** Marked for removal and not gone: it can't be started again. */
   readonly corpse: boolean;
   /** Its restart policy is off: somebody began to remove it, and no reboot brings it back. */
@@ -40,19 +42,22 @@ export interface Observation {
  * Looks at the host: one filtered list, and one inspection per container found. A container that is listed but that
  * inspection doesn't find is gone by now, unless the list says `Dead`: then it is a corpse of an old engine
  * (engine-notes: 404 is not proof of absence).
+ *
+ * @param adopt strangers that have our names count as old agents (`--force`)
  */
 export async function observeRoles(
   engine: Engine,
   names: RoleNames,
   now: () => number,
+  adopt = false,
 ): Promise<Observation> {
   const roleNames = [names.agent, ...names.legacyAgents, names.next, ...names.previous];
   const listed = await engine.listContainers({ names: roleNames });
   const observed = new Map<string, Observed>();
   for (const summary of listed) {
     const details = await engine.inspectContainer(summary.id);
-    if (details !== undefined) observed.set(summary.name, fromDetails(details));
-    else if (isCorpse(summary.state)) observed.set(summary.name, fromSummary(summary));
+    const found = details === undefined ? fromCorpse(summary) : fromDetails(details);
+    if (found !== undefined) observed.set(summary.name, adopt ? adopted(found) : found);
   }
   return {
     agent: observed.get(names.agent),
@@ -81,7 +86,8 @@ function fromDetails(details: ContainerDetails): Observed {
   };
 }
 
-function fromSummary(summary: ContainerSummary): Observed {
+function fromCorpse(summary: ContainerSummary): Observed | undefined {
+  if (!isCorpse(summary.state)) return undefined;
   return {
     id: summary.id,
     name: summary.name,
@@ -97,6 +103,10 @@ function fromSummary(summary: ContainerSummary): Observed {
     standsBy: standsBy(summary.labels),
     environment: {},
   };
+}
+
+function adopted(found: Observed): Observed {
+  return found.ours ? found : { ...found, ours: true, foreign: true };
 }
 
 function isCorpse(state: ContainerState): boolean {
@@ -119,7 +129,7 @@ export function oldAgents(observation: Observation): readonly Observed[] {
 
 /**
  * The environment that holds the host's keys: the agent's own, else that of one set aside, else of the next one. A
- * corpse is read last: better an agent from a dead one's keys than none.
+ * corpse is read last: better an agent from a dead one's keys than none. A stranger's is nobody's keys.
  */
 export function findKeyHolder(observation: Observation): Observed | undefined {
   const candidates = [
@@ -127,7 +137,7 @@ export function findKeyHolder(observation: Observation): Observed | undefined {
     ...oldAgents(observation),
     observation.next,
     ...observation.previous,
-  ].filter((observed) => observed !== undefined);
+  ].filter((observed): observed is Observed => observed?.ours === true && observed.foreign !== true);
   const holders = candidates.filter((observed) => hasKeys(observed.environment));
   return holders.find((observed) => !observed.corpse) ?? holders[0] ?? candidates.find(hasAnyEnvironment);
 }

@@ -334,7 +334,8 @@ function planSettling(scene: Scene): Step {
   const { agent } = scene;
   if (agent === undefined || agent.corpse) return planSuccession(scene, agent);
   const fitness = scene.fitnessOf(agent);
-  const hasFailed = fitness === 'broken' || fitness === 'shaky' || agent.condemned;
+  // A stranger that was adopted never counts as an agent while there is a real one.
+  const hasFailed = fitness === 'broken' || fitness === 'shaky' || agent.condemned || agent.foreign === true;
   if (hasFailed && scene.olds.some((old) => scene.fitnessOf(old) !== 'broken')) {
     return planDemotion(scene, agent);
   }
@@ -408,12 +409,13 @@ function planInPlace(scene: Scene, failure: Fail): Step {
   return container === undefined || isOneUp ? failure : { do: 'start', container };
 }
 
-/** Prefers one that isn't broken, one that acts, an old one, one that runs, one that ran last. */
+/** Prefers one that isn't broken, one that is no stranger's, one that acts, an old one, one that runs, one that ran last. */
 function rankSuccessors(scene: Scene): readonly Observed[] {
   const { olds, condemned, next } = scene;
   const candidates = [...olds, ...(next === undefined || next.corpse ? [] : [next]), ...condemned];
   const rank = (container: Observed): readonly number[] => [
     Number(scene.fitnessOf(container) !== 'broken'),
+    Number(container.foreign !== true),
     Number(scene.acts(container)),
     Number(olds.includes(container)),
     Number(container === next && !next.condemned),

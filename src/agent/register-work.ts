@@ -3,10 +3,13 @@ import { loadRegistrationEnvironment } from '../control-plane/registration-envir
 import { registerHost } from '../control-plane/registration.ts';
 import { describeUrl } from '../control-plane/url.ts';
 import type { Environment } from '../support/configuration.ts';
+import { observeRoles } from './observe.ts';
 import type { Outcome } from './outcome.ts';
 import { prepareTarget, replaceAgent } from './replacement.ts';
 import { openConnection } from './server.ts';
+import { requireOwnNames } from './strangers.ts';
 import { inspectForAgent, type Work } from './work.ts';
+import { readHands } from './worker-request.ts';
 
 /**
  * The worker's `register`: asks the server for an agent's keys with the host's own registration key, and puts an
@@ -20,6 +23,9 @@ export async function registerAgent(work: Work, url: string, reference: string):
   const { environment } = configuration;
   const info = await work.engine.readInfo();
   const target = await prepareTarget(work, reference, info);
+  // Before the server is asked: a host that can't have an agent is not registered.
+  const { adopt, own } = readHands(environment, work.container);
+  requireOwnNames(await observeRoles(work.engine, work.names, () => work.clock.now(), adopt), own);
   await reporter.working(`asking ${describeUrl(url)}`, 'register');
   const connection = await openConnection(work, url);
   const registration = await loadRegistrationEnvironment(connection, {

@@ -24,6 +24,7 @@ import { chooseStateVolume } from './state-volume.ts';
 import { ensureImage, type Target } from './target.ts';
 import { runTransaction, type TransactionResult } from './transaction.ts';
 import type { Work } from './work.ts';
+import { readHands } from './worker-request.ts';
 
 /** What an agent is to be made from. */
 export interface Replacement {
@@ -80,6 +81,7 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
     },
     onStep: async (step) => work.reporter.working(describeStep(step), step.do),
     interrupted: AbortSignal.any([work.signal, lifetime]),
+    ...readHands(configuration.environment, work.container),
   });
   return concludeAttempt(work, target.reference, result);
 }

@@ -5,6 +5,7 @@ import { judgeTransaction, type Outcome } from './outcome.ts';
 import { isAgentContainer } from './roles.ts';
 import { runTransaction } from './transaction.ts';
 import type { Work } from './work.ts';
+import { readHands } from './worker-request.ts';
 
 /**
  * The worker's `settle`: what an interrupted transaction left becomes one agent and nothing else.
@@ -20,6 +21,7 @@ export async function settleHost(work: Work): Promise<Outcome> {
     clock,
     log,
     goal: { kind: 'settle' },
+    ...readHands(configuration.environment, work.container),
     onStep: async (step) => work.reporter.working(`settling: ${step.do}`, step.do),
     interrupted: AbortSignal.any([work.signal, AbortSignal.timeout(configuration.limits.WORKER_TOTAL)]),
   });

@@ -17,6 +17,7 @@ import {
 } from './observe.ts';
 import { isUp, planStep, type Experience, type Failure, type Goal, type Step } from './plan.ts';
 import type { RoleNames } from './roles.ts';
+import { strangerError } from './strangers.ts';
 
 /**
  * The transaction: observe, plan, do one idempotent step, observe again, until the plan says done.
@@ -39,6 +40,10 @@ export interface TransactionOptions {
   readonly nextSpec?: ContainerSpec;
   /** Who has which role, if somebody has just looked. */
   readonly firstLook?: Observation;
+  /** Strangers that have our names are replaced like old agents (`--force`). */
+  readonly adopt?: boolean;
+  /** Ids of the containers in which we and our caller run: never stopped, renamed or removed. */
+  readonly own?: readonly string[];
   /** Asked before anything is created: may wait (cooling down), or refuse by throwing (storage low). */
   readonly beforeCreating?: (observation: Observation) => Promise<void>;
   /** Told before each step, for the status file. */
@@ -227,7 +232,7 @@ class Transaction {
     const deadline = deadlineIn(limits.RECOVERY, () => clock.now());
     for (;;) {
       try {
-        return await observeRoles(engine, names, () => clock.now());
+        return await observeRoles(engine, names, () => clock.now(), this.#options.adopt);
       } catch (error) {
         if (!isOutage(error)) throw error;
         if (deadline.left() === 0) throw asUnavailable(error);
@@ -352,12 +357,7 @@ function failureError(why: Failure, container: Observed | undefined): Error {
     container === undefined ? '' : `${container.name} (${container.id.slice(0, 12)}, ${container.image})`;
   switch (why) {
     case 'stranger-in-role':
-      return new CannotChangeError(
-        `the container ${name} has our name but is not an agent: it is left alone`,
-        {
-          hint: `rename or remove it yourself: docker rename ${container?.name ?? ''} NEW_NAME`,
-        },
-      );
+      return strangerError(container?.name ?? '', name);
     case 'set-aside-names-taken':
       return new CannotChangeError(
         'all names for setting the old agent aside are taken by containers that stay',

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { ContainerSpec } from '../engine/engine.ts';
+import type { ContainerDetails, ContainerSpec } from '../engine/engine.ts';
 import type { Environment } from '../support/configuration.ts';
 import { labels } from './roles.ts';
 
@@ -23,6 +23,10 @@ export const workerVariables = {
   registrationUrl: 'AGENT_REGISTRATION_URL',
   /** `/var/lib/rancher` is a volume, because the host's own folder can't be made. */
   stateOnVolume: 'AGENT_STATE_ON_VOLUME',
+  /** `true`: strangers that have our names are replaced (`--force`). */
+  force: 'AGENT_FORCE',
+  /** Id of the container that asks: the work never touches it. */
+  caller: 'AGENT_CALLER',
 } as const;
 
 /** Settings of this entrypoint itself; none of them is a secret. */
@@ -40,9 +44,11 @@ export function selectWorkerEnvironment(environment: Environment, task: WorkerTa
   return Object.fromEntries(Object.entries(environment).filter(([name]) => isNeeded(name)));
 }
 
-/** Digest of a request: two callers with the same one want the same thing and share its outcome. */
+/** Digest of a request, whoever asks: two callers with the same one want the same thing and share its outcome. */
 export function digestOfRequest(request: WorkerRequest): string {
-  const entries = Object.entries(request.environment).sort(([a], [b]) => (a < b ? -1 : 1));
+  const entries = Object.entries(request.environment)
+    .filter(([name]) => name !== workerVariables.caller)
+    .sort(([a], [b]) => (a < b ? -1 : 1));
   return createHash('sha256')
     .update(JSON.stringify([request.task, request.image, entries]))
     .digest('hex')
@@ -73,5 +79,39 @@ export function buildWorkerSpec(request: WorkerRequest, stateVolume?: string): C
       '/var/run/docker.sock:/var/run/docker.sock',
       `${stateVolume ?? '/var/lib/rancher'}:/var/lib/rancher`,
     ],
+  };
+}
+
+/**
+ * What a worker is told about its caller. One that was typed inside the agent's own container (`docker exec`) names none:
+ * that container is what is to be replaced, and the worker outlives it.
+ *
+ * @param own the container in which the caller runs
+ */
+export function describeCaller(
+  own: Pick<ContainerDetails, 'id' | 'command'> | undefined,
+  force: boolean,
+): Environment {
+  const isAgent = own?.command.at(-1) === 'run';
+  return {
+    ...(own === undefined || isAgent ? {} : { [workerVariables.caller]: own.id }),
+    ...(force ? { [workerVariables.force]: 'true' } : {}),
+  };
+}
+
+/** What a worker was told about whom it may touch. */
+export interface Hands {
+  /** Strangers that have our names are replaced like old agents. */
+  readonly adopt: boolean;
+  /** Ids of the containers in which the worker and its caller run. */
+  readonly own: readonly string[];
+}
+
+/** @param container id of the worker's own container, if it is one */
+export function readHands(environment: Environment, container: string | undefined): Hands {
+  const own = [container, environment[workerVariables.caller]];
+  return {
+    adopt: environment[workerVariables.force] === 'true',
+    own: own.filter((id): id is string => id !== undefined && id !== ''),
   };
 }

@@ -3,7 +3,7 @@ import { UsageError } from '../support/errors.ts';
 /** What the command line asks for. */
 export type Request =
   | { readonly kind: 'command'; readonly name: CommandName; readonly args: readonly string[] }
-  | { readonly kind: 'register-url'; readonly url: string }
+  | { readonly kind: 'register-url'; readonly url: string; readonly force: boolean }
   | { readonly kind: 'become'; readonly command: readonly [string, ...string[]] }
   | { readonly kind: 'help' }
   | { readonly kind: 'version' }
@@ -23,6 +23,9 @@ export const commandTable = {
   status: 'show the state of this host, its containers by role, and who holds the lock (--json)',
   state: 'print "Rancher State" (for the state container of rancher/agent v1.0.x)',
 } as const;
+
+/** For `upgrade`, `register` and a registration URL; the other commands have nothing to force. */
+export const forceFlag = '--force';
 
 export type CommandName = keyof typeof commandTable | 'worker';
 
@@ -44,12 +47,13 @@ function readRequest(words: readonly string[]): Request {
   if (first === undefined) return { kind: 'nothing' };
   if (words.includes('--help') || words.includes('-h') || first === 'help') return { kind: 'help' };
   if (first === '--version' || first === 'version') return { kind: 'version' };
-  if (first.startsWith('http')) return { kind: 'register-url', url: first };
+  const force = words.includes(forceFlag);
+  if (first.startsWith('http')) return { kind: 'register-url', url: first, force };
   if (isCommand(first)) return { kind: 'command', name: first, args: checkArguments(first, args) };
   throw new UsageError(`unknown command: ${first}`, { hint: 'see --help for the commands' });
 }
 
-/** Old servers and people may have typed more words than the script read: only `status` and `worker` look at theirs. */
+/** Old servers and people may have typed more words than the script read: the other commands ignore what they don't know. */
 function checkArguments(name: CommandName, args: readonly string[]): readonly string[] {
   if (name !== 'status') return args;
   const unknown = args.find((argument) => argument !== '--json');

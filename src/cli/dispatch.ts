@@ -7,7 +7,7 @@ import { upgrade } from '../commands/upgrade.ts';
 import { worker } from '../commands/worker.ts';
 import { becomeProcess } from '../host/become.ts';
 import { EntrypointError, exitCodeOf, ExitCode, InterruptedError, messageOf } from '../support/errors.ts';
-import { parseArguments, type CommandName, type Request } from './arguments.ts';
+import { forceFlag, parseArguments, type CommandName, type Request } from './arguments.ts';
 import { renderHelp } from './help.ts';
 import { renderStatus } from './render-status.ts';
 
@@ -41,7 +41,7 @@ async function perform(request: Request, basis: Basis): Promise<number> {
     case 'become':
       return becomeProcess(request.command, basis.configuration.environment);
     case 'register-url':
-      return registerUrl(createContext({ ...basis, command: 'register' }), request.url);
+      return registerUrl(createContext({ ...basis, command: 'register' }), request.url, request.force);
     case 'command':
       return performCommand(request.name, request.args, createContext({ ...basis, command: request.name }));
   }
@@ -50,9 +50,9 @@ async function perform(request: Request, basis: Basis): Promise<number> {
 async function performCommand(name: CommandName, args: readonly string[], context: Context): Promise<number> {
   switch (name) {
     case 'register':
-      return register(context);
+      return register(context, args.includes(forceFlag));
     case 'upgrade':
-      return upgrade(context);
+      return upgrade(context, args.includes(forceFlag));
     case 'inspect-host':
       return inspectHost(context);
     case 'run':
@@ -96,4 +96,4 @@ function tell({ log, secrets, write }: Basis, error: unknown): void {
 }
 
 const usage =
-  'docker run … IMAGE URL | register | upgrade | inspect-host | run | status | state | -- CMD ARG… | --help';
+  'docker run … IMAGE URL [--force] | register [--force] | upgrade [--force] | inspect-host | run | status | state | -- CMD ARG… | --help';

@@ -1,7 +1,7 @@
 import { formatDuration } from '../support/deadline.ts';
 import { ExitCode } from '../support/errors.ts';
 import { describeLimits } from '../support/limits.ts';
-import { commandTable } from './arguments.ts';
+import { commandTable, forceFlag } from './arguments.ts';
 
 const environmentTable: readonly (readonly [string, string])[] = [
   ['AGENT_PROFILE', 'rancher-1.0, rancher-1.2 or pasturestack; the image sets it'],
@@ -41,6 +41,15 @@ export function renderHelp(version: string): string {
       ...Object.entries(commandTable),
       ['-- CMD ARG…', 'become that command'],
       ['--help, --version', ''],
+    ]),
+    '',
+    'options',
+    ...columns([
+      ['--debug', 'debug log'],
+      [
+        forceFlag,
+        "URL, register, upgrade: replace a container that has the agent's name and is not one; it goes last, like an old agent",
+      ],
     ]),
     '',
     'environment',

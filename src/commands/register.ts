@@ -1,5 +1,5 @@
 import { inspectOwnContainer, ownImageOf } from '../agent/own.ts';
-import { workerVariables } from '../agent/worker-request.ts';
+import { describeCaller, workerVariables } from '../agent/worker-request.ts';
 import { parseServerUrl, validateAgentIp } from '../control-plane/url.ts';
 import { ExitCode } from '../support/errors.ts';
 import { delegate, openEngine, requireSoundConfiguration, type Context } from './context.ts';
@@ -7,10 +7,11 @@ import { delegate, openEngine, requireSoundConfiguration, type Context } from '.
 /**
  * Registers this host with the server behind `url` and puts an agent in office (contract §2). What a person typed is
  * checked here, before anything is made; the rest is the worker's.
+ * @param force replaces a stranger's container that has the agent's name
  * @returns the exit status
  * @throws ConfigurationError for a URL or an address that can't work
  */
-export async function registerUrl(context: Context, url: string): Promise<number> {
+export async function registerUrl(context: Context, url: string, force: boolean): Promise<number> {
   requireSoundConfiguration(context);
   const { configuration, secrets, signal } = context;
   const server = parseServerUrl(url, configuration.profile);
@@ -18,17 +19,19 @@ export async function registerUrl(context: Context, url: string): Promise<number
   const agentIp = configuration.environment['CATTLE_AGENT_IP'];
   if (agentIp !== undefined && agentIp !== '') validateAgentIp(agentIp);
   const engine = await openEngine(context, signal);
-  const image = ownImageOf(await inspectOwnContainer(engine, configuration), configuration);
+  const own = await inspectOwnContainer(engine, configuration);
+  const image = ownImageOf(own, configuration);
   return delegate(context, engine, 'register', image, {
     [workerVariables.targetImage]: image,
     [workerVariables.registrationUrl]: url,
+    ...describeCaller(own, force),
   });
 }
 
 /** `register`: the same with `RANCHER_URL`; without it there is nothing to do (contract §2). */
-export async function register(context: Context): Promise<number> {
+export async function register(context: Context, force: boolean): Promise<number> {
   const url = context.configuration.environment['RANCHER_URL'] ?? '';
-  if (url !== '') return registerUrl(context, url);
+  if (url !== '') return registerUrl(context, url, force);
   context.log.info('RANCHER_URL is not set: nothing to register');
   return ExitCode.ok;
 }

@@ -1,0 +1,28 @@
+import { describe, expect, it } from 'vitest';
+import { parseArguments } from '../../../src/cli/arguments.ts';
+import { renderHelp } from '../../../src/cli/help.ts';
+
+describe('--force', () => {
+  it.each([
+    [['http://server/v1/scripts/T', '--force'], true],
+    [['http://server/v1/scripts/T'], false],
+    [['--debug', 'http://server/v1/scripts/T', '--force'], true],
+  ])('%j: a registration with force %s', (argv, force) => {
+    expect(parseArguments(argv).request).toMatchObject({ kind: 'register-url', force });
+  });
+
+  it.each(['upgrade', 'register'])('reaches %s', (name) => {
+    expect(parseArguments([name, '--force']).request).toEqual({ kind: 'command', name, args: ['--force'] });
+  });
+
+  it('behind -- belongs to the command that is become', () => {
+    expect(parseArguments(['--', 'rm', '--force']).request).toEqual({
+      kind: 'become',
+      command: ['rm', '--force'],
+    });
+  });
+
+  it('is in the help, with what it does', () => {
+    expect(renderHelp('1')).toMatch(/--force .*replace a container that has the agent's name and is not one/);
+  });
+});
