@@ -5,16 +5,19 @@
  * exit status: 0 all stages ended as expected, 1 one did not
  */
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { images, limits, startScene, type Scene } from '../test/support/scene.ts';
 import { Account, secondsSince, Unexpected } from './demo-account.ts';
 
 /** Two pauses that nobody wants to watch: how long a new agent is watched, and how often a removal is tried. */
-const shorter = limits({ VERIFY: 3_000, REMOVE_TRIES: 3 });
+const shorter = limits({ VERIFY: 2_000, REMOVE_TRIES: 2 });
 const socket = ['-v', '/var/run/docker.sock:/var/run/docker.sock'];
 const agentName = 'rancher-agent';
 const upgradeName = 'rancher-agent-upgrade';
 /** An agent standing by looks for a worker after 5 s and has itself watched for 10 s. */
 const SETTLE_SECONDS = 60;
+/** Between the end of a killed upgrade and that of the command that killed it. */
+const KILL_GRACE_MS = 10_000;
 
 const stopped = new AbortController();
 const stop = (): void => stopped.abort();
@@ -116,8 +119,15 @@ async function killUpgrade(scene: Scene, account: Account): Promise<void> {
   account.type('docker', 'kill', '--signal', 'KILL', upgradeName, `${agentName}-worker`);
   await upgrading;
   await account.showHost();
-  account.say('Nobody does anything now.');
-  await account.watch('one agent, state ok', SETTLE_SECONDS, async () => hasConverged(scene));
+  account.say(
+    'Nobody does anything now. The agent standing by notices that it is alone and has a worker go on: the old',
+  );
+  account.say(
+    'agent comes back, hears from the server that it needs another image, and has itself upgraded again.',
+  );
+  await account.watch(`one agent, made from ${images.a}, state ok`, SETTLE_SECONDS, async () =>
+    hasConverged(scene, images.a),
+  );
   account.say(`converged ${secondsSince(begun)} after the kill`);
   account.quote(await host.docker('exec', agentName, '/run.sh', 'status'));
   await account.end();
@@ -164,7 +174,9 @@ async function clearAway(scene: Scene, account: Account, id: string): Promise<vo
   account.type('chattr', '-i', '/var/lib/docker/overlay2/…/diff/unremovable');
   await scene.host.makeRemovable(id);
   await account.docker('restart', agentName);
-  await account.watch(`nothing but ${agentName}, state ok`, SETTLE_SECONDS, async () => hasConverged(scene));
+  await account.watch(`nothing but ${agentName}, state ok`, SETTLE_SECONDS, async () =>
+    hasConverged(scene, images.b),
+  );
   await account.expectAgent(images.b);
   await account.end();
 }
@@ -200,15 +212,18 @@ function killAtRename({ host }: Scene): Promise<void> {
   });
 }
 
+/** The caller is the first to be killed. */
 async function failIfOver(upgrading: Promise<unknown>): Promise<never> {
   await upgrading;
+  await sleep(KILL_GRACE_MS);
   throw new Unexpected('expected: the upgrade sets the old agent aside');
 }
 
-/** One agent, nobody in another role, the upgrade's container gone, and the state is ok. */
-async function hasConverged(scene: Scene): Promise<boolean> {
-  const names = await scene.names();
-  return names.join() === agentName && (await scene.readStatus())['state'] === 'ok';
+/** One agent of this image, nobody in another role, the upgrade's container gone, and the state is ok. */
+async function hasConverged(scene: Scene, wanted: string): Promise<boolean> {
+  const [agent, ...others] = await scene.host.containers();
+  const isAlone = agent?.name === agentName && agent.image === wanted && others.length === 0;
+  return isAlone && agent.state === 'running' && (await scene.readStatus())['state'] === 'ok';
 }
 
 async function untilStopped(): Promise<undefined> {
