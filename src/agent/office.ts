@@ -4,16 +4,16 @@ import { deadlineIn } from '../support/deadline.ts';
 import { messageOf, TryAgainLaterError } from '../support/errors.ts';
 import type { Limits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
-import { isAgentContainer, type RoleNames } from './roles.ts';
+import { isAgentImage, labels as labelNames, type RoleNames } from './roles.ts';
 
 /** The role that a container's name gives to the `run` inside it. */
 export type Office = 'agent' | 'next' | 'previous' | 'other';
 
-/** The role of that name. */
+/** The role of that name; by its ending, because another family's entrypoint may have set us aside. */
 export function officeOf(name: string, names: RoleNames): Office {
   if (name === names.agent || names.legacyAgents.includes(name)) return 'agent';
-  if (name === names.next) return 'next';
-  return names.previous.includes(name) ? 'previous' : 'other';
+  if (name === names.next || name.endsWith('-next')) return 'next';
+  return names.previous.includes(name) || /-previous(-\d)?$/.test(name) ? 'previous' : 'other';
 }
 
 export interface StandingBy {
@@ -31,36 +31,52 @@ export interface StandingBy {
 /**
  * Waits until our container has the agent's name. A `run` that finds itself under another role's name (a new agent
  * before its promotion, or one that an engine started at boot) doesn't act: two agents with the same keys would. If
- * nobody is at work, it has the transaction finished; that ends in our promotion or our removal.
+ * nobody is at work, it has the transaction finished; that ends in our promotion or our removal. Where neither can be
+ * had, because a stranger or a corpse keeps the name, an agent under a wrong name is better than none.
  *
- * @throws TryAgainLaterError when neither comes within the worker's time; Docker then starts us again
+ * @throws TryAgainLaterError when nothing comes of it within the worker's time; Docker then starts us again
  */
 export async function awaitOffice(standing: StandingBy): Promise<void> {
   const { engine, names, limits, clock, log, signal, own } = standing;
-  if (officeOf(own.name, names) === 'agent') return;
+  if (isInOffice(own.name, names)) return;
   log.info(`standing by as ${own.name}: an agent acts only under the name ${names.agent}`);
   const deadline = deadlineIn(limits.WORKER_TOTAL, () => clock.now());
   let aloneSince = clock.now();
+  let settled = 0;
   while (deadline.left() > 0) {
     await clock.sleep(limits.ROLE_POLL, signal);
     const now = await engine.inspectContainer(own.id);
-    if (now !== undefined && officeOf(now.name, names) === 'agent') return;
+    if (now !== undefined && isInOffice(now.name, names)) return;
     if (clock.now() - aloneSince < limits.STAND_BY_ALONE) continue;
-    if (await isStrangerInOffice(engine, names)) {
-      log.error(
-        `a container that is not an agent has the name ${names.agent}: acting as ${own.name} instead`,
-      );
+    if (settled >= limits.STAND_BY_TRIES && now !== undefined && (await isVacant(standing, now.name))) {
+      log.error(`the name ${names.agent} can't be had: acting as ${now.name} instead`);
       return;
     }
     await settleQuietly(standing);
+    settled += 1;
     aloneSince = clock.now();
   }
   throw new TryAgainLaterError(`still standing by as ${own.name}`, { hint: 'see docker run … IMAGE status' });
 }
 
-async function isStrangerInOffice(engine: Engine, names: RoleNames): Promise<boolean> {
-  const holder = await engine.inspectContainer(names.agent);
-  return holder !== undefined && !isAgentContainer(holder);
+/** Any name but those of the other roles: people run agents under names of their own. */
+function isInOffice(name: string, names: RoleNames): boolean {
+  const office = officeOf(name, names);
+  return office === 'agent' || office === 'other';
+}
+
+/** Whether no agent acts: of several that stand by, one that was in office before comes first. */
+async function isVacant({ engine, names }: StandingBy, ownName: string): Promise<boolean> {
+  const elders = officeOf(ownName, names) === 'next' ? names.previous : namesBefore(ownName, names.previous);
+  const others = await engine.listContainers({ names: [names.agent, ...elders] });
+  const agents = others.filter(
+    ({ labels, image }) => labels[labelNames.system] === 'rancher-agent' || isAgentImage(image),
+  );
+  return !agents.some(({ state }) => state === 'running' || state === 'restarting');
+}
+
+function namesBefore(name: string, pool: readonly string[]): readonly string[] {
+  return pool.slice(0, Math.max(0, pool.indexOf(name)));
 }
 
 /** Follows the worker that runs, or makes one; its failure is its own to tell, we look again. */

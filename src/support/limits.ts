@@ -58,6 +58,11 @@ const table = {
     unit: 'ms',
     why: 'the new agent must still be up after this before the old one is stopped',
   },
+  STAND_BY_TRIES: {
+    value: 3,
+    unit: 'times',
+    why: 'one standing by that could not be promoted or removed by so many workers acts under its own name',
+  },
   STAND_BY_ALONE: {
     value: 5_000,
     unit: 'ms',
@@ -178,6 +183,11 @@ const table = {
     unit: 'times',
     why: 'more processes than that: the host has another problem',
   },
+  HOLDERS_SHOWN: {
+    value: 10,
+    unit: 'times',
+    why: 'holders named in the status; a person needs the first one',
+  },
   // ── control plane ─────────────────────────────────────────────────────────
   HTTP_CONNECT: { value: 15_000, unit: 'ms', why: 'as upstream: curl --connect-timeout 15' },
   HTTP_TOTAL: { value: 60_000, unit: 'ms', why: 'a server that accepts and says nothing must not hang us' },
@@ -253,6 +263,21 @@ const table = {
     value: 50,
     unit: 'times',
     why: 'leaked helpers removed per start: a sick engine must not be flooded',
+  },
+  SWEEP_AGE: {
+    value: 600_000,
+    unit: 'ms',
+    why: 'an older upgrade may still read its helper; newer servers stop one after 5 min, nobody waits for 10',
+  },
+  SWEEP_TOTAL: {
+    value: 120_000,
+    unit: 'ms',
+    why: '50 removals at 1–2 s each, as on a sick host; none begins later, the next start goes on',
+  },
+  SWEEP_FAILURES: {
+    value: 3,
+    unit: 'times',
+    why: 'so many removals in a row that fail are not the containers, it is the storage: leave it in peace',
   },
 } as const satisfies Record<string, LimitRow>;
 

@@ -1,0 +1,95 @@
+import { describe, expect, it } from 'vitest';
+import { awaitOffice, officeOf } from '../../../src/agent/office.ts';
+import { selectProfile } from '../../../src/agent/profile.ts';
+import { namesOf } from '../../../src/agent/roles.ts';
+import type { ContainerDetails, ContainerSummary, Engine } from '../../../src/engine/engine.ts';
+import { defaultLimits } from '../../../src/support/limits.ts';
+import { silentLog } from '../../../src/support/log.ts';
+
+const names = namesOf(selectProfile('rancher-1.2', {}));
+
+it.each([
+  ['rancher-agent', 'agent'],
+  ['rancher-agent-next', 'next'],
+  ['rancher-agent-previous', 'previous'],
+  ['rancher-agent-previous-3', 'previous'],
+  ['pasturestack-node-agent-previous', 'previous'],
+  ['my-own-agent', 'other'],
+] as const)('a container named %s has the role %s', (name, office) => {
+  expect(officeOf(name, names)).toBe(office);
+});
+
+/** A host as far as one standing by looks at it; time passes with every sleep. */
+function standing(
+  ownName: string,
+  onSettle: (settled: number) => string | undefined,
+  others: readonly string[] = [],
+) {
+  let now = 0;
+  let name = ownName;
+  let settled = 0;
+  const running = (it: string) => ({ name: it, state: 'running', image: 'rancher/agent:x', labels: {} });
+  const engine = {
+    inspectContainer: () => Promise.resolve({ name } as ContainerDetails),
+    listContainers: ({ names: wanted }: { names: readonly string[] }) =>
+      Promise.resolve(
+        others.filter((other) => wanted.includes(other)).map(running) as unknown as ContainerSummary[],
+      ),
+  } as unknown as Engine;
+  return {
+    settledTimes: () => settled,
+    options: {
+      engine,
+      names,
+      limits: defaultLimits,
+      clock: {
+        now: () => now,
+        random: () => 0.5,
+        sleep: (ms: number) => {
+          now += ms;
+          return Promise.resolve();
+        },
+      },
+      log: silentLog,
+      signal: new AbortController().signal,
+      own: { id: 'own', name: ownName } as ContainerDetails,
+      settle: () => {
+        settled += 1;
+        name = onSettle(settled) ?? name;
+        return Promise.resolve();
+      },
+    },
+  };
+}
+
+describe('one that stands by', () => {
+  it('acts at once in office, and under a name of a person’s own', async () => {
+    for (const name of ['rancher-agent', 'my-own-agent']) {
+      const { options, settledTimes } = standing(name, () => undefined);
+      await awaitOffice(options);
+      expect(settledTimes()).toBe(0);
+    }
+  });
+
+  it('acts when it is promoted', async () => {
+    const { options, settledTimes } = standing('rancher-agent-next', (settled) =>
+      settled === 2 ? 'rancher-agent' : undefined,
+    );
+    await awaitOffice(options);
+    expect(settledTimes()).toBe(2);
+  });
+
+  it('acts under its own name where the office can’t be had and no other agent runs', async () => {
+    const { options, settledTimes } = standing('rancher-agent-previous', () => undefined);
+    await awaitOffice(options);
+    expect(settledTimes()).toBe(defaultLimits.STAND_BY_TRIES);
+  });
+
+  it.each(['rancher-agent', 'rancher-agent-previous-2'])(
+    'does not act beside %s, and gives up within the bound',
+    async (other) => {
+      const { options } = standing('rancher-agent-next', () => undefined, [other]);
+      await expect(awaitOffice(options)).rejects.toThrow('still standing by');
+    },
+  );
+});
