@@ -4,12 +4,14 @@ import { awaitOffice } from '../agent/office.ts';
 import { inspectOwnContainer, ownImageOf } from '../agent/own.ts';
 import { createReporter } from '../agent/report.ts';
 import { decideUpgrade } from '../agent/upgrade-decision.ts';
+import { isWorkerRunning } from '../agent/worker.ts';
 import { workerVariables } from '../agent/worker-request.ts';
 import { readAgentConf } from '../control-plane/agent-conf.ts';
 import type { RequiredImage } from '../control-plane/required-image.ts';
 import type { ContainerDetails, Engine } from '../engine/engine.ts';
 import { prepareHost } from '../host/preparation.ts';
 import { runCommand } from '../host/processes.ts';
+import { sweepLeaks } from '../rescue/sweep.ts';
 import { messageOf } from '../support/errors.ts';
 import { delegate, followWorker, openEngine, requireSoundConfiguration, type Context } from './context.ts';
 
@@ -32,13 +34,26 @@ export async function run(given: Context): Promise<never> {
   await prepareHost({ paths, limits, log, run: runCommand, signal });
   const follow = async (): Promise<boolean> => followWorker(context, engine);
   const leftovers = { engine, names, limits, clock, log, paths, signal, settle, followWorker: follow };
-  inBackground(context, 'settling what was left over', async () => settleLeftovers(leftovers));
+  inBackground(context, 'settling what was left over', async () => {
+    await settleLeftovers(leftovers);
+    await sweepBeside(context, engine);
+  });
   inBackground(context, 'keeping house', async () => keepHouse(leftovers));
   return keepBootstrapRunning({
     ...context,
     reporter: createReporter({ ...context, paths }),
     onRequiredImage: createUpgrader(context, engine, own, image),
   });
+}
+
+/**
+ * Sweeps what older entrypoints leaked, beside the bootstrap. One sweeper at a time, and no transaction waits for it: as
+ * soon as a worker is at work, which will sweep for itself, this one ends.
+ */
+async function sweepBeside(context: Context, engine: Engine): Promise<void> {
+  const { names, configuration } = context;
+  const mayGoOn = async (): Promise<boolean> => !(await isWorkerRunning({ engine, names }));
+  await sweepLeaks({ ...context, engine, limits: configuration.limits, mayGoOn });
 }
 
 /** What stands in `agent.conf` of the host counts like the environment (contract §5: read at every start). */

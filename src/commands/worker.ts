@@ -6,6 +6,7 @@ import { upgradeAgent } from '../agent/upgrade-work.ts';
 import { doWork, type Work } from '../agent/work.ts';
 import { workerTasks, workerVariables, type WorkerTask } from '../agent/worker-request.ts';
 import { findOwnContainer } from '../host/own-container.ts';
+import { sweepLeaks } from '../rescue/sweep.ts';
 import { ConfigurationError, UsageError } from '../support/errors.ts';
 import { openEngine, requireSoundConfiguration, type Context } from './context.ts';
 import { inspectHostHere } from './inspect-host.ts';
@@ -25,7 +26,11 @@ export async function worker(context: Context, args: readonly string[]): Promise
     // No signal for the engine's calls: the step in hand is finished, the transaction stops at a safe point.
     const engine = await openEngine(context);
     const [container] = await findOwnContainer(context.configuration.paths, context.configuration.hostname);
-    return await doWork({ ...request, engine, container }, async (work) => perform(work, task));
+    return await doWork({ ...request, engine, container }, async (work) => {
+      const outcome = await perform(work, task);
+      if (task !== 'settle') await sweepBehind(work, outcome);
+      return outcome;
+    });
   } catch (error) {
     const outcome = judgeError(error);
     await createReporter({ ...request, paths: context.configuration.paths }).ended(outcome);
@@ -46,6 +51,22 @@ async function perform(work: Work, task: Exclude<WorkerTask, 'inspect-host'>): P
     case 'settle':
       return settleHost(work);
   }
+}
+
+/**
+ * Sweeps what older entrypoints leaked, behind the work and under the same lock. Not before it: a removal on a sick host
+ * takes up to a minute, and nothing may come between a host and its new agent. What was put off for now (storage is low)
+ * is followed by a sweep as well, since leaked helpers are what fills it up; what failed is not: a host in trouble is
+ * left in peace. `settle` needs none, the `run` that asked for it sweeps by itself.
+ */
+async function sweepBehind(work: Work, outcome: Outcome): Promise<void> {
+  if (outcome.state === 'failed') return;
+  const { reporter, configuration } = work;
+  await sweepLeaks({
+    ...work,
+    limits: configuration.limits,
+    onFound: async () => reporter.working(`${outcome.summary}; sweeping leaked helpers`, 'sweep'),
+  });
 }
 
 function require({ configuration }: Work, variable: string): string {

@@ -23,6 +23,7 @@ const detailsAnswer = v.object({
   Id: v.string(),
   Name: text,
   Image: text,
+  Created: text,
   Path: text,
   Args: texts,
   RestartCount: whole,
@@ -33,12 +34,14 @@ const detailsAnswer = v.object({
     ExitCode: whole,
     Error: text,
     StartedAt: text,
+    FinishedAt: text,
   }),
   Config: v.object({ Image: text, Env: texts, Labels: labels }),
   HostConfig: v.nullish(
     v.object({ Binds: texts, RestartPolicy: v.nullish(v.object({ Name: text }), {}) }),
     {},
   ),
+  GraphDriver: v.nullish(v.object({ Data: v.nullish(v.record(v.string(), v.unknown())) })),
 });
 
 const summaryAnswer = v.object({
@@ -82,9 +85,12 @@ export function readDetails(answer: unknown): ContainerDetails {
     state: readState(raw.State.Dead ? 'dead' : raw.State.Status, raw.State.Running ? 'running' : 'exited'),
     exitCode: raw.State.ExitCode,
     startError: raw.State.Error,
+    createdAt: readTime(raw.Created),
     startedAt: readTime(raw.State.StartedAt),
+    finishedAt: readTime(raw.State.FinishedAt),
     restartCount: raw.RestartCount,
     restartPolicy: raw.HostConfig.RestartPolicy.Name,
+    layers: readLayers(raw.GraphDriver?.Data ?? {}),
   };
 }
 
@@ -126,6 +132,18 @@ export function readInfo(body: string): EngineInfo {
 export function readImage(answer: unknown): ImageDetails {
   const raw = v.parse(imageAnswer, answer);
   return { id: raw.Id, labels: raw.Config.Labels, repoTags: raw.RepoTags, repoDigests: raw.RepoDigests };
+}
+
+/**
+ * Every storage driver calls a container's mount by an id of 64 hex digits, in different fields: `MergedDir` and `UpperDir`
+ * (overlay), `DeviceName` (devicemapper), `Dataset` (zfs). Lower layers are the image's.
+ */
+function readLayers(data: Readonly<Record<string, unknown>>): readonly string[] {
+  const texts = Object.entries(data).filter(([name]) => name !== 'LowerDir');
+  const ids = texts.flatMap(
+    ([, value]) => (typeof value === 'string' ? value.match(/[0-9a-f]{64}/g) : []) ?? [],
+  );
+  return [...new Set(ids)];
 }
 
 /** 1.10.3 has no `State` in lists: `Exited (0) 2 hours ago`, `Dead`, `Up 3 minutes (Paused)`, `Created`. */

@@ -11,7 +11,7 @@ export interface Engine {
   readonly version: EngineVersion;
   readonly features: EngineFeatures;
   readInfo(): Promise<EngineInfo>;
-  /** Containers of any state whose name or label matches on the client as well, whatever the engine's filter did. */
+  /** Containers that match the filter on the client as well, whatever the engine's own filter did. */
   listContainers(filter: ContainerFilter): Promise<readonly ContainerSummary[]>;
   /** By name or id; undefined if the engine says there is none (which 1.10.3 also says of a dead one: see the list). */
   inspectContainer(nameOrId: string): Promise<ContainerDetails | undefined>;
@@ -61,11 +61,15 @@ export interface EngineInfo {
   readonly text: string;
 }
 
-/** At least one of the two: an unfiltered list of a sick host's containers is never asked for by accident. */
+/** At least one of these: an unfiltered list of a sick host's containers is never asked for by accident. */
 export interface ContainerFilter {
   /** Exact names, without the leading slash. */
   readonly names?: readonly string[];
   readonly label?: string;
+  /**
+   * In any of these states. Alone it finds thousands on a host that leaks, and takes seconds there: ask once per start.
+   */
+  readonly states?: readonly ContainerState[];
 }
 
 export const containerStates = [
@@ -107,11 +111,17 @@ export interface ContainerDetails {
   readonly exitCode: number;
   /** Why it could not be started, in the engine's words; empty if it could. */
   readonly startError: string;
+  /** Milliseconds since 1970; undefined if the engine doesn't say. */
+  readonly createdAt: number | undefined;
   /** Milliseconds since 1970; undefined if it never ran. */
   readonly startedAt: number | undefined;
+  /** Milliseconds since 1970; undefined if it never ended. */
+  readonly finishedAt: number | undefined;
   readonly restartCount: number;
   /** `always`, `no`, …; empty if the engine doesn't say. */
   readonly restartPolicy: string;
+  /** Ids of its own storage layers, as its mounts are called; image layers, which others share, left out. */
+  readonly layers?: readonly string[];
 }
 
 export interface ContainerSpec {

@@ -269,6 +269,8 @@ export class SimulatedHost {
       exitCode: startError === '' ? 0 : 127,
       startError,
       restartPolicy: container.policy,
+      createdAt: undefined,
+      finishedAt: undefined,
       ...this.processOf(container),
     };
   }
@@ -276,6 +278,7 @@ export class SimulatedHost {
   summaries(filter: ContainerFilter): readonly ContainerSummary[] {
     return this.containers()
       .filter((container) => filter.names?.includes(container.name) ?? true)
+      .filter((container) => filter.states?.includes(this.stateOf(container)) ?? true)
       .map((container) => ({
         id: container.id,
         name: container.name,

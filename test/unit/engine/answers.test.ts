@@ -119,7 +119,9 @@ describe('an inspection', () => {
       state: 'running',
       exitCode: 0,
       startError: '',
+      createdAt: Date.parse('2016-07-01T00:00:00Z'),
       startedAt: Date.parse('2016-07-01T00:00:01.5Z'),
+      finishedAt: undefined,
       restartCount: 0,
       restartPolicy: 'always',
     });
