@@ -5,6 +5,7 @@ import { EngineUnavailableError, messageOf } from '../support/errors.ts';
 import type { Limits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
 import { doubling, retry } from '../support/retry.ts';
+import type { Holder } from './mount-holders.ts';
 import type { Observed } from './observe.ts';
 import { isUp, type Step } from './plan.ts';
 import type { RoleNames } from './roles.ts';
@@ -20,6 +21,8 @@ export interface ApplyContext {
   readonly interrupted: AbortSignal;
   /** Ids of the containers in which we and our caller run. */
   readonly own?: readonly string[];
+  /** Who holds the mounts of a container that could not be removed. */
+  readonly holdersOf?: (container: Observed) => Promise<readonly Holder[]>;
   /** Filled by `verify` and `stand-by`. */
   readonly rejected: Set<string>;
   readonly watched: Map<string, number>;
@@ -31,6 +34,8 @@ export interface Corpse {
   readonly name: string;
   /** The engine's words when it could not be removed. */
   readonly said: string;
+  /** Who holds its mounts, if anybody does. */
+  readonly holders?: readonly Holder[];
 }
 
 /** A container could not be removed after bounded tries. */
@@ -153,7 +158,10 @@ async function discard(container: Observed, context: ApplyContext): Promise<void
     if (isEngineError(error, 'not-found')) return;
     if (interrupted.aborted && error === interrupted.reason) throw error;
     const said = isEngineError(error) ? error.said : messageOf(error);
-    throw new UnremovableError({ id: container.id, name: container.name, said });
+    // Somebody who wants us to end has no time for explanations.
+    const holders = interrupted.aborted ? [] : ((await context.holdersOf?.(container)) ?? []);
+    const { id, name } = container;
+    throw new UnremovableError({ id, name, said, ...(holders.length === 0 ? {} : { holders }) });
   }
 }
 

@@ -25,6 +25,8 @@ export interface Observed {
   /** Made from an image of ours (a container has the labels of its image): acts only in office. */
   readonly standsBy: boolean;
   readonly environment: Environment;
+  /** Names of its own storage layers, as they appear in mounts; empty where the engine doesn't say. */
+  readonly layers?: readonly string[];
 }
 
 /** Who has which role on this host at one moment. */
@@ -83,6 +85,7 @@ function fromDetails(details: ContainerDetails): Observed {
     condemned: details.restartPolicy === 'no',
     standsBy: standsBy(details.labels),
     environment: details.environment,
+    layers: details.layers ?? [],
   };
 }
 

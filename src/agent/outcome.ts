@@ -7,6 +7,7 @@ import {
   TryAgainLaterError,
 } from '../support/errors.ts';
 import type { Corpse } from './apply.ts';
+import { describeHolder } from './mount-holders.ts';
 import type { TransactionResult } from './transaction.ts';
 
 /** How a piece of work ended: what stands in the status file, in the last line of the log and in the exit status. */
@@ -61,11 +62,20 @@ function judgeReached(result: TransactionResult): Outcome {
       summary: `${running}, but a container can't be removed: ${names}`,
       cause: 'cannot-remove',
       said: result.corpses.map((corpse) => corpse.said).join('; '),
-      hint: 'see the runbook, "a container cannot be removed"',
+      hint: hintFor(result.corpses),
       next: 'the next start of the agent, or the next upgrade, tries again',
     },
     result.corpses,
   );
+}
+
+/** Whoever holds a mount can be stopped; without one it is the storage itself. */
+function hintFor(corpses: readonly Corpse[]): string {
+  const runbook = 'see the runbook, "a container cannot be removed"';
+  const held = corpses.flatMap(({ name, holders = [] }) =>
+    holders.length === 0 ? [] : [`${name} is held by ${holders.map(describeHolder).join(', ')}`],
+  );
+  return held.length === 0 ? runbook : `${held.join('; ')}: end or restart that, or ${runbook}`;
 }
 
 function describeAgent(result: TransactionResult): string {

@@ -15,6 +15,7 @@ import type { HostFacts } from '../host/inspection.ts';
 import type { Environment } from '../support/configuration.ts';
 import { formatDuration } from '../support/deadline.ts';
 import { InterruptedError, messageOf, TryAgainLaterError } from '../support/errors.ts';
+import { nameHolders } from './mount-holders.ts';
 import type { Observation } from './observe.ts';
 import { judgeTransaction, type Outcome } from './outcome.ts';
 import type { Step } from './plan.ts';
@@ -23,7 +24,7 @@ import { buildAgentSpec } from './spec.ts';
 import { chooseStateVolume } from './state-volume.ts';
 import { ensureImage, type Target } from './target.ts';
 import { runTransaction, type TransactionResult } from './transaction.ts';
-import type { Work } from './work.ts';
+import { viewOf, type Work } from './work.ts';
 import { readHands } from './worker-request.ts';
 
 /** What an agent is to be made from. */
@@ -82,6 +83,7 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
     onStep: async (step) => work.reporter.working(describeStep(step), step.do),
     interrupted: AbortSignal.any([work.signal, lifetime]),
     ...readHands(configuration.environment, work.container),
+    holdersOf: async (container) => nameHolders(viewOf(work), container),
   });
   return concludeAttempt(work, target.reference, result);
 }

@@ -4,6 +4,7 @@ import type { Paths } from '../support/configuration.ts';
 import { messageOf } from '../support/errors.ts';
 import type { Log } from '../support/log.ts';
 import type { Secrets } from '../support/secrets.ts';
+import type { Corpse } from './apply.ts';
 import type { Outcome } from './outcome.ts';
 
 /** Tells people how the work on this host stands: the status file and the last line of the log. */
@@ -59,7 +60,7 @@ export function createReporter(options: ReporterOptions): Reporter {
       write({ state: 'deferred', summary, phase: 'waiting', nextAttemptAt: new Date(until).toISOString() }),
     async ended(outcome) {
       const { corpses, ...rest } = outcome;
-      await write({ ...rest, ...(corpses === undefined ? {} : { corpses: [...corpses] }) });
+      await write({ ...rest, ...(corpses === undefined ? {} : { corpses: corpses.map(draftOf) }) });
       tell(log, outcome);
     },
     async readBefore() {
@@ -67,6 +68,10 @@ export function createReporter(options: ReporterOptions): Reporter {
       return reading.kind === 'valid' ? reading.status : undefined;
     },
   };
+}
+
+function draftOf({ holders, ...corpse }: Corpse): NonNullable<StatusDraft['corpses']>[number] {
+  return { ...corpse, ...(holders === undefined ? {} : { holders: [...holders] }) };
 }
 
 /** The last line: what happened, in whose words, and what to do. */

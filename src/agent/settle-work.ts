@@ -1,10 +1,11 @@
 import { readAttempts, recordSuccess, writeAttempts } from '../host/attempts.ts';
 import type { HostStatus } from '../host/status.ts';
 import { messageOf } from '../support/errors.ts';
+import { nameHolders } from './mount-holders.ts';
 import { judgeTransaction, type Outcome } from './outcome.ts';
 import { isAgentContainer } from './roles.ts';
 import { runTransaction } from './transaction.ts';
-import type { Work } from './work.ts';
+import { viewOf, type Work } from './work.ts';
 import { readHands } from './worker-request.ts';
 
 /**
@@ -22,6 +23,7 @@ export async function settleHost(work: Work): Promise<Outcome> {
     log,
     goal: { kind: 'settle' },
     ...readHands(configuration.environment, work.container),
+    holdersOf: async (container) => nameHolders(viewOf(work), container),
     onStep: async (step) => work.reporter.working(`settling: ${step.do}`, step.do),
     interrupted: AbortSignal.any([work.signal, AbortSignal.timeout(configuration.limits.WORKER_TOTAL)]),
   });

@@ -7,6 +7,7 @@ import type { Limits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
 import { doubling } from '../support/retry.ts';
 import { performStep, UnremovableError, type Corpse } from './apply.ts';
+import type { Holder } from './mount-holders.ts';
 import {
   everyone,
   findKeyHolder,
@@ -44,6 +45,8 @@ export interface TransactionOptions {
   readonly adopt?: boolean;
   /** Ids of the containers in which we and our caller run: never stopped, renamed or removed. */
   readonly own?: readonly string[];
+  /** Asked who holds a container that could not be removed. */
+  readonly holdersOf?: (container: Observed) => Promise<readonly Holder[]>;
   /** Asked before anything is created: may wait (cooling down), or refuse by throwing (storage low). */
   readonly beforeCreating?: (observation: Observation) => Promise<void>;
   /** Told before each step, for the status file. */

@@ -8,6 +8,7 @@ import type { Configuration } from '../support/configuration.ts';
 import { EntrypointError, messageOf, type ExitCode } from '../support/errors.ts';
 import type { Log } from '../support/log.ts';
 import type { Secrets } from '../support/secrets.ts';
+import type { HolderView } from './mount-holders.ts';
 import { judgeError, type Outcome } from './outcome.ts';
 import type { Profile } from './profile.ts';
 import { createReporter, type Reporter } from './report.ts';
@@ -28,6 +29,11 @@ export interface Work {
   readonly signal: AbortSignal;
   /** Id of the container that does the work, if it is one. */
   readonly container: string | undefined;
+}
+
+/** What it takes to look for the holders of a container. */
+export function viewOf({ engine, configuration, clock, log }: Work): HolderView {
+  return { engine, clock, log, paths: configuration.paths, limits: configuration.limits };
 }
 
 export interface WorkRequest extends Omit<Work, 'reporter'> {

@@ -1,3 +1,4 @@
+import { describeHolder } from '../agent/mount-holders.ts';
 import type { StatusReport } from '../commands/status.ts';
 import { formatDuration } from '../support/deadline.ts';
 
@@ -34,6 +35,9 @@ function statusLines({ status }: StatusReport, now: number): string[] {
         ...line('next', next),
         ...(corpses ?? []).map(
           (corpse) => `stays      ${corpse.name} (${corpse.id.slice(0, 12)}): ${corpse.said}`,
+        ),
+        ...(corpses ?? []).flatMap(({ holders = [] }) =>
+          holders.map((holder) => `held by    ${describeHolder(holder)}: ${holder.mountPoint}`),
         ),
       ];
     }

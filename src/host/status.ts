@@ -18,6 +18,15 @@ export type HostState = (typeof hostStates)[number];
 
 const time = v.pipe(v.string(), v.isoTimestamp());
 
+const holderSchema = v.object({
+  pid: v.number(),
+  command: v.string(),
+  processes: v.number(),
+  /** None: a process of the host itself. */
+  container: v.exactOptional(v.string()),
+  mountPoint: v.string(),
+});
+
 const statusSchema = v.object({
   version: v.literal(version),
   state: v.picklist(hostStates),
@@ -39,7 +48,17 @@ const statusSchema = v.object({
   /** The image that is wanted. */
   target: v.exactOptional(v.string()),
   /** Containers that can't be removed, with what the engine said. */
-  corpses: v.exactOptional(v.array(v.object({ name: v.string(), id: v.string(), said: v.string() }))),
+  corpses: v.exactOptional(
+    v.array(
+      v.object({
+        name: v.string(),
+        id: v.string(),
+        said: v.string(),
+        /** Processes that hold its mounts. */
+        holders: v.exactOptional(v.array(holderSchema)),
+      }),
+    ),
+  ),
   nextAttemptAt: v.exactOptional(time),
   exitCode: v.exactOptional(v.number()),
   entrypointVersion: v.string(),
