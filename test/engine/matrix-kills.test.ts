@@ -1,0 +1,11 @@
+import { defineMatrix } from '../support/matrix-tests.ts';
+
+defineMatrix('matrix-kills', [
+  'worker killed',
+  'caller killed',
+  'both killed',
+  'daemon killed and started',
+  'reboot',
+  'answer cut off',
+  'one 500',
+]);

@@ -1,0 +1,13 @@
+import { defineMatrix } from '../support/matrix-tests.ts';
+
+defineMatrix('matrix-sickness', [
+  'daemon frozen 30 s',
+  '500 for ever',
+  'no space',
+  'no inodes',
+  'removal impossible',
+  'name taken by a stranger',
+  'lock stale',
+  'lock held by a live one',
+  'status folder not writable',
+]);

@@ -1,0 +1,88 @@
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { callEngine } from '../support/engine-call.ts';
+import { cellOf, faults, phases, type Fault, type Phase } from '../support/fault-table.ts';
+import { runCell } from '../support/matrix.ts';
+import { images, startScene, type Scene } from '../support/scene.ts';
+
+/** Upgrades in a row; scripts/soak makes it 200. */
+const upgrades = Number(process.env['SOAK_UPGRADES'] ?? '6');
+const seed = Number(process.env['SOAK_SEED'] ?? '20161122');
+
+/** Faults that need a disk of their own, or half a minute each, are the matrix's. */
+const leftOut: readonly Fault[] = ['no space', 'no inodes', 'daemon frozen 30 s'];
+
+let scene: Scene;
+
+beforeAll(async () => {
+  scene = await startScene({ name: 'soak' });
+  const result = await scene.register(images.a);
+  expect(result, result.stderr).toMatchObject({ status: 0 });
+  await scene.settled();
+});
+afterAll(async () => scene.close());
+
+/** Everything of the host that could grow from upgrade to upgrade. */
+async function takeStock(): Promise<Record<string, number>> {
+  const { body } = await callEngine(scene.host.engineSocketPath, 'GET', '/system/df');
+  const { Containers, Images, Volumes } = body as Record<string, readonly unknown[]>;
+  const folder = join(scene.host.stateDir, 'entrypoint');
+  const files = await readdir(folder);
+  return {
+    containers: Containers?.length ?? 0,
+    images: Images?.length ?? 0,
+    volumes: Volumes?.length ?? 0,
+    layers: (await readdir(join(scene.host.dockerRoot, 'overlay2'))).length,
+    statusBytes: Math.ceil((await stat(join(folder, 'status.json'))).size / 1024),
+    files: files.length,
+  };
+}
+
+/** Memory (kB) and open files of the agent in office. */
+async function weighAgent(): Promise<{ readonly kb: number; readonly files: number }> {
+  const pid = (await scene.host.inspect('rancher-agent'))?.State.Pid ?? 0;
+  const inHost = scene.host.pathInHost(`/proc/${pid}`);
+  const rss = /VmRSS:\s+(\d+)/.exec(await readFile(join(inHost, 'status'), 'utf8'))?.[1];
+  return { kb: Number(rss), files: (await readdir(join(inHost, 'fd'))).length };
+}
+
+/** A small generator with a seed, so that a run can be had again. */
+function* randomCells(): Generator<{ readonly phase: Phase; readonly fault: Fault }> {
+  const cells = faults
+    .filter((fault) => !leftOut.includes(fault))
+    .flatMap((fault) => phases.map((phase) => ({ phase, fault })))
+    .filter(({ phase, fault }) => 'ends' in cellOf(phase, fault));
+  for (let state = seed; ;) {
+    state = (state * 1_103_515_245 + 12_345) % 2_147_483_648;
+    const cell = cells[Math.floor((state / 2_147_483_648) * cells.length)];
+    if (cell !== undefined) yield cell;
+  }
+}
+
+it(
+  `${upgrades} upgrades in a row, a random fault in every second one, leave nothing that grows (seed ${seed})`,
+  async () => {
+    const before = await takeStock();
+    const weight = await weighAgent();
+    const cells = randomCells();
+    for (let count = 0; count < upgrades; count += 1) {
+      if (count % 2 === 0) {
+        const current = (await scene.host.inspect('rancher-agent'))?.Config.Image;
+        const result = await scene.upgrade(current === images.a ? images.b : images.a);
+        expect(result, result.stderr).toMatchObject({ status: 0 });
+        await scene.host.tryDocker('rm', 'rancher-agent-upgrade');
+        await scene.settled();
+        continue;
+      }
+      const { value } = cells.next() as { readonly value: { readonly phase: Phase; readonly fault: Fault } };
+      const cell = cellOf(value.phase, value.fault);
+      if ('ends' in cell) await runCell(scene, value.phase, value.fault, cell.ends);
+    }
+    expect(await takeStock()).toEqual(before);
+    const after = await weighAgent();
+    expect(after.kb).toBeLessThan(weight.kb * 1.5);
+    expect(after.files).toBeLessThan(weight.files + 10);
+  },
+  4 * 60 * 60_000,
+);

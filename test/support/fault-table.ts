@@ -1,0 +1,152 @@
+/**
+ * The fault matrix as data: phases × faults, each with its expected end. The tests run every cell on a real engine;
+ * scripts/print-matrix prints it for the docs.
+ */
+
+/** Phases of an upgrade, in order; a fault strikes right before the worker's request that begins the phase. */
+export const phases = [
+  'preflight',
+  'create next',
+  'start',
+  'stop',
+  'set aside',
+  'promote',
+  'verify',
+  'discard',
+] as const;
+export type Phase = (typeof phases)[number];
+
+export const faults = [
+  'worker killed',
+  'caller killed',
+  'both killed',
+  'daemon killed and started',
+  'reboot',
+  'daemon frozen 30 s',
+  'answer cut off',
+  'one 500',
+  '500 for ever',
+  'no space',
+  'no inodes',
+  'removal impossible',
+  'name taken by a stranger',
+  'lock stale',
+  'lock held by a live one',
+  'status folder not writable',
+] as const;
+export type Fault = (typeof faults)[number];
+
+/** How the upgrade that is struck ends. Whatever it is, one agent runs, and the next start reaches the target. */
+export type Ending =
+  /** Exit 0: the new agent is in office, nothing else is left. */
+  | 'reached'
+  /** The caller is gone; the host reaches the target without anybody asking again. */
+  | 'reached without the caller'
+  /** Caller and worker are gone; the host has one agent, the old or the new one, without anybody asking again. */
+  | 'mends itself'
+  /** An error status; the old agent was never stopped. */
+  | 'untouched'
+  /** An error status; the old agent was stopped and is back. */
+  | 'rolled back'
+  /** Exit 73: the new agent runs, the old one can't be removed and is named. */
+  | 'degraded'
+  /** Exit 75: nothing was touched, come back later. */
+  | 'deferred'
+  /** Any of these ends is right: it depends on what still fits on the disk. */
+  | 'reached or untouched or back'
+  /** An error status; an agent runs, and what is left is settled by the next start. */
+  | 'unfinished';
+
+/** Either an ending, or the reason why the cell makes no sense. */
+export type Cell = { readonly ends: Ending } | { readonly senseless: string };
+
+type Row = Partial<Record<Phase, Ending | { readonly senseless: string }>> & {
+  readonly otherwise: Ending | { readonly senseless: string };
+};
+
+const lockOnce = { senseless: 'the lock is taken once, at preflight' };
+
+const table: Readonly<Record<Fault, Row>> = {
+  'worker killed': { otherwise: 'reached' },
+  'caller killed': { otherwise: 'reached without the caller' },
+  'both killed': {
+    otherwise: 'mends itself',
+    preflight: { senseless: 'nothing was begun: the same as no upgrade at all' },
+    'create next': { senseless: 'the old agent does not know of it before its next start; see crash points' },
+    start: { senseless: 'the old agent does not know of it before its next start; see crash points' },
+  },
+  'daemon killed and started': { otherwise: 'unfinished' },
+  reboot: { otherwise: 'mends itself' },
+  'daemon frozen 30 s': { otherwise: 'reached' },
+  'answer cut off': { otherwise: 'reached' },
+  'one 500': { otherwise: 'reached' },
+  '500 for ever': {
+    otherwise: 'untouched',
+    'set aside': 'rolled back',
+    promote: 'rolled back',
+    verify: 'unfinished',
+    discard: 'degraded',
+  },
+  'no space': { otherwise: 'reached or untouched or back', preflight: 'deferred' },
+  'no inodes': { otherwise: 'reached or untouched or back', preflight: 'deferred' },
+  'removal impossible': { otherwise: 'degraded' },
+  'name taken by a stranger': {
+    otherwise: { senseless: 'no name is needed in this phase' },
+    'create next': 'untouched',
+    'set aside': 'reached',
+    promote: 'unfinished',
+  },
+  'lock stale': { otherwise: lockOnce, preflight: 'reached' },
+  'lock held by a live one': { otherwise: lockOnce, preflight: 'deferred' },
+  'status folder not writable': { otherwise: 'reached' },
+};
+
+/** What the table says of a phase and a fault. */
+export function cellOf(phase: Phase, fault: Fault): Cell {
+  const row = table[fault];
+  const entry = row[phase] ?? row.otherwise;
+  return typeof entry === 'string' ? { ends: entry } : entry;
+}
+
+/** The matrix as a Markdown table, with the reasons of the cells that make no sense below it. */
+export function renderMatrix(): string {
+  const reasons: string[] = [];
+  const rows = faults.map((fault) => {
+    const cells = phases.map((phase) => {
+      const cell = cellOf(phase, fault);
+      if ('ends' in cell) return cell.ends;
+      if (!reasons.includes(cell.senseless)) reasons.push(cell.senseless);
+      return `– (${reasons.indexOf(cell.senseless) + 1})`;
+    });
+    return `| ${[fault, ...cells].join(' | ')} |`;
+  });
+  return [
+    `| fault \\ phase | ${phases.join(' | ')} |`,
+    `|${' --- |'.repeat(phases.length + 1)}`,
+    ...rows,
+    '',
+    ...reasons.map((reason, index) => `${index + 1}. ${reason}`),
+    '',
+  ].join('\n');
+}
+
+/** The page docs/fault-matrix.md. */
+export function renderFaultPage(): string {
+  return `# Whatever dies: the fault matrix
+
+Each cell is a test on a real engine (test/engine/matrix-*.test.ts): the fault strikes right before the worker's request
+that begins the phase. The cell names how the upgrade that is struck ends. In every cell, whatever it is: some agent runs,
+the keys are kept, at most six containers were created and all under fixed names, and after the fault is lifted the next
+start reaches the target and leaves one agent and nothing else, with state \`ok\`.
+
+${renderMatrix()}
+- **reached**: exit 0, the new agent is in office. **reached without the caller**: the same, nobody followed the worker.
+- **mends itself**: with caller and worker gone, the host comes back to one agent without anybody asking.
+- **untouched**: an error status and state \`failed\`; the old agent was not replaced. **rolled back**: it was stopped and is back.
+- **degraded**: exit 73, the new agent runs, the old one can't be removed and is named.
+- **deferred**: exit 75, nothing was touched.
+- **unfinished**: ended by the fault itself; an agent runs, the next start settles the rest.
+
+The page is made by \`npm run matrix\`.
+`;
+}
