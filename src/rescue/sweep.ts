@@ -56,7 +56,7 @@ export interface SweepResult {
  */
 export async function sweepLeaks(sweep: Sweep): Promise<SweepResult> {
   const tally: Tally = { found: 0, swept: 0, failed: 0, cleared: 0, said: undefined };
-  const end = await sweepCounting(sweep, tally);
+  const end = sweep.signal.aborted ? 'interrupted' : await sweepCounting(sweep, tally);
   const { cleared, ...counts } = tally;
   const result = { ...counts, left: tally.found - tally.swept - cleared, end };
   tell(sweep.log, result);
@@ -74,7 +74,6 @@ interface Tally {
 
 async function sweepCounting(sweep: Sweep, tally: Tally): Promise<SweepEnd> {
   const { engine, names, limits, clock, signal } = sweep;
-  if (signal.aborted) return 'interrupted';
   if (limits.SWEEP_COUNT === 0) return 'count';
   try {
     const listed = await listSuspects(engine, names);
@@ -127,7 +126,8 @@ function count(tally: Tally, fate: Fate): void {
 function tell(log: Log, result: SweepResult): void {
   const isTrouble = result.failed > 0 || result.end === 'trouble';
   const said = result.said === undefined ? {} : { said: result.said };
-  if (isTrouble) log.warn(describeSweep(result), { ...said, hint: 'see the runbook, "a container cannot be removed"' });
+  if (isTrouble)
+    log.warn(describeSweep(result), { ...said, hint: 'see the runbook, "a container cannot be removed"' });
   else if (result.swept > 0 || result.left > 0) log.info(describeSweep(result));
   else log.debug('there are no leaked helpers of older entrypoints to sweep');
 }
