@@ -375,7 +375,10 @@ function planWithBrokenAgent(scene: Scene, agent: Observed): Step {
   const isFit = scene.fitnessOf(next) !== 'broken' && scene.fitnessOf(next) !== 'shaky';
   const isRelief = isFit && !next.condemned && scene.canBeRemoved(agent);
   const takeOver = isRelief ? planTakeOver(scene, next) : undefined;
-  return takeOver === undefined || takeOver.do === 'fail' ? discardNext(scene, next) : takeOver;
+  if (takeOver !== undefined && takeOver.do !== 'fail') return takeOver;
+  // On a full disk nothing can be renamed or started: one that is up, under whatever name, is all this host has.
+  if (isFit && isUp(next) && !isUp(agent)) return { do: 'fail', why: 'agent-does-not-run', container: agent };
+  return discardNext(scene, next);
 }
 
 /** Nobody is in office: the best of the old ones, else the next one. */
