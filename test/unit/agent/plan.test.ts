@@ -156,6 +156,12 @@ describe('going back', () => {
       'stop agent',
     ],
     [
+      'keeps the one that stands by where nothing can be started or renamed any more (full disk)',
+      { agent: { ...old, ...exited }, next: { ...created, ...up(30), ...ours } },
+      'fail agent-does-not-run agent',
+      { rejected: ['agent'], unmovable: ['agent', 'next'] },
+    ],
+    [
       'nor with an old one that failed as well',
       { agent: { ...old, ...looping }, previous: [exited] },
       'fail agent-does-not-run agent',
