@@ -25,6 +25,8 @@ export interface Observed {
   /** Made from an image of ours (a container has the labels of its image): acts only in office. */
   readonly standsBy: boolean;
   readonly environment: Environment;
+  /** Its image's and its own. */
+  readonly labels?: Readonly<Record<string, string>>;
   /** Names of its own storage layers, as they appear in mounts; empty where the engine doesn't say. */
   readonly layers?: readonly string[];
 }
@@ -86,6 +88,7 @@ function fromDetails(details: ContainerDetails): Observed {
     standsBy: standsBy(details.labels),
     environment: details.environment,
     layers: details.layers ?? [],
+    labels: details.labels,
   };
 }
 

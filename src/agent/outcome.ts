@@ -22,6 +22,8 @@ export interface Outcome {
   readonly said?: string;
   readonly hint?: string;
   readonly next?: string;
+  /** When that will be, as ISO 8601. */
+  readonly nextAttemptAt?: string;
   readonly corpses?: readonly Corpse[];
 }
 

@@ -16,8 +16,10 @@ import type { Environment } from '../support/configuration.ts';
 import { formatDuration } from '../support/deadline.ts';
 import { InterruptedError, messageOf, TryAgainLaterError } from '../support/errors.ts';
 import { nameHolders } from './mount-holders.ts';
-import type { Observation } from './observe.ts';
+import { describeChange } from './direction.ts';
+import type { Observation, Observed } from './observe.ts';
 import { judgeTransaction, type Outcome } from './outcome.ts';
+import { findQuarrel, PingPongError, quarrelHint } from './ping-pong.ts';
 import type { Step } from './plan.ts';
 import { labels, standsBy } from './roles.ts';
 import { buildAgentSpec } from './spec.ts';
@@ -59,6 +61,7 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
     varLibWritable: facts.varLibWritable,
     stateVolume: await chooseStateVolume(engine, profile),
   });
+  let change: string | undefined;
   const lifetime = AbortSignal.timeout(configuration.limits.WORKER_TOTAL);
   const result = await runTransaction({
     engine,
@@ -74,18 +77,36 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
     },
     nextSpec: spec,
     ...(replacement.observation === undefined ? {} : { firstLook: replacement.observation }),
-    beforeCreating: async () => {
-      if (replacement.cooling) await coolDown(work, target.reference);
+    beforeCreating: async ({ agent }) => {
+      if (replacement.cooling) {
+        await refuseQuarrel(work, target.reference);
+        await coolDown(work, target.reference);
+      }
+      change = agent === undefined ? undefined : describeReplacement(agent, target);
+      if (change !== undefined) log.info(change);
       await changeAttempts(work, (attempts) =>
         recordBegin(attempts, target.reference, clock.now(), configuration.limits),
       );
     },
-    onStep: async (step) => work.reporter.working(describeStep(step), step.do),
+    onStep: async (step) => work.reporter.working(withRemark(describeStep(step), change), step.do),
     interrupted: AbortSignal.any([work.signal, lifetime]),
     ...readHands(configuration.environment, work.container),
     holdersOf: async (container) => nameHolders(viewOf(work), container),
   });
-  return concludeAttempt(work, target.reference, result);
+  const outcome = await concludeAttempt(work, target.reference, result);
+  if (!result.reached) return outcome;
+  const isOtherName = result.agent?.image !== target.reference;
+  const alias = isOtherName ? `${target.reference} is another name of the same image` : undefined;
+  return { ...outcome, summary: withRemark(outcome.summary, change ?? alias) };
+}
+
+function describeReplacement(agent: Observed, { reference, image }: Target): string {
+  const from = { reference: agent.image, labels: agent.labels ?? {} };
+  return `upgrading ${describeChange(from, { reference, labels: image.labels })}`;
+}
+
+function withRemark(summary: string, remark: string | undefined): string {
+  return remark === undefined ? summary : `${summary}; ${remark}`;
 }
 
 async function concludeAttempt(work: Work, reference: string, result: TransactionResult): Promise<Outcome> {
@@ -119,6 +140,23 @@ function withReason(result: TransactionResult): TransactionResult {
       cause: error,
     }),
   };
+}
+
+/**
+ * Two servers want different images. The agent that is there stays; the worker stays as well for a while, so that a
+ * script that asks every few seconds makes nothing new.
+ * @throws PingPongError
+ */
+async function refuseQuarrel(work: Work, reference: string): Promise<void> {
+  const { clock, configuration, log, reporter, signal } = work;
+  const { limits, paths } = configuration;
+  const { history } = (await readAttempts(paths)).attempts;
+  const quarrel = findQuarrel(history, reference, limits, clock.now());
+  if (quarrel === undefined) return;
+  log.warn(quarrel.sentence, { hint: quarrelHint });
+  await reporter.waiting(quarrel.sentence, quarrel.until);
+  await clock.sleep(Math.min(limits.PING_PONG_PAUSE, Math.max(0, quarrel.until - clock.now())), signal);
+  throw new PingPongError(quarrel);
 }
 
 /** The last attempt failed: waits here, so that callers find a worker and make nothing new. */

@@ -6,7 +6,7 @@ import { labels } from './roles.ts';
 
 export interface AgentIngredients {
   readonly profile: Profile;
-  /** As the server or person named it: the server's script compares this very string. */
+  /** As the server or person named it: what people and older scripts see. */
   readonly image: string;
   readonly imageId: string;
   /** Where the allowed names are taken from: the old container's environment, or the registration's. */
@@ -37,7 +37,11 @@ export function buildAgentSpec(ingredients: AgentIngredients): ContainerSpec {
     ...(profile.stateContainerName === undefined ? {} : { volumesFrom: [profile.stateContainerName] }),
     ...(profile.hostCgroupNamespace ? { hostCgroupNamespace: true } : {}),
   };
-  return { ...spec, labels: { [labels.role]: 'agent', [labels.spec]: digestOf(spec, ingredients.imageId) } };
+  // The image counts by its id, not by its name: behind a mirror, with a digest or another tag of the very same image
+  // there is nothing to replace. The server's script would compare the names, but an agent from that image never runs
+  // that branch: its `run` blanks it (incident, why 8).
+  const digest = digestOf({ ...spec, image: '' }, ingredients.imageId);
+  return { ...spec, labels: { [labels.role]: 'agent', [labels.spec]: digest } };
 }
 
 /** The allowed names that are set, `CATTLE_AGENT_PIDNS`, and `NO_PROXY` copied to `no_proxy`. */

@@ -1,6 +1,12 @@
 import type { RequiredImage } from '../control-plane/required-image.ts';
 import type { Engine } from '../engine/engine.ts';
+import { readAttempts } from '../host/attempts.ts';
+import type { Clock } from '../support/clock.ts';
+import type { Configuration } from '../support/configuration.ts';
+import { ExitCode } from '../support/errors.ts';
 import type { Log } from '../support/log.ts';
+import { findQuarrel, isCalm, quarrelHint, type Quarrel } from './ping-pong.ts';
+import type { Reporter } from './report.ts';
 
 /** The image an agent runs from. */
 export interface OwnImage {
@@ -9,24 +15,83 @@ export interface OwnImage {
   readonly imageId: string | undefined;
 }
 
+export interface Decision {
+  readonly engine: Pick<Engine, 'inspectImage'>;
+  readonly configuration: Pick<Configuration, 'paths' | 'limits'>;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly reporter: Reporter;
+}
+
+/** The cause in the status file while servers require different images in turn. */
+const quarrelCause = 'ping-pong';
+
 /**
  * Decides on an upgrade in the place of the server's script, which compares names only: behind a registry mirror, with
- * a digest or another tag of the very same image, its comparison can never be satisfied (incident, why 8).
+ * a digest or another tag of the very same image, its comparison can never be satisfied (incident, why 8). Servers that
+ * require different images in turn are not followed either: no worker is made for them at all.
  * @returns the image to upgrade to, or undefined
  */
 export async function decideUpgrade(
-  engine: Engine,
+  decision: Decision,
   required: RequiredImage,
   own: OwnImage,
-  log: Log,
 ): Promise<string | undefined> {
+  const { configuration, clock, log } = decision;
   if (required.kind === 'unclear') log.warn(`no upgrade: REQUIRED_IMAGE is unclear: ${required.reason}`);
-  if (required.kind !== 'image' || required.image === own.image) return undefined;
-  const present = await engine.inspectImage(required.image);
-  if (present !== undefined && present.id === own.imageId) {
-    log.debug(`${required.image} is another name of the image that runs`);
+  if (required.kind !== 'image') return undefined;
+  const { image } = required;
+  const { limits, paths } = configuration;
+  const { history } = (await readAttempts(paths)).attempts;
+  if (await isReached(decision, image, own)) {
+    if (isCalm(history, image, limits, clock.now())) await tellAgreement(decision, image);
     return undefined;
   }
-  log.info(`the server requires ${required.image}, this is ${own.image}: upgrading`);
-  return required.image;
+  const quarrel = findQuarrel(history, image, limits, clock.now());
+  if (quarrel !== undefined) {
+    await tellQuarrel(decision, quarrel, own);
+    return undefined;
+  }
+  log.info(`the server requires ${image}, this is ${own.image}: upgrading`);
+  return image;
+}
+
+async function isReached({ engine, log }: Decision, image: string, own: OwnImage): Promise<boolean> {
+  if (image === own.image) return true;
+  const present = await engine.inspectImage(image);
+  if (present === undefined || present.id !== own.imageId) return false;
+  log.debug(`${image} is another name of the image that runs`);
+  return true;
+}
+
+/** A state that needs a person more urgently is not covered up. */
+async function tellQuarrel(
+  { reporter, log }: Decision,
+  { sentence, until }: Quarrel,
+  own: OwnImage,
+): Promise<void> {
+  const before = await reporter.readBefore();
+  const summary = `${sentence}; the agent (${own.image}) runs on`;
+  if (before?.state === 'failed' || before?.state === 'degraded') {
+    log.warn(`${summary}; what to do: ${quarrelHint}`);
+    return;
+  }
+  await reporter.ended({
+    state: 'deferred',
+    exitCode: ExitCode.tryAgainLater,
+    summary,
+    cause: quarrelCause,
+    hint: quarrelHint,
+    nextAttemptAt: new Date(until).toISOString(),
+  });
+}
+
+async function tellAgreement({ reporter }: Decision, image: string): Promise<void> {
+  const before = await reporter.readBefore();
+  if (before?.cause !== quarrelCause) return;
+  await reporter.ended({
+    state: 'ok',
+    exitCode: ExitCode.ok,
+    summary: `the server requires the image that runs, ${image}, and no other any more`,
+  });
 }

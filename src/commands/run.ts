@@ -72,9 +72,13 @@ function createUpgrader(
   own: ContainerDetails | undefined,
   image: string,
 ): (required: RequiredImage) => void {
+  const reporter = createReporter({ ...context, paths: context.configuration.paths });
   let isBusy = false;
   const upgrade = async (required: RequiredImage): Promise<void> => {
-    const wanted = await decideUpgrade(engine, required, { image, imageId: own?.imageId }, context.log);
+    const wanted = await decideUpgrade({ ...context, engine, reporter }, required, {
+      image,
+      imageId: own?.imageId,
+    });
     if (wanted === undefined) return;
     await delegate(context, engine, 'upgrade', image, { [workerVariables.targetImage]: wanted });
   };

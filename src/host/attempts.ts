@@ -119,10 +119,26 @@ export function isPingPong(
   limits: Limits,
   now: number,
 ): boolean {
+  return pingPongEndsAt(history, image, limits, now) !== undefined;
+}
+
+/**
+ * When `image` may be followed again, if nothing else is followed until then: PING_PONG_WINDOW after the change to it that
+ * made it one too many.
+ * @returns milliseconds since 1970; undefined: it may be followed now
+ */
+export function pingPongEndsAt(
+  history: readonly TargetChange[],
+  image: string,
+  limits: Limits,
+  now: number,
+): number | undefined {
   const recent = history.filter((change) => Math.abs(now - change.at) <= limits.PING_PONG_WINDOW);
-  const asked = recent.at(-1)?.image === image ? recent : [...recent, { image, at: now }];
-  const returns = asked.filter((change) => change.image === image).length - 1;
-  return returns >= limits.PING_PONG_RETURNS;
+  const times = recent.filter((change) => change.image === image).map((change) => change.at);
+  // The target of the last change is the one in hand: asking for it is no return.
+  const free = recent.at(-1)?.image === image ? limits.PING_PONG_RETURNS + 1 : limits.PING_PONG_RETURNS;
+  const oneTooMany = times.at(-free);
+  return oneTooMany === undefined ? undefined : oneTooMany + limits.PING_PONG_WINDOW;
 }
 
 export function attemptsFileOf(paths: Paths): string {

@@ -86,7 +86,7 @@ export class CannotChangeError extends EntrypointError {
 
 /** Somebody else is at work, or it is too early: nothing is wrong, come back later. */
 export class TryAgainLaterError extends EntrypointError {
-  readonly code = 'try-again-later';
+  readonly code: string = 'try-again-later';
   readonly exitCode = ExitCode.tryAgainLater;
 }
 

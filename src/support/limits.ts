@@ -147,6 +147,11 @@ const table = {
     unit: 'times',
     why: 'asked for once more after a change back is a retry; a second return is a quarrel',
   },
+  PING_PONG_PAUSE: {
+    value: 120_000,
+    unit: 'ms',
+    why: "a worker that refuses stays this long: a server's script that asks every 5 s finds it and makes nothing new",
+  },
   COMMAND_GRACE: {
     value: 2_000,
     unit: 'ms',

@@ -1,0 +1,128 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Outcome } from '../../../src/agent/outcome.ts';
+import { createReporter } from '../../../src/agent/report.ts';
+import { decideUpgrade } from '../../../src/agent/upgrade-decision.ts';
+import { noAttempts, recordBegin, writeAttempts } from '../../../src/host/attempts.ts';
+import { readStatus, type HostStatus } from '../../../src/host/status.ts';
+import { pathsBelow } from '../../../src/support/configuration.ts';
+import { defaultLimits } from '../../../src/support/limits.ts';
+import { silentLog } from '../../../src/support/log.ts';
+import { createSecrets } from '../../../src/support/secrets.ts';
+import { VirtualClock } from './simulated-engine.ts';
+
+const a = 'rancher/agent:v1.2.10';
+const b = 'rancher/agent:v1.2.11';
+const minute = 60_000;
+
+let folder: string;
+let clock: VirtualClock;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'decision-'));
+  clock = new VirtualClock();
+});
+afterEach(async () => {
+  await rm(folder, { recursive: true, force: true });
+});
+
+function reporter() {
+  const paths = pathsBelow(folder);
+  const secrets = createSecrets();
+  return createReporter({ paths, clock, log: silentLog, secrets, command: 'run', version: '1' });
+}
+
+/** The agent runs from `own`; `ids` are the images that the host has. */
+async function decide(
+  image: string,
+  own: string,
+  ids: Readonly<Record<string, string>> = {},
+): Promise<string | undefined> {
+  const inspectImage = (reference: string) => {
+    const id = ids[reference];
+    return Promise.resolve(id === undefined ? undefined : { id, labels: {}, repoTags: [], repoDigests: [] });
+  };
+  const decision = {
+    engine: { inspectImage },
+    configuration: { paths: pathsBelow(folder), limits: defaultLimits },
+    clock,
+    log: silentLog,
+    reporter: reporter(),
+  };
+  return decideUpgrade(decision, { kind: 'image', image }, { image: own, imageId: `id of ${own}` });
+}
+
+/** The host was sent to these images, a minute apart. */
+async function sentTo(...images: readonly string[]): Promise<void> {
+  let attempts = noAttempts;
+  for (const image of images) {
+    attempts = recordBegin(attempts, image, clock.now(), defaultLimits);
+    clock.advance(minute);
+  }
+  await writeAttempts(pathsBelow(folder), attempts);
+}
+
+async function status(): Promise<HostStatus | undefined> {
+  const reading = await readStatus(pathsBelow(folder));
+  return reading.kind === 'valid' ? reading.status : undefined;
+}
+
+describe('what the server requires', () => {
+  it('is followed when it is another image', async () => {
+    expect(await decide(b, a)).toBe(b);
+    expect(await decide(b, a, { [b]: 'id of something else' })).toBe(b);
+    expect(await status()).toBeUndefined();
+  });
+
+  it('is reached when it is the image that runs, by whatever name', async () => {
+    const mirrored = 'mirror.example:5000/rancher/agent@sha256:0123';
+    expect(await decide(a, a)).toBeUndefined();
+    expect(await decide(mirrored, a, { [mirrored]: `id of ${a}` })).toBeUndefined();
+  });
+});
+
+describe('two servers behind one address that require different images', () => {
+  it('are not followed for ever: no worker is made, and the state says which images and when', async () => {
+    await sentTo(a, b, a, b);
+    expect(await decide(a, b)).toBeUndefined();
+    const told = await status();
+    expect(told).toMatchObject({ state: 'deferred', exitCode: 75, cause: 'ping-pong' });
+    expect(told?.summary).toContain(
+      `${a} at 2026-01-01T00:00:00.000Z, ${b} at 2026-01-01T00:01:00.000Z, ${a} at`,
+    );
+    expect(told?.summary).toContain(`the agent (${b}) runs on`);
+    expect(told?.nextAttemptAt).toBe('2026-01-01T01:00:00.000Z');
+  });
+
+  it('end the quarrel when they agree: the state is ok again, not before nobody is sent to and fro any more', async () => {
+    await sentTo(a, b, a, b);
+    await decide(a, b);
+    await decide(b, b);
+    expect((await status())?.state).toBe('deferred');
+    clock.advance(60 * minute);
+    await decide(b, b);
+    expect(await status()).toMatchObject({ state: 'ok', exitCode: 0 });
+  });
+
+  it('end it as well by agreeing on the one that was refused: it is followed when the window has passed', async () => {
+    await sentTo(a, b, a, b);
+    clock.advance(50 * minute);
+    expect(await decide(a, b)).toBeUndefined();
+    clock.advance(7 * minute);
+    expect(await decide(a, b)).toBe(a);
+  });
+
+  it('do not cover up a state that needs a person', async () => {
+    const failed: Outcome = { state: 'failed', exitCode: 73, summary: 'broken' };
+    await reporter().ended(failed);
+    await sentTo(a, b, a, b);
+    expect(await decide(a, b)).toBeUndefined();
+    expect(await status()).toMatchObject({ state: 'failed', summary: 'broken' });
+  });
+
+  it('a person who goes up, back, and up again is followed', async () => {
+    await sentTo(a, b, a);
+    expect(await decide(b, a)).toBe(b);
+  });
+});
