@@ -7,5 +7,6 @@ defineMatrix('matrix-kills', [
   'daemon killed and started',
   'reboot',
   'answer cut off',
+  'answer lost',
   'one 500',
 ]);

@@ -1,7 +1,6 @@
 import { defineMatrix } from '../support/matrix-tests.ts';
 
 defineMatrix('matrix-sickness', [
-  'daemon frozen 30 s',
   '500 for ever',
   'no space',
   'no inodes',

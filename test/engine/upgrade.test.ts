@@ -195,3 +195,26 @@ describe('several at once', () => {
     expect(new Set(creations())).toEqual(new Set(['rancher-agent-worker', 'rancher-agent-next']));
   });
 });
+
+describe('an engine that does not answer at all', () => {
+  it('ends the upgrade within bounds, with a clear word, and the next start converges', async () => {
+    await scene.host.freezeEngine();
+    const frozen = scene.host.tryProxiedDocker('version');
+    setTimeout(() => void scene.host.thawEngine(), 20_000);
+    await frozen;
+    scene.host.proxy.addRule({
+      match: (request) => request.userAgent.includes('(upgrade)'),
+      action: { kind: 'hang' },
+    });
+    const [first = 'run', ...rest] = upgradeArguments(images.b, ...limits({ ENGINE_CONNECT: 1_000 }));
+    const result = await scene.host.tryDocker(first, ...rest);
+    expect(result, result.stderr).toMatchObject({ status: 69 });
+    expect(result.stderr).toMatch(/ERROR: .*no answer within 1 s/);
+    scene.host.proxy.clearRules();
+    await scene.host.docker('rm', 'rancher-agent-upgrade');
+    expect(await scene.upgrade(images.b)).toMatchObject({ status: 0 });
+    await scene.host.tryDocker('rm', 'rancher-agent-upgrade');
+    const [agent] = await scene.settled();
+    expect(agent).toMatchObject({ state: 'running', image: images.b });
+  });
+});

@@ -24,6 +24,7 @@ export const faults = [
   'reboot',
   'daemon frozen 30 s',
   'answer cut off',
+  'answer lost',
   'one 500',
   '500 for ever',
   'no space',
@@ -79,6 +80,7 @@ const table: Readonly<Record<Fault, Row>> = {
   reboot: { otherwise: 'mends itself' },
   'daemon frozen 30 s': { otherwise: 'reached' },
   'answer cut off': { otherwise: 'reached' },
+  'answer lost': { otherwise: 'reached' },
   'one 500': { otherwise: 'reached' },
   '500 for ever': {
     otherwise: 'untouched',

@@ -267,6 +267,8 @@ function planFault(scene: Scene, phase: Phase, fault: Fault): Plan {
       };
     case 'answer cut off':
       return { action: { action: { kind: 'cut-after-headers' }, times: 1 } };
+    case 'answer lost':
+      return { action: { action: { kind: 'lose-answer' }, times: 1 } };
     case 'one 500':
       return { action: { action: { kind: 'answer', status: 500, body: 'a stumble' }, times: 1 } };
     case '500 for ever':

@@ -1,0 +1,3 @@
+import { defineMatrix } from '../support/matrix-tests.ts';
+
+defineMatrix('matrix-frozen', ['daemon frozen 30 s']);
