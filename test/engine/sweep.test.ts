@@ -1,0 +1,250 @@
+import { chmod, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { bootstrapMarker } from '../support/control-plane/stub-bootstrap.ts';
+import { callEngine } from '../support/engine-call.ts';
+import { images, limits, quick, startScene, type Scene } from '../support/scene.ts';
+
+/** Of an agent that the server knows from the start. */
+const keys = { accessKey: 'TESTACCESSKEY0000001', secretKey: 'testsecretkey000000000000000000000000001' };
+const system = 'io.rancher.container.system';
+
+let scene: Scene;
+
+beforeAll(async () => {
+  scene = await startScene({ name: 'sweep', stub: { agents: [keys] } });
+});
+afterEach(async () => scene.reset());
+afterAll(async () => scene.close());
+
+interface Made {
+  readonly image?: string;
+  readonly name?: string;
+  readonly command?: readonly string[];
+  readonly entrypoint?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly binds?: readonly string[];
+  readonly restart?: string;
+  readonly start?: boolean;
+}
+
+const shareMnt = ['--', '/usr/bin/share-mnt', '/var/lib/rancher/volumes', '/var/lib/kubelet', '--', 'norun'];
+
+/** A helper as the old script's `docker run --rm --privileged …` asks the engine for it, unless told otherwise. */
+async function make(parts: Made = {}): Promise<string> {
+  const body = {
+    Image: parts.image ?? images.a,
+    Cmd: parts.command ?? ['inspect-host'],
+    ...(parts.entrypoint === undefined ? {} : { Entrypoint: [parts.entrypoint] }),
+    Labels: parts.labels ?? {},
+    HostConfig: {
+      Privileged: true,
+      Binds: parts.binds ?? ['/run:/run', '/var/run:/var/run', '/var/lib:/var/lib'],
+      RestartPolicy: { Name: parts.restart ?? 'no' },
+    },
+  };
+  const query = parts.name === undefined ? '' : `?name=${parts.name}`;
+  const created = await callEngine(scene.host.engineSocketPath, 'POST', `/containers/create${query}`, {
+    body,
+  });
+  expect(created.status, JSON.stringify(created.body)).toBe(201);
+  const { Id: id } = created.body as { Id: string };
+  if (parts.start === true) await scene.host.docker('start', id);
+  return id;
+}
+
+/** Sixty of them in the order they leaked: created or exited, and a few of an image whose tag has moved since. */
+async function leakSixty(): Promise<readonly string[]> {
+  await scene.host.docker('tag', images.a, 'rancher/agent:moved');
+  const leaked: string[] = [];
+  for (let index = 0; index < 60; index += 1) {
+    const command = index % 4 === 3 ? { command: shareMnt } : {};
+    const image = index % 20 === 7 ? { image: 'rancher/agent:moved' } : {};
+    leaked.push(await make({ ...command, ...image, start: index % 6 === 0 }));
+  }
+  await scene.host.docker('tag', images.b, 'rancher/agent:moved');
+  return leaked;
+}
+
+/** What looks like a leaked helper in all but one respect. */
+async function makeInnocents(): Promise<readonly string[]> {
+  await scene.host.docker('tag', images.base, 'notrancher/agent:v1.0.2');
+  const foreign = { image: images.base, entrypoint: '/run.sh' };
+  const forGood = await longRunning();
+  const innocents = [
+    await make({ command: ['state'], start: true }),
+    await make({ command: ['upgrade'] }),
+    await make({ command: ['run'] }),
+    await make({ command: ['inspect-host', '--debug'] }),
+    await make({ command: [...shareMnt.slice(0, -1), 'kubelet'] }),
+    await make({ command: ['--', 'true'], start: true }),
+    await make({ entrypoint: '/bin/true' }),
+    await make(foreign),
+    await make({ ...foreign, image: 'notrancher/agent:v1.0.2' }),
+    await make({ ...foreign, labels: { [system]: 'NetworkAgent' } }),
+    await make({ ...foreign, name: 'rancher-agent-upgrade-2' }),
+    await make({ labels: { 'io.rancher.agent-entrypoint.role': 'worker' } }),
+    await make({ name: 'inspect-by-hand' }),
+    await make({ restart: 'always' }),
+    await make({ binds: forGood, start: true }),
+    await make({ binds: forGood, start: true }),
+  ];
+  await scene.host.docker('pause', innocents.at(-1) ?? '');
+  return innocents;
+}
+
+/** What makes an `inspect-host` that never ends. */
+async function longRunning(): Promise<readonly string[]> {
+  const script = join(scene.host.stateDir, 'sleeper.sh');
+  await writeFile(script, '#!/bin/sh\nexec sleep 3600\n');
+  await chmod(script, 0o755);
+  return ['/var/lib/rancher/sleeper.sh:/run.sh'];
+}
+
+/** Those of the given containers that are still there. */
+async function present(ids: readonly string[]): Promise<readonly string[]> {
+  const there = new Set((await scene.host.containers()).map(({ id }) => id));
+  return ids.filter((id) => there.has(id));
+}
+
+async function startAgent(...options: readonly string[]): Promise<void> {
+  await scene.host.docker(
+    ...['run', '-d', '--name', 'rancher-agent', '--restart', 'always', '--privileged'],
+    ...['--net', 'host', '--pid', 'host', '-v', '/var/run/docker.sock:/var/run/docker.sock'],
+    ...['-v', '/proc:/host/proc', '-v', '/dev:/host/dev', '-v', '/var/lib/rancher:/var/lib/rancher'],
+    ...['-e', `CATTLE_URL=${scene.server.url}/v1`],
+    ...['-e', `CATTLE_ACCESS_KEY=${keys.accessKey}`, '-e', `CATTLE_SECRET_KEY=${keys.secretKey}`],
+    ...quick,
+    ...options,
+    images.a,
+    'run',
+  );
+}
+
+async function logSays(text: string): Promise<string> {
+  return scene.waitFor(`the log says ${text}`, async () => {
+    const { stdout, stderr } = await scene.host.tryDocker('logs', 'rancher-agent');
+    return (stdout + stderr).includes(text) ? stdout + stderr : undefined;
+  });
+}
+
+/** The removals that one command asked the engine for. */
+function removalsBy(command: string) {
+  return scene.host.proxy.requests.filter(
+    ({ method, userAgent }) => method === 'DELETE' && userAgent.includes(`(${command})`),
+  );
+}
+
+/** Lists that could be of thousands of containers: not by name. */
+function longListsBy(command: string) {
+  return scene.host.proxy.requests.filter(
+    ({ path, query, userAgent }) =>
+      path.endsWith('/containers/json') &&
+      userAgent.includes(`(${command})`) &&
+      !(query['filters'] ?? '').includes('"name"'),
+  );
+}
+
+/** Old enough at once: the containers of a test have just been made. */
+const atOnce = { SWEEP_AGE: 0 };
+
+describe.each([
+  ['an engine of today', undefined],
+  ['an engine of the incident (API 1.22)', '1.22'],
+])('on %s, leaked helpers of older entrypoints', (_title, api) => {
+  it('are swept by registration, upgrade and run, oldest first, so many per start, and nothing else is', async () => {
+    scene.host.proxy.pinApi(api);
+    const innocents = await makeInnocents();
+    const leaked = await leakSixty();
+
+    const registration = await scene.register(images.a, ...limits({ ...atOnce, SWEEP_COUNT: 25 }));
+    expect(registration, registration.stderr).toMatchObject({ status: 0 });
+    expect(registration.stderr).toContain(
+      'swept 25 leaked helpers of older entrypoints, 35 left; the next start goes on',
+    );
+    expect(await present(leaked)).toEqual(leaked.slice(25));
+    expect(longListsBy('worker')).toHaveLength(1);
+    const removals = removalsBy('worker').filter(({ path }) => leaked.some((id) => path.includes(id)));
+    expect(removals).toHaveLength(25);
+    for (const [index, { query, at }] of removals.entries()) {
+      expect(query).not.toHaveProperty('force');
+      expect(at).toBeGreaterThanOrEqual(removals[index - 1]?.endedAt ?? 0);
+    }
+
+    const upgrade = await scene.upgrade(images.b, ...limits({ ...atOnce, SWEEP_COUNT: 20 }));
+    expect(upgrade, upgrade.stderr).toMatchObject({ status: 0 });
+    expect(upgrade.stderr).toContain('swept 20 leaked helpers of older entrypoints, 15 left');
+    // The agents of these two have looked as well, and left them: an older upgrade may be at work with any so young.
+    await scene.waitFor('the list of both agents', async () =>
+      Promise.resolve(longListsBy('run').length >= 2 ? true : undefined),
+    );
+    expect(await present(leaked)).toEqual(leaked.slice(45));
+    expect(await scene.readStatus()).toMatchObject({ state: 'ok', target: images.b });
+    expect(await scene.host.inspect('rancher-agent')).toMatchObject({
+      Config: { Image: images.b },
+      State: { Running: true },
+    });
+
+    scene.server.setRequiredImage(images.a);
+    await scene.host.docker('rm', '-f', 'rancher-agent');
+    await startAgent(...limits(atOnce));
+    await logSays('swept 15 leaked helpers of older entrypoints, none left');
+    expect(await present(leaked)).toEqual([]);
+    expect(await present(innocents)).toEqual(innocents);
+  });
+});
+
+describe('leaked helpers that cannot be removed', () => {
+  it('are told, keep neither the agent from running nor a later start from the others, and go in the end', async () => {
+    const sick = [await make(), await make({ start: true }), await make()];
+    const others = [await make(), await make(), await make()];
+    for (const id of sick) await scene.host.makeUnremovable(id);
+
+    const first = await scene.register(images.a, ...limits(atOnce));
+    expect(first, first.stderr).toMatchObject({ status: 0 });
+    expect(first.stderr).toMatch(
+      /WARN: swept 0 leaked helpers of older entrypoints, 6 left, 3 could not be removed; .*next start tries again said=".*(remove root filesystem|operation not permitted)/,
+    );
+    expect(first.stderr).toContain('INFO: ok: rancher-agent runs');
+    expect(await scene.readStatus()).toMatchObject({ state: 'ok' });
+
+    const second = await scene.register(images.a, ...limits(atOnce));
+    expect(second, second.stderr).toMatchObject({ status: 0 });
+    expect(second.stderr).toContain('swept 3 leaked helpers of older entrypoints, 3 left');
+    expect(await present([...sick, ...others])).toEqual(sick);
+
+    for (const id of sick) await scene.host.makeRemovable(id);
+    const third = await scene.register(images.a, ...limits(atOnce));
+    expect(third.stderr).toContain('swept 3 leaked helpers of older entrypoints, none left');
+    expect(await present(sick)).toEqual([]);
+  });
+});
+
+describe("the agent's own sweep", () => {
+  it('does not keep the bootstrap waiting, and ends as soon as a worker is at work', async () => {
+    const leaked: string[] = [];
+    for (let count = 0; count < 6; count += 1) leaked.push(await make());
+    let removals = 0;
+    scene.host.proxy.addRule({
+      match: ({ method, userAgent }) => method === 'DELETE' && userAgent.includes('(run)'),
+      action: {
+        kind: 'call',
+        when: 'before',
+        run: async () => {
+          removals += 1;
+          if (removals === 1) await logSays(bootstrapMarker);
+          if (removals === 3) {
+            const worker = { name: 'rancher-agent-worker', binds: await longRunning(), start: true };
+            await make({ ...worker, labels: { 'io.rancher.agent-entrypoint.role': 'worker' } });
+          }
+        },
+      },
+    });
+    await startAgent(...limits(atOnce));
+    await logSays(
+      'swept 3 leaked helpers of older entrypoints, 3 left; a worker needs the engine, the next start goes on',
+    );
+    expect(await present(leaked)).toEqual(leaked.slice(3));
+    expect(removals).toBe(3);
+  });
+});
