@@ -52,6 +52,7 @@ describe('what stays', () => {
       { command: shareMnt.slice(0, -1).concat('kubelet') },
       'another command',
     ],
+    ['another word in front', { command: shareMnt.with(1, 'run') }, 'another command'],
     ['share-mnt of somebody else', { command: shareMnt.slice(2) }, 'another command'],
     ['another program of that name', { command: shareMnt.with(2, '/opt/share-mnt') }, 'another command'],
     ['another image', { image: 'library/agent:v1', labels: {} }, 'another image'],
@@ -139,6 +140,11 @@ describe('the suspects in a list', () => {
       'a',
       'c',
     ]);
+  });
+
+  it('come oldest first, even if an engine lists them in another order', () => {
+    const at = (id: string, createdAt: number) => leakedSummary({ id, name: '', createdAt });
+    expect(idsOf([at('b', 2_000), at('c', 3_000), at('a', 1_000)])).toEqual(['a', 'b', 'c']);
   });
 
   it('include those whose image the list knows by id alone: the tag has moved, an inspection tells', () => {

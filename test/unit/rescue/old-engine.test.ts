@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { selectProfile } from '../../../src/agent/profile.ts';
 import { namesOf } from '../../../src/agent/roles.ts';
 import { connectEngine } from '../../../src/engine/docker-engine.ts';
+import type { Engine } from '../../../src/engine/engine.ts';
 import { sweepLeaks, type SweepResult } from '../../../src/rescue/sweep.ts';
 import { systemClock } from '../../../src/support/clock.ts';
 import { defaultLimits } from '../../../src/support/limits.ts';
@@ -75,17 +76,20 @@ function inspection(digit: string, image: string, state: object = {}): Answer {
   });
 }
 
-async function sweep(): Promise<SweepResult> {
+async function connect(): Promise<Engine> {
   daemon.on('GET', '/containers/json', json(200, listed));
-  const engine = await connectEngine({
+  return connectEngine({
     socketPath: daemon.socketPath,
     apiVersion: undefined,
     userAgent: 'test',
     limits: defaultLimits,
     log: silentLog,
   });
+}
+
+async function sweep(): Promise<SweepResult> {
   return sweepLeaks({
-    engine,
+    engine: await connect(),
     names: namesOf(selectProfile('rancher-1.2', {})),
     limits: defaultLimits,
     clock: systemClock,
@@ -116,6 +120,13 @@ describe('the engine of the incident (1.10.3)', () => {
     // `status=removing` would be a 500 there.
     const list = daemon.seen.find(({ url }) => url.includes('/containers/json'));
     expect(decodeURIComponent(list?.url ?? '')).not.toContain('removing');
+  });
+
+  it('ignores the filter: what it lists is filtered again', async () => {
+    container('a', { Status: 'Up 3 minutes' }, empty(500));
+    const exited = container('b', {}, empty(500));
+    const found = await (await connect()).listContainers({ states: ['exited'] });
+    expect(found.map(({ id }) => id)).toEqual([exited]);
   });
 
   it('shows an image whose tag has moved by its id: what was typed decides, and nothing else', async () => {
