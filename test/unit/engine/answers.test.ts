@@ -124,6 +124,7 @@ describe('an inspection', () => {
       finishedAt: undefined,
       restartCount: 0,
       restartPolicy: 'always',
+      layers: [],
     });
   });
 
