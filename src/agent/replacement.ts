@@ -1,3 +1,4 @@
+import { StorageLowError } from '../host/errors.ts';
 import { judgeStorage, readStorage } from '../host/storage.ts';
 import {
   findAttempt,
@@ -195,7 +196,7 @@ async function requireStorage(work: Work, info: EngineInfo): Promise<void> {
   });
   const verdict = judgeStorage(facts, work.configuration.limits);
   if (verdict.kind === 'ok') return;
-  throw new TryAgainLaterError(`the storage of this host is low: ${verdict.shortages.join('; ')}`, {
+  throw new StorageLowError(`the storage of this host is low: ${verdict.shortages.join('; ')}`, {
     hint: verdict.advice,
   });
 }

@@ -1,5 +1,6 @@
 import type { ContainerDetails, ContainerExit, Engine } from '../engine/engine.ts';
 import { isEngineError } from '../engine/errors.ts';
+import { StorageLowError } from '../host/errors.ts';
 import type { Clock } from '../support/clock.ts';
 import { deadlineIn, type Deadline } from '../support/deadline.ts';
 import {
@@ -271,11 +272,16 @@ function strangerError(found: ContainerDetails): CannotChangeError {
 
 function asOutcome(error: unknown): unknown {
   if (!isEngineError(error)) return error;
+  const details = { said: error.said, cause: error };
+  // Too full even for the one that would have looked at the storage: the same end as if it had.
+  if (/no space left on device/i.test(error.said)) {
+    return new StorageLowError('the storage of this host is full: the worker could not be made', {
+      ...details,
+      hint: 'free space or inodes below the Docker root, then try again',
+    });
+  }
   return new CannotChangeError('the worker could not be made', {
-    said: error.said,
-    hint: /no space left/i.test(error.said)
-      ? 'free space or inodes below the Docker root'
-      : 'the log of the Docker daemon says more: journalctl -u docker',
-    cause: error,
+    ...details,
+    hint: 'the log of the Docker daemon says more: journalctl -u docker',
   });
 }

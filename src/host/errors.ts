@@ -1,4 +1,4 @@
-import { EntrypointError, ExitCode, systemCodeOf } from '../support/errors.ts';
+import { EntrypointError, ExitCode, TryAgainLaterError, systemCodeOf } from '../support/errors.ts';
 
 /** What a file system says when nothing can be written there; anything else (EIO, ENOTDIR, …) is a fault of its own. */
 const unwritable = new Set(['EROFS', 'EACCES', 'EPERM', 'ENOSPC', 'EDQUOT']);
@@ -49,4 +49,9 @@ function reasonFor(systemCode: string): string {
   if (systemCode === 'ENOSPC') return 'no space or no inodes left';
   if (systemCode === 'EDQUOT') return 'disk quota exceeded';
   return `permission denied (${systemCode})`;
+}
+
+/** There is too little room for a change: nothing was begun, and nothing is wrong with what runs. */
+export class StorageLowError extends TryAgainLaterError {
+  override readonly code = 'storage-low';
 }

@@ -1,0 +1,162 @@
+import { execFile } from 'node:child_process';
+import { mkdir, statfs, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { ContainerInspectInfo } from 'dockerode';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { callEngine } from '../support/engine-call.ts';
+import { images, limits, startScene, type Scene } from '../support/scene.ts';
+
+const run = promisify(execFile);
+const mib = 1024 * 1024;
+
+let scene: Scene;
+let before: ContainerInspectInfo | undefined;
+
+beforeAll(async () => {
+  scene = await startScene({ name: 'storage', smallDisk: { mib: 400 } });
+});
+beforeEach(async () => {
+  const result = await scene.register(images.a);
+  expect(result, result.stderr).toMatchObject({ status: 0 });
+  await scene.settled();
+  await scene.host.proxy.reset();
+  before = await scene.host.inspect('rancher-agent');
+});
+afterEach(async () => {
+  scene.server.behaviour.bootstrapRun = 'runs-long';
+  await scene.reset();
+});
+afterAll(async () => scene.close());
+
+/** Takes what is free on the Docker root's disk, but for so many bytes; `freeDisk` gives it back. */
+async function leaveFree(bytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(scene.host.dockerRoot);
+  const filler = join(scene.host.dockerRoot, 'filler-bytes');
+  await run('fallocate', ['-l', String(bavail * bsize - bytes), filler]);
+}
+
+function created(): readonly string[] {
+  return scene.host.proxy.requests
+    .filter(({ method, path }) => method === 'POST' && path.endsWith('/containers/create'))
+    .map(({ query }) => query['name'] ?? '(generated)');
+}
+
+async function expectDeferred(result: Awaited<ReturnType<Scene['upgrade']>>): Promise<void> {
+  expect(result, result.stderr).toMatchObject({ status: 75 });
+  expect(result.stderr).toMatch(/WARN: deferred: the storage of this host is low: /);
+  expect(await scene.readStatus()).toMatchObject({ state: 'deferred', exitCode: 75, cause: 'storage-low' });
+  expect(created()).toEqual(['rancher-agent-worker']);
+  expect(await scene.host.inspect('rancher-agent')).toMatchObject({
+    Id: before?.Id,
+    State: { Running: true, StartedAt: before?.State.StartedAt },
+  });
+  await scene.host.docker('rm', 'rancher-agent-upgrade');
+  expect(await scene.names()).toEqual(['rancher-agent']);
+}
+
+describe('an upgrade on a host whose Docker root is nearly full', () => {
+  it('is put off before anything of the agent is made, with the numbers, and goes through when there is room', async () => {
+    await leaveFree(100 * mib);
+    const result = await scene.upgrade(images.b);
+    await expectDeferred(result);
+    expect(result.stderr).toMatch(/low: 1\d\d MB free of [\d.]+ [MG]B on the Docker root's file system/);
+    expect(result.stderr).toContain('what to do: Remove stopped containers and unused images');
+
+    await scene.host.freeDisk();
+    const again = await scene.upgrade(images.b);
+    expect(again, again.stderr).toMatchObject({ status: 0 });
+    expect((await scene.settled())[0]).toMatchObject({ image: images.b, state: 'running' });
+  });
+
+  it('goes through where the limit is set lower, and is put off where it is set higher: bytes and inodes', async () => {
+    await leaveFree(100 * mib);
+    await expectDeferred(await scene.upgrade(images.b));
+    await scene.host.proxy.reset();
+    const inodes = await scene.upgrade(
+      images.b,
+      ...limits({ STORAGE_FREE: 50_000_000, STORAGE_FREE_INODES: 100_000_000 }),
+    );
+    await expectDeferred(inodes);
+    expect(inodes.stderr).toMatch(/low: \d+ inodes free of \d+ on the Docker root's file system;/);
+    expect(await scene.upgrade(images.b, ...limits({ STORAGE_FREE: 50_000_000 }))).toMatchObject({
+      status: 0,
+    });
+  });
+
+  it('says the same where not even the worker that would look at the storage can be made', async () => {
+    scene.host.proxy.addRule({
+      match: ({ path, query }) =>
+        path.endsWith('/containers/create') && query['name'] === 'rancher-agent-worker',
+      action: {
+        kind: 'answer',
+        status: 500,
+        body: { message: 'mkdir /var/lib/docker/overlay2/1a7e: no space left on device' },
+      },
+    });
+    const result = await scene.upgrade(images.b);
+    expect(result, result.stderr).toMatchObject({ status: 75 });
+    expect(result.stderr).toMatch(
+      /ERROR: the storage of this host is full.*no space left on device.*cause=storage-low/,
+    );
+    expect(result.stderr).toContain('what to do: free space or inodes');
+    expect((await scene.host.inspect('rancher-agent'))?.State.StartedAt).toBe(before?.State.StartedAt);
+  });
+});
+
+describe('a disk that is full to the last byte', () => {
+  it('costs the host nothing but time: the agent stays, and does what the server requires when there is room', async () => {
+    scene.server.behaviour.bootstrapRun = 'exits';
+    await mkdir(`${scene.host.stateDir}/etc`, { recursive: true });
+    await writeFile(`${scene.host.stateDir}/etc/agent.conf`, 'export AGENT_LIMIT_VERIFY=1000\n');
+    await scene.host.docker('restart', '-t', '2', 'rancher-agent');
+    const asked = (count: number): Promise<true> =>
+      scene.waitFor(`bootstrap ${count}`, () =>
+        Promise.resolve(scene.server.requestsTo('bootstrap').length >= count ? true : undefined),
+      );
+    const first = scene.server.requestsTo('bootstrap').length + 1;
+    await asked(first);
+    await scene.host.fillDisk();
+    scene.server.setRequiredImage(images.b);
+    await asked(first + 1);
+    expect(await scene.host.inspect('rancher-agent')).toMatchObject({
+      Id: before?.Id,
+      RestartCount: 0,
+      State: { Running: true },
+    });
+    await scene.host.freeDisk();
+    await scene.waitFor('the new agent', async () =>
+      (await scene.host.inspect('rancher-agent'))?.Config.Image === images.b ? true : undefined,
+    );
+    expect((await scene.settled())[0]).toMatchObject({ image: images.b, state: 'running' });
+  });
+});
+
+describe('an upgrade on a host with a devicemapper pool like that of the incident', () => {
+  it('is put off with the use of data and metadata, and with what would keep the pool from filling up', async () => {
+    const { body } = await callEngine(scene.host.engineSocketPath, 'GET', '/info');
+    const DriverStatus = [
+      ['Pool Name', 'docker-253:1-34-pool'],
+      ['Data Space Used', '12.3 GB'],
+      ['Data Space Total', '107.4 GB'],
+      ['Metadata Space Used', '73.1 MB'],
+      ['Metadata Space Total', '75.5 MB'],
+      ['Deferred Removal Enabled', 'false'],
+      ['Deferred Deletion Enabled', 'false'],
+    ];
+    scene.host.proxy.addRule({
+      match: ({ path, userAgent }) => path === '/info' && userAgent.includes('(worker)'),
+      action: {
+        kind: 'answer',
+        status: 200,
+        body: { ...(body as object), Driver: 'devicemapper', DriverStatus },
+      },
+    });
+    const result = await scene.upgrade(images.b);
+    expect(result.stderr).toContain(
+      "96 % of the devicemapper pool's metadata space used (73.1 MB of 75.5 MB, limit 90 %)",
+    );
+    expect(result.stderr).toContain('dm.use_deferred_removal=true, dm.use_deferred_deletion=true');
+    await expectDeferred(result);
+  });
+});
