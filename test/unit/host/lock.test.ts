@@ -221,10 +221,9 @@ describe('among processes', () => {
       const at = Date.now() + (round === 0 ? 1_000 : 15);
       for (const one of four) one.send({ folder: place, waitMs: 0, holdMs: 40, at });
       const outcomes = await Promise.all(four.map((one) => one.outcome()));
+      // Each looks whether another one is inside. One that a busy machine delays may well come in after the first left.
       expect(outcomes).not.toContain('double');
-      const winners = outcomes.filter((outcome) => outcome === 'won').length;
-      expect(winners).toBeLessThanOrEqual(1);
-      won += winners;
+      if (outcomes.includes('won')) won += 1;
     }
     // Nobody being let in would be safe as well, and useless.
     expect(won).toBeGreaterThan(rounds * 0.8);
