@@ -25,6 +25,8 @@ export interface Observed {
   /** Made from an image of ours (a container has the labels of its image): acts only in office. */
   readonly standsBy: boolean;
   readonly environment: Environment;
+  /** Host folders and volumes, as they were asked for: `source:target`. */
+  readonly binds: readonly string[];
   /** Its image's and its own. */
   readonly labels?: Readonly<Record<string, string>>;
   /** Names of its own storage layers, as they appear in mounts; empty where the engine doesn't say. */
@@ -87,6 +89,7 @@ function fromDetails(details: ContainerDetails): Observed {
     condemned: details.restartPolicy === 'no',
     standsBy: standsBy(details.labels),
     environment: details.environment,
+    binds: details.binds,
     layers: details.layers ?? [],
     labels: details.labels,
   };
@@ -108,6 +111,7 @@ function fromCorpse(summary: ContainerSummary): Observed | undefined {
     condemned: false,
     standsBy: standsBy(summary.labels),
     environment: {},
+    binds: [],
   };
 }
 

@@ -2,6 +2,7 @@ import { ConfigurationError } from '../support/errors.ts';
 import { addEnvironmentSecrets } from '../support/secrets.ts';
 import { findKeyHolder, observeRoles } from './observe.ts';
 import type { Outcome } from './outcome.ts';
+import { requireSameIdentity } from './identity-guard.ts';
 import { prepareTarget, replaceAgent } from './replacement.ts';
 import { requireOwnNames } from './strangers.ts';
 import { inspectForAgent, type Work } from './work.ts';
@@ -28,5 +29,6 @@ export async function upgradeAgent(work: Work, reference: string): Promise<Outco
   addEnvironmentSecrets(secrets, holder.environment);
   await reporter.working('looking at the host', 'preflight');
   const facts = await inspectForAgent(work, info);
+  requireSameIdentity(holder.binds, facts);
   return replaceAgent(work, { target, environment: holder.environment, facts, observation, cooling: true });
 }

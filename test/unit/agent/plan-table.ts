@@ -63,6 +63,7 @@ function observed(name: string, parts: Parts | undefined): Observed | undefined 
     condemned: false,
     standsBy: false,
     environment: {},
+    binds: [],
     ...parts,
   };
 }
