@@ -27,7 +27,10 @@ function created(name: string): number {
 }
 
 async function upgrade(image: string): ReturnType<Scene['upgrade']> {
-  const result = await scene.upgrade(image, ...limits({ PING_PONG_PAUSE: 500, VERIFY: 1_000 }));
+  const result = await scene.upgrade(
+    image,
+    ...limits({ PING_PONG_RETURNS: 2, PING_PONG_PAUSE: 500, VERIFY: 1_000 }),
+  );
   await scene.host.tryDocker('rm', '-f', 'rancher-agent-upgrade');
   return result;
 }

@@ -59,7 +59,17 @@ export class Scene {
    */
   async upgrade(image: string = images.b, ...options: readonly string[]): Promise<CommandResult> {
     this.server.setRequiredImage(image);
+    await this.removeUpgradeContainer();
     return this.host.tryDocker(...upgradeArguments(image, ...options));
+  }
+
+  /** As the server's script before it starts an upgrade: by force, until it is gone. The agent may be at it as well. */
+  async removeUpgradeContainer(): Promise<void> {
+    await this.waitFor('no upgrade container', async () => {
+      if ((await this.host.inspect('rancher-agent-upgrade')) === undefined) return true;
+      await this.host.tryDocker('rm', '-f', 'rancher-agent-upgrade');
+      return undefined;
+    });
   }
 
   /** The containers of all roles and everything else that is there, by name. */
