@@ -1,5 +1,6 @@
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { makeFolder, writeFileAtomically } from '../host/files.ts';
 import { systemCodeOf } from '../support/errors.ts';
 import { parseShellAssignment, quoteForShell } from './shell-assignment.ts';
 
@@ -50,20 +51,13 @@ export async function addToAgentConf(
     .map(([name, value]) => `export ${name}=${quoteForShell(value)}\n`);
   if (lines.length === 0) return;
   const separator = text === '' || text.endsWith('\n') ? '' : '\n';
-  await writeAtomically(file, `${text}${separator}${lines.join('')}`);
+  await writeWithFolder(file, `${text}${separator}${lines.join('')}`);
 }
 
-/** Writes a file so that it is there whole or not at all, whoever dies when. Makes the folder. */
-export async function writeAtomically(file: string, content: string): Promise<void> {
-  await mkdir(dirname(file), { recursive: true });
-  const temporary = `${file}.new`;
-  try {
-    await writeFile(temporary, content, { mode: 0o644, flush: true });
-    await rename(temporary, file);
-  } catch (error) {
-    await rm(temporary, { force: true }).catch(() => undefined);
-    throw error;
-  }
+/** Writes a file below `/var/lib/rancher/etc` or the like, whole or not at all; makes the folder. */
+export async function writeWithFolder(file: string, content: string): Promise<void> {
+  await makeFolder(dirname(file));
+  await writeFileAtomically(file, content, { mode: 0o644 });
 }
 
 async function readIfPresent(file: string): Promise<string> {

@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { deadlineIn } from '../support/deadline.ts';
 import { ConfigurationError, ServerUnavailableError, messageOf, systemCodeOf } from '../support/errors.ts';
-import { addToAgentConf, writeAtomically } from './agent-conf.ts';
+import { addToAgentConf, writeWithFolder } from './agent-conf.ts';
 import type { HttpClient, Trust } from './client.ts';
 import type { Connection } from './connection.ts';
 import { explainNetworkError, type NetworkReason } from './network-reason.ts';
@@ -190,11 +190,11 @@ function cannotBeTrusted(url: string, reason: NetworkReason): ServerUnavailableE
 async function install({ log }: TrustConnection, request: TrustRequest, ca: string): Promise<void> {
   const { caFile, agentConf, systemCaFile } = request.files;
   await attempt(log, 'keep the certificate of the server', async () => {
-    if ((await readCaFile(caFile)) !== ca) await writeAtomically(caFile, ca);
+    if ((await readCaFile(caFile)) !== ca) await writeWithFolder(caFile, ca);
     await addToAgentConf(agentConf, { CURL_CA_BUNDLE: caFile, REQUESTS_CA_BUNDLE: caFile });
   });
   await attempt(log, 'add the certificate of the server to those of the system', async () => {
-    await writeAtomically(systemCaFile, ca);
+    await writeWithFolder(systemCaFile, ca);
     await request.refreshSystemStore();
   });
 }
