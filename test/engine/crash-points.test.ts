@@ -43,10 +43,10 @@ describe.each([
   }
 
   async function upgradeTo(image: string): Promise<void> {
-    await scene.host.tryDocker('rm', '-f', 'rancher-agent-upgrade');
+    await scene.removeUpgradeContainer();
     const result = await scene.upgrade(image, ...hasty);
     expect(result, result.stderr).toMatchObject({ status: 0 });
-    await scene.host.tryDocker('rm', 'rancher-agent-upgrade');
+    await scene.removeUpgradeContainer();
     const [agent] = await scene.settled();
     expect(agent).toMatchObject({ state: 'running', image });
   }

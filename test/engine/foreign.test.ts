@@ -59,7 +59,7 @@ describe("somebody's container named rancher-agent", () => {
   it('stops an upgrade, which doesn’t take its keys either', async () => {
     const result = await scene.upgrade(images.b);
     expect(result, result.stderr).toMatchObject({ status: 73 });
-    await scene.host.docker('rm', 'rancher-agent-upgrade');
+    await scene.removeUpgradeContainer();
     await expectUntouched();
   });
 

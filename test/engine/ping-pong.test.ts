@@ -31,7 +31,7 @@ async function upgrade(image: string): ReturnType<Scene['upgrade']> {
     image,
     ...limits({ PING_PONG_RETURNS: 2, PING_PONG_PAUSE: 500, VERIFY: 1_000 }),
   );
-  await scene.host.tryDocker('rm', '-f', 'rancher-agent-upgrade');
+  await scene.removeUpgradeContainer();
   return result;
 }
 

@@ -62,7 +62,7 @@ async function stopNow(container: string): Promise<number> {
 }
 
 async function expectOneAgent(): Promise<void> {
-  await scene.host.tryDocker('rm', '-f', 'rancher-agent-upgrade');
+  await scene.removeUpgradeContainer();
   const running = (await scene.host.containers()).filter(({ state }) => state === 'running');
   expect(running.map(({ name }) => name)).toEqual(['rancher-agent']);
   const environment = (await scene.host.inspect('rancher-agent'))?.Config.Env ?? [];
@@ -103,14 +103,14 @@ describe('docker stop of the worker', () => {
     expect(['ok', 'deferred']).toContain((await scene.readStatus())['state']);
     const again = await scene.upgrade(images.b);
     expect(again, again.stderr).toMatchObject({ status: 0 });
-    await scene.host.tryDocker('rm', '-f', 'rancher-agent-upgrade');
+    await scene.removeUpgradeContainer();
     await scene.settled();
   });
 
   it('while it waits out a pause ends it at once', async () => {
     const pause = limits({ ATTEMPT_PAUSE_MIN: 600_000 });
     expect(await scene.upgrade(images.broken, ...pause)).toMatchObject({ status: 73 });
-    await scene.host.docker('rm', 'rancher-agent-upgrade');
+    await scene.removeUpgradeContainer();
     const waiting = scene.upgrade(images.broken, ...pause);
     await scene.waitFor('a worker that waits', async () =>
       (await scene.readStatus())['phase'] === 'waiting' ? true : undefined,
@@ -129,7 +129,7 @@ describe('docker stop of the caller', () => {
     expect(result, result.stderr).toMatchObject({ status: 1 });
     expect(result.stderr).toContain('stopped by SIGTERM');
     expect(await (await stopping).ms).toBeLessThan(graceMs);
-    await scene.host.tryDocker('rm', 'rancher-agent-upgrade');
+    await scene.removeUpgradeContainer();
     expect((await scene.settled())[0]).toMatchObject({ image: images.b, state: 'running' });
     await scene.waitFor('state ok', async () =>
       (await scene.readStatus())['state'] === 'ok' ? true : undefined,

@@ -71,7 +71,7 @@ it(
         const current = (await scene.host.inspect('rancher-agent'))?.Config.Image;
         const result = await scene.upgrade(current === images.a ? images.b : images.a);
         expect(result, result.stderr).toMatchObject({ status: 0 });
-        await scene.host.tryDocker('rm', 'rancher-agent-upgrade');
+        await scene.removeUpgradeContainer();
         await scene.settled();
         continue;
       }

@@ -51,7 +51,7 @@ async function expectDeferred(result: Awaited<ReturnType<Scene['upgrade']>>): Pr
     Id: before?.Id,
     State: { Running: true, StartedAt: before?.State.StartedAt },
   });
-  await scene.host.docker('rm', 'rancher-agent-upgrade');
+  await scene.removeUpgradeContainer();
   expect(await scene.names()).toEqual(['rancher-agent']);
 }
 

@@ -56,7 +56,7 @@ describe("an upgrade as the server's script starts it", () => {
     expect(await scene.upgrade(images.a)).toMatchObject({ status: 0 });
     expect((await scene.host.inspect('rancher-agent'))?.Id).toBe(before?.Id);
     expect(creations()).toEqual(['rancher-agent-worker']);
-    await scene.host.docker('rm', 'rancher-agent-upgrade');
+    await scene.removeUpgradeContainer();
     expect(await scene.names()).toEqual(['rancher-agent']);
   });
 
@@ -94,7 +94,7 @@ describe.each([
       scene.server.setRequiredImage(images.b);
       for (let round = 0; round < 10; round += 1) {
         // As an old server's script: by force, then detached, the next cycle a second later.
-        await scene.host.tryDocker('rm', '-f', 'rancher-agent-upgrade');
+        await scene.removeUpgradeContainer();
         const [first = 'run', ...rest] = upgradeArguments(images.b);
         await scene.host.docker(first, '-d', ...rest);
         await sleep(ms);
@@ -104,7 +104,7 @@ describe.each([
       await scene.waitFor('the new agent', async () =>
         (await agentImage()) === images.b ? true : undefined,
       );
-      await scene.host.tryDocker('rm', '-f', 'rancher-agent-upgrade');
+      await scene.removeUpgradeContainer();
       const [agent] = await scene.settled();
       expect(agent).toMatchObject({ state: 'running', image: images.b });
       expect(creations().filter((name) => name === 'rancher-agent-next')).toHaveLength(1);
@@ -141,10 +141,10 @@ describe('an old agent that cannot be removed', () => {
       expect(spent.length).toBeLessThan(60);
 
       await scene.host.makeRemovable(old);
-      await scene.host.docker('rm', '-f', 'rancher-agent-upgrade');
+      await scene.removeUpgradeContainer();
       if (next === 'run') await scene.host.docker('restart', 'rancher-agent');
       else expect(await scene.upgrade(images.b)).toMatchObject({ status: 0 });
-      await scene.host.tryDocker('rm', 'rancher-agent-upgrade');
+      await scene.removeUpgradeContainer();
       await scene.settled();
       await scene.waitFor('state ok', async () =>
         (await scene.readStatus())['state'] === 'ok' ? true : undefined,
@@ -159,7 +159,7 @@ describe('a new image whose agent does not run', () => {
     const first = await scene.upgrade(images.broken, ...limits({ ATTEMPT_PAUSE_MIN: 4_000 }));
     expect(first, first.stderr).toMatchObject({ status: 73 });
     expect(await scene.readStatus()).toMatchObject({ state: 'failed', exitCode: 73 });
-    await scene.host.docker('rm', 'rancher-agent-upgrade');
+    await scene.removeUpgradeContainer();
     expect(await scene.names()).toEqual(['rancher-agent']);
     expect(await scene.host.inspect('rancher-agent')).toMatchObject({ Id: old, State: { Running: true } });
 
@@ -211,9 +211,9 @@ describe('an engine that does not answer at all', () => {
     expect(result, result.stderr).toMatchObject({ status: 69 });
     expect(result.stderr).toMatch(/ERROR: .*no answer within 1 s/);
     scene.host.proxy.clearRules();
-    await scene.host.docker('rm', 'rancher-agent-upgrade');
+    await scene.removeUpgradeContainer();
     expect(await scene.upgrade(images.b)).toMatchObject({ status: 0 });
-    await scene.host.tryDocker('rm', 'rancher-agent-upgrade');
+    await scene.removeUpgradeContainer();
     const [agent] = await scene.settled();
     expect(agent).toMatchObject({ state: 'running', image: images.b });
   });

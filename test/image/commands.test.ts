@@ -169,7 +169,7 @@ describe('secrets', () => {
     expect(result, result.stderr).toMatchObject({ status: 0 });
     const upgraded = await scene.upgrade(images.b, '-e', 'RANCHER_DEBUG=true', '-e', 'LOG_FORMAT=json');
     expect(upgraded, upgraded.stderr).toMatchObject({ status: 0 });
-    await scene.host.tryDocker('rm', '-f', 'rancher-agent-upgrade');
+    await scene.removeUpgradeContainer();
     await scene.settled();
     const keys = scene.server.agents.at(-1);
     const secrets = [

@@ -81,7 +81,7 @@ export async function runCell(scene: Scene, phase: Phase, fault: Fault, ending: 
   await strike.lift();
   host.proxy.clearRules();
 
-  await host.tryDocker('rm', '-f', 'rancher-agent-upgrade');
+  await scene.removeUpgradeContainer();
   await converge(scene, target);
   expect(keysOf((await host.inspect('rancher-agent'))?.Config.Env)).toEqual(keys);
   expect(await scene.readStatus()).toMatchObject({ state: 'ok', exitCode: 0 });
@@ -91,7 +91,7 @@ export async function runCell(scene: Scene, phase: Phase, fault: Fault, ending: 
 async function converge(scene: Scene, target: string): Promise<void> {
   const again = await scene.upgrade(target, ...hasty);
   expect(again, again.stderr).toMatchObject({ status: 0 });
-  await scene.host.tryDocker('rm', 'rancher-agent-upgrade');
+  await scene.removeUpgradeContainer();
   const [agent] = await scene.settled();
   expect(agent).toMatchObject({ state: 'running', image: target });
 }
@@ -112,11 +112,11 @@ async function checkEnding(scene: Scene, ending: Ending, { result, target, old }
       expect(agent).toMatchObject({ Config: { Image: target }, State: { Running: true } });
       return;
     case 'reached without the caller':
-      await host.tryDocker('rm', '-f', 'rancher-agent-upgrade');
+      await scene.removeUpgradeContainer();
       expect((await scene.settled())[0]).toMatchObject({ state: 'running', image: target });
       return;
     case 'mends itself':
-      await host.tryDocker('rm', '-f', 'rancher-agent-upgrade');
+      await scene.removeUpgradeContainer();
       expect((await scene.settled())[0]).toMatchObject({ state: 'running' });
       return;
     case 'untouched':
