@@ -34,7 +34,8 @@ async function main(keep: boolean): Promise<number> {
   console.log(
     `A private engine with the agent's images (the first time they are built, which takes minutes) …`,
   );
-  const scene = await startScene({ name: 'demo' });
+  const scene = await startScene({ name: 'demo' }).catch(tellUnlessStopped);
+  if (scene === undefined) return 1;
   try {
     const status = await Promise.race([playAll(scene, begun), untilStopped()]);
     if (status === undefined || !keep) return status ?? 1;
@@ -224,6 +225,13 @@ async function hasConverged(scene: Scene, wanted: string): Promise<boolean> {
   const [agent, ...others] = await scene.host.containers();
   const isAlone = agent?.name === agentName && agent.image === wanted && others.length === 0;
   return isAlone && agent.state === 'running' && (await scene.readStatus())['state'] === 'ok';
+}
+
+function tellUnlessStopped(error: unknown): undefined {
+  if (!stopped.signal.aborted)
+    console.error(
+      `the host of the demo could not be started: ${error instanceof Error ? error.message : String(error)}`,
+    );
 }
 
 async function untilStopped(): Promise<undefined> {
