@@ -7,11 +7,14 @@ import { once } from 'node:events';
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { HostSlot } from './host-slot.ts';
 
 const run = promisify(execFile);
 const INIT_SCRIPT = join(import.meta.dirname, 'host-init');
+/** A thread in the kernel stops when it comes back from there. */
+const STOP_DEADLINE_MS = 10_000;
 
 export interface Namespaces {
   /** Process 1 of the host, as the test process sees it. */
@@ -117,4 +120,28 @@ async function killInit(child: ChildProcess, initPid: number): Promise<void> {
   const ended = once(child, 'exit');
   process.kill(initPid, 'SIGKILL');
   await ended;
+}
+
+/**
+ * SIGSTOPs a process and waits until all its threads have stopped: on a busy machine one may go on for milliseconds
+ * after the signal was sent, long enough to answer a request.
+ */
+export async function stopProcess(pid: number): Promise<void> {
+  process.kill(pid, 'SIGSTOP');
+  const deadline = Date.now() + STOP_DEADLINE_MS;
+  while (!(await areThreadsStopped(pid))) {
+    if (Date.now() > deadline) throw new Error(`process ${pid} did not stop in ${STOP_DEADLINE_MS} ms`);
+    await sleep(5);
+  }
+}
+
+async function areThreadsStopped(pid: number): Promise<boolean> {
+  const threads = await readdir(`/proc/${pid}/task`);
+  const states = await Promise.all(
+    threads.map(async (thread) => {
+      const line = await readFile(`/proc/${pid}/task/${thread}/stat`, 'utf8').catch(() => '');
+      return /\) (\S) /.exec(line)?.[1] ?? 'gone';
+    }),
+  );
+  return states.every((state) => state === 'T' || state === 'gone');
 }

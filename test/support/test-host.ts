@@ -14,7 +14,13 @@ import { callEngine } from './engine-call.ts';
 import { startEngineProxy, type EngineProxy } from './engine-proxy.ts';
 import { copyTemplate, fillDisk, fillInodes, freeDisk, makeDisk, type SmallDisk } from './host-disk.ts';
 import { endEngine, engineSocketOf, findEngine, findShim, launchEngine } from './host-engine.ts';
-import { bootNamespaces, linkAddresses, listHostProcesses, type Namespaces } from './host-namespaces.ts';
+import {
+  bootNamespaces,
+  linkAddresses,
+  listHostProcesses,
+  stopProcess,
+  type Namespaces,
+} from './host-namespaces.ts';
 import {
   emptyFolder,
   readImageTags,
@@ -204,7 +210,7 @@ export class TestHost {
 
   /** SIGSTOPs dockerd: connections succeed, nothing answers. */
   async freezeEngine(): Promise<void> {
-    process.kill(await this.#enginePid(), 'SIGSTOP');
+    await stopProcess(await this.#enginePid());
   }
 
   async thawEngine(): Promise<void> {
@@ -252,7 +258,7 @@ export class TestHost {
 
   /** SIGSTOPs the container's shim: stop, rm and inspect of this container hang, others answer. */
   async freezeShim(container: string): Promise<void> {
-    process.kill(await this.#shimPid(container), 'SIGSTOP');
+    await stopProcess(await this.#shimPid(container));
   }
 
   /** @param containerId in full, because a name can't be looked up while the shim is frozen */
