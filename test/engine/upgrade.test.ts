@@ -101,7 +101,6 @@ describe.each([
         await scene.host.tryDocker('kill', '-s', 'KILL', 'rancher-agent-upgrade');
         await sleep(Math.max(0, 1000 - ms));
       }
-      await scene.removeUpgradeContainer();
       // On a busy machine 0.2 or 0.5 s may be too short for a caller to have the worker started. Then nothing was touched,
       // and the script's next cycle, which nobody kills, is the one that counts.
       await scene.removeUpgradeContainer();
