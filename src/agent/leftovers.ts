@@ -44,12 +44,12 @@ export async function settleLeftovers(leftovers: Leftovers): Promise<void> {
  * the signal is aborted.
  */
 export async function keepHouse(leftovers: Leftovers): Promise<never> {
-  const { engine, limits, clock, signal, log } = leftovers;
+  const { limits, clock, signal, log } = leftovers;
   let due = limits.HOUSEKEEPING_TURNS;
   for (let turn = 1; ; turn += 1) {
     await clock.sleep(limits.HOUSEKEEPING, signal);
     try {
-      if (!engine.features.autoRemove) await removeEndedWorker(leftovers);
+      await removeForgottenWorker(leftovers);
       if (turn < due) continue;
       due = turn + ((await settleForgotten(leftovers)) ? 2 * turn : limits.HOUSEKEEPING_TURNS);
     } catch (error) {
@@ -59,12 +59,18 @@ export async function keepHouse(leftovers: Leftovers): Promise<never> {
   }
 }
 
-/** On engines without AutoRemove a worker stays when it has ended, and those who followed it may have been killed. */
-async function removeEndedWorker({ engine, names, log }: Leftovers): Promise<void> {
+/**
+ * A worker whose callers were all killed: on engines without AutoRemove one that has ended stays, and on every engine
+ * one that was created and never started.
+ */
+async function removeForgottenWorker({ engine, names, limits, clock, log }: Leftovers): Promise<void> {
   const worker = await engine.inspectContainer(names.worker);
-  if (worker?.state !== 'exited' || !isAgentContainer(worker)) return;
+  if (worker === undefined || !isAgentContainer(worker)) return;
+  const age = worker.createdAt === undefined ? 0 : clock.now() - worker.createdAt;
+  const isForgotten = worker.state === 'created' && age > limits.WORKER_UNSTARTED;
+  if (worker.state !== 'exited' && !isForgotten) return;
   log.info(`removing ${names.worker}`, { state: worker.state });
-  await removeOnce(engine, worker.id);
+  await engine.removeContainer(worker.id, { force: false });
 }
 
 /** @returns whether there was something; corpses don't count, they had their tries */

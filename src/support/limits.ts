@@ -254,12 +254,17 @@ const table = {
   HOST_COMMAND: { value: 30_000, unit: 'ms', why: 'mount, modprobe and the like on a loaded host' },
   ROLE_POLL: { value: 500, unit: 'ms', why: 'how soon an agent standing by notices its promotion' },
   HOUSEKEEPING: {
-    value: 30_000,
+    value: 20_000,
     unit: 'ms',
-    why: 'engines without AutoRemove: how soon an ended worker that nobody follows is removed',
+    why: 'how soon the agent removes a worker whose callers were all killed; one small request',
+  },
+  WORKER_UNSTARTED: {
+    value: 10_000,
+    unit: 'ms',
+    why: 'whoever makes a worker starts it at once: one not started for this long is forgotten',
   },
   HOUSEKEEPING_TURNS: {
-    value: 10,
+    value: 15,
     unit: 'times',
     why: 'every so many turns (5 min) the agent looks for what a killed upgrade left; twice as rare after each find',
   },
