@@ -259,9 +259,9 @@ const table = {
     why: 'how soon the agent removes a worker whose callers were all killed; one small request',
   },
   WORKER_UNSTARTED: {
-    value: 10_000,
+    value: 90_000,
     unit: 'ms',
-    why: 'whoever makes a worker starts it at once: one not started for this long is forgotten',
+    why: 'a worker not started for longer than START takes at worst was forgotten by its maker',
   },
   HOUSEKEEPING_TURNS: {
     value: 15,

@@ -113,11 +113,18 @@ describe.each([
         (await agentImage()) === images.b ? true : undefined,
       );
       await scene.removeUpgradeContainer();
+      // A later caller may have been killed between making a worker and starting it: the agent removes that.
+      await scene.waitFor(
+        'no worker',
+        async () => ((await scene.names()).includes('rancher-agent-worker') ? undefined : true),
+        150,
+      );
       const [agent] = await scene.settled();
       expect(agent).toMatchObject({ state: 'running', image: images.b });
       expect(creations().filter((name) => name === 'rancher-agent-next')).toHaveLength(1);
       expect(new Set(creations())).toEqual(new Set(['rancher-agent-worker', 'rancher-agent-next']));
     },
+    300_000,
   );
 });
 
