@@ -47,7 +47,7 @@ export async function prepareTarget(work: Work, reference: string, info: EngineI
   await work.reporter.working('looking at the storage', 'preflight');
   await requireStorage(work, info);
   await work.reporter.working(`making sure that ${reference} is here`, 'pull');
-  return ensureImage(work.engine, reference, work.log, work.signal);
+  return ensureImage({ ...work, limits: work.configuration.limits }, reference);
 }
 
 /** Replaces the host's agent by one made from the target; see `transaction.ts`. */

@@ -1,7 +1,12 @@
 import type { Engine, ImageDetails } from '../engine/engine.ts';
 import { isEngineError } from '../engine/errors.ts';
-import { CannotChangeError } from '../support/errors.ts';
+import { StorageLowError } from '../host/errors.ts';
+import type { Clock } from '../support/clock.ts';
+import { DeadlineError } from '../support/deadline.ts';
+import { CannotChangeError, EngineUnavailableError, messageOf } from '../support/errors.ts';
+import type { Limits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
+import { doubling, retry } from '../support/retry.ts';
 
 /** The image that an agent is to be made from. */
 export interface Target {
@@ -10,32 +15,70 @@ export interface Target {
   readonly image: ImageDetails;
 }
 
+export interface Pull {
+  readonly engine: Pick<Engine, 'inspectImage' | 'pullImage'>;
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}
+
 /**
  * Makes sure that the image is on this host: pulls it if it isn't. A failure costs nothing, the agent runs on.
- * @throws CannotChangeError with the registry's words
+ * @throws CannotChangeError with the registry's words; StorageLowError when the image doesn't fit
  */
-export async function ensureImage(
-  engine: Engine,
-  reference: string,
-  log: Log,
-  signal: AbortSignal,
-): Promise<Target> {
+export async function ensureImage(pull: Pull, reference: string): Promise<Target> {
+  const { engine, log } = pull;
   const present = await engine.inspectImage(reference);
   if (present !== undefined) return { reference, image: present };
   log.info(`pulling ${reference}`);
   try {
-    await engine.pullImage(reference, (text) => log.debug(text), signal);
+    await pullPatiently(pull, reference);
   } catch (error) {
-    if (!isEngineError(error)) throw error;
-    throw new CannotChangeError(`the image ${reference} can't be pulled`, {
-      said: error.said,
-      hint: `try it by hand: docker pull ${reference}`,
-      cause: error,
-    });
+    throw asOutcome(error, reference);
   }
   const pulled = await engine.inspectImage(reference);
   if (pulled !== undefined) return { reference, image: pulled };
   throw new CannotChangeError(`the image ${reference} was pulled and is not there`, {
-    hint: `try it by hand: docker pull ${reference}`,
+    hint: hintFor(reference),
   });
+}
+
+/** A pull may be begun anew at any time: the engine keeps the layers that it has. */
+async function pullPatiently(pull: Pull, reference: string): Promise<void> {
+  const { engine, limits, clock, log, signal } = pull;
+  await retry(
+    {
+      what: `pull ${reference}`,
+      tries: limits.CALL_TRIES,
+      pause: doubling(limits.CALL_PAUSE, limits.REMOVE_PAUSE_MAX),
+      total: limits.PULL_TOTAL,
+      worthRetrying: (error) => error instanceof EngineUnavailableError || isEngineError(error, 'failed'),
+      clock,
+      log,
+      signal,
+    },
+    async () => engine.pullImage(reference, (text) => log.debug(text), signal),
+  );
+}
+
+/** An engine that can't be reached stays that; one that waits in vain for a registry looks the same but for the cause. */
+function asOutcome(error: unknown, reference: string): unknown {
+  const isStuck = error instanceof EngineUnavailableError && error.cause instanceof DeadlineError;
+  if (!isEngineError(error) && !isStuck) return error;
+  const details = { said: isEngineError(error) ? error.said : messageOf(error.cause), cause: error };
+  if (/no space left on device/i.test(details.said)) {
+    return new StorageLowError(`the storage of this host is low: the image ${reference} does not fit`, {
+      ...details,
+      hint: 'free space or inodes below the Docker root, then try again',
+    });
+  }
+  return new CannotChangeError(`the image ${reference} can't be pulled`, {
+    ...details,
+    hint: hintFor(reference),
+  });
+}
+
+function hintFor(reference: string): string {
+  return `try it by hand: docker pull ${reference}`;
 }

@@ -1,5 +1,6 @@
 import { systemClock, type Clock } from '../support/clock.ts';
-import { EngineUnavailableError, messageOf } from '../support/errors.ts';
+import { DeadlineError } from '../support/deadline.ts';
+import { EngineUnavailableError, EntrypointError, messageOf } from '../support/errors.ts';
 import type { Limits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
 import { doubling, retry } from '../support/retry.ts';
@@ -17,7 +18,13 @@ import { EngineError, isEngineError } from './errors.ts';
 import { featuresOf, lowerVersion } from './features.ts';
 import { copyLog } from './log-stream.ts';
 import { followPull, pullQuery } from './pull.ts';
-import { createTransport, type EngineAnswer, type EngineRequest, type Transport } from './transport.ts';
+import {
+  createTransport,
+  unavailable,
+  type EngineAnswer,
+  type EngineRequest,
+  type Transport,
+} from './transport.ts';
 
 export interface EngineOptions {
   readonly socketPath: string;
@@ -201,18 +208,26 @@ class DockerEngine implements Engine {
   }
 
   async pullImage(...[reference, onProgress, outer]: Parameters<Engine['pullImage']>): Promise<void> {
-    const signals = [outer, this.#options.signal].filter((signal) => signal !== undefined);
-    const total = AbortSignal.any([AbortSignal.timeout(this.#limits.PULL_TOTAL), ...signals]);
-    const stream = await this.#transport.openStream({
-      what: `pull image ${reference}`,
-      method: 'POST',
-      path: '/images/create',
-      query: pullQuery(reference),
-      accept: [200],
-      deadlineMs: this.#limits.PULL_SILENCE,
-      signal: total,
-    });
-    await followPull(stream, { reference, silenceMs: this.#limits.PULL_SILENCE, onProgress });
+    const what = `pull image ${reference}`;
+    const { PULL_SILENCE, PULL_TOTAL } = this.#limits;
+    const given = [outer, this.#options.signal].filter((signal) => signal !== undefined);
+    const total = AbortSignal.timeout(PULL_TOTAL);
+    try {
+      const stream = await this.#transport.openStream({
+        what,
+        method: 'POST',
+        path: '/images/create',
+        query: pullQuery(reference),
+        accept: [200],
+        deadlineMs: PULL_SILENCE,
+        signal: AbortSignal.any([total, ...given]),
+      });
+      await followPull(stream, { reference, silenceMs: PULL_SILENCE, onProgress });
+    } catch (error) {
+      for (const signal of given) signal.throwIfAborted();
+      if (error instanceof EntrypointError) throw error;
+      throw unavailable(what, total.aborted ? new DeadlineError(`${what} to its end`, PULL_TOTAL) : error);
+    }
   }
 
   async hasVolume(name: string): Promise<boolean> {

@@ -34,7 +34,10 @@ export interface Engine {
   /** Copies a container's log, from its beginning, until it ends or the signal is aborted. */
   followLog(id: string, write: LogWriter, signal: AbortSignal): Promise<void>;
   inspectImage(reference: string): Promise<ImageDetails | undefined>;
-  /** Pulls an image; ends when nothing is reported for too long. `onProgress` gets a short text now and then. */
+  /**
+   * Pulls an image; `onProgress` gets a short text now and then. Nothing reported for too long, or too long in all, is an
+   * EngineUnavailableError whose cause is a DeadlineError: engine, registry and line look alike from here.
+   */
   pullImage(reference: string, onProgress: (text: string) => void, signal?: AbortSignal): Promise<void>;
   /** Whether a named volume exists. */
   hasVolume(name: string): Promise<boolean>;

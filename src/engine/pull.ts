@@ -24,7 +24,8 @@ export function pullQuery(reference: string): Record<string, string> {
 /**
  * Reads a pull's progress to its end. The engine has answered 200 by then: a failure is a line of its own, which
  * dockerode's `followProgress` reports as success.
- * @throws EngineError with the engine's words; DeadlineError when nothing is reported for `silenceMs`
+ * @throws EngineError with the engine's words; DeadlineError when nothing is reported for `silenceMs`; whatever a broken
+ * connection throws
  */
 export async function followPull(stream: Readable, options: PullOptions): Promise<void> {
   const what = `pull image ${options.reference}`;

@@ -130,7 +130,8 @@ async function guard<T>(request: EngineRequest, work: () => Promise<T>): Promise
   }
 }
 
-function unavailable(what: string, error: unknown): EntrypointError {
+/** The outcome for an error of the connection or a deadline, which stays its cause. */
+export function unavailable(what: string, error: unknown): EntrypointError {
   switch (systemCodeOf(error) ?? 'none') {
     case 'EACCES':
     case 'EPERM':
