@@ -76,10 +76,7 @@ function readSettings(environment: Environment): Settings {
 async function takeTurn(loop: BootstrapLoop, settings: Settings): Promise<Turn> {
   try {
     const connection = await openConnection(loop, settings.cattleUrl);
-    const credentials = await checkCredentials(connection.client, {
-      ...settings,
-      mayNeedFallback: loop.profile.name === 'pasturestack',
-    });
+    const credentials = await checkCredentials(connection.client, settings);
     if (credentials.state === 'revoked') return await tellRevoked(loop, settings, credentials.reason);
     if (credentials.state === 'live') await tellRestored(loop);
     else loop.log.warn(`the keys could not be checked: ${credentials.reason}`);

@@ -37,7 +37,11 @@ export async function openConnection(access: ServerAccess, url: string): Promise
       },
       createClient,
       refreshSystemStore: async () => {
-        await runCommand('update-ca-certificates', [], { deadlineMs: limits.HOST_COMMAND, signal });
+        const { status, stderr } = await runCommand('update-ca-certificates', [], {
+          deadlineMs: limits.HOST_COMMAND,
+          signal,
+        });
+        if (status !== 0) throw new Error(`update-ca-certificates: status ${status}: ${stderr.trim()}`);
       },
     },
   );

@@ -35,7 +35,7 @@ const ownSettings =
 
 /** What a registration works with besides: the host's settings, keys, and the way to the server. */
 const registrationSettings =
-  /^(CATTLE_|RANCHER_|CA_FINGERPRINT$|https?_proxy$|HTTPS?_PROXY$|no_proxy$|NO_PROXY$)/;
+  /^(CATTLE_|RANCHER_|CA_FINGERPRINT$|(https?|all)_proxy$|(HTTPS?|ALL)_PROXY$|no_proxy$|NO_PROXY$)/;
 
 /** The part of the caller's environment that a worker needs for its task: keys go to a registration only. */
 export function selectWorkerEnvironment(environment: Environment, task: WorkerTask): Environment {

@@ -2,14 +2,15 @@ import { namesOf, type RoleNames } from '../agent/roles.ts';
 import { selectProfile, type Profile } from '../agent/profile.ts';
 import { chooseStateVolume } from '../agent/state-volume.ts';
 import { followRunningWorker, runThroughWorker, type WorkerCall } from '../agent/worker.ts';
-import { selectWorkerEnvironment, type WorkerTask } from '../agent/worker-request.ts';
+import { selectWorkerEnvironment, workerVariables, type WorkerTask } from '../agent/worker-request.ts';
+import { readAgentConf } from '../control-plane/agent-conf.ts';
 import { connectEngine } from '../engine/docker-engine.ts';
 import type { Engine } from '../engine/engine.ts';
 import { systemClock, type Clock } from '../support/clock.ts';
 import type { Configuration, Environment } from '../support/configuration.ts';
 import { ConfigurationError } from '../support/errors.ts';
 import type { Log } from '../support/log.ts';
-import type { Secrets } from '../support/secrets.ts';
+import { addEnvironmentSecrets, type Secrets } from '../support/secrets.ts';
 
 /** What every command gets from `main`. */
 export interface Context {
@@ -40,6 +41,21 @@ export function createContext(
 export function requireSoundConfiguration({ configuration }: Context): void {
   if (configuration.problems.length === 0) return;
   throw new ConfigurationError(configuration.problems.join('; '), { hint: 'correct or unset them' });
+}
+
+/**
+ * What stands in `agent.conf` of the host counts like the environment, and before it (contract §5: read at every
+ * start). Only what a caller told its worker is not a matter of the host.
+ */
+export async function withAgentConf(context: Context): Promise<Context> {
+  const { configuration, log, secrets } = context;
+  const { variables, problems } = await readAgentConf(`${configuration.paths.rancher}/etc/agent.conf`);
+  for (const problem of problems) log.warn(`agent.conf: ${problem}`);
+  addEnvironmentSecrets(secrets, variables);
+  const isTold = (name: string): boolean => Object.values<string>(workerVariables).includes(name);
+  const settings = Object.entries(variables).filter(([name]) => !isTold(name));
+  const environment: Environment = { ...configuration.environment, ...Object.fromEntries(settings) };
+  return { ...context, configuration: { ...configuration, environment } };
 }
 
 /**

@@ -1,5 +1,7 @@
 import { inspectOwnContainer, ownImageOf } from '../agent/own.ts';
 import { describeCaller, workerVariables } from '../agent/worker-request.ts';
+import { chooseProxy } from '../control-plane/proxy.ts';
+import { parseFingerprint } from '../control-plane/trust.ts';
 import { parseServerUrl, validateAgentIp } from '../control-plane/url.ts';
 import { ExitCode } from '../support/errors.ts';
 import { delegate, openEngine, requireSoundConfiguration, type Context } from './context.ts';
@@ -9,7 +11,7 @@ import { delegate, openEngine, requireSoundConfiguration, type Context } from '.
  * checked here, before anything is made; the rest is the worker's.
  * @param force replaces a stranger's container that has the agent's name
  * @returns the exit status
- * @throws ConfigurationError for a URL or an address that can't work
+ * @throws ConfigurationError for a URL, an address, a fingerprint or a proxy that can't work
  */
 export async function registerUrl(context: Context, url: string, force: boolean): Promise<number> {
   requireSoundConfiguration(context);
@@ -18,6 +20,8 @@ export async function registerUrl(context: Context, url: string, force: boolean)
   secrets.add(server.token);
   const agentIp = configuration.environment['CATTLE_AGENT_IP'];
   if (agentIp !== undefined && agentIp !== '') validateAgentIp(agentIp);
+  parseFingerprint(configuration.environment['CA_FINGERPRINT'] ?? '');
+  chooseProxy(new URL(server.href), configuration.environment);
   const engine = await openEngine(context, signal);
   const own = await inspectOwnContainer(engine, configuration);
   const image = ownImageOf(own, configuration);

@@ -6,14 +6,20 @@ import { createReporter } from '../agent/report.ts';
 import { decideUpgrade } from '../agent/upgrade-decision.ts';
 import { isWorkerRunning } from '../agent/worker.ts';
 import { workerVariables } from '../agent/worker-request.ts';
-import { readAgentConf } from '../control-plane/agent-conf.ts';
 import type { RequiredImage } from '../control-plane/required-image.ts';
 import type { ContainerDetails, Engine } from '../engine/engine.ts';
 import { prepareHost } from '../host/preparation.ts';
 import { runCommand } from '../host/processes.ts';
 import { sweepLeaks } from '../rescue/sweep.ts';
 import { messageOf } from '../support/errors.ts';
-import { delegate, followWorker, openEngine, requireSoundConfiguration, type Context } from './context.ts';
+import {
+  delegate,
+  followWorker,
+  openEngine,
+  requireSoundConfiguration,
+  withAgentConf,
+  type Context,
+} from './context.ts';
 
 /**
  * `run`: what the agent's container runs (contract §2 and §5): wait for the office, prepare the host, settle what was
@@ -54,15 +60,6 @@ async function sweepBeside(context: Context, engine: Engine): Promise<void> {
   const { names, configuration } = context;
   const mayGoOn = async (): Promise<boolean> => !(await isWorkerRunning({ engine, names }));
   await sweepLeaks({ ...context, engine, limits: configuration.limits, mayGoOn });
-}
-
-/** What stands in `agent.conf` of the host counts like the environment (contract §5: read at every start). */
-async function withAgentConf(context: Context): Promise<Context> {
-  const { configuration, log } = context;
-  const conf = await readAgentConf(`${configuration.paths.rancher}/etc/agent.conf`);
-  for (const problem of conf.problems) log.warn(`agent.conf: ${problem}`);
-  const environment = { ...configuration.environment, ...conf.variables };
-  return { ...context, configuration: { ...configuration, environment } };
 }
 
 /** Has the agent replaced when the server requires another image; one at a time, beside the bootstrap that runs. */

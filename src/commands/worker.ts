@@ -8,7 +8,7 @@ import { workerTasks, workerVariables, type WorkerTask } from '../agent/worker-r
 import { findOwnContainer } from '../host/own-container.ts';
 import { sweepLeaks } from '../rescue/sweep.ts';
 import { ConfigurationError, UsageError } from '../support/errors.ts';
-import { openEngine, requireSoundConfiguration, type Context } from './context.ts';
+import { openEngine, requireSoundConfiguration, withAgentConf, type Context } from './context.ts';
 import { inspectHostHere } from './inspect-host.ts';
 
 /**
@@ -20,6 +20,10 @@ export async function worker(context: Context, args: readonly string[]): Promise
   const task = workerTasks.find((name) => name === args[0]);
   if (task === undefined) throw new UsageError(`worker: no such task: ${args[0] ?? '(none)'}`);
   if (task === 'inspect-host') return inspectHostHere(context);
+  return work(task === 'register' ? await withAgentConf(context) : context, task);
+}
+
+async function work(context: Context, task: Exclude<WorkerTask, 'inspect-host'>): Promise<number> {
   const target = context.configuration.environment[workerVariables.targetImage];
   const request = { ...context, command: task, ...(target === undefined ? {} : { target }) };
   try {

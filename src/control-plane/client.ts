@@ -27,8 +27,11 @@ export interface HttpRequest {
   readonly body?: unknown;
   /** Everything, redirects and repeats included, in ms; `HTTP_TOTAL` when not given. */
   readonly deadlineMs?: number;
-  /** Repeat after a lost connection or a 429/502/503/504, up to `HTTP_TRIES` tries. Only for what may happen twice. */
-  readonly repeat?: boolean;
+  /**
+   * Repeat after a lost connection or a 429/500/502/503/504, up to `HTTP_TRIES` tries, or as long as `deadlineMs`
+   * allows, at most `SERVER_TRIES`. Only for what may happen twice.
+   */
+  readonly repeat?: boolean | 'until-deadline';
 }
 
 export interface HttpResponse {
@@ -71,7 +74,8 @@ export interface HttpClientOptions {
 /** No `mozilla` in it: the server would answer with its user interface (control-plane §1.6). */
 const userAgent = 'rancher-agent-entrypoint';
 
-const transientStatuses = new Set([429, 502, 503, 504]);
+/** 500 as well: Cattle answers with it while its database is away. */
+const transientStatuses = new Set([429, 500, 502, 503, 504]);
 
 /** An HTTP client whose every wait ends: see `HttpClient.request`. */
 export function createHttpClient(options: HttpClientOptions): HttpClient {
@@ -82,9 +86,9 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   return {
     request: async (request) => {
       addCredentials(options.secrets, request.credentials);
-      return request.repeat === true
-        ? await repeatExchange(request, options, exchange)
-        : await exchange(request);
+      return request.repeat === undefined || request.repeat === false
+        ? await exchange(request)
+        : await repeatExchange(request, options, exchange);
     },
   };
 }
@@ -105,13 +109,15 @@ async function repeatExchange(
   exchange: (request: HttpRequest) => Promise<HttpResponse>,
 ): Promise<HttpResponse> {
   const { limits, clock, log, signal } = options;
-  const deadline = deadlineIn(request.deadlineMs ?? limits.HTTP_TOTAL, () => clock.now());
+  const total = request.deadlineMs ?? limits.HTTP_TOTAL;
+  const deadline = deadlineIn(total, () => clock.now());
   const pauseOf = jittered(limits.HTTP_RETRY_PAUSE_MIN, limits.HTTP_RETRY_PAUSE_MAX, () => clock.random());
   try {
     return await retry(
       {
         what: `${request.method} ${describeUrl(request.url)}`,
-        tries: limits.HTTP_TRIES,
+        tries: request.repeat === 'until-deadline' ? limits.SERVER_TRIES : limits.HTTP_TRIES,
+        total,
         pause: (tries, error) => {
           const asked =
             error instanceof TransientAnswer ? readRetryAfter(error.response, clock.now()) : undefined;
@@ -124,7 +130,8 @@ async function repeatExchange(
         ...(signal === undefined ? {} : { signal }),
       },
       async () => {
-        const response = await exchange({ ...request, deadlineMs: deadline.left() });
+        const deadlineMs = Math.min(limits.HTTP_TOTAL, deadline.left());
+        const response = await exchange({ ...request, deadlineMs });
         if (transientStatuses.has(response.status)) throw new TransientAnswer(request, response);
         return response;
       },

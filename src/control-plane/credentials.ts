@@ -14,11 +14,6 @@ export type CredentialsState =
 export interface CheckCredentialsRequest {
   readonly cattleUrl: string;
   readonly keys: Credentials;
-  /**
-   * PastureStack without access control may know an agent only through the fallback that our header switches off
-   * (control-plane §5.1, §8): with this flag a refusal counts only if it is repeated without the header.
-   */
-  readonly mayNeedFallback: boolean;
 }
 
 const identified = v.object({ id: v.string() });
@@ -26,6 +21,10 @@ const identified = v.object({ id: v.string() });
 /**
  * Asks the server whether the agent's keys are live: the schema `configContent` exists for agents only. The header
  * `X-ENFORCE-AUTHENTICATION` makes dead keys a 401 even where access control is off (control-plane §1.10, §5.1).
+ *
+ * PastureStack without access control may know an agent only through the fallback that this header switches off (§8),
+ * so a refusal counts only if it is repeated without the header. On Rancher that second answer says the same: 401, or
+ * 404 because the admin account has no such schema. Which of the two answers can't be told from the image we run in.
  * Never throws because of the server.
  */
 export async function checkCredentials(
@@ -33,7 +32,7 @@ export async function checkCredentials(
   request: CheckCredentialsRequest,
 ): Promise<CredentialsState> {
   const enforced = await probe(client, request, enforceAuthentication);
-  if (enforced.state !== 'revoked' || !request.mayNeedFallback) return enforced;
+  if (enforced.state !== 'revoked') return enforced;
   return await probe(client, request, {});
 }
 

@@ -3,8 +3,17 @@ import { messageOf, systemCodeOf } from '../support/errors.ts';
 
 /** What kept a request from being answered; programs decide by `kind`, people read `text`. */
 export interface NetworkReason {
-  readonly kind: 'unreachable' | 'timeout' | 'broken' | 'untrusted' | 'expired' | 'wrong-host' | 'other';
+  readonly kind:
+    'unreachable' | 'timeout' | 'broken' | 'untrusted' | 'expired' | 'not-yet-valid' | 'wrong-host' | 'other';
   readonly text: string;
+}
+
+/**
+ * What is wrong with the certificate of the server, if that is it: no waiting helps. One that is not valid yet becomes
+ * so, mostly by this host's clock being set.
+ */
+export function isCertificateProblem({ kind }: NetworkReason): boolean {
+  return kind === 'untrusted' || kind === 'expired' || kind === 'wrong-host';
 }
 
 const untrusted: NetworkReason = {
@@ -46,7 +55,7 @@ const reasons: Readonly<Record<string, NetworkReason>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted,
   CERT_HAS_EXPIRED: { kind: 'expired', text: 'the TLS certificate has expired' },
   CERT_NOT_YET_VALID: {
-    kind: 'expired',
+    kind: 'not-yet-valid',
     text: 'the TLS certificate is not valid yet (is the clock of this host right?)',
   },
   ERR_TLS_CERT_ALTNAME_INVALID: {

@@ -8,6 +8,8 @@ import { joinUrl } from './url.ts';
 
 const text = v.optional(v.nullable(v.string()));
 
+const fields = v.object({ accessKey: text, secretKey: text });
+
 const registration = v.object({
   id: v.string(),
   state: text,
@@ -16,6 +18,8 @@ const registration = v.object({
   created: text,
   accessKey: text,
   secretKey: text,
+  /** Where PastureStack may put them (control-plane §8). */
+  data: v.optional(v.nullable(v.object({ fields: v.optional(v.nullable(fields)) }))),
 });
 
 const registrations = v.object({ data: v.array(registration) });
@@ -44,8 +48,8 @@ export interface RegisterHostRequest {
  * keys. A host that was registered before gets the keys it had.
  *
  * Level-triggered: each round begins with the list, so a registration whose creation was answered by a lost
- * connection, or that is removed while we wait, needs no special case. `REGISTER_TOTAL` ms and `REGISTER_ROUNDS`
- * rounds in all.
+ * connection, or that is removed while we wait, needs no special case; a server that restarts meanwhile is waited
+ * for. `REGISTER_TOTAL` ms and `REGISTER_ROUNDS` rounds in all.
  *
  * @throws NotPermittedError for an invalid registration token; ServerUnavailableError for everything else
  */
@@ -138,7 +142,6 @@ async function listRegistrations(
   const response = await ask(connection, request, deadline, {
     method: 'GET',
     url: `${joinUrl(request.cattleUrl, 'register')}?key=${encodeURIComponent(request.hostKey)}`,
-    repeat: true,
   });
   return readApiAnswer('List registrations', response, registrations).data;
 }
@@ -180,7 +183,7 @@ async function pollRegistration(
   let pause = limits.REGISTER_POLL_MIN;
   let state = 'unknown';
   while (deadline.left() > 0) {
-    const response = await ask(connection, request, deadline, { method: 'GET', url, repeat: true });
+    const response = await ask(connection, request, deadline, { method: 'GET', url });
     if (response.status === 404) return 'gone';
     const current = readApiAnswer('Look at the registration', response, registration);
     state = current.state ?? 'unknown';
@@ -195,7 +198,7 @@ async function pollRegistration(
   );
 }
 
-/** One request with the registration keys. 401 means one thing here, whatever was asked. */
+/** One request with the registration keys; questions outlive a restart of the server. 401 means one thing here. */
 async function ask(
   connection: Connection,
   { credentials }: RegisterHostRequest,
@@ -206,13 +209,16 @@ async function ask(
     ...request,
     credentials,
     headers: enforceAuthentication,
-    deadlineMs: lastChance(connection.limits, deadline.left()),
+    ...(request.method === 'GET'
+      ? { repeat: 'until-deadline', deadlineMs: Math.max(connection.limits.HTTP_CONNECT, deadline.left()) }
+      : { deadlineMs: lastChance(connection.limits, deadline.left()) }),
   });
-  if (response.status !== 401 && response.status !== 403) return response;
   const said = readApiError(response);
+  // Without the API's own words it is a proxy that refuses something.
+  if (said === undefined || (response.status !== 401 && response.status !== 403)) return response;
   throw new NotPermittedError('The server refuses the registration: invalid registration token', {
     hint: 'The token was removed, or its environment is not active: copy the command from "Add Host" again.',
-    ...(said === undefined ? {} : { said }),
+    said,
   });
 }
 
@@ -240,7 +246,9 @@ function registrationFailed({ reason, said }: { reason: string; said?: string })
 }
 
 /** The keys of a registration; they become environment variables, so a control character in them is no key. */
-function readKeys({ accessKey, secretKey }: Registration): Credentials | undefined {
+function readKeys(found: Registration): Credentials | undefined {
+  const accessKey = found.accessKey ?? found.data?.fields?.accessKey;
+  const secretKey = found.secretKey ?? found.data?.fields?.secretKey;
   if (!accessKey || !secretKey || /[\s\p{Cc}]/u.test(accessKey + secretKey)) return undefined;
   return { accessKey, secretKey };
 }

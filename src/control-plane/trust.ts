@@ -1,12 +1,14 @@
 import { X509Certificate } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
+import { readTextIfExists } from '../host/files.ts';
 import { deadlineIn } from '../support/deadline.ts';
 import { ConfigurationError, ServerUnavailableError, messageOf, systemCodeOf } from '../support/errors.ts';
 import { addToAgentConf, writeWithFolder } from './agent-conf.ts';
 import type { HttpClient, Trust } from './client.ts';
 import type { Connection } from './connection.ts';
-import { explainNetworkError, type NetworkReason } from './network-reason.ts';
+import { explainNetworkError, isCertificateProblem, type NetworkReason } from './network-reason.ts';
 import { apiBaseOf, describeUrl, joinUrl } from './url.ts';
+import { createUnreachableError } from './wait.ts';
 
 /** Where certificates and their settings are kept (contract §5). */
 export interface TrustFiles {
@@ -109,8 +111,9 @@ async function readCaFile(file: string): Promise<string | undefined> {
 
 /**
  * Asks the server until the TLS handshake has an outcome, because a server that is down says nothing about trust.
- * @returns undefined when it is trusted, else what is wrong with its certificate; undefined as well when the server
- *   never answers: waiting for it, and saying so, is `waitForServer`'s job
+ * @returns undefined when it is trusted, else what is wrong with its certificate
+ * @throws ServerUnavailableError when the server doesn't answer within the bounds of `waitForServer`: whoever waited
+ *   that long need not wait again
  */
 async function probeTrust(
   { limits, clock, log, signal }: TrustConnection,
@@ -121,13 +124,13 @@ async function probeTrust(
   let told = '';
   for (let tries = 1; tries <= limits.SERVER_TRIES && deadline.left() > 0; tries++) {
     const reason = await tryHandshake(client, url);
-    if (reason === undefined || ['untrusted', 'expired', 'wrong-host'].includes(reason.kind)) return reason;
+    if (reason === undefined || isCertificateProblem(reason)) return reason;
     if (reason.text !== told)
       log.warn(`${describeUrl(url)} is not accessible (${reason.text}); waiting for it`);
     told = reason.text;
     await clock.sleep(Math.min(limits.SERVER_PAUSE, deadline.left()), signal);
   }
-  return undefined;
+  throw createUnreachableError(url, told);
 }
 
 async function tryHandshake(client: HttpClient, url: string): Promise<NetworkReason | undefined> {
@@ -194,8 +197,15 @@ async function install({ log }: TrustConnection, request: TrustRequest, ca: stri
     await addToAgentConf(agentConf, { CURL_CA_BUNDLE: caFile, REQUESTS_CA_BUNDLE: caFile });
   });
   await attempt(log, 'add the certificate of the server to those of the system', async () => {
+    if ((await readTextIfExists(systemCaFile)) === ca) return;
     await writeWithFolder(systemCaFile, ca);
-    await request.refreshSystemStore();
+    try {
+      await request.refreshSystemStore();
+    } catch (error) {
+      // There is no file without a store made from it, so that the next time tries again.
+      await rm(systemCaFile, { force: true });
+      throw error;
+    }
   });
 }
 

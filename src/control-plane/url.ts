@@ -10,6 +10,9 @@ export interface ServerUrl {
   readonly token: string | undefined;
 }
 
+/** As PastureStack's own client (control-plane §8); in characters. */
+const longestUrl = 16_384;
+
 /** Ids below `/scripts/` that every server knows and that are no secrets (control-plane §3). */
 const publicScripts = new Set(['bootstrap', 'transform', 'api.crt', 'ca.crt', 'ca.pem']);
 
@@ -118,7 +121,7 @@ function readToken(url: URL): string | undefined {
 }
 
 function parseHttpUrl(text: string, what: string): URL {
-  const url = /^https?:\/\//i.test(text) ? URL.parse(text) : null;
+  const url = /^https?:\/\//i.test(text) && text.length <= longestUrl ? URL.parse(text) : null;
   if (url !== null && !/[\s\\]/.test(text)) return url;
   // The text itself may hold a token in a form that can't be recognised, so it is not repeated.
   throw new ConfigurationError(`${what} is not a valid http:// or https:// URL`, {

@@ -8,7 +8,7 @@ import {
 import { quote, readApiError } from './answer.ts';
 import type { Credentials, HttpResponse } from './client.ts';
 import { lastChance, type Connection } from './connection.ts';
-import { explainNetworkError } from './network-reason.ts';
+import { explainNetworkError, isCertificateProblem, type NetworkReason } from './network-reason.ts';
 import { createUnknownTokenError } from './registration-script.ts';
 import { describeUrl } from './url.ts';
 
@@ -23,14 +23,14 @@ export interface WaitRequest {
 type Verdict =
   | { readonly kind: 'ready'; readonly response: HttpResponse }
   | { readonly kind: 'final'; readonly error: EntrypointError }
-  | { readonly kind: 'wait'; readonly reason: string };
+  | { readonly kind: 'wait'; readonly reason: string; readonly hint?: string | undefined };
 
 /**
  * Waits until the server answers `GET url` with a status below 400 (control-plane §2.2): `SERVER_TRIES` tries,
  * `SERVER_PAUSE` ms apart, `SERVER_TOTAL` ms in all. Says why it waits once for each reason, not once for each try.
  *
- * Unlike upstream it does not wait for what no time can change: a token the API does not know, or an API that asks
- * for keys.
+ * Unlike upstream it does not wait for what no time can change: a token the API does not know, an API that asks for
+ * keys, or a certificate that is not trusted.
  *
  * @returns the answer, so that nobody has to ask again
  * @throws ServerUnavailableError when the bound is reached, ConfigurationError for an unknown token,
@@ -41,12 +41,13 @@ export async function waitForServer(connection: Connection, request: WaitRequest
   const shown = describeUrl(request.url);
   const deadline = deadlineIn(limits.SERVER_TOTAL, () => clock.now());
   let reason = 'no answer';
+  let hint: string | undefined;
   let told = '';
   for (let tries = 1; tries <= limits.SERVER_TRIES && deadline.left() > 0; tries++) {
     const verdict = await tryServer(connection, request, deadline.left());
     if (verdict.kind === 'ready') return verdict.response;
     if (verdict.kind === 'final') throw verdict.error;
-    reason = verdict.reason;
+    ({ reason, hint } = verdict);
     if (reason !== told) {
       log.warn(`${shown} is not accessible (${reason}); waiting for it`, {
         atMost: formatDuration(deadline.left()),
@@ -55,8 +56,14 @@ export async function waitForServer(connection: Connection, request: WaitRequest
     }
     await clock.sleep(Math.min(limits.SERVER_PAUSE, deadline.left()), signal);
   }
-  throw new ServerUnavailableError(`Could not reach ${shown} (${reason}). Giving up.`, {
-    hint: 'Check the address, the name server, firewalls and proxies between this host and the server.',
+  throw createUnreachableError(request.url, reason, hint);
+}
+
+/** The end of waiting for a server, with the last reason. */
+export function createUnreachableError(url: string, reason: string, hint?: string): ServerUnavailableError {
+  return new ServerUnavailableError(`Could not reach ${describeUrl(url)} (${reason}). Giving up.`, {
+    hint:
+      hint ?? 'Check the address, the name server, firewalls and proxies between this host and the server.',
   });
 }
 
@@ -71,7 +78,9 @@ async function tryServer(connection: Connection, request: WaitRequest, leftMs: n
     return judgeAnswer(request, response);
   } catch (error) {
     if (!(error instanceof ServerUnavailableError)) throw error;
-    return { kind: 'wait', reason: readReason(error) };
+    const reason = explainNetworkError(error.cause);
+    if (isCertificateProblem(reason)) return { kind: 'final', error: notTrusted(request.url, reason) };
+    return { kind: 'wait', reason: readReason(error), hint: error.hint };
   }
 }
 
@@ -86,6 +95,15 @@ function judgeAnswer(request: WaitRequest, response: HttpResponse): Verdict {
     return { kind: 'final', error: keysNeeded(request, said) };
   }
   return { kind: 'wait', reason: `status ${response.status}${said === undefined ? '' : `, ${said}`}` };
+}
+
+function notTrusted(url: string, reason: NetworkReason): ServerUnavailableError {
+  return new ServerUnavailableError(`${describeUrl(url)}: ${reason.text}`, {
+    hint:
+      reason.kind === 'untrusted'
+        ? 'Give CA_FINGERPRINT as "Add Host" shows it, or put the certificate of the authority into /var/lib/rancher/etc/ssl/ca.crt on this host.'
+        : 'The certificate of the server must be renewed, or made for this name.',
+  });
 }
 
 function keysNeeded(request: WaitRequest, said: string): NotPermittedError {

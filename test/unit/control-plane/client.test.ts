@@ -134,14 +134,17 @@ describe('a server that misbehaves', () => {
 });
 
 describe('repeating', () => {
-  it.each<Fault>(['reset', { status: 503 }, { status: 502, body: 'html' }, { status: 429, body: 'empty' }])(
-    'a request that may happen twice outlives %j',
-    async (fault) => {
-      stub.fault('bootstrap', fault, { times: 2 });
-      const response = await createTestConnection().client.request({ ...get(), repeat: true });
-      expect(response.text).toMatch(/^#!\/bin\/bash\n/);
-    },
-  );
+  it.each<Fault>([
+    'reset',
+    { status: 500 },
+    { status: 503 },
+    { status: 502, body: 'html' },
+    { status: 429, body: 'empty' },
+  ])('a request that may happen twice outlives %j', async (fault) => {
+    stub.fault('bootstrap', fault, { times: 2 });
+    const response = await createTestConnection().client.request({ ...get(), repeat: true });
+    expect(response.text).toMatch(/^#!\/bin\/bash\n/);
+  });
 
   it('ends after the bound, with the last answer', async () => {
     stub.fault('bootstrap', { status: 503 });
@@ -163,12 +166,33 @@ describe('repeating', () => {
     expect(stub.requests.length - before).toBe(2);
   });
 
+  it('begins no pause that is longer than what is left', async () => {
+    stub.fault('bootstrap', { status: 503, retryAfter: '1' });
+    const begun = Date.now();
+    const { client } = createTestConnection({ limits: { HTTP_RETRY_PAUSE_MAX: 60_000 } });
+    expect((await client.request({ ...get(), repeat: true, deadlineMs: 400 })).status).toBe(503);
+    expect(Date.now() - begun).toBeLessThan(300);
+  });
+
+  it('goes on to the deadline where that is asked for', async () => {
+    stub.fault('bootstrap', 'reset', { times: 8 });
+    const before = stub.requests.length;
+    const { client } = createTestConnection({ limits: { SERVER_TRIES: 300 } });
+    const response = await client.request({
+      ...get(),
+      repeat: 'until-deadline',
+      deadlineMs: 5_000,
+    });
+    expect(response.status).toBe(200);
+    expect(stub.requests.length - before).toBe(9);
+  });
+
   it('never happens unasked, nor after a definite answer', async () => {
     const before = stub.requests.length;
     stub.fault('bootstrap', { status: 503 }, { times: 1 });
     expect((await createTestConnection().client.request(get())).status).toBe(503);
-    stub.fault('bootstrap', { status: 500 }, { times: 1 });
-    expect((await createTestConnection().client.request({ ...get(), repeat: true })).status).toBe(500);
+    stub.fault('bootstrap', { status: 501 }, { times: 1 });
+    expect((await createTestConnection().client.request({ ...get(), repeat: true })).status).toBe(501);
     expect(stub.requests.length - before).toBe(2);
   });
 
@@ -184,7 +208,10 @@ describe('repeating', () => {
     };
     stub.fault('bootstrap', { status: 503, retryAfter: '7' }, { times: 1 });
     stub.fault('bootstrap', { status: 503, retryAfter: '86400' }, { times: 1 });
-    const { client } = createTestConnection({ clock, limits: { HTTP_RETRY_PAUSE_MAX: 10_000 } });
+    const { client } = createTestConnection({
+      clock,
+      limits: { HTTP_RETRY_PAUSE_MAX: 10_000, HTTP_TOTAL: 60_000 },
+    });
     await client.request({ ...get(), repeat: true });
     expect(pauses).toEqual([7_000, 10_000]);
   });

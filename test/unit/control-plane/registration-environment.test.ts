@@ -7,6 +7,7 @@ import {
   NotPermittedError,
   ServerUnavailableError,
 } from '../../../src/support/errors.ts';
+import { certificates } from '../../support/control-plane/certificates.ts';
 import { startStubServer, type StubOptions } from '../../support/control-plane/stub-server.ts';
 import { createTestConnection, rejectionOf } from '../../support/control-plane/test-connection.ts';
 
@@ -246,6 +247,36 @@ describe('waiting for the server', () => {
     );
     expect(error.message).toContain('timed out');
     expect(Date.now() - begun).toBeLessThan(1_500);
+  });
+
+  it.each([['signed by an unknown authority', certificates.server, /CA_FINGERPRINT|ca\.crt/]] as const)(
+    'a certificate that is %s is told at once',
+    async (words, tls, hint) => {
+      const stub = await start({ tls });
+      const begun = Date.now();
+      const error = await rejectionOf(
+        loadRegistrationEnvironment(createTestConnection({ limits: { HTTP_TOTAL: 5_000 } }), {
+          url: stub.registrationUrl,
+          profile,
+        }),
+      );
+      expect(error).toBeInstanceOf(ServerUnavailableError);
+      expect(error.message).toContain(words);
+      expect(error).toMatchObject({ hint: expect.stringMatching(hint) as string });
+      expect(Date.now() - begun).toBeLessThan(2_500);
+      expect(stub.requests).toEqual([]);
+    },
+  );
+
+  it('a redirect to another server is waited out, and the end says which address to use', async () => {
+    const stub = await start();
+    stub.fault('script', 'redirect-https');
+    const error = await rejectionOf(
+      loadRegistrationEnvironment(createTestConnection(), { url: stub.registrationUrl, profile }),
+    );
+    expect(error.message).toMatch(/^Could not reach .* redirects to https:.* Giving up\.$/);
+    expect(error.message).not.toContain(stub.token);
+    expect(error).toMatchObject({ hint: expect.stringContaining('use its address in the URL') as string });
   });
 
   it.each(['html', 'empty'] as const)('a 404 of a proxy (%s) is not the word of the server', async (body) => {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { chooseStep, registerHost, type Registration } from '../../../src/control-plane/registration.ts';
@@ -146,6 +147,25 @@ describe('a registration that does not go well', () => {
     expect(await register()).toEqual(deriveKeys(hostKey));
   });
 
+  it('a server that restarts in the middle is waited for', async () => {
+    const { stub, register } = await start({ polls: 20 });
+    const registered = register({ limits: { REGISTER_TOTAL: 10_000, SERVER_TRIES: 300 } });
+    while (stub.requestsTo('register-poll').length === 0) await sleep(5);
+    await stub.pause();
+    await sleep(300);
+    await stub.resume();
+    expect(await registered).toEqual(deriveKeys(hostKey));
+    expect(stub.requestsTo('register-create')).toHaveLength(1);
+  });
+
+  it.each(['html', 'empty'] as const)('a 401 of a proxy (%s) is not the word of the server', async (body) => {
+    const { stub, register } = await start();
+    stub.fault('register-list', { status: 401, body });
+    const error = await rejectionOf(register());
+    expect(error).toBeInstanceOf(ServerUnavailableError);
+    expect(error.message).toContain('status 401');
+  });
+
   it.each([
     'html200',
     { status: 500, body: 'html' },
@@ -206,6 +226,11 @@ describe('the next step of a registration', () => {
       'poll',
     ],
     ['an active one beside one being made', [moving, entry({})], 'use'],
+    [
+      'one that keeps its keys where PastureStack may',
+      [entry({ accessKey: null, secretKey: null, data: { fields: { accessKey: 'A', secretKey: 'S' } } })],
+      'use',
+    ],
     ['an active one without keys', [entry({ secretKey: null })], 'fail'],
     [
       'an active one without keys beside one with',

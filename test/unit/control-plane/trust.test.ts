@@ -155,10 +155,13 @@ describe('nothing is fetched', () => {
     expect(stub.requests).toEqual([]);
   });
 
-  it('while the server is down: waiting for it is the job of others', async () => {
-    const { stub, establish } = await setUp();
+  it('while the server is down; it is waited for once, within the bounds', async () => {
+    const { stub, establish, connection } = await setUp();
     await stub.pause();
-    expect(await establish(fingerprint)).toEqual({ ca: [] });
+    const error = await rejectionOf(establish(fingerprint));
+    expect(error).toBeInstanceOf(ServerUnavailableError);
+    expect(error.message).toMatch(/^Could not reach .* \(connection refused\)\. Giving up\.$/);
+    expect(connection.lines.filter((line) => line.includes('connection refused'))).toHaveLength(1);
   });
 });
 
