@@ -5,6 +5,7 @@ import { readConfiguration } from './support/configuration.ts';
 import { ExitCode, InterruptedError } from './support/errors.ts';
 import { createLog } from './support/log.ts';
 import { addEnvironmentSecrets, createSecrets } from './support/secrets.ts';
+import { terminalOf } from './support/terminal.ts';
 
 /** Set by the bundler from package.json. */
 declare const __VERSION__: string | undefined;
@@ -28,6 +29,7 @@ async function main(): Promise<void> {
     version: typeof __VERSION__ === 'string' ? __VERSION__ : 'development',
     signal: watchSignals(),
     write: writeWhole,
+    terminal: terminalOf(process.stdout, configuration.colour),
   };
   process.exit(await dispatch(argv, basis));
 }

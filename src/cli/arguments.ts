@@ -20,7 +20,8 @@ export const commandTable = {
   upgrade: "replace this host's agent by one from this image, with the keys and settings it has",
   'inspect-host': 'print what this host can do, as lines INFO: env "NAME=VALUE"',
   run: "what the agent's container runs: keep the server's bootstrap running",
-  status: 'show the state of this host, its containers by role, and who holds the lock (--json)',
+  status: 'is this host all right, what is it doing, since when, what next (--watch, --json)',
+  doctor: 'check this host up and say what is wrong and what to do; changes nothing (--json)',
   state: 'print "Rancher State" (for the state container of rancher/agent v1.0.x)',
 } as const;
 
@@ -28,6 +29,12 @@ export const commandTable = {
 export const forceFlag = '--force';
 
 export type CommandName = keyof typeof commandTable | 'worker';
+
+/** The commands that the old script did not have, with all the words they know. */
+const ownOptions: Readonly<Partial<Record<CommandName, readonly string[]>>> = {
+  status: ['--json', '--watch'],
+  doctor: ['--json'],
+};
 
 /**
  * Understands the command line (contract §2). `--debug` counts anywhere before `--`.
@@ -53,12 +60,14 @@ function readRequest(words: readonly string[]): Request {
   throw new UsageError(`unknown command: ${first}`, { hint: 'see --help for the commands' });
 }
 
-/** Old servers and people may have typed more words than the script read: the other commands ignore what they don't know. */
+/** Old servers and people may have typed more words than the script read: the commands of that time ignore what they don't know. */
 function checkArguments(name: CommandName, args: readonly string[]): readonly string[] {
-  if (name !== 'status') return args;
-  const unknown = args.find((argument) => argument !== '--json');
-  if (unknown === undefined) return args;
-  throw new UsageError(`status: unknown argument: ${unknown}`, { hint: 'status [--json]' });
+  const known = ownOptions[name];
+  const unknown = known === undefined ? undefined : args.find((argument) => !known.includes(argument));
+  if (known === undefined || unknown === undefined) return args;
+  throw new UsageError(`${name}: unknown argument: ${unknown}`, {
+    hint: [name, ...known.map((option) => `[${option}]`)].join(' '),
+  });
 }
 
 function becomeRequest(command: readonly string[]): Request {

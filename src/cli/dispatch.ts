@@ -1,4 +1,5 @@
 import { createContext, type Context } from '../commands/context.ts';
+import { examineHost } from '../commands/doctor.ts';
 import { inspectHost } from '../commands/inspect-host.ts';
 import { register, registerUrl } from '../commands/register.ts';
 import { run } from '../commands/run.ts';
@@ -9,6 +10,7 @@ import { becomeProcess } from '../host/become.ts';
 import { EntrypointError, exitCodeOf, ExitCode, InterruptedError, messageOf } from '../support/errors.ts';
 import { forceFlag, parseArguments, type CommandName, type Request } from './arguments.ts';
 import { renderHelp } from './help.ts';
+import { renderDoctor } from './render-doctor.ts';
 import { renderStatus } from './render-status.ts';
 
 /** What `main` has set up before the command line is looked at. */
@@ -33,7 +35,7 @@ async function perform(request: Request, basis: Basis): Promise<number> {
       basis.log.error('One parameter required');
       return ExitCode.noArgument;
     case 'help':
-      basis.write(renderHelp(basis.version), 'stdout');
+      basis.write(renderHelp(basis.version, basis.terminal.columns), 'stdout');
       return ExitCode.ok;
     case 'version':
       basis.write(`${basis.version}\n`, 'stdout');
@@ -61,6 +63,8 @@ async function performCommand(name: CommandName, args: readonly string[], contex
       return worker(context, args);
     case 'status':
       return showStatus(context, args.includes('--json'));
+    case 'doctor':
+      return showDiagnosis(context, args.includes('--json'));
     case 'state':
       context.write('Rancher State\n', 'stdout');
       return ExitCode.ok;
@@ -76,9 +80,19 @@ async function showStatus(context: Context, asJson: boolean): Promise<number> {
   return ExitCode.ok;
 }
 
+/** @returns 0 healthy, 1 warnings, 2 sick */
+async function showDiagnosis(context: Context, asJson: boolean): Promise<number> {
+  const diagnosis = await examineHost(context);
+  const text = asJson
+    ? `${JSON.stringify(diagnosis, undefined, 2)}\n`
+    : renderDoctor(diagnosis, context.terminal);
+  context.write(context.secrets.scrub(text), 'stdout');
+  return diagnosis.exitCode;
+}
+
 /** What the old script did ends with 1 on a signal (contract §2); our own commands say which signal it was. */
 function interruptedStatus(argv: readonly string[], error: InterruptedError): number {
-  const isOwn = argv.includes('worker') || argv.includes('status');
+  const isOwn = ['worker', 'status', 'doctor'].some((name) => argv.includes(name));
   return isOwn ? error.exitCode : ExitCode.noArgument;
 }
 
@@ -96,4 +110,4 @@ function tell({ log, secrets, write }: Basis, error: unknown): void {
 }
 
 const usage =
-  'docker run … IMAGE URL [--force] | register [--force] | upgrade [--force] | inspect-host | run | status | state | -- CMD ARG… | --help';
+  'docker run … IMAGE URL [--force] | register [--force] | upgrade [--force] | inspect-host | run | status | doctor | state | -- CMD ARG… | --help';

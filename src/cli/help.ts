@@ -2,6 +2,7 @@ import { formatDuration } from '../support/deadline.ts';
 import { ExitCode } from '../support/errors.ts';
 import { describeLimits } from '../support/limits.ts';
 import { commandTable, forceFlag } from './arguments.ts';
+import { table } from './wrap.ts';
 
 const environmentTable: readonly (readonly [string, string])[] = [
   ['AGENT_PROFILE', 'rancher-1.0, rancher-1.2 or pasturestack; the image sets it'],
@@ -11,6 +12,7 @@ const environmentTable: readonly (readonly [string, string])[] = [
   ['CATTLE_URL_OVERRIDE', 'address of the API for the agent, instead of what the server says'],
   ['http_proxy, https_proxy, NO_PROXY', 'the way to the server'],
   ['LOG_FORMAT', 'json for one JSON object a line'],
+  ['NO_COLOR', 'no colours, on a terminal either'],
   ['CATTLE_SCRIPT_DEBUG, RANCHER_DEBUG', 'debug log, like --debug'],
   ['DOCKER_API_VERSION', "pins the engine's API, e.g. 1.22"],
   ['RANCHER_AGENT_IMAGE', "this image's name, for when its container can't be inspected"],
@@ -28,15 +30,20 @@ const exitTable: readonly (readonly [number, string])[] = [
   [ExitCode.badConfiguration, 'bad configuration: URL, address, fingerprint, variables'],
 ];
 
-/** The text of `--help`. */
-export function renderHelp(version: string): string {
+/**
+ * The text of `--help`.
+ * @param columns of the terminal
+ */
+export function renderHelp(version: string, columns = 80): string {
+  const rows = (of: readonly (readonly [string, string])[]): readonly string[] =>
+    table(of, { columns, indent: 2 });
   return [
     `rancher-agent-entrypoint ${version}: one host, one agent, whatever dies`,
     '',
     'usage: docker run … IMAGE COMMAND [--debug]',
     '',
     'commands',
-    ...columns([
+    ...rows([
       ['http…', 'register this host with that URL'],
       ...Object.entries(commandTable),
       ['-- CMD ARG…', 'become that command'],
@@ -44,7 +51,7 @@ export function renderHelp(version: string): string {
     ]),
     '',
     'options',
-    ...columns([
+    ...rows([
       ['--debug', 'debug log'],
       [
         forceFlag,
@@ -53,24 +60,20 @@ export function renderHelp(version: string): string {
     ]),
     '',
     'environment',
-    ...columns(environmentTable),
-    '',
-    'limits (environment; milliseconds unless said otherwise)',
-    ...columns(
-      describeLimits().map((row) => [row.variable, `${renderValue(row.value, row.unit)}: ${row.why}`]),
-    ),
+    ...rows(environmentTable),
     '',
     'exit status',
-    ...columns(exitTable.map(([code, meaning]) => [String(code), meaning])),
+    ...rows([
+      ...exitTable.map(([code, meaning]) => [String(code), meaning] as const),
+      ['0, 1, 2', 'of doctor: healthy, warnings, sick'],
+    ]),
+    '',
+    'limits (environment; what they are without it, and why)',
+    ...rows(describeLimits().map((row) => [row.variable, `${renderValue(row.value, row.unit)}: ${row.why}`])),
     '',
   ].join('\n');
 }
 
 function renderValue(value: number, unit: string): string {
   return unit === 'ms' ? formatDuration(value) : `${value} ${unit}`;
-}
-
-function columns(rows: readonly (readonly [string, string])[]): string[] {
-  const width = Math.max(...rows.map(([name]) => name.length));
-  return rows.map(([name, text]) => `  ${name.padEnd(width)}  ${text}`.trimEnd());
 }

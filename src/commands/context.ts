@@ -11,6 +11,7 @@ import type { Configuration, Environment } from '../support/configuration.ts';
 import { ConfigurationError } from '../support/errors.ts';
 import type { Log } from '../support/log.ts';
 import { addEnvironmentSecrets, type Secrets } from '../support/secrets.ts';
+import type { Terminal } from '../support/terminal.ts';
 
 /** What every command gets from `main`. */
 export interface Context {
@@ -27,6 +28,8 @@ export interface Context {
   readonly signal: AbortSignal;
   /** Writes to stdout or stderr as it is. */
   readonly write: (chunk: string | Buffer, stream: 'stdout' | 'stderr') => void;
+  /** What is behind stdout. */
+  readonly terminal: Terminal;
 }
 
 /** A context from what `main` read. */

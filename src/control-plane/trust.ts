@@ -65,6 +65,12 @@ export async function establishTrust(connection: TrustConnection, request: Trust
   return { ca: [ca] };
 }
 
+/** The trust that an agent of this host has, without asking anybody or writing anything. @throws ConfigurationError */
+export async function readKeptTrust(caFile: string): Promise<Trust> {
+  const kept = await readCaFile(caFile);
+  return { ca: kept === undefined ? [] : [kept] };
+}
+
 /**
  * Reads `CA_FINGERPRINT` as openssl prints it (`AA:BB:…`). Lower case and missing colons mean the same digits and are
  * accepted; 64 digits are a SHA-256 fingerprint, which upstream does not know.

@@ -28,10 +28,13 @@ export interface HolderSearch {
   readonly complete: boolean;
 }
 
-export interface HolderOptions {
-  readonly paths: Paths;
+export interface HolderOptions extends SearchOptions {
   /** Texts to look for in mounts: the container's id and, where known, the id of its layer. */
   readonly ids: readonly string[];
+}
+
+export interface SearchOptions {
+  readonly paths: Paths;
   /** HOLDERS_TOTAL and HOLDERS_PROCESSES count here. */
   readonly limits: Limits;
   readonly clock: Clock;
@@ -43,7 +46,18 @@ export interface HolderOptions {
  * Who holds a container's mounts: looks through the mounts of all processes. One look per mount namespace; processes
  * that end meanwhile or can't be read are skipped.
  */
-export async function findMountHolders(options: HolderOptions): Promise<HolderSearch> {
+export async function findMountHolders({ ids, ...options }: HolderOptions): Promise<HolderSearch> {
+  return searchMounts(options, (mountinfo) => findMountsOf(mountinfo, ids));
+}
+
+/**
+ * Looks through the mounts of all processes, once per mount namespace.
+ * @param pick the mount points of a mountinfo text that count; a namespace without any holds nothing
+ */
+export async function searchMounts(
+  options: SearchOptions,
+  pick: (mountinfo: string) => readonly string[],
+): Promise<HolderSearch> {
   const { paths, limits, clock } = options;
   const deadline = deadlineIn(limits.HOLDERS_TOTAL, () => clock.now());
   const pids = await readPids(paths.proc);
@@ -62,7 +76,7 @@ export async function findMountHolders(options: HolderOptions): Promise<HolderSe
       if (holder !== undefined) seen.set(namespace, { ...holder, processes: holder.processes + 1 });
       continue;
     }
-    const look = await lookAt(options, pid, namespace === hostNamespace);
+    const look = await lookAt(paths, pid, namespace === hostNamespace, pick);
     // Ended meanwhile: another process of the same namespace may still tell.
     if (look !== 'unreadable') seen.set(namespace, look);
   }
@@ -82,13 +96,14 @@ export function findMountsOf(mountinfo: string, ids: readonly string[]): readonl
 }
 
 async function lookAt(
-  { paths, ids }: HolderOptions,
+  paths: Paths,
   pid: number,
   hostNamespace: boolean,
+  pick: (mountinfo: string) => readonly string[],
 ): Promise<MountHolder | undefined | 'unreadable'> {
   const mountinfo = await readQuietly(join(paths.proc, String(pid), 'mountinfo'));
   if (mountinfo === undefined) return 'unreadable';
-  const mountPoints = findMountsOf(mountinfo, ids);
+  const mountPoints = pick(mountinfo);
   if (mountPoints.length === 0) return undefined;
   const command = (await readQuietly(join(paths.proc, String(pid), 'comm')))?.trim() ?? '?';
   const cgroup = (await readQuietly(join(paths.proc, String(pid), 'cgroup'))) ?? '';

@@ -15,6 +15,8 @@ export interface Configuration {
   readonly profile: ProfileName;
   readonly debug: boolean;
   readonly logFormat: 'text' | 'json';
+  /** False where colours are not wanted: `NO_COLOR` (no-color.org) or a terminal that has none. */
+  readonly colour: boolean;
   readonly limits: Limits;
   /** Path of the engine's socket inside this container. */
   readonly socketPath: string;
@@ -59,6 +61,7 @@ export function readConfiguration(raw: NodeJS.ProcessEnv, hostname: string): Con
     profile,
     debug: isOn(environment['CATTLE_SCRIPT_DEBUG']) || isOn(environment['RANCHER_DEBUG']),
     logFormat: environment['LOG_FORMAT'] === 'json' ? 'json' : 'text',
+    colour: nonEmpty(environment['NO_COLOR']) === undefined && environment['TERM'] !== 'dumb',
     limits,
     socketPath: readSocketPath(environment['DOCKER_HOST']),
     apiVersion: nonEmpty(environment['DOCKER_API_VERSION']),

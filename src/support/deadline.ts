@@ -69,6 +69,16 @@ export function formatDuration(ms: number): string {
   return `${Number((ms / 3_600_000).toFixed(1))} h`;
 }
 
+/** An age for people, who need no fractions: `12 s`, `5 min`, `3 h`, `9 days`. Never negative: clocks are set back. */
+export function formatAge(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  if (seconds < 120) return `${seconds} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 120) return `${minutes} min`;
+  const hours = Math.round(minutes / 60);
+  return hours < 48 ? `${hours} h` : `${Math.round(hours / 24)} days`;
+}
+
 function reasonOf(signal: AbortSignal | undefined): Error {
   return signal?.reason instanceof Error ? signal.reason : new Error('aborted');
 }

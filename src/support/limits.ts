@@ -193,6 +193,66 @@ const table = {
     unit: 'times',
     why: 'holders named in the status; a person needs the first one',
   },
+  // ── doctor and status ─────────────────────────────────────────────────────
+  DOCTOR_CALL: {
+    value: 60_000,
+    unit: 'ms',
+    why: 'an almost dead engine answers after 30 s and more, a frozen one never',
+  },
+  DOCTOR_TOTAL: {
+    value: 180_000,
+    unit: 'ms',
+    why: 'three engine calls one after the other; then what is known is shown',
+  },
+  DOCTOR_SERVER: { value: 20_000, unit: 'ms', why: 'a server that is well answers within one second' },
+  DOCTOR_AGENTS: {
+    value: 20,
+    unit: 'times',
+    why: 'agents looked at one by one; the names of all roles are fewer',
+  },
+  DOCTOR_NAMED: {
+    value: 3,
+    unit: 'times',
+    why: 'containers or processes named in one line; a person needs the first',
+  },
+  DOCTOR_FREE: {
+    value: 1_073_741_824,
+    unit: 'bytes',
+    why: 'one pull of an agent image and some logs from where upgrades are put off',
+  },
+  DOCTOR_FREE_INODES: {
+    value: 20_000,
+    unit: 'times',
+    why: 'one image of the usual size from where upgrades are put off',
+  },
+  DOCTOR_POOL_DATA: { value: 80, unit: 'percent', why: 'time to act before upgrades are put off' },
+  DOCTOR_POOL_METADATA: {
+    value: 70,
+    unit: 'percent',
+    why: 'the pools of the incident went from half full to dead within hours',
+  },
+  LEAK_SETTLE: {
+    value: 10_000,
+    unit: 'ms',
+    why: 'an honest helper lives for 1 s and is removed within the next; younger ones are not counted',
+  },
+  LEAK_WINDOW: {
+    value: 900_000,
+    unit: 'ms',
+    why: 'two leaked helpers within this are a leak: a loop leaks every 10–60 s, or every 5 min where the server waits',
+  },
+  LEAK_RATE: { value: 3_600_000, unit: 'ms', why: 'the rate is counted over the last hour' },
+  RESTART_LOOP: { value: 3, unit: 'times', why: 'Docker restarted it so often: not an accident any more' },
+  RESTART_LOOP_WINDOW: {
+    value: 600_000,
+    unit: 'ms',
+    why: 'a container that has been up for longer has got over it',
+  },
+  CLOCK_SKEW: {
+    value: 60_000,
+    unit: 'ms',
+    why: 'the header has whole seconds; beyond a minute logs, tokens and certificates disagree',
+  },
   // ── control plane ─────────────────────────────────────────────────────────
   HTTP_CONNECT: { value: 15_000, unit: 'ms', why: 'as upstream: curl --connect-timeout 15' },
   HTTP_TOTAL: { value: 60_000, unit: 'ms', why: 'a server that accepts and says nothing must not hang us' },

@@ -23,6 +23,8 @@ describe('--force', () => {
   });
 
   it('is in the help, with what it does', () => {
-    expect(renderHelp('1')).toMatch(/--force .*replace a container that has the agent's name and is not one/);
+    expect(renderHelp('1').replace(/\s+/g, ' ')).toMatch(
+      /--force .*replace a container that has the agent's name and is not one/,
+    );
   });
 });

@@ -8,6 +8,7 @@ describe('readConfiguration', () => {
       profile: 'rancher-1.2',
       debug: false,
       logFormat: 'text',
+      colour: true,
       limits: defaultLimits,
       socketPath: '/var/run/docker.sock',
       apiVersion: undefined,

@@ -1,0 +1,22 @@
+import type { RoleNames } from './roles.ts';
+
+/** The roles that a name can stand for, as people are told. */
+export type RoleTitle = 'agent' | 'legacy agent' | 'next' | 'previous' | 'worker' | 'dead worker' | 'upgrade';
+
+/** Every role with the names that stand for it, the agent in office first. */
+export function roleTable(names: RoleNames): readonly (readonly [RoleTitle, readonly string[]])[] {
+  return [
+    ['agent', [names.agent]],
+    ['legacy agent', names.legacyAgents],
+    ['next', [names.next]],
+    ['previous', names.previous],
+    ['worker', [names.worker]],
+    ['dead worker', [names.deadWorker]],
+    ['upgrade', names.upgrades],
+  ];
+}
+
+/** The role that a container has by its name; undefined for everybody else's. */
+export function titleOf(name: string, names: RoleNames): RoleTitle | undefined {
+  return roleTable(names).find(([, roleNames]) => roleNames.includes(name))?.[0];
+}

@@ -1,0 +1,34 @@
+import { formatDuration } from '../../../support/deadline.ts';
+import { fine, type Finding } from '../finding.ts';
+import type { HostRecord } from '../record.ts';
+
+/** Whether the engine answers, and what its version means for what older entrypoints leave behind. */
+export function checkEngine({ engine }: HostRecord): readonly Finding[] {
+  if (!engine.known) {
+    return [
+      {
+        check: 'engine',
+        level: 'sick',
+        text: engine.why,
+        cause: 'engine-unavailable',
+        ...(engine.hint === undefined ? {} : { advice: engine.hint }),
+      },
+    ];
+  }
+  const { version, features, tookMs } = engine.value;
+  const meaning = features.autoRemove
+    ? 'it removes ended helpers itself (AutoRemove)'
+    : 'no AutoRemove (that is API 1.25): a killed `docker run --rm` leaks its container';
+  return [
+    fine(
+      'engine',
+      `Docker ${version.engine}, API ${version.api}, answers in ${formatDuration(tookMs)}; ${meaning}`,
+      {
+        version: version.engine,
+        api: version.api,
+        autoRemove: features.autoRemove,
+        tookMs: Math.round(tookMs),
+      },
+    ),
+  ];
+}

@@ -1,0 +1,154 @@
+import type { Profile } from '../../agent/profile.ts';
+import type { RoleNames } from '../../agent/roles.ts';
+import { containerStates, type Engine, type EngineInfo } from '../../engine/engine.ts';
+import { readLockHolder } from '../../host/lock.ts';
+import { readStatus } from '../../host/status.ts';
+import type { Clock } from '../../support/clock.ts';
+import type { Configuration, Environment } from '../../support/configuration.ts';
+import { deadlineIn } from '../../support/deadline.ts';
+import type { Secrets } from '../../support/secrets.ts';
+import { lookAtAgents, type AgentSeen } from './look-agents.ts';
+import {
+  findRancherFolder,
+  lookAtAttempts,
+  lookAtFileSystem,
+  lookAtKey,
+  lookAtMounts,
+  requireFolder,
+} from './look-host.ts';
+import { lookAtServer } from './look-server.ts';
+import { look, unknownBecause, type Bounds } from './look.ts';
+import type { EngineRecord, HostRecord, Seen } from './record.ts';
+
+export interface Examination {
+  readonly configuration: Configuration;
+  readonly profile: Profile;
+  readonly names: RoleNames;
+  readonly clock: Clock;
+  readonly secrets: Secrets;
+  readonly signal: AbortSignal;
+  /** Connects with one try per call, each as long as a look may take: an almost dead engine needs its time. */
+  readonly connect: () => Promise<Engine>;
+  /** As `uname -r` says. */
+  readonly kernelRelease: string;
+}
+
+/** Where a Docker root is, if the engine doesn't say. */
+const usualRoot = '/var/lib/docker';
+
+/**
+ * Looks at everything, reading only, and never longer than DOCTOR_TOTAL; what could not be known in time, or from here,
+ * is said so. What doesn't need the engine doesn't wait for it.
+ */
+export async function examine(examination: Examination): Promise<HostRecord> {
+  const { configuration, clock, signal } = examination;
+  const { limits } = configuration;
+  const bounds: Bounds = {
+    each: limits.DOCTOR_CALL,
+    total: deadlineIn(limits.DOCTOR_TOTAL, () => clock.now()),
+    signal,
+  };
+  const [engine, host, mounts] = await Promise.all([
+    examineEngine(examination, bounds),
+    examineFolder(examination, bounds),
+    look('look at the mounts', bounds, async () =>
+      lookAtMounts({ paths: configuration.paths, limits, clock }, examination.kernelRelease),
+    ),
+  ]);
+  return { now: clock.now(), ...engine, ...host, mounts };
+}
+
+type EnginePart = Pick<HostRecord, 'engine' | 'info' | 'fileSystem' | 'containers' | 'agents' | 'server'>;
+
+async function examineEngine(examination: Examination, bounds: Bounds): Promise<EnginePart> {
+  const { clock, configuration, names } = examination;
+  const begun = clock.now();
+  const connected = await look('connect to the engine', bounds, examination.connect);
+  if (!connected.known) {
+    const unknown = unknownBecause('unknown without the engine');
+    const [fileSystem, server] = await Promise.all([
+      examineFileSystem(examination, bounds, { rootDirectory: usualRoot }),
+      // `docker exec` gives us the agent's own environment.
+      examineServer(examination, bounds, configuration.environment),
+    ]);
+    return { engine: connected, info: unknown, containers: unknown, agents: unknown, fileSystem, server };
+  }
+  const engine = connected.value;
+  const record: EngineRecord = {
+    version: engine.version,
+    features: engine.features,
+    tookMs: clock.now() - begun,
+  };
+  const [info, containers] = await Promise.all([
+    look('ask the engine about itself', bounds, async () => engine.readInfo()),
+    look('list containers', bounds, async () => engine.listContainers({ states: containerStates })),
+  ]);
+  const [agents, fileSystem] = await Promise.all([
+    containers.known
+      ? look('inspect agents', bounds, async () =>
+          lookAtAgents(engine, containers.value, names, configuration.limits),
+        )
+      : Promise.resolve(unknownBecause('unknown without the list of containers')),
+    examineFileSystem(examination, bounds, info.known ? info.value : { rootDirectory: usualRoot }),
+  ]);
+  const server = await examineServer(examination, bounds, environmentOf(agents) ?? configuration.environment);
+  return {
+    engine: { known: true, value: record },
+    info,
+    containers,
+    fileSystem,
+    server,
+    agents: agents.known ? { known: true, value: agents.value.map((agent) => agent.record) } : agents,
+  };
+}
+
+async function examineFileSystem(
+  { configuration }: Examination,
+  bounds: Bounds,
+  info: Pick<EngineInfo, 'rootDirectory'>,
+): Promise<HostRecord['fileSystem']> {
+  return look('look at the Docker root', bounds, async () => lookAtFileSystem(configuration.paths, info));
+}
+
+async function examineServer(
+  { configuration, clock, secrets, signal, profile }: Examination,
+  bounds: Bounds,
+  environment: Environment,
+): Promise<HostRecord['server']> {
+  const { paths, limits } = configuration;
+  return look('ask the server', bounds, async () => {
+    const folder = (await findRancherFolder(paths)) ?? paths;
+    const mayNeedFallback = profile.name === 'pasturestack';
+    return lookAtServer({ environment, paths: folder, limits, clock, secrets, signal, mayNeedFallback });
+  });
+}
+
+/** The environment with the keys: of the agent in office, else of whoever has some. */
+function environmentOf(agents: Seen<readonly AgentSeen[]>): Environment | undefined {
+  if (!agents.known) return undefined;
+  const withKeys = agents.value.filter(({ environment }) => (environment['CATTLE_ACCESS_KEY'] ?? '') !== '');
+  const ranked = [...withKeys].sort((a, b) => rank(a) - rank(b));
+  return ranked[0]?.environment;
+}
+
+function rank({ record }: AgentSeen): number {
+  return ['agent', 'legacy agent', 'next', 'previous', 'other'].indexOf(record.role);
+}
+
+type FolderPart = Pick<HostRecord, 'lock' | 'key' | 'status' | 'attempts'>;
+
+async function examineFolder({ configuration, clock }: Examination, bounds: Bounds): Promise<FolderPart> {
+  const { limits, paths } = configuration;
+  const found = await look('find /var/lib/rancher', bounds, async () =>
+    requireFolder(await findRancherFolder(paths)),
+  );
+  if (!found.known) return { lock: found, key: found, status: found, attempts: found };
+  const folder = found.value;
+  const [lock, key, status, attempts] = await Promise.all([
+    look('look at the lock', bounds, async () => readLockHolder(folder.entrypoint, limits, clock.now())),
+    look('look for the registration key', bounds, async () => lookAtKey(folder)),
+    look('read the status', bounds, async () => readStatus(folder)),
+    look('read the attempts', bounds, async () => lookAtAttempts(folder, limits, clock.now())),
+  ]);
+  return { lock, key, status, attempts };
+}

@@ -1,0 +1,88 @@
+import { createHttpClient } from '../../control-plane/client.ts';
+import { enforceAuthentication } from '../../control-plane/connection.ts';
+import { judgeProbe } from '../../control-plane/credentials.ts';
+import { readKeptTrust } from '../../control-plane/trust.ts';
+import { describeUrl, joinUrl } from '../../control-plane/url.ts';
+import type { Clock } from '../../support/clock.ts';
+import type { Environment, Paths } from '../../support/configuration.ts';
+import { ServerUnavailableError } from '../../support/errors.ts';
+import type { Limits } from '../../support/limits.ts';
+import { silentLog } from '../../support/log.ts';
+import { addEnvironmentSecrets, type Secrets } from '../../support/secrets.ts';
+import { BlindError } from './look.ts';
+import type { ServerRecord } from './record.ts';
+
+export interface ServerLook {
+  /** Of the agent: its server, keys, proxies. */
+  readonly environment: Environment;
+  readonly paths: Paths;
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly secrets: Secrets;
+  readonly signal: AbortSignal;
+  /** Known only by a fallback that the header switches off (PastureStack). */
+  readonly mayNeedFallback: boolean;
+}
+
+/**
+ * Asks the server, with the agent's keys and by the agent's way, one question that answers three: is it there, does it
+ * know the keys, what time is it. Nothing is written, no certificate fetched.
+ */
+export async function lookAtServer(sight: ServerLook): Promise<ServerRecord> {
+  const { environment, limits, secrets } = sight;
+  const cattleUrl = environment['CATTLE_URL'] ?? '';
+  const accessKey = environment['CATTLE_ACCESS_KEY'] ?? '';
+  const secretKey = environment['CATTLE_SECRET_KEY'] ?? '';
+  addEnvironmentSecrets(secrets, environment);
+  if (cattleUrl === '' || accessKey === '' || secretKey === '') {
+    throw new BlindError('no agent here has keys of a server', 'Register the host first.');
+  }
+  const client = createHttpClient({
+    ...sight,
+    log: silentLog,
+    trust: await readKeptTrust(`${sight.paths.rancher}/etc/ssl/ca.crt`),
+  });
+  const ask = async (headers: Readonly<Record<string, string>>): Promise<ServerRecord['answer']> => {
+    const begun = sight.clock.now();
+    const response = await client.request({
+      method: 'GET',
+      url: joinUrl(cattleUrl, 'schemas/configcontent'),
+      credentials: { accessKey, secretKey },
+      headers,
+      repeat: true,
+      deadlineMs: limits.DOCTOR_SERVER,
+    });
+    const ended = sight.clock.now();
+    const date = Date.parse(response.headers['date'] ?? '');
+    return {
+      kind: 'answered',
+      credentials: judgeProbe(response),
+      skewMs: Number.isNaN(date) ? undefined : skewOf(date, begun, ended),
+      tookMs: ended - begun,
+    };
+  };
+  const url = describeUrl(cattleUrl);
+  try {
+    const first = await ask(enforceAuthentication);
+    const isRefused = first.kind === 'answered' && first.credentials.state === 'revoked';
+    return { url, answer: isRefused && sight.mayNeedFallback ? await ask({}) : first };
+  } catch (error) {
+    if (!(error instanceof ServerUnavailableError)) throw error;
+    return { url, answer: { kind: 'none', reason: reasonOf(error, url) } };
+  }
+}
+
+/**
+ * How far the server's clock is ahead, in ms. The header was cut to whole seconds somewhere between question and answer.
+ */
+export function skewOf(date: number, begun: number, ended: number): number {
+  if (date + 1_000 < begun) return date + 500 - begun;
+  if (date > ended) return date - ended;
+  return 0;
+}
+
+/** The reason alone: method and URL stand beside it. */
+function reasonOf(error: ServerUnavailableError, url: string): string {
+  const at = error.message.indexOf(': ', error.message.indexOf(url) + url.length);
+  return at < 0 ? error.message : error.message.slice(at + 2);
+}

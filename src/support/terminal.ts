@@ -1,0 +1,36 @@
+/** How what we print is looked at. */
+export interface Terminal {
+  /** Stdout is a terminal: a person looks on, and what was printed can be drawn again. */
+  readonly interactive: boolean;
+  /** Characters a line may have; 80 where nobody says. */
+  readonly columns: number;
+  readonly colour: boolean;
+}
+
+/** Wider lines than this are hard to read, whatever the terminal has. */
+const widest = 100;
+const usual = 80;
+
+/** The part of a stream that tells what is at its other end. */
+interface Output {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+}
+
+/**
+ * The terminal behind stdout. Its width is read each time: people change it while they watch.
+ * @param mayColour false where the environment asks for none (`NO_COLOR`, `TERM=dumb`)
+ */
+export function terminalOf(stdout: Output, mayColour: boolean): Terminal {
+  const interactive = stdout.isTTY === true;
+  return {
+    interactive,
+    colour: interactive && mayColour,
+    get columns() {
+      // A terminal without a size (`docker run -t` before its first resize) says 0.
+      return interactive && stdout.columns !== undefined && stdout.columns > 0
+        ? Math.min(widest, stdout.columns)
+        : usual;
+    },
+  };
+}
