@@ -1,10 +1,11 @@
 import { writeStatus, readStatus, type HostStatus, type StatusDraft } from '../host/status.ts';
 import type { Clock } from '../support/clock.ts';
-import type { Paths } from '../support/configuration.ts';
+import type { Configuration } from '../support/configuration.ts';
 import { messageOf } from '../support/errors.ts';
 import type { Log } from '../support/log.ts';
 import type { Secrets } from '../support/secrets.ts';
 import type { Corpse } from './apply.ts';
+import { createMetricsWriter } from './metrics.ts';
 import type { Outcome } from './outcome.ts';
 
 /** Tells people how the work on this host stands: the status file and the last line of the log. */
@@ -20,7 +21,7 @@ export interface Reporter {
 }
 
 export interface ReporterOptions {
-  readonly paths: Paths;
+  readonly configuration: Pick<Configuration, 'paths' | 'limits' | 'environment'>;
   readonly clock: Clock;
   readonly log: Log;
   readonly secrets: Secrets;
@@ -33,7 +34,9 @@ export interface ReporterOptions {
 
 /** A reporter for one piece of work. A status file that can't be written is said once and stops nothing. */
 export function createReporter(options: ReporterOptions): Reporter {
-  const { paths, clock, log, secrets } = options;
+  const { configuration, clock, log, secrets } = options;
+  const { paths } = configuration;
+  const writeMetrics = createMetricsWriter(options);
   let complained = false;
   const write = async (
     draft: Pick<StatusDraft, 'state' | 'summary'> & Partial<StatusDraft>,
@@ -53,6 +56,7 @@ export function createReporter(options: ReporterOptions): Reporter {
       if (!complained) log.warn("the status can't be kept on this host", { error: messageOf(error) });
       complained = true;
     }
+    await writeMetrics();
   };
   return {
     working: async (summary, phase) => write({ state: 'working', summary, phase }),

@@ -51,7 +51,7 @@ export async function doWork(
   perform: (work: Work) => Promise<Outcome>,
 ): Promise<ExitCode> {
   const reporter = createReporter({
-    paths: request.configuration.paths,
+    configuration: request.configuration,
     clock: request.clock,
     log: request.log,
     secrets: request.secrets,

@@ -3,7 +3,7 @@ import { examineHost } from '../commands/doctor.ts';
 import { inspectHost } from '../commands/inspect-host.ts';
 import { register, registerUrl } from '../commands/register.ts';
 import { run } from '../commands/run.ts';
-import { readStatusReport } from '../commands/status.ts';
+import { readStatusReport, watchStatus, type StatusReport } from '../commands/status.ts';
 import { upgrade } from '../commands/upgrade.ts';
 import { worker } from '../commands/worker.ts';
 import { becomeProcess } from '../host/become.ts';
@@ -11,7 +11,7 @@ import { EntrypointError, exitCodeOf, ExitCode, InterruptedError, messageOf } fr
 import { forceFlag, parseArguments, type CommandName, type Request } from './arguments.ts';
 import { renderHelp } from './help.ts';
 import { renderDoctor } from './render-doctor.ts';
-import { renderStatus } from './render-status.ts';
+import { renderChange, renderStatus } from './render-status.ts';
 
 /** What `main` has set up before the command line is looked at. */
 export type Basis = Omit<Parameters<typeof createContext>[0], 'command'>;
@@ -62,7 +62,9 @@ async function performCommand(name: CommandName, args: readonly string[], contex
     case 'worker':
       return worker(context, args);
     case 'status':
-      return showStatus(context, args.includes('--json'));
+      return args.includes('--watch')
+        ? watch(context, args.includes('--json'))
+        : showStatus(context, args.includes('--json'));
     case 'doctor':
       return showDiagnosis(context, args.includes('--json'));
     case 'state':
@@ -75,9 +77,37 @@ async function showStatus(context: Context, asJson: boolean): Promise<number> {
   const report = await readStatusReport(context);
   const text = asJson
     ? `${JSON.stringify(report, undefined, 2)}\n`
-    : renderStatus(report, context.clock.now());
+    : renderStatus(report, context.clock.now(), context.terminal);
   context.write(context.secrets.scrub(text), 'stdout');
   return ExitCode.ok;
+}
+
+/** Draws the screen anew on a terminal; elsewhere a line, or one line of JSON, for each change. Ends with Ctrl-C: 0. */
+async function watch(context: Context, asJson: boolean): Promise<number> {
+  const { terminal, secrets, write, clock } = context;
+  let before = '';
+  await watchStatus(context, (report) => {
+    if (terminal.interactive && !asJson) {
+      const hint = `${' '.repeat(11)}looked at ${report.checkedAt}; Ctrl-C ends\n`;
+      write(clearScreen + secrets.scrub(renderStatus(report, clock.now(), terminal)) + hint, 'stdout');
+      return;
+    }
+    const change = changeOf(report);
+    if (change === before) return;
+    before = change;
+    write(secrets.scrub(asJson ? `${JSON.stringify(report)}\n` : renderChange(report)), 'stdout');
+  });
+  return ExitCode.ok;
+}
+
+/** Cursor home, and erase the screen from there (ECMA-48): without a flicker, and the scrollback stays. */
+const clearScreen = '\u001B[H\u001B[J';
+
+/** What counts as a change: not the passing of time. */
+function changeOf({ verdict, status, containers }: StatusReport): string {
+  const state = status.kind === 'valid' ? [status.status.state, status.status.summary] : [status.kind];
+  const present = 'problem' in containers ? [] : containers.map(({ id, name, state }) => [id, name, state]);
+  return JSON.stringify([verdict, state, present]);
 }
 
 /** @returns 0 healthy, 1 warnings, 2 sick */

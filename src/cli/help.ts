@@ -11,6 +11,7 @@ const environmentTable: readonly (readonly [string, string])[] = [
   ['CA_FINGERPRINT', "fingerprint of the server's certificate authority"],
   ['CATTLE_URL_OVERRIDE', 'address of the API for the agent, instead of what the server says'],
   ['http_proxy, https_proxy, NO_PROXY', 'the way to the server'],
+  ['AGENT_METRICS_FILE', 'path, on the host, of a textfile for node_exporter (better in agent.conf)'],
   ['LOG_FORMAT', 'json for one JSON object a line'],
   ['NO_COLOR', 'no colours, on a terminal either'],
   ['CATTLE_SCRIPT_DEBUG, RANCHER_DEBUG', 'debug log, like --debug'],

@@ -3,6 +3,7 @@
  * image's name that is cut can't be copied.
  */
 export function wrap(text: string, width: number): readonly string[] {
+  if (text.length <= width) return [text];
   const lines: string[] = [];
   let line = '';
   for (const word of text.split(/ +/)) {
@@ -31,9 +32,9 @@ export function table(
   return rows.flatMap(([name, text]) => {
     const [first = '', ...rest] = wrap(text, columns - start);
     const below = rest.map((line) => `${' '.repeat(start)}${line}`);
-    if (name.length > nameWidth && first !== '') {
+    if (name.length > nameWidth + 1 && first !== '') {
       return [`${margin}${name}`, `${' '.repeat(start)}${first}`, ...below];
     }
-    return [`${margin}${name.padEnd(nameWidth)}  ${first}`.trimEnd(), ...below];
+    return [`${margin}${name.padEnd(nameWidth + 1)} ${first}`.trimEnd(), ...below];
   });
 }

@@ -10,6 +10,7 @@ import type { RequiredImage } from '../control-plane/required-image.ts';
 import type { ContainerDetails, Engine } from '../engine/engine.ts';
 import { prepareHost } from '../host/preparation.ts';
 import { runCommand } from '../host/processes.ts';
+import { keepMetrics } from '../rescue/keep-metrics.ts';
 import { sweepLeaks } from '../rescue/sweep.ts';
 import { messageOf } from '../support/errors.ts';
 import {
@@ -45,9 +46,10 @@ export async function run(given: Context): Promise<never> {
     await sweepBeside(context, engine);
   });
   inBackground(context, 'keeping house', async () => keepHouse(leftovers));
+  inBackground(context, 'keeping the metrics', async () => keepMetrics({ ...context, engine }));
   return keepBootstrapRunning({
     ...context,
-    reporter: createReporter({ ...context, paths }),
+    reporter: createReporter(context),
     onRequiredImage: createUpgrader(context, engine, own, image),
   });
 }
@@ -69,7 +71,7 @@ function createUpgrader(
   own: ContainerDetails | undefined,
   image: string,
 ): (required: RequiredImage) => void {
-  const reporter = createReporter({ ...context, paths: context.configuration.paths });
+  const reporter = createReporter(context);
   let isBusy = false;
   const upgrade = async (required: RequiredImage): Promise<void> => {
     const wanted = await decideUpgrade({ ...context, engine, reporter }, required, {

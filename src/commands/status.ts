@@ -1,27 +1,47 @@
+import { roleTable, type RoleTitle } from '../agent/role-table.ts';
+import type { RoleNames } from '../agent/roles.ts';
+import { connectEngine } from '../engine/docker-engine.ts';
+import type { ContainerState, Engine } from '../engine/engine.ts';
 import { nextAttemptAt, readAttempts } from '../host/attempts.ts';
 import { readLockHolder, type LockHolder } from '../host/lock.ts';
 import { readStatus, type StatusReading } from '../host/status.ts';
-import type { ContainerState, Engine } from '../engine/engine.ts';
-import type { RoleNames } from '../agent/roles.ts';
+import { countLeaks, type LeakFigures } from '../rescue/leak-figures.ts';
+import { listSuspects } from '../rescue/removal.ts';
 import { messageOf } from '../support/errors.ts';
-import { openEngine, type Context } from './context.ts';
+import { silentLog } from '../support/log.ts';
+import type { Context } from './context.ts';
+import { judgeHost, type HostVerdict } from './host-verdict.ts';
 
-/** What `status` shows; with `--json` exactly this. */
-export interface StatusReport {
+/** What `status` shows; with `--json` exactly this (docs/json.md). */
+export interface StatusReport extends StatusFacts {
   readonly version: 1;
+  /** All of it in one sentence. */
+  readonly verdict: HostVerdict;
+  /** When it was looked at, as ISO 8601. */
+  readonly checkedAt: string;
+}
+
+export interface StatusFacts {
   readonly status: StatusReading;
-  readonly containers: readonly RoleHolder[] | { readonly problem: string };
-  readonly lock: LockHolder | { readonly problem: string };
+  readonly containers: readonly RoleHolder[] | Problem;
+  readonly lock: LockHolder | Problem;
   /** Targets that failed and when each may be tried again. */
   readonly attempts: readonly {
     readonly image: string;
     readonly failures: number;
     readonly nextAt?: string;
   }[];
+  /** Leaked helpers of older entrypoints. */
+  readonly leaks: LeakFigures | Problem;
+}
+
+/** Why something is not known. */
+export interface Problem {
+  readonly problem: string;
 }
 
 export interface RoleHolder {
-  readonly role: 'agent' | 'legacy agent' | 'next' | 'previous' | 'worker' | 'dead worker' | 'upgrade';
+  readonly role: RoleTitle;
   readonly name: string;
   readonly id: string;
   readonly image: string;
@@ -30,21 +50,56 @@ export interface RoleHolder {
 
 /** Gathers what is known about this host. Nothing is changed, and nothing that fails keeps the rest from being shown. */
 export async function readStatusReport(context: Context): Promise<StatusReport> {
-  const { configuration, clock } = context;
+  return reportFrom(context, async (engine) => countNow(engine, context));
+}
+
+/**
+ * Shows the status again every STATUS_REFRESH until the signal is aborted. Leaked helpers, which cost a long list, are
+ * counted every STATUS_LEAKS.
+ */
+export async function watchStatus(context: Context, show: (report: StatusReport) => void): Promise<void> {
+  const { clock, signal, configuration } = context;
+  const { limits } = configuration;
+  let counted: { readonly leaks: LeakFigures | Problem; readonly at: number } | undefined;
+  const count = async (engine: Engine): Promise<LeakFigures | Problem> => {
+    if (counted === undefined || clock.now() - counted.at >= limits.STATUS_LEAKS) {
+      counted = { leaks: await countNow(engine, context).catch(problemOf), at: clock.now() };
+    }
+    return counted.leaks;
+  };
+  while (!signal.aborted) {
+    try {
+      const report = await reportFrom(context, count);
+      if (!isAborted(signal)) show(report);
+      await clock.sleep(limits.STATUS_REFRESH, signal);
+    } catch (error) {
+      if (!isAborted(signal)) throw error;
+    }
+  }
+}
+
+async function reportFrom(
+  context: Context,
+  count: (engine: Engine) => Promise<LeakFigures | Problem>,
+): Promise<StatusReport> {
+  const { configuration, clock, names } = context;
   const { paths, limits } = configuration;
-  const [status, containers, lock, { attempts }] = await Promise.all([
+  const engine = connect(context);
+  const [status, containers, leaks, lock, { attempts }] = await Promise.all([
     readStatus(paths),
-    readContainers(context).catch(problemOf),
+    engine.then(async (connected) => listRoles(connected, names)).catch(problemOf),
+    engine.then(count).catch(problemOf),
     readLockHolder(paths.entrypoint, limits, clock.now()).catch(problemOf),
     readAttempts(paths),
   ]);
-  return {
-    version: 1,
+  const now = clock.now();
+  const facts: StatusFacts = {
     status,
     containers,
     lock,
+    leaks,
     attempts: attempts.targets.map((record) => {
-      const next = nextAttemptAt(record, limits, clock.now());
+      const next = nextAttemptAt(record, limits, now);
       return {
         image: record.image,
         failures: record.failures,
@@ -52,23 +107,28 @@ export async function readStatusReport(context: Context): Promise<StatusReport> 
       };
     }),
   };
+  return { version: 1, verdict: judgeHost(facts), checkedAt: new Date(now).toISOString(), ...facts };
 }
 
-async function readContainers(context: Context): Promise<readonly RoleHolder[]> {
-  const engine = await openEngine(context, context.signal);
-  return listRoles(engine, context.names);
+/** One try for each question: a person waits, and a sick engine is spared. */
+async function connect({ configuration, version, command, clock, signal }: Context): Promise<Engine> {
+  return connectEngine({
+    socketPath: configuration.socketPath,
+    apiVersion: configuration.apiVersion,
+    userAgent: `rancher-agent-entrypoint/${version} (${command})`,
+    limits: { ...configuration.limits, CALL_TRIES: 1 },
+    log: silentLog,
+    clock,
+    signal,
+  });
+}
+
+async function countNow(engine: Engine, { names, clock, configuration }: Context): Promise<LeakFigures> {
+  return countLeaks(await listSuspects(engine, names), clock.now(), configuration.limits);
 }
 
 async function listRoles(engine: Engine, names: RoleNames): Promise<readonly RoleHolder[]> {
-  const roles: readonly (readonly [RoleHolder['role'], readonly string[]])[] = [
-    ['agent', [names.agent]],
-    ['legacy agent', names.legacyAgents],
-    ['next', [names.next]],
-    ['previous', names.previous],
-    ['worker', [names.worker]],
-    ['dead worker', [names.deadWorker]],
-    ['upgrade', names.upgrades],
-  ];
+  const roles = roleTable(names);
   const found = await engine.listContainers({ names: roles.flatMap(([, roleNames]) => roleNames) });
   return roles.flatMap(([role, roleNames]) =>
     found
@@ -77,6 +137,11 @@ async function listRoles(engine: Engine, names: RoleNames): Promise<readonly Rol
   );
 }
 
-function problemOf(error: unknown): { readonly problem: string } {
+function problemOf(error: unknown): Problem {
   return { problem: messageOf(error) };
+}
+
+/** Asked anew each time: it may have been aborted while something was waited for. */
+function isAborted(signal: AbortSignal): boolean {
+  return signal.aborted;
 }

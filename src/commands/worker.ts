@@ -37,7 +37,7 @@ async function work(context: Context, task: Exclude<WorkerTask, 'inspect-host'>)
     });
   } catch (error) {
     const outcome = judgeError(error);
-    await createReporter({ ...request, paths: context.configuration.paths }).ended(outcome);
+    await createReporter(request).ended(outcome);
     return outcome.exitCode;
   }
 }

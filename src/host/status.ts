@@ -43,6 +43,8 @@ const statusSchema = v.object({
   /** When this state began. */
   since: time,
   updatedAt: time,
+  /** When the state was last `ok`. */
+  lastSuccessAt: v.exactOptional(time),
   command: v.string(),
   phase: v.exactOptional(v.string()),
   /** The image that is wanted. */
@@ -68,7 +70,7 @@ const statusSchema = v.object({
 export type HostStatus = Readonly<v.InferOutput<typeof statusSchema>>;
 
 /** What a writer says; the rest follows from the file that is there. */
-export type StatusDraft = Omit<HostStatus, 'version' | 'since' | 'updatedAt'>;
+export type StatusDraft = Omit<HostStatus, 'version' | 'since' | 'updatedAt' | 'lastSuccessAt'>;
 
 export type StatusReading =
   | { readonly kind: 'valid'; readonly status: HostStatus }
@@ -146,7 +148,20 @@ export function parseStatus(text: string): Exclude<StatusReading, { kind: 'missi
 export function succeed(before: StatusReading, draft: StatusDraft, now: number): HostStatus {
   const updatedAt = new Date(now).toISOString();
   const same = before.kind === 'valid' && before.status.state === draft.state;
-  return { version, ...draft, since: same ? before.status.since : updatedAt, updatedAt };
+  const lastSuccessAt = draft.state === 'ok' ? updatedAt : lastSuccessOf(before);
+  return {
+    version,
+    ...draft,
+    since: same ? before.status.since : updatedAt,
+    updatedAt,
+    ...(lastSuccessAt === undefined ? {} : { lastSuccessAt }),
+  };
+}
+
+function lastSuccessOf(before: StatusReading): string | undefined {
+  if (before.kind !== 'valid') return undefined;
+  // A status of a version that didn't write it down.
+  return before.status.lastSuccessAt ?? (before.status.state === 'ok' ? before.status.updatedAt : undefined);
 }
 
 function scrubStatus(status: HostStatus, scrub: (text: string) => string): HostStatus {

@@ -15,7 +15,7 @@ export interface LeakFigures {
   readonly lastHour: number;
   /** Made within LEAK_WINDOW. */
   readonly recent: number;
-  /** Two or more within LEAK_WINDOW: whatever makes them is still at it. */
+  /** Two or more within LEAK_WINDOW, and the last one no longer ago than their pace explains. */
   readonly leaking: boolean;
   /** Ages in ms; undefined if there is none. */
   readonly youngest: number | undefined;
@@ -41,8 +41,20 @@ export function countLeaks(suspects: readonly Suspect[], now: number, limits: Li
     dead: inState('dead', 'removing'),
     lastHour: within(limits.LEAK_RATE),
     recent: within(limits.LEAK_WINDOW),
-    leaking: within(limits.LEAK_WINDOW) >= 2,
+    leaking: isLeaking(
+      ages.filter((age) => age <= limits.LEAK_WINDOW),
+      limits,
+    ),
     youngest: ages.length === 0 ? undefined : ages.reduce((a, b) => Math.min(a, b)),
     oldest: ages.length === 0 ? undefined : ages.reduce((a, b) => Math.max(a, b)),
   };
+}
+
+/** Somebody who has just stopped the loop wants to see that it has stopped: three gaps without a new one are an end. */
+function isLeaking(recent: readonly number[], limits: Limits): boolean {
+  if (recent.length < 2) return false;
+  const youngest = recent.reduce((a, b) => Math.min(a, b));
+  const oldest = recent.reduce((a, b) => Math.max(a, b));
+  const gap = (oldest - youngest) / (recent.length - 1);
+  return youngest <= Math.max(limits.LEAK_SILENCE, 3 * gap);
 }

@@ -4,6 +4,9 @@ import { readLimits, type Limits } from './limits.ts';
 export const profileNames = ['rancher-1.0', 'rancher-1.2', 'pasturestack'] as const;
 export type ProfileName = (typeof profileNames)[number];
 
+/** Path, on the host, of a textfile for Prometheus' node_exporter; in `agent.conf` or the environment. */
+export const metricsVariable = 'AGENT_METRICS_FILE';
+
 /** An environment as a process or container has it. */
 export type Environment = Readonly<Record<string, string>>;
 

@@ -231,6 +231,16 @@ const table = {
     unit: 'percent',
     why: 'the pools of the incident went from half full to dead within hours',
   },
+  STATUS_REFRESH: {
+    value: 2_000,
+    unit: 'ms',
+    why: 'status --watch: fast enough for a person, one small list each',
+  },
+  STATUS_LEAKS: {
+    value: 60_000,
+    unit: 'ms',
+    why: 'status --watch: how often leaked helpers, a list of thousands perhaps, are counted again',
+  },
   LEAK_SETTLE: {
     value: 10_000,
     unit: 'ms',
@@ -240,6 +250,11 @@ const table = {
     value: 900_000,
     unit: 'ms',
     why: 'two leaked helpers within this are a leak: a loop leaks every 10–60 s, or every 5 min where the server waits',
+  },
+  LEAK_SILENCE: {
+    value: 60_000,
+    unit: 'ms',
+    why: 'a loop that has not leaked for so long, and for three of its own pauses, has stopped',
   },
   LEAK_RATE: { value: 3_600_000, unit: 'ms', why: 'the rate is counted over the last hour' },
   RESTART_LOOP: { value: 3, unit: 'times', why: 'Docker restarted it so often: not an accident any more' },

@@ -1,4 +1,3 @@
-import type { Profile } from '../../agent/profile.ts';
 import type { RoleNames } from '../../agent/roles.ts';
 import { containerStates, type Engine, type EngineInfo } from '../../engine/engine.ts';
 import { readLockHolder } from '../../host/lock.ts';
@@ -22,7 +21,6 @@ import type { EngineRecord, HostRecord, Seen } from './record.ts';
 
 export interface Examination {
   readonly configuration: Configuration;
-  readonly profile: Profile;
   readonly names: RoleNames;
   readonly clock: Clock;
   readonly secrets: Secrets;
@@ -69,7 +67,9 @@ async function examineEngine(examination: Examination, bounds: Bounds): Promise<
     const [fileSystem, server] = await Promise.all([
       examineFileSystem(examination, bounds, { rootDirectory: usualRoot }),
       // `docker exec` gives us the agent's own environment.
-      examineServer(examination, bounds, configuration.environment),
+      hasKeys(configuration.environment)
+        ? examineServer(examination, bounds, configuration.environment)
+        : Promise.resolve(unknownBecause("unknown without the engine, which has the agent's keys")),
     ]);
     return { engine: connected, info: unknown, containers: unknown, agents: unknown, fileSystem, server };
   }
@@ -111,28 +111,25 @@ async function examineFileSystem(
 }
 
 async function examineServer(
-  { configuration, clock, secrets, signal, profile }: Examination,
+  { configuration, clock, secrets, signal }: Examination,
   bounds: Bounds,
   environment: Environment,
 ): Promise<HostRecord['server']> {
   const { paths, limits } = configuration;
   return look('ask the server', bounds, async () => {
     const folder = (await findRancherFolder(paths)) ?? paths;
-    const mayNeedFallback = profile.name === 'pasturestack';
-    return lookAtServer({ environment, paths: folder, limits, clock, secrets, signal, mayNeedFallback });
+    return lookAtServer({ environment, paths: folder, limits, clock, secrets, signal });
   });
 }
 
 /** The environment with the keys: of the agent in office, else of whoever has some. */
 function environmentOf(agents: Seen<readonly AgentSeen[]>): Environment | undefined {
   if (!agents.known) return undefined;
-  const withKeys = agents.value.filter(({ environment }) => (environment['CATTLE_ACCESS_KEY'] ?? '') !== '');
-  const ranked = [...withKeys].sort((a, b) => rank(a) - rank(b));
-  return ranked[0]?.environment;
+  return agents.value.find(({ environment }) => hasKeys(environment))?.environment;
 }
 
-function rank({ record }: AgentSeen): number {
-  return ['agent', 'legacy agent', 'next', 'previous', 'other'].indexOf(record.role);
+function hasKeys(environment: Environment): boolean {
+  return (environment['CATTLE_ACCESS_KEY'] ?? '') !== '';
 }
 
 type FolderPart = Pick<HostRecord, 'lock' | 'key' | 'status' | 'attempts'>;

@@ -25,9 +25,16 @@ export async function lookAtAgents(
   const found = listed
     .filter((container) => roleOf(container, names) !== undefined)
     .slice(0, limits.DOCTOR_AGENTS);
-  return Promise.all(
+  const seen = await Promise.all(
     found.map(async (container) => describe(container, await engine.inspectContainer(container.id), names)),
   );
+  return seen.sort((a, b) => rankOf(a.record.role) - rankOf(b.record.role));
+}
+
+/** The surest agent first, whoever was made last. */
+function rankOf(role: AgentRecord['role']): number {
+  const roles = ['agent', 'legacy agent', 'next', 'previous', 'other', 'worker', 'dead worker', 'upgrade'];
+  return roles.indexOf(role);
 }
 
 function roleOf(container: ContainerSummary, names: RoleNames): AgentRecord['role'] | undefined {

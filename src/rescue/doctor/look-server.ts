@@ -1,3 +1,4 @@
+import { readAgentConf } from '../../control-plane/agent-conf.ts';
 import { createHttpClient } from '../../control-plane/client.ts';
 import { enforceAuthentication } from '../../control-plane/connection.ts';
 import { judgeProbe } from '../../control-plane/credentials.ts';
@@ -20,8 +21,6 @@ export interface ServerLook {
   readonly clock: Clock;
   readonly secrets: Secrets;
   readonly signal: AbortSignal;
-  /** Known only by a fallback that the header switches off (PastureStack). */
-  readonly mayNeedFallback: boolean;
 }
 
 /**
@@ -29,7 +28,9 @@ export interface ServerLook {
  * know the keys, what time is it. Nothing is written, no certificate fetched.
  */
 export async function lookAtServer(sight: ServerLook): Promise<ServerRecord> {
-  const { environment, limits, secrets } = sight;
+  const { limits, secrets } = sight;
+  const conf = await readAgentConf(`${sight.paths.rancher}/etc/agent.conf`);
+  const environment: Environment = { ...sight.environment, ...conf.variables };
   const cattleUrl = environment['CATTLE_URL'] ?? '';
   const accessKey = environment['CATTLE_ACCESS_KEY'] ?? '';
   const secretKey = environment['CATTLE_SECRET_KEY'] ?? '';
@@ -39,6 +40,7 @@ export async function lookAtServer(sight: ServerLook): Promise<ServerRecord> {
   }
   const client = createHttpClient({
     ...sight,
+    environment,
     log: silentLog,
     trust: await readKeptTrust(`${sight.paths.rancher}/etc/ssl/ca.crt`),
   });
@@ -65,7 +67,8 @@ export async function lookAtServer(sight: ServerLook): Promise<ServerRecord> {
   try {
     const first = await ask(enforceAuthentication);
     const isRefused = first.kind === 'answered' && first.credentials.state === 'revoked';
-    return { url, answer: isRefused && sight.mayNeedFallback ? await ask({}) : first };
+    // As the agent itself asks (see checkCredentials): a refusal counts if it is repeated without the header.
+    return { url, answer: isRefused ? await ask({}) : first };
   } catch (error) {
     if (!(error instanceof ServerUnavailableError)) throw error;
     return { url, answer: { kind: 'none', reason: reasonOf(error, url) } };

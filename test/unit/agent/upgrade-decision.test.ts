@@ -30,7 +30,14 @@ afterEach(async () => {
 function reporter() {
   const paths = pathsBelow(folder);
   const secrets = createSecrets();
-  return createReporter({ paths, clock, log: silentLog, secrets, command: 'run', version: '1' });
+  return createReporter({
+    configuration: { paths, limits: defaultLimits, environment: {} },
+    clock,
+    log: silentLog,
+    secrets,
+    command: 'run',
+    version: '1',
+  });
 }
 
 /** The agent runs from `own`; `ids` are the images that the host has. */

@@ -140,8 +140,8 @@ function judgeCorpses(agents: readonly AgentRecord[]): Finding | undefined {
 
 function describeHealthy(agent: AgentRecord, now: number): Finding {
   const since = agent.startedAt === undefined ? '' : ` for ${formatAge(now - agent.startedAt)}`;
-  const kind = agent.ownEntrypoint ? '' : ', the old entrypoint';
-  return fine('agents', `one, ${agent.name}, runs${since} (${agent.image}${kind})`, { running: 1 });
+  const kind = agent.ownEntrypoint ? '' : ' (old entrypoint)';
+  return fine('agents', `${agent.name} runs${since}: ${agent.image}${kind}`, { running: 1 });
 }
 
 function isDead(state: AgentRecord['state']): boolean {

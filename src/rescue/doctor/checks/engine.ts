@@ -17,12 +17,12 @@ export function checkEngine({ engine }: HostRecord): readonly Finding[] {
   }
   const { version, features, tookMs } = engine.value;
   const meaning = features.autoRemove
-    ? 'it removes ended helpers itself (AutoRemove)'
-    : 'no AutoRemove (that is API 1.25): a killed `docker run --rm` leaks its container';
+    ? 'AutoRemove'
+    : 'no AutoRemove (that is 1.25): who kills `docker run --rm` leaks its container';
   return [
     fine(
       'engine',
-      `Docker ${version.engine}, API ${version.api}, answers in ${formatDuration(tookMs)}; ${meaning}`,
+      `Docker ${version.engine}, API ${version.api}, ${meaning}; answers in ${formatDuration(tookMs)}`,
       {
         version: version.engine,
         api: version.api,

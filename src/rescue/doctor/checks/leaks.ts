@@ -83,14 +83,14 @@ function judgeOldEntrypoint(record: HostRecord, figures: Figures): Finding {
 }
 
 function describeCauses({ ended, neverStarted, dead, byKind }: LeakFigures): string {
-  const parts = [
-    [ended, 'ended and whoever should remove them was killed'],
-    [neverStarted, 'created and never started: killed in between, or the engine was'],
-    [dead, 'could not be removed by the engine (dead)'],
+  const fates = [
+    [ended, 'ended, and the client that should have removed them was killed'],
+    [neverStarted, 'never started: the client, or the engine, was killed in between'],
+    [dead, 'dead: the engine could not remove them'],
   ] as const;
-  const causes = parts.filter(([number]) => number > 0).map(([number, why]) => `${number} ${why}`);
   const kinds = Object.entries(byKind).filter(([, number]) => number > 0);
-  return `${causes.join('; ')} (${kinds.map(([kind, number]) => `${number} ${kind}`).join(', ')})`;
+  const causes = fates.filter(([number]) => number > 0).map(([number, why]) => `${number} ${why}`);
+  return `${kinds.map(([kind, number]) => `${number} ${kind}`).join(', ')}: ${causes.join('; ')}`;
 }
 
 function count(total: number): string {

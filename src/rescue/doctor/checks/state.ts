@@ -53,7 +53,7 @@ function judgeStatus(status: HostStatus, record: HostRecord, now: number): Findi
     level,
     text,
     cause: status.cause ?? state,
-    ...(hint === undefined ? {} : { advice: hint }),
+    advice: hint ?? 'See the runbook, "Look".',
     ...(next === undefined ? {} : { details: [next] }),
     figures,
   };

@@ -1,0 +1,61 @@
+import type { RoleHolder, StatusFacts } from './status.ts';
+
+/** Whether a host is all right, in one word for programs and one sentence for people. */
+export interface HostVerdict {
+  /** `well`; `busy`: being worked on; `look`: a person should look; `bad`: no agent; `unknown`: the engine is silent. */
+  readonly word: 'well' | 'busy' | 'look' | 'bad' | 'unknown';
+  readonly sentence: string;
+}
+
+/**
+ * The verdict on what is known. The status file alone is not enough: it says what was so when a worker ended, and an
+ * agent that was killed since has told nobody.
+ */
+export function judgeHost({ status, containers, leaks }: StatusFacts): HostVerdict {
+  if ('problem' in containers) return { word: 'unknown', sentence: `not known: ${containers.problem}` };
+  const running = containers.filter(({ state }) => state === 'running');
+  const agent = running.find(({ role }) => role === 'agent' || role === 'legacy agent');
+  const worker = running.find(({ role }) => role === 'worker');
+  if (worker !== undefined) return { word: 'busy', sentence: describeWork(status, agent) };
+  if (agent === undefined) return describeNoAgent(containers);
+  const last = status.kind === 'valid' ? status.status : undefined;
+  switch (last?.state) {
+    case 'failed':
+      return { word: 'look', sentence: `the agent runs, but what was last asked for failed` };
+    case 'degraded':
+      return { word: 'look', sentence: "the agent runs, but a container can't be removed" };
+    case 'deferred':
+      return { word: 'look', sentence: 'the agent runs; what was asked for was put off' };
+    case 'working':
+      return {
+        word: 'look',
+        sentence: 'the agent runs; whoever was at work is gone, and it will be settled',
+      };
+    case 'ok':
+    case undefined:
+      break;
+  }
+  if (!('problem' in leaks) && leaks.leaking)
+    return { word: 'look', sentence: 'the agent runs, but helpers are leaking' };
+  const leftover = containers.find(({ role }) => !['agent', 'legacy agent'].includes(role));
+  if (leftover !== undefined)
+    return { word: 'look', sentence: `the agent runs; ${leftover.name} is left over` };
+  return { word: 'well', sentence: 'the agent runs, and nothing is left over' };
+}
+
+function describeWork(status: StatusFacts['status'], agent: RoleHolder | undefined): string {
+  const doing =
+    status.kind === 'valid' && status.status.state === 'working'
+      ? status.status.summary
+      : 'a worker is at it';
+  return agent === undefined ? `${doing}; no agent runs for the moment` : `${doing}; the agent runs`;
+}
+
+function describeNoAgent(containers: readonly RoleHolder[]): HostVerdict {
+  const agent = containers.find(({ role }) => role === 'agent' || role === 'legacy agent');
+  if (agent === undefined && containers.length === 0) {
+    return { word: 'bad', sentence: 'NO agent: this host is not registered, or its agent was removed' };
+  }
+  if (agent === undefined) return { word: 'bad', sentence: 'NO agent runs on this host' };
+  return { word: 'bad', sentence: `NO agent runs: ${agent.name} is ${agent.state}` };
+}

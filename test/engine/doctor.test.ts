@@ -1,0 +1,440 @@
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, readFile, statfs, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify, stripVTControlCharacters } from 'node:util';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Diagnosis } from '../../src/rescue/doctor/diagnosis.ts';
+import { callEngine } from '../support/engine-call.ts';
+import { images, limits, quick, startScene, type Scene } from '../support/scene.ts';
+
+const run = promisify(execFile);
+const mib = 1024 * 1024;
+/** Of an agent that the server knows from the start. */
+const keys = { accessKey: 'TESTACCESSKEY0000001', secretKey: 'testsecretkey000000000000000000000000001' };
+const oldImage = 'rancher/agent:v1.0.2';
+
+let scene: Scene;
+
+beforeAll(async () => {
+  scene = await startScene({ name: 'doctor', smallDisk: { mib: 3000 }, stub: { agents: [keys] } });
+});
+afterAll(async () => scene.close());
+
+const socket = ['-v', '/var/run/docker.sock:/var/run/docker.sock'];
+/** As the README has it. */
+const full = ['--rm', '--privileged', '--pid=host', ...socket, '-v', '/var/lib/rancher:/var/lib/rancher'];
+
+interface Examined {
+  readonly status: number;
+  readonly diagnosis: Diagnosis;
+}
+
+/** Runs the doctor as a person would, and has it answer for a program; whatever it asked the engine, it changed nothing. */
+async function examine(...options: readonly string[]): Promise<Examined> {
+  const before = scene.host.proxy.requests.length;
+  const result = await scene.host.tryDocker('run', ...full, ...options, images.a, 'doctor', '--json');
+  const asked = scene.host.proxy.requests
+    .slice(before)
+    .filter(({ userAgent }) => userAgent.includes('(doctor)'));
+  expect(asked.map(({ method }) => method).filter((method) => method !== 'GET')).toEqual([]);
+  expect(result.stdout, result.stderr).toMatch(/^\{/);
+  for (const secret of [
+    keys.secretKey,
+    scene.server.token,
+    ...scene.server.agents.map((each) => each.secretKey),
+  ])
+    expect(result.stdout + result.stderr).not.toContain(secret);
+  return { status: result.status, diagnosis: JSON.parse(result.stdout) as Diagnosis };
+}
+
+/** The causes named, and the exit status; every other line is all right, and nothing was left unknown. */
+async function expectCauses(
+  causes: readonly string[],
+  status: number,
+  ...options: readonly string[]
+): Promise<Diagnosis> {
+  const { diagnosis, status: exit } = await examine(...options);
+  const said = diagnosis.findings.map(({ check, level, text }) => `${level} ${check}: ${text}`).join('\n');
+  expect(diagnosis.causes, said).toEqual(causes);
+  expect(exit, said).toBe(status);
+  expect(diagnosis.unknown, said).toEqual([]);
+  const wrong = diagnosis.findings.filter(({ level }) => level !== 'ok');
+  expect(
+    wrong.every(({ cause, advice }) => causes.includes(cause ?? '') && advice !== undefined),
+    said,
+  ).toBe(true);
+  return diagnosis;
+}
+
+function lineOf(diagnosis: Diagnosis, check: string) {
+  return diagnosis.findings.find((finding) => finding.check === check);
+}
+
+async function registered(): Promise<void> {
+  const result = await scene.register(images.a);
+  expect(result, result.stderr).toMatchObject({ status: 0 });
+  await scene.settled();
+}
+
+async function startAgent(name: string, image: string, ...options: readonly string[]): Promise<void> {
+  await scene.host.docker(
+    ...['run', '-d', '--name', name, '--restart', 'always', '--privileged', '--net', 'host', '--pid', 'host'],
+    ...[...socket, '-v', '/proc:/host/proc', '-v', '/var/lib/rancher:/var/lib/rancher'],
+    ...['-e', `CATTLE_URL=${scene.server.url}/v1`],
+    ...['-e', `CATTLE_ACCESS_KEY=${keys.accessKey}`, '-e', `CATTLE_SECRET_KEY=${keys.secretKey}`],
+    ...quick,
+    ...options,
+    image,
+    'run',
+  );
+}
+
+describe('the doctor, on hosts with a registered agent', () => {
+  beforeAll(registered);
+  afterAll(async () => scene.reset());
+  afterEach(async () => {
+    await scene.host.proxy.reset();
+    await scene.host.freeDisk();
+    await scene.host.tryDocker('rm', '-f', 'spare-agent');
+    await scene.host.docker('start', 'rancher-agent');
+  });
+
+  it('1, healthy: says so, from a container of its own and from within the agent', async () => {
+    const diagnosis = await expectCauses([], 0);
+    expect(diagnosis).toMatchObject({ version: 1, verdict: 'healthy' });
+    expect(lineOf(diagnosis, 'engine')?.text).toMatch(
+      /^Docker 20\.10\..*, API 1\.41, AutoRemove; answers in/,
+    );
+    expect(lineOf(diagnosis, 'agents')?.text).toMatch(
+      /^rancher-agent runs for \d+ s: rancher\/agent:test-a$/,
+    );
+    expect(lineOf(diagnosis, 'storage')?.text).toMatch(/^overlay2; free: [\d.]+ GB of [\d.]+ GB, .* inodes$/);
+    const inside = await scene.host.tryDocker('exec', 'rancher-agent', '/run.sh', 'doctor');
+    expect(inside.stdout).toMatch(/^ ✓ engine /);
+    expect(inside.stdout).toContain(' Healthy. ');
+    expect(inside).toMatchObject({ status: 0, stderr: '' });
+    expect(inside.stdout.split('\n').filter((line) => line.length > 80)).toEqual([]);
+    expect(await scene.names()).toEqual(['rancher-agent']);
+  });
+
+  it('says what it cannot see where mounts are missing, and that this is no all-clear', async () => {
+    const blind = await scene.host.tryDocker('run', '--rm', ...socket, images.a, 'doctor');
+    expect(blind.status).toBe(1);
+    expect(blind.stdout).toContain('Start it with --privileged --pid=host.');
+    expect(blind.stdout).toContain('-v /var/lib/rancher:/var/lib/rancher.');
+    expect(blind.stdout).toMatch(/Not known: storage, mounts, lock, key, state\./);
+    const without = await scene.host.tryDocker('run', '--rm', images.a, 'doctor');
+    expect(without.status).toBe(2);
+    expect(without.stdout).toMatch(/✗ engine .*no Docker socket/);
+    // The host's processes are enough: the folder is found in the host's root.
+    const rooted = await scene.host.tryDocker(
+      'run',
+      '--rm',
+      '--privileged',
+      '--pid=host',
+      ...socket,
+      images.a,
+      'doctor',
+    );
+    expect(rooted, rooted.stdout).toMatchObject({ status: 0 });
+  });
+
+  it('2, two agents', async () => {
+    await startAgent('spare-agent', images.a);
+    const diagnosis = await expectCauses(['two-agents'], 2);
+    expect(lineOf(diagnosis, 'agents')?.text).toMatch(/^2 agents run: rancher-agent \(.*spare-agent \(/s);
+  });
+
+  it('3, dead agent', async () => {
+    await scene.host.docker('kill', 'rancher-agent');
+    const diagnosis = await expectCauses(['agent-stopped'], 2);
+    expect(lineOf(diagnosis, 'agents')?.text).toMatch(
+      /^rancher-agent \(.*\) does not run: exited for \d+ s \(status 137\)$/,
+    );
+    expect(lineOf(diagnosis, 'agents')?.advice).toContain('docker start rancher-agent');
+  });
+
+  it('4, lock stale: left by a worker that was killed', async () => {
+    const folder = join(scene.host.stateDir, 'entrypoint');
+    const before = await readFile(join(folder, 'lock-owner.json'), 'utf8');
+    const owner = JSON.parse(before) as { generation: number };
+    const lock = join(folder, `lock-${owner.generation + 1}.lock`);
+    await mkdir(lock);
+    const killedAt = new Date(Date.now() - 20 * 60_000);
+    await utimes(lock, killedAt, killedAt);
+    await writeFile(
+      join(folder, 'lock-owner.json'),
+      JSON.stringify({ ...owner, generation: owner.generation + 1 }),
+    );
+    const diagnosis = await expectCauses(['worker-died'], 1);
+    expect(lineOf(diagnosis, 'lock')?.text).toMatch(
+      /^stale: held by "register" since .* has not touched it for 20 min$/,
+    );
+    await run('rmdir', [lock]);
+    await writeFile(join(folder, 'lock-owner.json'), before);
+  });
+
+  it('5, storage low', async () => {
+    const { bavail, bsize } = await statfs(scene.host.dockerRoot);
+    await run('fallocate', [
+      '-l',
+      String(bavail * bsize - 100 * mib),
+      join(scene.host.dockerRoot, 'filler-bytes'),
+    ]);
+    const diagnosis = await expectCauses(['storage-low'], 2);
+    expect(lineOf(diagnosis, 'storage')?.text).toMatch(/^overlay2; free: 1\d\d MB of /);
+  });
+
+  it('6, the devicemapper pool of the incident: 75.5 MB of metadata, deferred removal and deletion off', async () => {
+    const { body } = await callEngine(scene.host.engineSocketPath, 'GET', '/info');
+    const pool = (used: string) => [
+      ['Pool Name', 'docker-thinpool'],
+      ['Data Space Used', '24.1 GB'],
+      ['Data Space Total', '71.4 GB'],
+      ['Metadata Space Used', used],
+      ['Metadata Space Total', '75.5 MB'],
+      ['Deferred Removal Enabled', 'false'],
+      ['Deferred Deletion Enabled', 'false'],
+    ];
+    const answer = (used: string): void => {
+      scene.host.proxy.clearRules();
+      const info = { ...(body as object), Driver: 'devicemapper', DriverStatus: pool(used) };
+      scene.host.proxy.addRule({
+        match: ({ path }) => path === '/info',
+        action: { kind: 'answer', status: 200, body: info },
+      });
+    };
+    answer('40.2 MB');
+    const alive = await expectCauses(['deferred-off'], 1);
+    expect(lineOf(alive, 'pool')?.text).toContain('metadata 53 % (40.2 MB of 75.5 MB)');
+    expect(alive.findings.find(({ cause }) => cause === 'deferred-off')?.advice).toContain(
+      '--storage-opt dm.use_deferred_removal=true --storage-opt dm.use_deferred_deletion=true',
+    );
+    answer('73.9 MB');
+    await expectCauses(['storage-low', 'deferred-off'], 2);
+  });
+
+  it('7, keys revoked', async () => {
+    scene.server.behaviour.agentKeys = 'revoked';
+    await expectCauses(['keys-revoked'], 2);
+    // The agent has noticed as well: still one cause.
+    await scene.host.docker('restart', '-t', '2', 'rancher-agent');
+    await scene.waitFor('the agent says so', async () =>
+      (await scene.readStatus())['state'] === 'failed' ? true : undefined,
+    );
+    const diagnosis = await expectCauses(['keys-revoked'], 2);
+    expect(lineOf(diagnosis, 'state')).toMatchObject({ level: 'sick', cause: 'keys-revoked' });
+    scene.server.behaviour.agentKeys = 'live';
+    await scene.host.docker('restart', '-t', '2', 'rancher-agent');
+    await scene.waitFor('the agent says so', async () =>
+      (await scene.readStatus())['state'] === 'ok' ? true : undefined,
+    );
+  });
+
+  it('8, server away', async () => {
+    await scene.server.pause();
+    try {
+      const diagnosis = await expectCauses(['server-unavailable'], 2);
+      expect(lineOf(diagnosis, 'server')?.text).toContain(`${scene.server.url}/v1 does not answer: `);
+    } finally {
+      await scene.server.resume();
+    }
+  });
+
+  it('an engine that freezes: what is known is shown within its bounds', async () => {
+    await scene.host.freezeEngine();
+    const begun = Date.now();
+    // Nothing can be started by a frozen engine: the runbook's way into the agent's container.
+    const command = `nsenter -t $(pgrep -o -f 'main.mjs run') -m /run.sh doctor`;
+    const onHost = ['-t', String(scene.host.initPid), '-m', '-n', '-p', 'sh', '-c', command];
+    const limit = { AGENT_LIMIT_DOCTOR_CALL: '3000', PATH: process.env['PATH'] ?? '' };
+    const result = await run('nsenter', onHost, { env: limit }).catch(
+      (error: unknown) => error as { stdout: string; code: number },
+    );
+    const took = Date.now() - begun;
+    await scene.host.thawEngine();
+    expect(took).toBeLessThan(8_000);
+    expect(result.stdout).toMatch(/✗ engine .*no answer within 3 s/);
+    expect(result.stdout).toMatch(/✓ lock +free/);
+    expect(result.stdout).toMatch(/✓ state +ok for /);
+    expect(result.stdout).toMatch(/✓ storage .* free: /);
+    expect(result.stdout.replace(/\s+/g, ' ')).toContain('Not known: agents, leaks, restarts, server.');
+    expect(result).toMatchObject({ code: 2 });
+  });
+
+  it('an engine that takes seconds for each answer gets the time it needs', async () => {
+    scene.host.proxy.delayEach(2_000);
+    await expectCauses([], 0);
+  });
+});
+
+describe('what is kept for others, on a host whose agent.conf asks for metrics', () => {
+  const file = '/var/lib/textfile/rancher_agent.prom';
+  const readMetrics = async (): Promise<string> => readFile(scene.host.pathInHost(file), 'utf8');
+  const status = ['run', '--rm', ...socket, '-v', '/var/lib/rancher:/var/lib/rancher'];
+
+  beforeAll(async () => {
+    await mkdir(scene.host.pathInHost('/var/lib/textfile'));
+    await mkdir(join(scene.host.stateDir, 'etc'), { recursive: true });
+    await writeFile(join(scene.host.stateDir, 'etc/agent.conf'), `export AGENT_METRICS_FILE=${file}\n`);
+    await registered();
+  });
+  afterAll(async () => scene.reset());
+
+  it('the textfile follows the state, whoever writes it, and has what the agent counts', async () => {
+    // By the worker of the registration, on the host itself.
+    expect(await readMetrics()).toContain('rancher_agent_state{state="ok"} 1\n');
+    const counted = await scene.waitFor('the count by the agent', async () => {
+      const text = await readMetrics();
+      return text.includes('rancher_agent_leaked_helpers 0\n') ? text : undefined;
+    });
+    expect(counted).toContain('rancher_agent_state{state="failed"} 0\n');
+    scene.server.behaviour.agentKeys = 'revoked';
+    await scene.host.docker('restart', '-t', '2', 'rancher-agent');
+    const failed = await scene.waitFor('the failure', async () => {
+      const text = await readMetrics();
+      return text.includes('rancher_agent_state{state="failed"} 1\n') ? text : undefined;
+    });
+    scene.server.behaviour.agentKeys = 'live';
+    expect(failed).toMatch(/^rancher_agent_last_success_timestamp_seconds \d{10}/m);
+    expect(failed).toContain('rancher_agent_leaked_helpers 0\n');
+  });
+
+  it('a folder that is gone costs the metrics and nothing else', async () => {
+    await run('rm', ['-r', scene.host.pathInHost('/var/lib/textfile')]);
+    const result = await scene.upgrade(images.b);
+    expect(result, result.stderr).toMatchObject({ status: 0 });
+    expect(result.stderr.match(/the metrics can't be written/g)).toHaveLength(1);
+    await scene.removeUpgradeContainer();
+    await scene.settled();
+    expect(await scene.readStatus()).toMatchObject({ state: 'ok' });
+  });
+
+  it('status --watch says a line for each change, and Ctrl-C is its regular end', async () => {
+    const quickly = limits({ STATUS_REFRESH: 200 });
+    const watching = scene.host.spawnDocker(...status, ...quickly, images.a, 'status', '--watch');
+    let said = '';
+    watching.stdout?.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    const lines = async (count: number): Promise<true> =>
+      scene.waitFor(`${count} lines`, () =>
+        Promise.resolve(said.split('\n').length > count ? true : undefined),
+      );
+    await lines(1);
+    await scene.host.docker('kill', 'rancher-agent');
+    await lines(2);
+    await scene.host.docker('start', 'rancher-agent');
+    await lines(3);
+    watching.kill('SIGINT');
+    const [exit] = (await once(watching, 'exit')) as [number];
+    expect(exit).toBe(0);
+    expect(
+      said
+        .trimEnd()
+        .split('\n')
+        .map((line) => line.replace(/^\S+ | \|.*$/g, '')),
+    ).toEqual([
+      'the agent runs, and nothing is left over',
+      'NO agent runs: rancher-agent is exited',
+      'the agent runs, and nothing is left over',
+    ]);
+  });
+
+  it('status --watch draws its screen anew on a terminal, in colours unless NO_COLOR', async () => {
+    const watch = async (...options: readonly string[]): Promise<{ status: number; screen: string }> => {
+      const command = ['docker', ...status, '-it', ...limits({ STATUS_REFRESH: 200 }), ...options, images.a];
+      const typed = `stty cols 80 rows 30; exec ${command.join(' ')} status --watch`;
+      const terminal = spawn('script', ['-qec', typed, '/dev/null'], {
+        env: { PATH: process.env['PATH'] ?? '', DOCKER_HOST: `unix://${scene.host.engineSocketPath}` },
+      });
+      let screen = '';
+      terminal.stdout.on('data', (chunk: Buffer) => (screen += chunk.toString()));
+      await scene.waitFor('two screens', () =>
+        Promise.resolve(screen.split('\u001B[H\u001B[J').length > 2 ? true : undefined),
+      );
+      terminal.stdin.write('\u0003');
+      const [exit] = (await once(terminal, 'exit')) as [number];
+      return { status: exit, screen };
+    };
+    const coloured = await watch();
+    expect(coloured.status, coloured.screen).toBe(0);
+    expect(coloured.screen).toContain('\u001B[32m');
+    const plain = await watch('-e', 'NO_COLOR=1');
+    expect(plain.status).toBe(0);
+    expect(plain.screen).toContain('host       the agent runs');
+    expect(plain.screen).not.toMatch(/\u001B\[\d+m/);
+    for (const line of plain.screen.split(/\r?\n/)) {
+      expect(stripVTControlCharacters(line).length, line).toBeLessThanOrEqual(80);
+    }
+  });
+});
+
+describe('the doctor, on hosts that leak', () => {
+  beforeAll(async () => {
+    await scene.host.docker(
+      'build',
+      '-q',
+      '-t',
+      oldImage,
+      join(import.meta.dirname, '../support/old-agent-image'),
+    );
+    await registered();
+    await scene.host.docker('rm', '-f', 'rancher-agent');
+  });
+  afterAll(async () => scene.reset());
+
+  async function leaked(): Promise<readonly string[]> {
+    return (await scene.host.containers())
+      .filter(({ command }) => command.includes('inspect-host'))
+      .map(({ id }) => id);
+  }
+
+  it('9, leaking now: how many, how fast, by whose loop, for which server; also where the API is 1.22', async () => {
+    await startAgent('rancher-agent', oldImage, '-e', `AGENT_IMAGE=${oldImage}`);
+    await scene.waitFor('five leaks', async () => ((await leaked()).length >= 5 ? true : undefined));
+    const settled = limits({ LEAK_SETTLE: 1_000 });
+    const diagnosis = await expectCauses(['leaking-now'], 2, ...settled);
+    const leaks = lineOf(diagnosis, 'leaks');
+    expect(leaks?.text).toMatch(
+      /^\d+ leaked helpers, \d+ in the last hour, the last one \d s ago: STILL LEAKING$/,
+    );
+    expect(leaks?.details?.at(-1)).toMatch(
+      /^made by: the loop of an old agent, rancher-agent \([0-9a-f]{12}\), rancher\/agent:v1\.0\.2, asked by /,
+    );
+    expect(leaks?.details?.at(-1)).toContain(`${scene.server.url}/v1`);
+    expect(leaks?.advice).toContain('docker stop rancher-agent');
+    expect(leaks?.figures).toMatchObject({ leaking: true, makers: 'rancher-agent' });
+
+    scene.host.proxy.pinApi('1.22');
+    const pinned = await expectCauses(['leaking-now'], 2, ...settled);
+    expect(lineOf(pinned, 'engine')?.text).toMatch(/API 1\.22, .*no AutoRemove/);
+    scene.host.proxy.pinApi(undefined);
+    await scene.host.docker('stop', '-t', '0', 'rancher-agent');
+    await scene.host.docker('rm', 'rancher-agent');
+  });
+
+  it('10, leaked before: nobody makes new ones, and the agent is ours', async () => {
+    const left = await leaked();
+    await scene.host.stopEngine();
+    await Promise.all(left.map(makeOlder));
+    await scene.host.startEngine();
+    await startAgent('rancher-agent', images.a, ...limits({ SWEEP_COUNT: 0 }));
+    const diagnosis = await expectCauses(['leaked-before'], 1);
+    expect(lineOf(diagnosis, 'leaks')?.text).toBe(
+      `${left.length} leaked helpers, made 3 h to 3 h ago; none now`,
+    );
+    expect(lineOf(diagnosis, 'leaks')?.figures).toMatchObject({
+      total: left.length,
+      leaking: false,
+      lastHour: 0,
+    });
+  });
+
+  /** Three hours, in the engine's own record. */
+  async function makeOlder(id: string): Promise<void> {
+    const file = join(scene.host.dockerRoot, 'containers', id, 'config.v2.json');
+    const config = JSON.parse(await readFile(file, 'utf8')) as Record<string, unknown>;
+    const made = new Date(Date.parse(String(config['Created'])) - 3 * 3_600_000);
+    await writeFile(file, JSON.stringify({ ...config, Created: made.toISOString() }));
+  }
+});

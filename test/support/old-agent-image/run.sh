@@ -1,0 +1,13 @@
+#!/bin/bash
+# As in the incident: a helper whose client is to remove it (API below 1.25), and the client is killed first.
+case $1 in
+  run)
+    while :; do
+      DOCKER_API_VERSION=1.24 docker run --rm --privileged -v /run:/run -v /var/lib:/var/lib "$AGENT_IMAGE" inspect-host &
+      sleep 0.6
+      kill -9 $!
+      sleep 0.4
+    done
+    ;;
+  inspect-host) sleep 0.5 ;;
+esac

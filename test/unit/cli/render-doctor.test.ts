@@ -1,0 +1,82 @@
+import { stripVTControlCharacters } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { renderDoctor } from '../../../src/cli/render-doctor.ts';
+import { agent, diagnosisOf, known, listed, now } from '../rescue/doctor/healthy-host.ts';
+import { leakedSummary } from '../rescue/leaked.ts';
+
+const leaking = diagnosisOf({
+  agents: known([agent({ ownEntrypoint: false, image: 'rancher/agent:v1.0.2' })]),
+  containers: known([
+    ...Array.from({ length: 424 }, (_, index) =>
+      leakedSummary({
+        id: String(index).padStart(64, '0'),
+        name: 'sad_bohr',
+        createdAt: now - index * 13_000 - 10_000,
+      }),
+    ),
+    listed(),
+  ]),
+  mounts: {
+    known: false,
+    why: "the mounts of other processes can't be seen from here",
+    hint: 'Start it with --privileged --pid=host.',
+    blind: true,
+  },
+});
+
+describe('the doctor on the screen', () => {
+  it('is a table with a line for each check, what to do below what is wrong, and the verdict', () => {
+    expect(renderDoctor(leaking, { columns: 80, colour: false })).toMatchInlineSnapshot(`
+      " ✓ engine   Docker 20.10.24, API 1.41, AutoRemove; answers in 3 ms
+       ✓ storage  overlay2; free: 12 GB of 100 GB, 6 M of 7 M inodes
+       ✓ agents   rancher-agent runs for 3 h: rancher/agent:v1.0.2 (old entrypoint)
+       ✗ leaks    424 leaked helpers, 277 in the last hour, the last one 10 s ago:
+                  STILL LEAKING
+                  424 inspect-host: 424 ended, and the client that should have removed
+                  them was killed
+                  made by: the loop of an old agent, rancher-agent (aaaaaaaaaaaa),
+                  rancher/agent:v1.0.2, asked by http://server:8080/v1
+                  → Stop it (docker stop rancher-agent; your containers run on), have
+                    the server require an image with this entrypoint, then \`cleanup\`
+                    and \`upgrade\`.
+       ✓ restarts no container restarts again and again
+       ? mounts   the mounts of other processes can't be seen from here
+                  → Start it with --privileged --pid=host.
+       ✓ lock     free
+       ✓ key      the registration key is there
+       ✓ server   http://server:8080/v1 answers in 12 ms and knows the agent's keys
+       ✓ clock    the same as the server's
+       ✓ state    ok for 3 h: rancher-agent runs
+
+       Sick: leaking-now. Not known: mounts. Looked for 400 ms, changed nothing.
+      "
+    `);
+  });
+
+  it.each([60, 80, 100])('fits %i columns', (columns) => {
+    for (const line of renderDoctor(leaking, { columns, colour: false }).split('\n')) {
+      expect(line.length, line).toBeLessThanOrEqual(columns);
+    }
+  });
+
+  it('says the same in colours', () => {
+    const coloured = renderDoctor(leaking, { columns: 80, colour: true });
+    expect(coloured).toContain('\u001B[31m✗\u001B[0m');
+    expect(stripVTControlCharacters(coloured)).toBe(renderDoctor(leaking, { columns: 80, colour: false }));
+  });
+
+  it('says once what would make it see more', () => {
+    const why = {
+      known: false,
+      why: 'not mounted here',
+      hint: 'Start it with -v X:X.',
+      blind: true,
+    } as const;
+    const text = renderDoctor(diagnosisOf({ lock: why, key: why, status: why }), {
+      columns: 80,
+      colour: false,
+    });
+    expect(text.split('Start it with -v X:X.')).toHaveLength(2);
+    expect(text).toContain('Not known: lock, key, state.');
+  });
+});

@@ -1,0 +1,208 @@
+import { stripVTControlCharacters } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { renderChange, renderStatus } from '../../../src/cli/render-status.ts';
+import { judgeHost } from '../../../src/commands/host-verdict.ts';
+import type { RoleHolder, StatusFacts, StatusReport } from '../../../src/commands/status.ts';
+import type { HostStatus } from '../../../src/host/status.ts';
+import { countLeaks } from '../../../src/rescue/leak-figures.ts';
+import { findSuspects } from '../../../src/rescue/leaks.ts';
+import { defaultLimits } from '../../../src/support/limits.ts';
+import { names, now } from '../rescue/doctor/healthy-host.ts';
+import { leakedSummary } from '../rescue/leaked.ts';
+
+const agent: RoleHolder = {
+  role: 'agent',
+  name: 'rancher-agent',
+  id: '42e2c12f76e6'.padEnd(64, '0'),
+  image: 'registry.example:5000/rancher/agent:v1.2.11-hardened',
+  state: 'running',
+};
+const worker: RoleHolder = { ...agent, role: 'worker', name: 'rancher-agent-worker' };
+const corpse: RoleHolder = { ...agent, role: 'previous', name: 'rancher-agent-previous', state: 'dead' };
+
+function leaksOf(count: number, age: number): StatusFacts['leaks'] {
+  const listed = Array.from({ length: count }, (_, index) =>
+    leakedSummary({ id: String(index).padStart(64, '0'), name: 'sad_bohr', createdAt: now - age }),
+  );
+  return countLeaks(findSuspects(listed, names), now, defaultLimits);
+}
+
+function last(parts: Partial<HostStatus>): StatusFacts['status'] {
+  const at = new Date(now - 5_600).toISOString();
+  return {
+    kind: 'valid',
+    status: {
+      version: 1,
+      state: 'ok',
+      summary: 'rancher-agent runs (registry.example:5000/rancher/agent:v1.2.11-hardened)',
+      since: at,
+      updatedAt: at,
+      lastSuccessAt: at,
+      command: 'upgrade',
+      entrypointVersion: '1',
+      ...parts,
+    },
+  };
+}
+
+function report(parts: Partial<StatusFacts> = {}): StatusReport {
+  const facts: StatusFacts = {
+    status: last({}),
+    containers: [agent],
+    lock: { state: 'free' },
+    attempts: [],
+    leaks: leaksOf(0, 0),
+    ...parts,
+  };
+  return { version: 1, verdict: judgeHost(facts), checkedAt: new Date(now).toISOString(), ...facts };
+}
+
+const plain = { columns: 80, colour: false };
+
+const degraded = report({
+  containers: [agent, corpse],
+  status: last({
+    state: 'degraded',
+    summary: "rancher-agent runs, but a container can't be removed: rancher-agent-previous",
+    said: 'Driver devicemapper failed to remove root filesystem: Device is Busy',
+    hint: 'see the runbook, "a container cannot be removed"',
+    next: 'the next start of the agent, or the next upgrade, tries again',
+    lastSuccessAt: new Date(now - 9 * 3_600_000).toISOString(),
+    corpses: [
+      {
+        name: 'rancher-agent-previous',
+        id: corpse.id,
+        said: 'Device is Busy',
+        holders: [
+          {
+            pid: 812,
+            command: 'cadvisor',
+            processes: 2,
+            container: 'monitor',
+            mountPoint: '/rootfs/var/lib/docker/devicemapper/mnt/x',
+          },
+        ],
+      },
+    ],
+  }),
+  attempts: [{ image: 'rancher/agent:v1.2.12', failures: 3, nextAt: new Date(now + 90_000).toISOString() }],
+  leaks: leaksOf(424, 60_000),
+});
+
+describe('the verdict on a host', () => {
+  it.each<[string, Partial<StatusFacts>, string, string]>([
+    ['all is well', {}, 'well', 'the agent runs, and nothing is left over'],
+    [
+      'the status says ok and the agent is dead',
+      { containers: [{ ...agent, state: 'exited' }] },
+      'bad',
+      'NO agent runs: rancher-agent is exited',
+    ],
+    ['nothing is there', { containers: [] }, 'bad', 'NO agent: this host is not registered'],
+    [
+      'only one set aside',
+      { containers: [{ ...corpse, state: 'exited' }] },
+      'bad',
+      'NO agent runs on this host',
+    ],
+    [
+      'an upgrade is on its way',
+      { containers: [agent, worker], status: last({ state: 'working', summary: 'pulling X' }) },
+      'busy',
+      'pulling X; the agent runs',
+    ],
+    [
+      'an upgrade is in its middle',
+      { containers: [worker], status: last({ state: 'working', summary: 'replacing' }) },
+      'busy',
+      'replacing; no agent runs for the moment',
+    ],
+    ['the worker was killed', { status: last({ state: 'working' }) }, 'look', 'whoever was at work is gone'],
+    ['an upgrade failed', { status: last({ state: 'failed' }) }, 'look', 'what was last asked for failed'],
+    ['it was put off', { status: last({ state: 'deferred' }) }, 'look', 'was put off'],
+    ['a corpse stays', { status: last({ state: 'degraded' }) }, 'look', "a container can't be removed"],
+    ['helpers leak', { leaks: leaksOf(9, 60_000) }, 'look', 'helpers are leaking'],
+    ['helpers leaked', { leaks: leaksOf(9, 6e6) }, 'well', 'nothing is left over'],
+    [
+      'something is left over',
+      { containers: [agent, { ...corpse, state: 'exited' }] },
+      'look',
+      'rancher-agent-previous is left over',
+    ],
+    ['nothing was ever said', { status: { kind: 'missing' } }, 'well', 'the agent runs'],
+    [
+      'the engine is silent',
+      { containers: { problem: 'no answer within 30 s' } },
+      'unknown',
+      'not known: no answer within 30 s',
+    ],
+  ])('%s', (_title, parts, word, sentence) => {
+    const { verdict } = report(parts);
+    expect(verdict.word).toBe(word);
+    expect(verdict.sentence).toContain(sentence);
+  });
+});
+
+describe('the status on the screen', () => {
+  it('is short where all is well', () => {
+    expect(renderStatus(report(), now, plain)).toMatchInlineSnapshot(`
+      "host       the agent runs, and nothing is left over
+
+      state      ok, for 5.6 s (last word 2016-07-07T23:59:54.400Z)
+                 rancher-agent runs
+                 (registry.example:5000/rancher/agent:v1.2.11-hardened)
+
+      containers agent running  rancher-agent (42e2c12f76e6)
+                                registry.example:5000/rancher/agent:v1.2.11-hardened
+
+      lock       free
+      "
+    `);
+  });
+
+  it('answers what, since when and what next where something is wrong', () => {
+    expect(renderStatus(degraded, now, plain)).toMatchInlineSnapshot(`
+      "host       the agent runs, but a container can't be removed
+
+      state      degraded, for 5.6 s (last word 2016-07-07T23:59:54.400Z)
+                 rancher-agent runs, but a container can't be removed:
+                 rancher-agent-previous
+      said       Driver devicemapper failed to remove root filesystem: Device is Busy
+      to do      see the runbook, "a container cannot be removed"
+      next       the next start of the agent, or the next upgrade, tries again
+      last ok    9 h ago
+      stays      rancher-agent-previous (42e2c12f76e6): Device is Busy
+      held by    cadvisor (pid 812 and 1 more, container monitor):
+                 /rootfs/var/lib/docker/devicemapper/mnt/x
+
+      containers agent    running  rancher-agent (42e2c12f76e6)
+                 registry.example:5000/rancher/agent:v1.2.11-hardened
+                 previous dead     rancher-agent-previous (42e2c12f76e6)
+                 registry.example:5000/rancher/agent:v1.2.11-hardened
+
+      lock       free
+      attempts   rancher/agent:v1.2.12: 3 failed, next in 90 s
+      leaked     424 helpers of older entrypoints, 424 in the last hour, STILL
+                 LEAKING; see doctor
+      "
+    `);
+  });
+
+  it.each([60, 80, 100])('fits %i columns, but for words that would be useless in two', (columns) => {
+    for (const line of renderStatus(degraded, now, { columns, colour: false }).split('\n')) {
+      expect(line.length <= columns || line.trim().split(' ').length === 1, line).toBe(true);
+    }
+  });
+
+  it('says the same in colours', () => {
+    const coloured = renderStatus(degraded, now, { columns: 80, colour: true });
+    expect(coloured).not.toBe(renderStatus(degraded, now, plain));
+    expect(stripVTControlCharacters(coloured)).toBe(renderStatus(degraded, now, plain));
+  });
+
+  it('is one line for each change elsewhere', () => {
+    expect(renderChange(report())).toBe(
+      '2016-07-08T00:00:00.000Z the agent runs, and nothing is left over | ok: rancher-agent runs (registry.example:5000/rancher/agent:v1.2.11-hardened)\n',
+    );
+  });
+});

@@ -1,0 +1,67 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { renderMetrics } from '../../src/host/metrics.ts';
+import { hostStates } from '../../src/host/status.ts';
+import { checkNames } from '../../src/rescue/doctor/finding.ts';
+import { metricsVariable } from '../../src/support/configuration.ts';
+import { agent, diagnosisOf, known, listed, now } from './rescue/doctor/healthy-host.ts';
+import { leakedSummary } from './rescue/leaked.ts';
+
+function document(name: string): string {
+  return readFileSync(join(import.meta.dirname, '../../docs', name), 'utf8');
+}
+
+it('docs/json.md has every member, cause and figure of a diagnosis', () => {
+  const text = document('json.md');
+  const diagnosis = diagnosisOf({
+    agents: known([agent({ state: 'exited', ownEntrypoint: false })]),
+    containers: known([
+      leakedSummary({ id: '1'.repeat(64), name: 'sad_bohr', createdAt: now - 60_000 }),
+      listed({ id: '2'.repeat(64), name: 'web', labels: {}, image: 'nginx', state: 'restarting' }),
+    ]),
+    key: known('damaged'),
+  });
+  const words = [
+    ...Object.keys(diagnosis),
+    ...checkNames,
+    ...diagnosis.causes,
+    ...diagnosis.findings.flatMap(({ figures }) => Object.keys(figures ?? {})),
+    ...diagnosis.findings.flatMap((finding) => Object.keys(finding).map((key) => `findings[].${key}`)),
+  ];
+  expect(words.filter((word) => !text.includes(`\`${word}\``))).toEqual([]);
+});
+
+it('every cause that a check can name is in docs/json.md', () => {
+  const text = document('json.md');
+  const checks = ['agents', 'engine', 'host', 'leaks', 'mounts', 'restarts', 'server', 'state', 'storage'];
+  const source = checks
+    .map((name) =>
+      readFileSync(join(import.meta.dirname, '../../src/rescue/doctor/checks', `${name}.ts`), 'utf8'),
+    )
+    .join('\n');
+  const causes = [...source.matchAll(/(?:cause: |sick\(\s*|workerDied = )'([a-z-]+)'/g)].map(
+    ([, cause = '']) => cause,
+  );
+  expect(causes.length).toBeGreaterThan(20);
+  expect(causes.filter((cause) => !text.includes(`\`${cause}\``))).toEqual([]);
+});
+
+it('docs/monitoring.md has every metric, every state and the variable', () => {
+  const text = document('monitoring.md');
+  const rendered = renderMetrics({
+    state: 'ok',
+    since: now,
+    lastSuccessAt: now,
+    failedAttempts: 0,
+    nextAttemptAt: now,
+    corpses: 0,
+    lockAge: 1,
+    leaks: { total: 1, lastHour: 1, countedAt: now },
+  });
+  const metrics = [...rendered.matchAll(/^# TYPE (\S+)/gm)].map(([, name = '']) => name);
+  expect(metrics).toHaveLength(11);
+  expect(metrics.filter((name) => !text.includes(name))).toEqual([]);
+  expect(hostStates.filter((state) => !text.includes(`\`${state}\``))).toEqual([]);
+  expect(text).toContain(metricsVariable);
+});
