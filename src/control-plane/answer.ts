@@ -6,6 +6,10 @@ import { describeUrl } from './url.ts';
 /** Longer quotes of an answer help nobody. */
 const longestQuote = 300;
 
+/** What to do when somebody else's words come back. */
+export const notTheServer =
+  'Something answers in the place of the server: check the address, and the proxies between this host and the server.';
+
 /** The error document every failing API call answers with (control-plane §1.12). */
 const errorSchema = v.object({
   type: v.literal('error'),
@@ -61,6 +65,7 @@ export function readApiAnswer<TSchema extends v.GenericSchema>(
   if (parsed.success) return parsed.output;
   throw new ServerUnavailableError(
     `${what}: ${describeUrl(response.url)} answers with ${describeBody(response)} instead of what the Rancher API answers`,
+    { hint: notTheServer },
   );
 }
 
@@ -69,7 +74,9 @@ export function unexpectedStatus(what: string, response: HttpResponse): ServerUn
   const said = readApiError(response);
   return new ServerUnavailableError(
     `${what}: ${describeUrl(response.url)} answers with status ${response.status}${said === undefined ? '' : ` (${said})`}`,
-    said === undefined ? {} : { said },
+    said === undefined
+      ? { hint: notTheServer }
+      : { said, hint: 'The log of the server says more. Run the command again when it is well.' },
   );
 }
 

@@ -71,6 +71,10 @@ export interface HttpClientOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What to do when the server doesn't answer, or not as a server does. */
+export const checkTheWay =
+  'Check the address, the name server, firewalls and proxies between this host and the server.';
+
 /** No `mozilla` in it: the server would answer with its user interface (control-plane §1.6). */
 const userAgent = 'rancher-agent-entrypoint';
 
@@ -171,7 +175,10 @@ async function exchangeWithin(
   } catch (error) {
     options.signal?.throwIfAborted();
     if (error instanceof EntrypointError) throw error;
-    throw new ServerUnavailableError(`${what}: ${explainNetworkError(error).text}`, { cause: error });
+    throw new ServerUnavailableError(`${what}: ${explainNetworkError(error).text}`, {
+      cause: error,
+      hint: checkTheWay,
+    });
   }
 }
 
@@ -189,7 +196,9 @@ async function followRedirects(
     if (!isSameOrigin(current.url, target)) throw leadsElsewhere(request, target);
     current = { ...current, url: target };
   }
-  throw new ServerUnavailableError(`${request.method} ${describeUrl(request.url)}: redirected in a circle`);
+  throw new ServerUnavailableError(`${request.method} ${describeUrl(request.url)}: redirected in a circle`, {
+    hint: checkTheWay,
+  });
 }
 
 /** Keys and tokens are sent along, so a redirect to another server is never followed (nor from http to https). */
@@ -293,6 +302,7 @@ async function readBounded(
     if (length > most) {
       throw new ServerUnavailableError(
         `${request.method} ${describeUrl(request.url)}: the answer is longer than ${most} bytes`,
+        { hint: checkTheWay },
       );
     }
     chunks.push(chunk);

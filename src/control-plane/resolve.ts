@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { deadlineIn, formatDuration, type Deadline } from '../support/deadline.ts';
 import { ConfigurationError, ServerUnavailableError } from '../support/errors.ts';
-import { describeBody, parseJson, readApiAnswer } from './answer.ts';
+import { describeBody, notTheServer, parseJson, readApiAnswer } from './answer.ts';
 import type { Credentials, HttpResponse } from './client.ts';
 import type { Connection } from './connection.ts';
 import { describeUrl, moveToOrigin, type ServerUrl } from './url.ts';
@@ -98,6 +98,7 @@ class Api {
     if (link === undefined && parseJson(first.text) === undefined) {
       throw new ServerUnavailableError(
         `${describeUrl(first.url)} is not a Rancher API: it answers with ${describeBody(first)}`,
+        { hint: notTheServer },
       );
     }
     const response = link === undefined ? first : await this.request('GET', link);

@@ -6,7 +6,7 @@ import {
   type EntrypointError,
 } from '../support/errors.ts';
 import { quote, readApiError } from './answer.ts';
-import type { Credentials, HttpResponse } from './client.ts';
+import { checkTheWay, type Credentials, type HttpResponse } from './client.ts';
 import { lastChance, type Connection } from './connection.ts';
 import { explainNetworkError, isCertificateProblem, type NetworkReason } from './network-reason.ts';
 import { createUnknownTokenError } from './registration-script.ts';
@@ -62,8 +62,7 @@ export async function waitForServer(connection: Connection, request: WaitRequest
 /** The end of waiting for a server, with the last reason. */
 export function createUnreachableError(url: string, reason: string, hint?: string): ServerUnavailableError {
   return new ServerUnavailableError(`Could not reach ${describeUrl(url)} (${reason}). Giving up.`, {
-    hint:
-      hint ?? 'Check the address, the name server, firewalls and proxies between this host and the server.',
+    hint: hint ?? checkTheWay,
   });
 }
 

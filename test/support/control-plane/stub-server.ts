@@ -4,7 +4,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { answer, nameEndpoint, type Account, type Endpoint, type StubRequest } from './stub-api.ts';
 import { createBehaviour, type Behaviour } from './stub-behaviour.ts';
 import { inflict, type Fault } from './stub-faults.ts';
-import type { AgentKeys, StubRegistration, StubState } from './stub-state.ts';
+import { addRegistration, type AgentKeys, type StubRegistration, type StubState } from './stub-state.ts';
 
 export type { Endpoint } from './stub-api.ts';
 export type { Behaviour } from './stub-behaviour.ts';
@@ -66,6 +66,12 @@ export interface StubServer {
   /** Lets something go wrong with requests to an endpoint, or to any. Faults of an endpoint happen one after the other. */
   fault(endpoint: Endpoint | 'any', fault: Fault, options?: FaultOptions): void;
   clearFaults(): void;
+  /** Healthy again: no faults, and everything behaves as it did at the start. */
+  heal(): Promise<void>;
+  /** As if every host had been removed, and every registration token: nobody is registered any more. */
+  forget(): void;
+  /** Somebody registered with this key before. */
+  know(hostKey: string): void;
   /** One image, or several that alternate from request to request. */
   setRequiredImage(...images: readonly string[]): void;
   /** Closes the port: connections are refused until `resume`. */
@@ -156,12 +162,25 @@ export async function startStubServer(options: StubOptions = {}): Promise<StubSe
     clearFaults: () => {
       faults.length = 0;
     },
+    heal: async () => {
+      faults.length = 0;
+      Object.assign(state.behaviour, createBehaviour(changes));
+      if (!server.listening) await listen(boundPort);
+    },
+    forget: () => {
+      state.registrations.length = 0;
+      state.agents.length = 0;
+      state.registrationTokenPolls = undefined;
+    },
+    know: (hostKey) => {
+      addRegistration(state, hostKey, { state: 'active' });
+    },
     setRequiredImage: (...images) => {
       state.behaviour.requiredImages = images;
     },
     pause: stop,
     resume: async () => {
-      await listen(boundPort);
+      if (!server.listening) await listen(boundPort);
     },
     close: stop,
   };

@@ -12,6 +12,8 @@ export interface StubRegistration extends AgentKeys {
   readonly key: string;
   state: 'activating' | 'active' | 'removing' | 'removed' | 'error';
   pollsLeft: number;
+  /** Milliseconds since 1970. */
+  readonly begunAt: number;
 }
 
 /** Everything the stub remembers. */
@@ -45,6 +47,7 @@ export function addRegistration(
     key,
     state: 'activating',
     pollsLeft: state.behaviour.polls,
+    begunAt: Date.now(),
     ...deriveKeys(key),
     ...first,
   };
@@ -70,7 +73,7 @@ export function advance(state: StubState, registration: StubRegistration): void 
     state.behaviour.register = 'ok';
     return;
   }
-  if (registration.pollsLeft-- > 0) return;
+  if (registration.pollsLeft-- > 0 || Date.now() - registration.begunAt < state.behaviour.registerMs) return;
   registration.state = 'active';
   addAgent(state, registration);
 }

@@ -1,0 +1,114 @@
+import { access, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { expectNoSecrets, placesOf, secretsOf } from '../support/canary.ts';
+import { throwSwitch } from '../support/control-plane/stub-switches.ts';
+import { startStubServer, type StubServer } from '../support/control-plane/stub-server.ts';
+import { images, limits, quick, startScene, type Scene } from '../support/scene.ts';
+import {
+  areRequestsOf,
+  composeRequests,
+  registrationLimits,
+  registrationRows,
+  type RegistrationRow,
+  type UrlForm,
+} from '../support/switch-table.ts';
+
+/** One host that has an agent, and that is registered again and again at a server that is not well. */
+let scene: Scene;
+/** Another server, which must never be asked. */
+let elsewhere: StubServer;
+let hostKey: string;
+
+beforeAll(async () => {
+  scene = await startScene({ name: 'switches' });
+  elsewhere = await startStubServer({ host: scene.host.gateway });
+  const result = await scene.register(images.a);
+  expect(result, result.stderr).toMatchObject({ status: 0 });
+  await scene.settled();
+  hostKey = (await readFile(join(scene.host.stateDir, 'state/.registration_token'), 'utf8')).trim();
+});
+beforeEach(async () => {
+  await scene.server.heal();
+  await scene.host.proxy.reset();
+});
+afterAll(async () => {
+  await scene.close();
+  await elsewhere.close();
+});
+
+describe('a registration, when the server does', () => {
+  it.each(registrationRows.map((row) => [title(row), row] as const))('%s', async (_title, row) => {
+    const { server, host } = scene;
+    server.forget();
+    if (row.isNew !== true) server.know(hostKey);
+    const before = await host.inspect('rancher-agent');
+    const asked = server.requests.length;
+    for (const text of row.switches) await throwSwitch(server, fill(text));
+    const result = await host.tryDocker(
+      ...['run', '--rm', '--privileged', '-v', '/var/run/docker.sock:/var/run/docker.sock'],
+      ...quick,
+      ...limits(registrationLimits),
+      ...Object.entries(row.environment ?? {}).flatMap(([name, value]) => ['-e', `${name}=${fill(value)}`]),
+      images.a,
+      urlOf(row.url ?? 'token'),
+    );
+
+    const said = result.stdout + result.stderr;
+    expect(result.status, said).toBe(row.exit);
+    expect(said).toContain(row.says);
+    const endpoints = server.requests.slice(asked).map(({ endpoint }) => endpoint);
+    const requests = endpoints.filter((name) => !ofTheAgent.includes(name));
+    expect(areRequestsOf(row, requests), `${composeRequests(requests)} instead of ${row.requests}`).toBe(
+      true,
+    );
+
+    const status = await scene.readStatus();
+    expect(status).toMatchObject({ state: row.exit === 0 ? 'ok' : 'failed', exitCode: row.exit });
+    if (row.exit !== 0) {
+      expect(JSON.stringify(status)).toContain(row.says);
+      expect(status['hint'], 'what to do').toBeTruthy();
+    }
+    const after = await host.inspect('rancher-agent');
+    expect(after?.Id === before?.Id, 'the agent was replaced').toBe(row.replaces !== true);
+    expect(after).toMatchObject({ State: { Running: true }, RestartCount: 0 });
+    if (row.replaces !== true) expect(after?.State.StartedAt).toBe(before?.State.StartedAt);
+    expect((await scene.settled()).length).toBe(1);
+
+    await expectNothingExecuted();
+    expect(elsewhere.requests).toEqual([]);
+    expectNoSecrets(await secretsOf(scene), { ...(await placesOf(scene)), 'what the command said': said });
+  });
+});
+
+/** What the agent in office asks for by itself. */
+const ofTheAgent: readonly string[] = ['configcontent-schema', 'bootstrap', 'external-events'];
+
+function title({ switches, url, isNew, environment }: RegistrationRow): string {
+  const parts = [switches.join(' ') || 'nothing wrong', url, isNew && 'host not known'];
+  const own = Object.keys(environment ?? {}).filter((name) => !name.startsWith('AGENT_LIMIT_'));
+  return [...parts, ...own].filter(Boolean).join(', ');
+}
+
+function fill(text: string): string {
+  return text.replace('ELSEWHERE', elsewhere.url).replace('HERE', scene.server.url);
+}
+
+function urlOf(form: UrlForm): string {
+  const { url, token } = scene.server;
+  const forms: Readonly<Record<UrlForm, string>> = {
+    token: `${url}/v1/scripts/${token}`,
+    environment: `${url}/v1/projects/1a5/scripts/${token}`,
+    'v2-beta': `${url}/v2-beta/projects/1a5/scripts/${token}`,
+    base: url,
+    api: `${url}/v1`,
+    schemas: `${url}/v1/schemas`,
+    'environment schemas': `${url}/v1/projects/1a5/schemas`,
+    'wrong token': `${url}/v1/scripts/D0D0D0D0:1451606400000:nobodys`,
+  };
+  return forms[form];
+}
+
+async function expectNothingExecuted(): Promise<void> {
+  await expect(access(join(scene.host.stateDir, 'stub-injected'))).rejects.toThrow('ENOENT');
+}
