@@ -23,6 +23,8 @@ const revokedCause = 'keys-revoked';
 export interface BootstrapLoop extends ServerAccess {
   readonly profile: Profile;
   readonly reporter: Reporter;
+  /** `openConnection`, unless a test passes its own. */
+  readonly open?: (access: ServerAccess, url: string) => Promise<Connection>;
   /** Told which image the server requires; decides, and acts, without keeping the bootstrap waiting. */
   readonly onRequiredImage: (required: RequiredImage) => void;
 }
@@ -75,7 +77,7 @@ function readSettings(environment: Environment): Settings {
 /** One turn. What goes wrong with the server or its script is a turn without a run, never the end of the loop. */
 async function takeTurn(loop: BootstrapLoop, settings: Settings): Promise<Turn> {
   try {
-    const connection = await openConnection(loop, settings.cattleUrl);
+    const connection = await (loop.open ?? openConnection)(loop, settings.cattleUrl);
     const credentials = await checkCredentials(connection.client, settings);
     if (credentials.state === 'revoked') return await tellRevoked(loop, settings, credentials.reason);
     if (credentials.state === 'live') await tellRestored(loop);
@@ -168,14 +170,20 @@ async function tellRestored({ reporter }: BootstrapLoop): Promise<void> {
   });
 }
 
-/** Half of each pause is chance, so that a server that comes back isn't asked by all its hosts at once. */
+/**
+ * Half of each pause is chance, and more of it where the server may have gone away from all its hosts at once, so that
+ * they don't ask it in the same second when it is back.
+ */
 function choosePause(turn: Turn, failures: number, loop: BootstrapLoop): number {
   const { limits } = loop.configuration;
   const whole =
     turn.kind === 'revoked'
       ? limits.CREDENTIALS_PAUSE
       : doubling(limits.BOOTSTRAP_PAUSE_MIN, limits.BOOTSTRAP_PAUSE_MAX)(failures);
-  return Math.round(whole * (0.5 + 0.5 * loop.clock.random()));
+  const mayBeAllHosts =
+    turn.kind === 'nothing' || (turn.kind === 'ran' && turn.ms >= limits.BOOTSTRAP_HEALTHY);
+  const chance = Math.max(whole / 2, mayBeAllHosts ? limits.BOOTSTRAP_SPREAD : 0);
+  return Math.round(whole / 2 + chance * loop.clock.random());
 }
 
 function describeTurn(turn: Turn): string {

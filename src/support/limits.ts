@@ -316,6 +316,11 @@ const table = {
   // ── run ───────────────────────────────────────────────────────────────────
   BOOTSTRAP_PAUSE_MIN: { value: 5_000, unit: 'ms', why: 'as upstream between two bootstraps' },
   BOOTSTRAP_PAUSE_MAX: { value: 300_000, unit: 'ms', why: 'a server that is down for hours is not hammered' },
+  BOOTSTRAP_SPREAD: {
+    value: 15_000,
+    unit: 'ms',
+    why: 'a server that restarts loses all its agents in the same second: a thousand come back by about 70 a second',
+  },
   BOOTSTRAP_HEALTHY: {
     value: 600_000,
     unit: 'ms',

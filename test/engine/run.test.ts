@@ -29,19 +29,15 @@ async function registered(): Promise<void> {
   await scene.settled();
 }
 
-/** An agent as the registration makes it, by hand, with limits of the test's own. */
+/** An agent made by hand, with pauses short enough to see several. */
 async function startAgent(...options: readonly string[]): Promise<void> {
-  await scene.host.docker(
-    ...['run', '-d', '--name', 'rancher-agent', '--restart', 'always', '--privileged'],
-    ...['--net', 'host', '--pid', 'host', '-v', '/var/run/docker.sock:/var/run/docker.sock'],
-    ...['-v', '/proc:/host/proc', '-v', '/dev:/host/dev', '-v', '/var/lib/rancher:/var/lib/rancher'],
-    ...['-e', `CATTLE_URL=${scene.server.url}/v1`],
-    ...['-e', `CATTLE_ACCESS_KEY=${keys.accessKey}`, '-e', `CATTLE_SECRET_KEY=${keys.secretKey}`],
-    ...limits({ BOOTSTRAP_PAUSE_MIN: 400, BOOTSTRAP_PAUSE_MAX: 3_200, CREDENTIALS_PAUSE: 4_000 }),
-    ...options,
-    images.a,
-    'run',
-  );
+  const pauses = {
+    BOOTSTRAP_PAUSE_MIN: 400,
+    BOOTSTRAP_PAUSE_MAX: 3_200,
+    BOOTSTRAP_SPREAD: 0,
+    CREDENTIALS_PAUSE: 4_000,
+  };
+  await scene.startAgent(keys, ...limits(pauses), ...options);
 }
 
 async function agentLog(): Promise<string> {

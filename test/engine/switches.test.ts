@@ -2,6 +2,7 @@ import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { expectNoSecrets, placesOf, secretsOf } from '../support/canary.ts';
+import { bootstrapMarker, upgradeMarker } from '../support/control-plane/stub-bootstrap.ts';
 import { throwSwitch } from '../support/control-plane/stub-switches.ts';
 import { startStubServer, type StubServer } from '../support/control-plane/stub-server.ts';
 import { images, limits, quick, startScene, type Scene } from '../support/scene.ts';
@@ -10,6 +11,7 @@ import {
   composeRequests,
   registrationLimits,
   registrationRows,
+  runRows,
   type RegistrationRow,
   type UrlForm,
 } from '../support/switch-table.ts';
@@ -81,6 +83,100 @@ describe('a registration, when the server does', () => {
   });
 });
 
+describe('an agent in office, when the server does', () => {
+  beforeAll(async () => {
+    await scene.host.docker('rm', '-f', 'rancher-agent');
+    await scene.host.docker('tag', images.a, 'mirror.example:5000/rancher/agent:alias');
+    scene.server.forget();
+    scene.server.know(hostKey);
+    const [keys] = scene.server.agents;
+    if (keys === undefined) throw new Error('the server knows no agent');
+    await throwSwitch(scene.server, 'run=exits');
+    await scene.startAgent(keys, ...limits(runLimits));
+  });
+
+  it.each(runRows.map((row) => [row.switches.join(' '), row] as const))('%s', async (_title, row) => {
+    const { server, host } = scene;
+    await throwSwitch(server, 'run=exits');
+    await bootstrapRuns();
+    const before = await host.inspect('rancher-agent');
+
+    for (const text of row.switches) await throwSwitch(server, fill(text));
+    // What is said first may still be about a turn that began before; of two ends of a turn, one whole turn lies between.
+    const begun = await agentSays(row.says, (await readAgent()).said.length);
+    const asked = server.requests.length;
+    const ended = await agentSays('; next in ', begun.said.length, 2);
+    const endpoints = server.requests.slice(asked).map(({ endpoint }) => endpoint);
+    expect([...new Set(endpoints)].sort()).toEqual(row.asks.split(', ').filter(Boolean).sort());
+    if (row.mostWorkers === undefined) expect(ended.said.slice(begun.said.length)).toContain(row.says);
+    const ran = ended.ran.slice(begun.ran.length);
+    expect(ran.includes(bootstrapMarker), ended.said.slice(begun.said.length)).toBe(row.runs);
+    expect(ended.ran).not.toContain(upgradeMarker);
+    await scene.waitFor(`state ${row.state ?? 'ok'}`, async () =>
+      (await scene.readStatus())['state'] === (row.state ?? 'ok') ? true : undefined,
+    );
+
+    await server.heal();
+    await throwSwitch(server, 'run=exits');
+    await bootstrapRuns();
+    const after = await host.inspect('rancher-agent');
+    expect(after).toMatchObject({ Id: before?.Id, RestartCount: 0, State: { Running: true } });
+    expect(after?.State.StartedAt).toBe(before?.State.StartedAt);
+    expect(made().filter((name) => name !== 'rancher-agent-worker')).toEqual([]);
+    expect(made().length).toBeLessThanOrEqual(row.mostWorkers ?? 0);
+
+    await expectNothingExecuted();
+    expect(elsewhere.requests).toEqual([]);
+    expectNoSecrets(await secretsOf(scene), await placesOf(scene));
+  });
+});
+
+/** Pauses so short that a turn of the agent takes a second at most. */
+const runLimits = {
+  BOOTSTRAP_PAUSE_MIN: 200,
+  BOOTSTRAP_PAUSE_MAX: 200,
+  BOOTSTRAP_SPREAD: 0,
+  CREDENTIALS_PAUSE: 200,
+  HTTP_TOTAL: 800,
+  HTTP_RETRY_PAUSE_MIN: 10,
+  HTTP_RETRY_PAUSE_MAX: 50,
+  PULL_SILENCE: 1_500,
+};
+
+/** What the agent says itself, and what its bootstrap script prints. */
+interface AgentLog {
+  readonly said: string;
+  readonly ran: string;
+}
+
+async function readAgent(): Promise<AgentLog> {
+  const { stdout, stderr } = await scene.host.tryDocker('logs', 'rancher-agent');
+  return { said: stderr, ran: stdout };
+}
+
+/** Waits until the agent says something, so many times, behind a point in its log. */
+async function agentSays(text: string, from: number, times = 1): Promise<AgentLog> {
+  return scene.waitFor(`the agent says ${text}`, async () => {
+    const log = await readAgent();
+    return log.said.slice(from).split(text).length > times ? log : undefined;
+  });
+}
+
+/** Waits until the bootstrap is run once more. */
+async function bootstrapRuns(): Promise<void> {
+  const { ran } = await readAgent();
+  await scene.waitFor('another bootstrap', async () =>
+    (await readAgent()).ran.length > ran.length ? true : undefined,
+  );
+}
+
+/** Names of the containers that were made since the row began. */
+function made(): readonly string[] {
+  return scene.host.proxy.requests
+    .filter(({ method, path }) => method === 'POST' && path.endsWith('/containers/create'))
+    .map(({ query }) => query['name'] ?? 'a generated name');
+}
+
 /** What the agent in office asks for by itself. */
 const ofTheAgent: readonly string[] = ['configcontent-schema', 'bootstrap', 'external-events'];
 
@@ -91,7 +187,10 @@ function title({ switches, url, isNew, environment }: RegistrationRow): string {
 }
 
 function fill(text: string): string {
-  return text.replace('ELSEWHERE', elsewhere.url).replace('HERE', scene.server.url);
+  return text
+    .replace('ELSEWHERE', elsewhere.url)
+    .replace('HERE', scene.server.url)
+    .replace('IMAGE', images.a);
 }
 
 function urlOf(form: UrlForm): string {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startStubServer, type StubOptions, type StubServer } from './control-plane/stub-server.ts';
+import type { AgentKeys } from './control-plane/stub-state.ts';
 import {
   startHost,
   type CommandResult,
@@ -50,6 +51,20 @@ export class Scene {
       ...options,
       image,
       this.server.registrationUrl,
+    );
+  }
+
+  /** An agent as the registration makes it, by hand, with options of the test's own; the server must know its keys. */
+  async startAgent(keys: AgentKeys, ...options: readonly string[]): Promise<void> {
+    await this.host.docker(
+      ...['run', '-d', '--name', 'rancher-agent', '--restart', 'always', '--privileged'],
+      ...['--net', 'host', '--pid', 'host', '-v', '/var/run/docker.sock:/var/run/docker.sock'],
+      ...['-v', '/proc:/host/proc', '-v', '/dev:/host/dev', '-v', '/var/lib/rancher:/var/lib/rancher'],
+      ...['-e', `CATTLE_URL=${this.server.url}/v1`],
+      ...['-e', `CATTLE_ACCESS_KEY=${keys.accessKey}`, '-e', `CATTLE_SECRET_KEY=${keys.secretKey}`],
+      ...options,
+      images.a,
+      'run',
     );
   }
 
