@@ -1,6 +1,6 @@
 import { describeHolder } from '../agent/mount-holders.ts';
-import type { HostVerdict } from '../commands/host-verdict.ts';
-import type { StatusReport } from '../commands/status.ts';
+import type { HostVerdict } from '../commands/status-report.ts';
+import type { StatusReport } from '../commands/status-report.ts';
 import type { HostState } from '../host/status.ts';
 import { formatAge, formatDuration } from '../support/deadline.ts';
 import type { Terminal } from '../support/terminal.ts';

@@ -1,11 +1,4 @@
-import type { RoleHolder, StatusFacts } from './status.ts';
-
-/** Whether a host is all right, in one word for programs and one sentence for people. */
-export interface HostVerdict {
-  /** `well`; `busy`: being worked on; `look`: a person should look; `bad`: no agent; `unknown`: the engine is silent. */
-  readonly word: 'well' | 'busy' | 'look' | 'bad' | 'unknown';
-  readonly sentence: string;
-}
+import type { HostVerdict, RoleHolder, StatusFacts } from './status-report.ts';
 
 /**
  * The verdict on what is known. The status file alone is not enough: it says what was so when a worker ended, and an

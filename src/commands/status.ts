@@ -1,52 +1,17 @@
-import { roleTable, type RoleTitle } from '../agent/role-table.ts';
+import { roleTable } from '../agent/role-table.ts';
 import type { RoleNames } from '../agent/roles.ts';
 import { connectEngine } from '../engine/docker-engine.ts';
-import type { ContainerState, Engine } from '../engine/engine.ts';
+import type { Engine } from '../engine/engine.ts';
 import { nextAttemptAt, readAttempts } from '../host/attempts.ts';
-import { readLockHolder, type LockHolder } from '../host/lock.ts';
-import { readStatus, type StatusReading } from '../host/status.ts';
+import { readLockHolder } from '../host/lock.ts';
+import { readStatus } from '../host/status.ts';
 import { countLeaks, type LeakFigures } from '../rescue/leak-figures.ts';
 import { listSuspects } from '../rescue/removal.ts';
 import { messageOf } from '../support/errors.ts';
 import { silentLog } from '../support/log.ts';
 import type { Context } from './context.ts';
-import { judgeHost, type HostVerdict } from './host-verdict.ts';
-
-/** What `status` shows; with `--json` exactly this (docs/json.md). */
-export interface StatusReport extends StatusFacts {
-  readonly version: 1;
-  /** All of it in one sentence. */
-  readonly verdict: HostVerdict;
-  /** When it was looked at, as ISO 8601. */
-  readonly checkedAt: string;
-}
-
-export interface StatusFacts {
-  readonly status: StatusReading;
-  readonly containers: readonly RoleHolder[] | Problem;
-  readonly lock: LockHolder | Problem;
-  /** Targets that failed and when each may be tried again. */
-  readonly attempts: readonly {
-    readonly image: string;
-    readonly failures: number;
-    readonly nextAt?: string;
-  }[];
-  /** Leaked helpers of older entrypoints. */
-  readonly leaks: LeakFigures | Problem;
-}
-
-/** Why something is not known. */
-export interface Problem {
-  readonly problem: string;
-}
-
-export interface RoleHolder {
-  readonly role: RoleTitle;
-  readonly name: string;
-  readonly id: string;
-  readonly image: string;
-  readonly state: ContainerState;
-}
+import { judgeHost } from './host-verdict.ts';
+import type { Problem, RoleHolder, StatusFacts, StatusReport } from './status-report.ts';
 
 /** Gathers what is known about this host. Nothing is changed, and nothing that fails keeps the rest from being shown. */
 export async function readStatusReport(context: Context): Promise<StatusReport> {

@@ -2,7 +2,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { renderChange, renderStatus } from '../../../src/cli/render-status.ts';
 import { judgeHost } from '../../../src/commands/host-verdict.ts';
-import type { RoleHolder, StatusFacts, StatusReport } from '../../../src/commands/status.ts';
+import type { RoleHolder, StatusFacts, StatusReport } from '../../../src/commands/status-report.ts';
 import type { HostStatus } from '../../../src/host/status.ts';
 import { countLeaks } from '../../../src/rescue/leak-figures.ts';
 import { findSuspects } from '../../../src/rescue/leaks.ts';
