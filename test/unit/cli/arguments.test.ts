@@ -28,3 +28,23 @@ describe('--force', () => {
     );
   });
 });
+
+describe('what the old script did not have', () => {
+  it.each([
+    ['status', ['--json', '--watch']],
+    ['doctor', ['--json']],
+  ])('%s knows its own words', (name, args) => {
+    expect(parseArguments([name, ...args]).request).toEqual({ kind: 'command', name, args });
+  });
+
+  it.each([
+    ['status', '--wach'],
+    ['doctor', '--watch'],
+  ])('%s refuses %s and says what it knows', (name, word) => {
+    expect(() => parseArguments([name, word])).toThrow(`${name}: unknown argument: ${word}`);
+  });
+});
+
+it('the help fits 80 columns', () => {
+  for (const line of renderHelp('1.2.3').split('\n')) expect(line.length, line).toBeLessThanOrEqual(80);
+});
