@@ -94,26 +94,21 @@ export function readDetails(answer: unknown): ContainerDetails {
   };
 }
 
-/** Reads the answer of `GET /containers/json`; entries that aren't containers are left out. */
-export function readSummaries(answer: unknown): ContainerSummary[] {
-  if (!Array.isArray(answer)) return [];
-  return answer.flatMap((entry): ContainerSummary[] => {
-    const parsed = v.safeParse(summaryAnswer, entry);
-    if (!parsed.success) return [];
-    const raw = parsed.output;
-    return [
-      {
-        id: raw.Id,
-        name: ownNameOf(raw.Names),
-        image: raw.Image,
-        imageId: raw.ImageID,
-        command: raw.Command,
-        state: readState(raw.State, stateOfStatus(raw.Status)),
-        labels: raw.Labels,
-        createdAt: raw.Created * 1000,
-      },
-    ];
-  });
+/** Reads one entry of the answer of `GET /containers/json`; undefined if it isn't a container. */
+export function readSummary(entry: unknown): ContainerSummary | undefined {
+  const parsed = v.safeParse(summaryAnswer, entry);
+  if (!parsed.success) return undefined;
+  const raw = parsed.output;
+  return {
+    id: raw.Id,
+    name: ownNameOf(raw.Names),
+    image: raw.Image,
+    imageId: raw.ImageID,
+    command: raw.Command,
+    state: readState(raw.State, stateOfStatus(raw.Status)),
+    labels: raw.Labels,
+    createdAt: raw.Created * 1000,
+  };
 }
 
 /** Reads the answer of `GET /info`. */

@@ -4,7 +4,7 @@ import { EngineUnavailableError, EntrypointError, messageOf } from '../support/e
 import type { Limits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
 import { doubling, retry } from '../support/retry.ts';
-import { readDetails, readImage, readInfo, readSummaries } from './answers.ts';
+import { readDetails, readImage, readInfo, readSummary } from './answers.ts';
 import { buildCreateBody } from './create-body.ts';
 import type {
   ContainerExit,
@@ -16,6 +16,7 @@ import type {
 } from './engine.ts';
 import { EngineError, isEngineError } from './errors.ts';
 import { featuresOf, lowerVersion } from './features.ts';
+import { elementsOf } from './json-elements.ts';
 import { copyLog } from './log-stream.ts';
 import { followPull, pullQuery } from './pull.ts';
 import {
@@ -88,12 +89,18 @@ class DockerEngine implements Engine {
       ...(filter.label === undefined ? {} : { label: [filter.label] }),
       ...(filter.states === undefined || !this.#knowsStates(filter.states) ? {} : { status: filter.states }),
     });
-    const answer = await this.#read('list containers', '/containers/json', [200], this.#limits.LIST, {
-      all: '1',
-      filters,
-    });
-    const summaries = understand('list containers', () => readSummaries(JSON.parse(answer.text)));
-    return summaries.filter((summary) => matches(summary, filter));
+    const request: EngineRequest = {
+      ...this.#withSignal(),
+      what: 'list containers',
+      method: 'GET',
+      path: '/containers/json',
+      query: { all: '1', filters },
+      accept: [200],
+      deadlineMs: this.#limits.LIST,
+    };
+    return repeatRead(this.#options, request, async () =>
+      this.#transport.requestPieces(request, async (body) => collect(body, filter)),
+    );
   }
 
   async inspectContainer(nameOrId: string): ReturnType<Engine['inspectContainer']> {
@@ -290,6 +297,14 @@ async function readRepeatedly(
   transport: Transport,
   request: EngineRequest,
 ): Promise<EngineAnswer> {
+  return repeatRead(options, request, async () => transport.request(request));
+}
+
+async function repeatRead<T>(
+  options: EngineOptions,
+  request: EngineRequest,
+  read: () => Promise<T>,
+): Promise<T> {
   return retry(
     {
       what: request.what,
@@ -300,7 +315,7 @@ async function readRepeatedly(
       log: options.log,
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     },
-    async () => transport.request(request),
+    read,
   );
 }
 
@@ -322,6 +337,29 @@ function readVersion(body: string, pinned: string | undefined): EngineVersion {
   const api = typeof fields['ApiVersion'] === 'string' ? fields['ApiVersion'] : '1.22';
   const engine = typeof fields['Version'] === 'string' ? fields['Version'] : 'unknown';
   return { engine, api: pinned === undefined ? api : lowerVersion(api, pinned) };
+}
+
+/** Keeps what matches; of thousands that are made alike, image names and labels are kept once. */
+async function collect(body: AsyncIterable<Buffer>, filter: ContainerFilter): Promise<ContainerSummary[]> {
+  const found: ContainerSummary[] = [];
+  const share = createSharing();
+  for await (const entry of elementsOf(body)) {
+    const summary = readSummary(entry);
+    if (summary !== undefined && matches(summary, filter)) found.push(share(summary));
+  }
+  return found;
+}
+
+/** @returns a function that puts one and the same value in the place of equal ones */
+function createSharing(): (summary: ContainerSummary) => ContainerSummary {
+  const known = new Map<string, Pick<ContainerSummary, 'image' | 'imageId' | 'command' | 'labels'>>();
+  return (summary) => {
+    const { image, imageId, command, labels } = summary;
+    const key = JSON.stringify([image, imageId, command, labels]);
+    const same = known.get(key) ?? { image, imageId, command, labels };
+    known.set(key, same);
+    return { ...summary, ...same };
+  };
 }
 
 /** Old engines ignore filters they don't know and return every container: check again. */

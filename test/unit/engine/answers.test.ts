@@ -1,31 +1,23 @@
 import { describe, expect, it } from 'vitest';
-import {
-  readDetails,
-  readImage,
-  readInfo,
-  readSummaries,
-  stateOfStatus,
-} from '../../../src/engine/answers.ts';
+import { readDetails, readImage, readInfo, readSummary, stateOfStatus } from '../../../src/engine/answers.ts';
 
 /** Recorded from engines 1.10.3 and 20.10.24, cut down to what matters. */
 
 const id = 'a'.repeat(64);
 
 /** 1.10.3: no `State` in lists; names without a slash never; nulls where nothing is. */
-const oldList = [
-  {
-    Id: id,
-    Names: ['/other/alias', '/rancher-agent'],
-    Image: 'rancher/agent:v1.0.2',
-    ImageID: 'sha256:1',
-    Command: '/run.sh run',
-    Created: 1_467_331_200,
-    Ports: [],
-    Labels: null,
-    Status: 'Up 3 minutes',
-    HostConfig: { NetworkMode: 'host' },
-  },
-];
+const listed = {
+  Id: id,
+  Names: ['/other/alias', '/rancher-agent'],
+  Image: 'rancher/agent:v1.0.2',
+  ImageID: 'sha256:1',
+  Command: '/run.sh run',
+  Created: 1_467_331_200,
+  Ports: [],
+  Labels: null,
+  Status: 'Up 3 minutes',
+  HostConfig: { NetworkMode: 'host' },
+};
 
 const oldDetails = {
   Id: id,
@@ -54,28 +46,24 @@ const oldDetails = {
 
 describe('a list', () => {
   it('of an old engine: the state is read from the status, the name is the container’s own', () => {
-    expect(readSummaries(oldList)).toEqual([
-      {
-        id,
-        name: 'rancher-agent',
-        image: 'rancher/agent:v1.0.2',
-        imageId: 'sha256:1',
-        command: '/run.sh run',
-        state: 'running',
-        labels: {},
-        createdAt: 1_467_331_200_000,
-      },
-    ]);
+    expect(readSummary(listed)).toEqual({
+      id,
+      name: 'rancher-agent',
+      image: 'rancher/agent:v1.0.2',
+      imageId: 'sha256:1',
+      command: '/run.sh run',
+      state: 'running',
+      labels: {},
+      createdAt: 1_467_331_200_000,
+    });
   });
 
   it('of a new engine: the state is the state', () => {
-    const [summary] = readSummaries([{ ...oldList[0], State: 'removing', Status: 'Dead' }]);
-    expect(summary?.state).toBe('removing');
+    expect(readSummary({ ...listed, State: 'removing', Status: 'Dead' })?.state).toBe('removing');
   });
 
   it('a state of an engine of tomorrow is taken from its status', () => {
-    const [summary] = readSummaries([{ ...oldList[0], State: 'hibernating', Status: 'Exited (0) now' }]);
-    expect(summary?.state).toBe('exited');
+    expect(readSummary({ ...listed, State: 'hibernating', Status: 'Exited (0) now' })?.state).toBe('exited');
   });
 
   it.each([
@@ -94,14 +82,13 @@ describe('a list', () => {
     expect(stateOfStatus(status)).toBe(state);
   });
 
-  it('null, and entries that are no containers, are no containers', () => {
-    expect(readSummaries(null)).toEqual([]);
-    expect(readSummaries([null, {}, { Id: 5 }])).toEqual([]);
+  it('entries that are no containers, are no containers', () => {
+    expect([null, {}, { Id: 5 }].map(readSummary)).toEqual([undefined, undefined, undefined]);
   });
 
   it('a container without a name of its own has none, rather than another one’s', () => {
-    expect(readSummaries([{ Id: id, Names: ['/other/alias'] }])[0]?.name).toBe('');
-    expect(readSummaries([{ Id: id, Names: null }])[0]?.name).toBe('');
+    expect(readSummary({ Id: id, Names: ['/other/alias'] })?.name).toBe('');
+    expect(readSummary({ Id: id, Names: null })?.name).toBe('');
   });
 });
 
