@@ -5,7 +5,7 @@ import { readConfiguration } from './support/configuration.ts';
 import { ExitCode, InterruptedError } from './support/errors.ts';
 import { createLog } from './support/log.ts';
 import { addEnvironmentSecrets, createSecrets } from './support/secrets.ts';
-import { terminalOf } from './support/terminal.ts';
+import { keyboardOf, terminalOf } from './support/terminal.ts';
 
 /** Set by the bundler from package.json. */
 declare const __VERSION__: string | undefined;
@@ -30,6 +30,7 @@ async function main(): Promise<void> {
     signal: watchSignals(),
     write: writeWhole,
     terminal: terminalOf(process.stdout, configuration.colour),
+    keyboard: keyboardOf(process.stdin),
   };
   process.exit(await dispatch(argv, basis));
 }

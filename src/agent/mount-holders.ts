@@ -31,9 +31,20 @@ export interface HolderView {
  * with every version, and it costs one look at the mounts, once per failed removal. Explains only, hence never throws.
  */
 export async function nameHolders(view: HolderView, container: Observed): Promise<readonly Holder[]> {
+  return nameHoldersOf(view, container.name, [container.id, ...(container.layers ?? [])]);
+}
+
+/**
+ * The same for several containers in one look.
+ * @param ids of the containers and of their layers
+ */
+export async function nameHoldersOf(
+  view: HolderView,
+  what: string,
+  ids: readonly string[],
+): Promise<readonly Holder[]> {
   const { paths, limits, clock, log } = view;
   try {
-    const ids = [container.id, ...(container.layers ?? [])];
     const { holders, complete } = await findMountHolders({
       paths,
       ids,
@@ -45,7 +56,7 @@ export async function nameHolders(view: HolderView, container: Observed): Promis
     const shown = holders.slice(0, limits.HOLDERS_SHOWN);
     return await Promise.all(shown.map(async (holder) => nameHolder(view, holder)));
   } catch (error) {
-    log.debug(`who holds ${container.name} could not be found out`, { error: messageOf(error) });
+    log.debug(`who holds ${what} could not be found out`, { error: messageOf(error) });
     return [];
   }
 }

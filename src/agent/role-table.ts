@@ -1,7 +1,8 @@
 import type { RoleNames } from './roles.ts';
 
 /** The roles that a name can stand for, as people are told. */
-export type RoleTitle = 'agent' | 'legacy agent' | 'next' | 'previous' | 'worker' | 'dead worker' | 'upgrade';
+export type RoleTitle =
+  'agent' | 'legacy agent' | 'next' | 'previous' | 'worker' | 'dead worker' | 'keeper' | 'upgrade';
 
 /** Every role with the names that stand for it, the agent in office first. */
 export function roleTable(names: RoleNames): readonly (readonly [RoleTitle, readonly string[]])[] {
@@ -12,6 +13,7 @@ export function roleTable(names: RoleNames): readonly (readonly [RoleTitle, read
     ['previous', names.previous],
     ['worker', [names.worker]],
     ['dead worker', [names.deadWorker]],
+    ['keeper', [names.keeper]],
     ['upgrade', names.upgrades],
   ];
 }

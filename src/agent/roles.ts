@@ -17,6 +17,8 @@ export interface RoleNames {
   readonly worker: string;
   /** Where a worker that can be neither removed nor used is set aside. */
   readonly deadWorker: string;
+  /** Starts an agent again that a clean-up has stopped. */
+  readonly keeper: string;
   /** Made by the server's script, not by us. */
   readonly upgrades: readonly string[];
 }
@@ -31,12 +33,13 @@ export function namesOf(profile: Profile): RoleNames {
     previous: [`${agent}-previous`, `${agent}-previous-2`, `${agent}-previous-3`],
     worker: `${agent}-worker`,
     deadWorker: `${agent}-worker-dead`,
+    keeper: `${agent}-keeper`,
     upgrades: profile.upgradeNames,
   };
 }
 
 export const labels = {
-  /** `agent` or `worker`. */
+  /** `agent`, `worker` or `keeper`. */
   role: 'io.rancher.agent-entrypoint.role',
   /** Digest of what an agent container was made from: two containers with the same one are interchangeable. */
   spec: 'io.rancher.agent-entrypoint.spec',
@@ -54,7 +57,7 @@ export function standsBy(imageLabels: Readonly<Record<string, string>>): boolean
 }
 
 /** Whether a container was made by us, or is an agent of an older entrypoint. Anything else is never touched. */
-export function isAgentContainer(container: ContainerDetails): boolean {
+export function isAgentContainer(container: Pick<ContainerDetails, 'labels' | 'image'>): boolean {
   if (container.labels[labels.role] !== undefined) return true;
   return container.labels[labels.system] === 'rancher-agent' || isAgentImage(container.image);
 }

@@ -14,13 +14,14 @@ export interface CommandLine {
   readonly debug: boolean;
 }
 
-/** The commands with a word of their own, for the help. `worker` is ours alone and stays out of it. */
+/** The commands with a word of their own, for the help. `worker` and `keeper` are ours alone and stay out of it. */
 export const commandTable = {
   register: 'register this host with RANCHER_URL, as if that URL were given',
   upgrade: "replace this host's agent by one from this image, with the keys and settings it has",
   'inspect-host': 'print what this host can do, as lines INFO: env "NAME=VALUE"',
   run: "what the agent's container runs: keep the server's bootstrap running",
   status: 'is this host all right, what is it doing, since when, what next (--watch, --json)',
+  cleanup: 'remove what older entrypoints leaked (--dry-run, --yes, --stop-agent, --json)',
   doctor: 'check this host up and say what is wrong and what to do; changes nothing (--json)',
   state: 'print "Rancher State" (for the state container of rancher/agent v1.0.x)',
 } as const;
@@ -28,12 +29,13 @@ export const commandTable = {
 /** For `upgrade`, `register` and a registration URL; the other commands have nothing to force. */
 export const forceFlag = '--force';
 
-export type CommandName = keyof typeof commandTable | 'worker';
+export type CommandName = keyof typeof commandTable | 'worker' | 'keeper';
 
 /** The commands that the old script did not have, with all the words they know. */
 const ownOptions: Readonly<Partial<Record<CommandName, readonly string[]>>> = {
   status: ['--json', '--watch'],
   doctor: ['--json'],
+  cleanup: ['--dry-run', '--yes', '--stop-agent', '--json'],
 };
 
 /**
@@ -77,5 +79,5 @@ function becomeRequest(command: readonly string[]): Request {
 }
 
 function isCommand(word: string): word is CommandName {
-  return word in commandTable || word === 'worker';
+  return word in commandTable || word === 'worker' || word === 'keeper';
 }

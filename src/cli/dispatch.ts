@@ -1,6 +1,8 @@
+import { cleanUpHost, readCleanupOptions } from '../commands/cleanup.ts';
 import { createContext, type Context } from '../commands/context.ts';
 import { examineHost } from '../commands/doctor.ts';
 import { inspectHost } from '../commands/inspect-host.ts';
+import { keeper } from '../commands/keeper.ts';
 import { register, registerUrl } from '../commands/register.ts';
 import { run } from '../commands/run.ts';
 import { readStatusReport, watchStatus } from '../commands/status.ts';
@@ -10,6 +12,7 @@ import { worker } from '../commands/worker.ts';
 import { becomeProcess } from '../host/become.ts';
 import { EntrypointError, exitCodeOf, ExitCode, InterruptedError, messageOf } from '../support/errors.ts';
 import { forceFlag, parseArguments, type CommandName, type Request } from './arguments.ts';
+import { createCleanupScreen } from './cleanup-screen.ts';
 import { renderHelp } from './help.ts';
 import { renderDoctor } from './render-doctor.ts';
 import { renderChange, renderStatus } from './render-status.ts';
@@ -68,6 +71,14 @@ async function performCommand(name: CommandName, args: readonly string[], contex
         : showStatus(context, args.includes('--json'));
     case 'doctor':
       return showDiagnosis(context, args.includes('--json'));
+    case 'cleanup':
+      return cleanUpHost(
+        context,
+        readCleanupOptions(args),
+        createCleanupScreen(context, args.includes('--json')),
+      );
+    case 'keeper':
+      return keeper(context, args);
     case 'state':
       context.write('Rancher State\n', 'stdout');
       return ExitCode.ok;
@@ -123,7 +134,7 @@ async function showDiagnosis(context: Context, asJson: boolean): Promise<number>
 
 /** What the old script did ends with 1 on a signal (contract §2); our own commands say which signal it was. */
 function interruptedStatus(argv: readonly string[], error: InterruptedError): number {
-  const isOwn = ['worker', 'status', 'doctor'].some((name) => argv.includes(name));
+  const isOwn = ['worker', 'keeper', 'status', 'doctor', 'cleanup'].some((name) => argv.includes(name));
   return isOwn ? error.exitCode : ExitCode.noArgument;
 }
 
@@ -141,4 +152,4 @@ function tell({ log, secrets, write }: Basis, error: unknown): void {
 }
 
 const usage =
-  'docker run … IMAGE URL [--force] | register [--force] | upgrade [--force] | inspect-host | run | status | doctor | state | -- CMD ARG… | --help';
+  'docker run … IMAGE URL [--force] | register [--force] | upgrade [--force] | inspect-host | run | status | doctor | cleanup | state | -- CMD ARG… | --help';

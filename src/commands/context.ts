@@ -11,7 +11,7 @@ import type { Configuration, Environment } from '../support/configuration.ts';
 import { ConfigurationError } from '../support/errors.ts';
 import type { Log } from '../support/log.ts';
 import { addEnvironmentSecrets, type Secrets } from '../support/secrets.ts';
-import type { Terminal } from '../support/terminal.ts';
+import type { Keyboard, Terminal } from '../support/terminal.ts';
 
 /** What every command gets from `main`. */
 export interface Context {
@@ -30,6 +30,8 @@ export interface Context {
   readonly write: (chunk: string | Buffer, stream: 'stdout' | 'stderr') => void;
   /** What is behind stdout. */
   readonly terminal: Terminal;
+  /** What is behind stdin. */
+  readonly keyboard: Keyboard;
 }
 
 /** A context from what `main` read. */

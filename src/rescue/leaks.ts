@@ -30,6 +30,8 @@ export interface LeakRules {
   readonly now: number;
   /** A helper that was made or ended less than this many ms ago may still be read by whoever started it. */
   readonly age: number;
+  /** What its image gives to its containers; left out where nobody has asked, or there is no such image any more. */
+  readonly imageLabels?: Readonly<Record<string, string>>;
 }
 
 /** Why a container is no leaked helper, or can't be shown to be one. */
@@ -39,9 +41,12 @@ export type Innocence =
   | 'made by this entrypoint'
   | 'has a name of ours'
   | 'was given a name'
+  | 'was given a label'
   | 'restarts by itself'
   | 'has not ended'
   | 'may still be in use'
+  /** A dead container of ours, and no other agent on this host has keys. */
+  | 'may hold the only keys'
   /** Said by whoever wanted to remove it: somebody else did, or does. */
   | 'gone';
 
@@ -76,6 +81,16 @@ export function findSuspects(listed: readonly ContainerSummary[], names: RoleNam
     .sort((a, b) => rank(a) - rank(b) || a.container.createdAt - b.container.createdAt);
 }
 
+/** Dead containers with a name of ours: removing them failed before, and they hold their names. Oldest first. */
+export function findCorpses(
+  listed: readonly ContainerSummary[],
+  names: RoleNames,
+): readonly ContainerSummary[] {
+  return listed
+    .filter(({ state, name }) => isCorpse(state) && isRoleName(name, names))
+    .sort((a, b) => a.createdAt - b.createdAt);
+}
+
 /** Whether a suspect has been left alone for long enough, as far as the list tells: it was made that long ago. */
 export function isOldEnough({ container }: Suspect, { now, age }: Pick<LeakRules, 'now' | 'age'>): boolean {
   return now - container.createdAt >= age;
@@ -88,6 +103,7 @@ export function judgeHelper(container: ContainerDetails, rules: LeakRules): Verd
   if (!isFromAgentImage(container)) return innocent('another image');
   const owner = findOwner(container, rules.names);
   if (owner !== undefined) return innocent(owner);
+  if (hasOwnLabel(container, rules.imageLabels)) return innocent('was given a label');
   // `--rm` excludes a restart policy: with one it is no helper, and might come back any time.
   if (!['', 'no'].includes(container.restartPolicy)) return innocent('restarts by itself');
   if (!['exited', 'created', 'dead'].includes(container.state)) return innocent('has not ended');
@@ -102,7 +118,25 @@ export function judgeHelper(container: ContainerDetails, rules: LeakRules): Verd
 export function judgeDeadHelper(suspect: Suspect, rules: LeakRules): Verdict {
   if (suspect.container.state !== 'dead') return innocent('gone');
   if (!isFromAgentImage(suspect.container)) return innocent('another image');
+  if (hasOwnLabel(suspect.container, rules.imageLabels)) return innocent('was given a label');
   return isOldEnough(suspect, rules) ? { leak: true, kind: suspect.kind } : innocent('may still be in use');
+}
+
+/** Whether a verdict depends on the labels of its image: only by them is it known which of its labels are its own. */
+export function dependsOnImage({ image, labels: own }: Pick<ContainerDetails, 'image' | 'labels'>): boolean {
+  return !isAgentImage(image) || Object.keys(own).some((name) => name !== labels.system);
+}
+
+/** Older entrypoints give no label: one that doesn't come from the image was typed by somebody. */
+function hasOwnLabel(
+  { labels: own }: Pick<ContainerDetails, 'labels'>,
+  imageLabels: LeakRules['imageLabels'],
+): boolean {
+  return Object.entries(own).some(([name, value]) => {
+    // Every agent image has this one; it is all there is to go by where the image has been removed.
+    const isUsual = name === labels.system && value === 'rancher-agent' && imageLabels === undefined;
+    return !isUsual && imageLabels?.[name] !== value;
+  });
 }
 
 /** Its image by the name typed when it was made, or by the label that every agent image gives to its containers. */

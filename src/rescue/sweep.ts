@@ -6,7 +6,7 @@ import { messageOf } from '../support/errors.ts';
 import type { Limits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
 import { isOldEnough, type Suspect } from './leaks.ts';
-import { listSuspects, removeSuspect, type Fate } from './removal.ts';
+import { createImageLabels, listSuspects, removeSuspect, type Fate } from './removal.ts';
 
 export interface Sweep {
   readonly engine: Engine;
@@ -92,6 +92,7 @@ async function sweepCounting(sweep: Sweep, tally: Tally): Promise<SweepEnd> {
 async function removeInTurn(sweep: Sweep, suspects: readonly Suspect[], tally: Tally): Promise<SweepEnd> {
   const { engine, names, limits, clock, log, signal } = sweep;
   const deadline = deadlineIn(limits.SWEEP_TOTAL, () => clock.now());
+  const imageLabels = createImageLabels(engine);
   let failedInARow = 0;
   for (const suspect of suspects) {
     if (signal.aborted) return 'interrupted';
@@ -99,11 +100,17 @@ async function removeInTurn(sweep: Sweep, suspects: readonly Suspect[], tally: T
     if (failedInARow >= limits.SWEEP_FAILURES) return 'failures';
     if (deadline.left() === 0) return 'time';
     if (!((await sweep.mayGoOn?.()) ?? true)) return 'busy';
-    const fate = await removeSuspect(engine, suspect, { names, now: clock.now(), age: limits.SWEEP_AGE });
+    const rules = { names, now: clock.now(), age: limits.SWEEP_AGE };
+    const fate = await removeSuspect(engine, suspect, rules, imageLabels);
     count(tally, fate);
-    if (fate.kind === 'failed') failedInARow += 1;
+    if (fate.kind === 'failed' || fate.kind === 'unanswered') failedInARow += 1;
     else if (fate.kind === 'removed') failedInARow = 0;
-    log.debug(`leaked helper ${suspect.container.id.slice(0, 12)}`, { helper: suspect.kind, ...fate });
+    const said = 'said' in fate ? { said: fate.said } : {};
+    log.debug(`leaked helper ${suspect.container.id.slice(0, 12)}`, {
+      helper: suspect.kind,
+      fate: fate.kind,
+      ...said,
+    });
   }
   return 'all';
 }
@@ -117,6 +124,7 @@ function count(tally: Tally, fate: Fate): void {
       tally.cleared += 1;
       return;
     case 'failed':
+    case 'unanswered':
       tally.failed += 1;
       tally.said = fate.said;
   }

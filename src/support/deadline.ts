@@ -48,6 +48,24 @@ export async function withDeadline<T>(
   }
 }
 
+/**
+ * Waits for work that can't be ended, but no longer than until the signal comes; the work goes on.
+ * @throws the signal's reason, or what the work throws
+ */
+export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => {
+    reject(reasonOf(signal));
+  };
+  if (signal.aborted) onAbort();
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([aborted, work]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
 /** A point in time that a longer piece of work must not pass, handed down to its parts. */
 export interface Deadline {
   readonly endsAt: number;

@@ -1,5 +1,8 @@
+import { cleanupLimits } from './limits-cleanup.ts';
+
 /**
- * Every deadline and bound of the program, each with its reason. Nothing else in `src` holds a literal duration.
+ * Every deadline and bound of the program, each with its reason; those of `cleanup` are in the file beside this one. Nothing
+ * else in `src` holds a literal duration.
  * `AGENT_LIMIT_<NAME>` in the environment overrides one of them: milliseconds, or a count for those that count.
  */
 
@@ -369,6 +372,7 @@ const table = {
     unit: 'times',
     why: 'so many removals in a row that fail are not the containers, it is the storage: leave it in peace',
   },
+  ...cleanupLimits,
 } as const satisfies Record<string, LimitRow>;
 
 export type LimitName = keyof typeof table;

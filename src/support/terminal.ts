@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { untilAborted } from './deadline.ts';
+
 /** How what we print is looked at. */
 export interface Terminal {
   /** Stdout is a terminal: a person looks on, and what was printed can be drawn again. */
@@ -31,6 +34,34 @@ export function terminalOf(stdout: Output, mayColour: boolean): Terminal {
       return interactive && stdout.columns !== undefined && stdout.columns > 0
         ? Math.min(widest, stdout.columns)
         : usual;
+    },
+  };
+}
+
+/** What a person types. */
+export interface Keyboard {
+  /** Stdin is a terminal: there is somebody to ask. */
+  readonly interactive: boolean;
+  /** One line as it was typed; empty at the end of the input. @throws the signal's reason */
+  readLine(signal: AbortSignal): Promise<string>;
+}
+
+/** The keyboard behind stdin. The terminal stays as it is: it echoes, and turns Ctrl-C into SIGINT. */
+export function keyboardOf(stdin: NodeJS.ReadStream): Keyboard {
+  return {
+    interactive: stdin.isTTY,
+    async readLine(signal) {
+      const over = new AbortController();
+      try {
+        const line = Promise.race([
+          once(stdin, 'data', { signal: over.signal }).then(([chunk]) => String(chunk)),
+          once(stdin, 'end', { signal: over.signal }).then(() => ''),
+        ]);
+        return await untilAborted(line, signal);
+      } finally {
+        over.abort();
+        stdin.pause();
+      }
     },
   };
 }

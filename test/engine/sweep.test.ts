@@ -2,7 +2,7 @@ import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { bootstrapMarker } from '../support/control-plane/stub-bootstrap.ts';
-import { callEngine } from '../support/engine-call.ts';
+import { makeLeak, shareMnt, type Leak } from '../support/leak-maker.ts';
 import { images, limits, quick, startScene, type Scene } from '../support/scene.ts';
 
 /** Of an agent that the server knows from the start. */
@@ -17,40 +17,9 @@ beforeAll(async () => {
 afterEach(async () => scene.reset());
 afterAll(async () => scene.close());
 
-interface Made {
-  readonly image?: string;
-  readonly name?: string;
-  readonly command?: readonly string[];
-  readonly entrypoint?: string;
-  readonly labels?: Readonly<Record<string, string>>;
-  readonly binds?: readonly string[];
-  readonly restart?: string;
-  readonly start?: boolean;
-}
-
-const shareMnt = ['--', '/usr/bin/share-mnt', '/var/lib/rancher/volumes', '/var/lib/kubelet', '--', 'norun'];
-
-/** A helper as the old script's `docker run --rm --privileged …` asks the engine for it, unless told otherwise. */
-async function make(parts: Made = {}): Promise<string> {
-  const body = {
-    Image: parts.image ?? images.a,
-    Cmd: parts.command ?? ['inspect-host'],
-    ...(parts.entrypoint === undefined ? {} : { Entrypoint: [parts.entrypoint] }),
-    Labels: parts.labels ?? {},
-    HostConfig: {
-      Privileged: true,
-      Binds: parts.binds ?? ['/run:/run', '/var/run:/var/run', '/var/lib:/var/lib'],
-      RestartPolicy: { Name: parts.restart ?? 'no' },
-    },
-  };
-  const query = parts.name === undefined ? '' : `?name=${parts.name}`;
-  const created = await callEngine(scene.host.engineSocketPath, 'POST', `/containers/create${query}`, {
-    body,
-  });
-  expect(created.status, JSON.stringify(created.body)).toBe(201);
-  const { Id: id } = created.body as { Id: string };
-  if (parts.start === true) await scene.host.docker('start', id);
-  return id;
+/** A helper as the old script leaves it, unless told otherwise. */
+async function make(parts: Partial<Leak> = {}): Promise<string> {
+  return makeLeak(scene.host.engineSocketPath, { image: images.a, ...parts });
 }
 
 /** Sixty of them in the order they leaked: created or exited, and a few of an image whose tag has moved since. */

@@ -2,7 +2,14 @@ import { describe, expect, it } from 'vitest';
 import { selectProfile } from '../../../src/agent/profile.ts';
 import { labels, namesOf } from '../../../src/agent/roles.ts';
 import type { ContainerState } from '../../../src/engine/engine.ts';
-import { findSuspects, isOldEnough, judgeDeadHelper, judgeHelper } from '../../../src/rescue/leaks.ts';
+import {
+  dependsOnImage,
+  findCorpses,
+  findSuspects,
+  isOldEnough,
+  judgeDeadHelper,
+  judgeHelper,
+} from '../../../src/rescue/leaks.ts';
 import { inspectHost, leakedDetails, leakedSummary, now, shareMnt } from './leaked.ts';
 
 const names = namesOf(selectProfile('rancher-1.2', {}));
@@ -35,6 +42,18 @@ describe('a leaked helper', () => {
   ] as const)('%s', (_, parts, kind) => {
     expect(judgeHelper(leakedDetails(parts), rules)).toEqual(leak(kind));
   });
+});
+
+it('has the labels of its image, whatever those are', () => {
+  const given = { [labels.system]: 'rancher-agent', maintainer: 'somebody' };
+  const container = leakedDetails({ labels: given });
+  expect(dependsOnImage(container)).toBe(true);
+  expect(judgeHelper(container, { ...rules, imageLabels: given })).toEqual(leak('inspect-host'));
+  expect(judgeHelper(container, rules)).toEqual(innocent('was given a label'));
+});
+
+it('of the incident is judged without a look at its image', () => {
+  expect(dependsOnImage(leakedDetails())).toBe(false);
 });
 
 describe('what stays', () => {
@@ -72,6 +91,16 @@ describe('what stays', () => {
     ['a set-aside agent', { name: 'rancher-agent-previous-2' }, 'has a name of ours'],
     ['one that somebody gave a name', { name: 'inspect-by-hand' }, 'was given a name'],
     ['one of compose', { name: 'shop_inspect_1' }, 'was given a name'],
+    [
+      'one of an agent image that was given the label of another system container',
+      { labels: { [labels.system]: 'NetworkAgent' } },
+      'was given a label',
+    ],
+    [
+      'one that somebody gave a label',
+      { labels: { [labels.system]: 'rancher-agent', 'com.example.keep': 'yes' } },
+      'was given a label',
+    ],
     ['one that restarts', { restartPolicy: 'always' }, 'restarts by itself'],
     ['one that restarts when it fails', { restartPolicy: 'on-failure' }, 'restarts by itself'],
     ['one that runs', { state: 'running' }, 'has not ended'],
@@ -92,6 +121,21 @@ describe('what stays', () => {
     ['one whose age is unknown', { createdAt: undefined }, 'may still be in use'],
   ] as const)('%s', (_, parts, because) => {
     expect(judgeHelper(leakedDetails(parts), rules)).toEqual(innocent(because));
+  });
+
+  it.each([
+    ['a label of its own beside those of the image', { keep: 'yes' }],
+    ['the value of a label of the image changed', { version: '2' }],
+  ])('one with %s', (_, own) => {
+    const container = leakedDetails({ labels: { [labels.system]: 'rancher-agent', version: '1', ...own } });
+    const imageLabels = { [labels.system]: 'rancher-agent', version: '1' };
+    expect(judgeHelper(container, { ...rules, imageLabels })).toEqual(innocent('was given a label'));
+  });
+
+  it('one of another image that was given the label of agent images', () => {
+    const container = leakedDetails({ image: 'corp/tool:1' });
+    expect(dependsOnImage(container)).toBe(true);
+    expect(judgeHelper(container, { ...rules, imageLabels: {} })).toEqual(innocent('was given a label'));
   });
 
   it('a name that was made ours by the environment, even if it looks generated', () => {
@@ -168,5 +212,19 @@ describe('the suspects in a list', () => {
     const [suspect] = findSuspects([leakedSummary({ createdAt: now - 600_000 })], names);
     expect(suspect && isOldEnough(suspect, rules)).toBe(true);
     expect(suspect && isOldEnough(suspect, { ...rules, now: now - 1 })).toBe(false);
+  });
+});
+
+describe('the corpses of ours in a list', () => {
+  it('are dead, and have a name of ours', () => {
+    const dead = { state: 'dead' } as const;
+    const listed = [
+      leakedSummary({ id: 'b', name: 'rancher-agent-previous-2', createdAt: 2_000, state: 'removing' }),
+      leakedSummary({ id: 'a', name: 'rancher-agent-previous', createdAt: 1_000, ...dead }),
+      leakedSummary({ id: 'c', name: 'rancher-agent-next' }),
+      leakedSummary({ id: 'd', name: 'rancher-agent-mine', ...dead }),
+      leakedSummary({ id: 'e', ...dead }),
+    ];
+    expect(findCorpses(listed, names).map(({ id }) => id)).toEqual(['a', 'b']);
   });
 });

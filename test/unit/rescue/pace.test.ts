@@ -1,0 +1,66 @@
+import { describe, expect, it } from 'vitest';
+import { Pace } from '../../../src/rescue/pace.ts';
+import { defaultLimits } from '../../../src/support/limits.ts';
+
+/** Feeds it so many removals that take `latency` ms at the number that goes on then. @returns the numbers on the way */
+function feed(pace: Pace, count: number, latency: (parallel: number) => number): readonly number[] {
+  return Array.from({ length: count }, () => {
+    pace.took(latency(pace.parallel));
+    return pace.parallel;
+  });
+}
+
+describe('removals at a time', () => {
+  it('begin with one, grow by one a round on an engine that is well, and stop at the bound', () => {
+    const pace = new Pace(defaultLimits);
+    expect(pace.parallel).toBe(1);
+    expect(feed(pace, 6, () => 20)).toEqual([2, 2, 3, 3, 3, 4]);
+    expect(feed(pace, 500, () => 20).at(-1)).toBe(defaultLimits.CLEANUP_PARALLEL);
+  });
+
+  it('are halved as soon as the engine slows down, once for all that were in hand, and grow again', () => {
+    const pace = new Pace(defaultLimits);
+    feed(pace, 500, () => 20);
+    expect(feed(pace, 16, () => 900)).toEqual(Array.from({ length: 16 }, () => 8));
+    expect(feed(pace, 1, () => 900)).toEqual([4]);
+    expect(feed(pace, 500, () => 20).at(-1)).toBe(16);
+  });
+
+  it('find the number that an engine takes which does one at a time', () => {
+    const pace = new Pace(defaultLimits);
+    const numbers = feed(pace, 1_000, (parallel) => 200 * parallel).slice(500);
+    expect(Math.max(...numbers)).toBeLessThanOrEqual(7);
+    expect(Math.min(...numbers)).toBeGreaterThanOrEqual(2);
+  });
+
+  it('stay at one on an engine that takes seconds for each', () => {
+    const pace = new Pace(defaultLimits);
+    expect(new Set(feed(pace, 200, () => 3_000))).toEqual(new Set([1]));
+  });
+
+  it('are not fewer for what is quick by any measure', () => {
+    const pace = new Pace(defaultLimits);
+    feed(pace, 500, () => 1);
+    expect(new Set(feed(pace, 100, () => 249))).toEqual(new Set([16]));
+  });
+
+  it('are one while somebody else needs the engine, and as many as before afterwards', () => {
+    const pace = new Pace(defaultLimits);
+    feed(pace, 500, () => 20);
+    pace.hold(true);
+    expect(pace.parallel).toBe(1);
+    pace.hold(false);
+    expect(pace.parallel).toBe(16);
+  });
+
+  it('begin anew when the engine did not answer', () => {
+    const pace = new Pace(defaultLimits);
+    feed(pace, 500, () => 20);
+    pace.unanswered();
+    expect(pace.parallel).toBe(1);
+  });
+
+  it('are never more than was allowed', () => {
+    expect(new Set(feed(new Pace(defaultLimits, 1), 100, () => 1))).toEqual(new Set([1]));
+  });
+});
