@@ -27,7 +27,7 @@ export async function registerAgent(work: Work, url: string, reference: string):
   const { adopt, own } = readHands(environment, work.container);
   requireOwnNames(await observeRoles(work.engine, work.names, () => work.clock.now(), adopt), own);
   await reporter.working(`asking ${describeUrl(url)}`, 'register');
-  const connection = await openConnection(work, url);
+  const connection = await openConnection(work, url, { tools: false });
   const registration = await loadRegistrationEnvironment(connection, {
     url,
     profile: configuration.profile,

@@ -4,6 +4,7 @@ import { establishTrust } from '../control-plane/trust.ts';
 import { runCommand } from '../host/processes.ts';
 import type { Clock } from '../support/clock.ts';
 import type { Configuration } from '../support/configuration.ts';
+import type { Limits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
 import type { Secrets } from '../support/secrets.ts';
 
@@ -19,8 +20,13 @@ export interface ServerAccess {
 /**
  * Finds out whose certificates to trust and opens the connection to the server (contract §5).
  * @param url an address of the server
+ * @param tools whether other programs of this container talk to the server as well and shall trust it
  */
-export async function openConnection(access: ServerAccess, url: string): Promise<Connection> {
+export async function openConnection(
+  access: ServerAccess,
+  url: string,
+  { tools }: { readonly tools: boolean } = { tools: true },
+): Promise<Connection> {
   const { configuration, clock, log, secrets, signal } = access;
   const { limits, environment, paths } = configuration;
   const createClient = (trust: Trust): HttpClient =>
@@ -36,14 +42,16 @@ export async function openConnection(access: ServerAccess, url: string): Promise
         systemCaFile: '/usr/local/share/ca-certificates/rancher/rancherAddedCA.crt',
       },
       createClient,
-      refreshSystemStore: async () => {
-        const { status, stderr } = await runCommand('update-ca-certificates', [], {
-          deadlineMs: limits.HOST_COMMAND,
-          signal,
-        });
-        if (status !== 0) throw new Error(`update-ca-certificates: status ${status}: ${stderr.trim()}`);
-      },
+      refreshSystemStore: tools ? async () => refreshSystemStore(limits, signal) : undefined,
     },
   );
   return { client: createClient(trust), limits, clock, log, secrets, signal };
+}
+
+async function refreshSystemStore(limits: Limits, signal: AbortSignal): Promise<void> {
+  const { status, stderr } = await runCommand('update-ca-certificates', [], {
+    deadlineMs: limits.HOST_COMMAND,
+    signal,
+  });
+  if (status !== 0) throw new Error(`update-ca-certificates: status ${status}: ${stderr.trim()}`);
 }

@@ -4,7 +4,7 @@ import { NotPermittedError, ServerUnavailableError, messageOf } from '../support
 import { quote, readApiAnswer, readApiError } from './answer.ts';
 import type { Credentials, HttpRequest, HttpResponse } from './client.ts';
 import { enforceAuthentication, lastChance, type Connection } from './connection.ts';
-import { joinUrl } from './url.ts';
+import { encodeSegment, joinUrl } from './url.ts';
 
 const text = v.optional(v.nullable(v.string()));
 
@@ -141,7 +141,7 @@ async function listRegistrations(
 ): Promise<readonly Registration[]> {
   const response = await ask(connection, request, deadline, {
     method: 'GET',
-    url: `${joinUrl(request.cattleUrl, 'register')}?key=${encodeURIComponent(request.hostKey)}`,
+    url: `${joinUrl(request.cattleUrl, 'register')}?key=${encodeSegment(request.hostKey)}`,
   });
   return readApiAnswer('List registrations', response, registrations).data;
 }
@@ -179,7 +179,7 @@ async function pollRegistration(
   deadline: Deadline,
 ): Promise<string> {
   const { limits, clock, signal } = connection;
-  const url = `${joinUrl(request.cattleUrl, 'register')}/${encodeURIComponent(id)}`;
+  const url = `${joinUrl(request.cattleUrl, 'register')}/${encodeSegment(id)}`;
   let pause = limits.REGISTER_POLL_MIN;
   let state = 'unknown';
   while (deadline.left() > 0) {
@@ -245,11 +245,11 @@ function registrationFailed({ reason, said }: { reason: string; said?: string })
   );
 }
 
-/** The keys of a registration; they become environment variables, so a control character in them is no key. */
+/** The keys of a registration; they become environment variables, so no key has a control or half a character. */
 function readKeys(found: Registration): Credentials | undefined {
   const accessKey = found.accessKey ?? found.data?.fields?.accessKey;
   const secretKey = found.secretKey ?? found.data?.fields?.secretKey;
-  if (!accessKey || !secretKey || /[\s\p{Cc}]/u.test(accessKey + secretKey)) return undefined;
+  if (!accessKey || !secretKey || /[\s\p{Cc}\p{Cs}]/u.test(accessKey + secretKey)) return undefined;
   return { accessKey, secretKey };
 }
 

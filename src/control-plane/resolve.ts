@@ -4,7 +4,7 @@ import { ConfigurationError, ServerUnavailableError } from '../support/errors.ts
 import { describeBody, notTheServer, parseJson, readApiAnswer } from './answer.ts';
 import type { Credentials, HttpResponse } from './client.ts';
 import type { Connection } from './connection.ts';
-import { describeUrl, moveToOrigin, type ServerUrl } from './url.ts';
+import { describeUrl, encodeSegment, moveToOrigin, type ServerUrl } from './url.ts';
 import { waitForServer } from './wait.ts';
 
 const schema = v.object({
@@ -162,7 +162,7 @@ async function awaitToken(
     }
     await clock.sleep(Math.min(pause, deadline.left()), signal);
     pause = Math.min(limits.REGISTER_POLL_MAX, Math.max(1, pause) * 2);
-    const response = await api.request('GET', `${collection}/${encodeURIComponent(first.id)}`);
+    const response = await api.request('GET', `${collection}/${encodeSegment(first.id)}`);
     token = readApiAnswer('Look at the registration token', response, registrationToken);
     if (token.transitioning === 'error') {
       throw new ServerUnavailableError('The server could not make a registration token', {

@@ -28,8 +28,11 @@ export interface TrustRequest {
   readonly files: TrustFiles;
   /** Makes a client with the given trust: certificates are tried before they are installed. */
   readonly createClient: (trust: Trust) => HttpClient;
-  /** Runs `update-ca-certificates`; what it throws is logged, because our own client does not need it. */
-  readonly refreshSystemStore: () => Promise<void>;
+  /**
+   * Runs `update-ca-certificates`; what it throws is logged, because our own client does not need it. Not given where
+   * nothing but our own client runs.
+   */
+  readonly refreshSystemStore?: (() => Promise<void>) | undefined;
 }
 
 type TrustConnection = Pick<Connection, 'limits' | 'clock' | 'log' | 'signal'>;
@@ -202,11 +205,13 @@ async function install({ log }: TrustConnection, request: TrustRequest, ca: stri
     if ((await readCaFile(caFile)) !== ca) await writeWithFolder(caFile, ca);
     await addToAgentConf(agentConf, { CURL_CA_BUNDLE: caFile, REQUESTS_CA_BUNDLE: caFile });
   });
+  const { refreshSystemStore } = request;
+  if (refreshSystemStore === undefined) return;
   await attempt(log, 'add the certificate of the server to those of the system', async () => {
     if ((await readTextIfExists(systemCaFile)) === ca) return;
     await writeWithFolder(systemCaFile, ca);
     try {
-      await request.refreshSystemStore();
+      await refreshSystemStore();
     } catch (error) {
       // There is no file without a store made from it, so that the next time tries again.
       await rm(systemCaFile, { force: true });

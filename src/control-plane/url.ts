@@ -88,6 +88,11 @@ export function joinUrl(base: string, path: string): string {
   return `${base.replace(/\/+$/, '')}/${path}`;
 }
 
+/** One segment of a path or query, whatever the server calls its things: half a character has no encoding. */
+export function encodeSegment(text: string): string {
+  return encodeURIComponent(text.toWellFormed());
+}
+
 /** Why a text is no address an agent can have (contract §5: dotted IPv4 only), or undefined when it is one. */
 export function findAgentIpProblem(text: string): string | undefined {
   if (isIP(text) === 6) return 'is an IPv6 address; the agent needs a dotted IPv4 address';

@@ -25,7 +25,7 @@ export function createSecrets(): Secrets {
       for (const value of values) {
         if (value === undefined || value.length < shortestSecret) continue;
         known.add(value);
-        known.add(encodeURIComponent(value));
+        known.add(encodeURIComponent(value.toWellFormed()));
         known.add(Buffer.from(value).toString('base64'));
       }
     },

@@ -238,6 +238,7 @@ describe('the next step of a registration', () => {
       'use',
     ],
     ['keys that would be two lines', [entry({ secretKey: 'a\nb' })], 'fail'],
+    ['a key with half a character', [entry({ secretKey: 'a\uD800' })], 'fail'],
     ['one that failed', [entry({ state: 'requested', transitioning: 'error' })], 'fail'],
     ['one that stays requested', [entry({ state: 'requested' })], 'fail'],
   ])('for %s is %s', (_name, found, step) => {

@@ -146,6 +146,40 @@ describe('each failure has a message of its own, and nothing is installed', () =
   });
 });
 
+it('without other programs to serve, the store of the system is left alone', async () => {
+  const { stub, files, connection, place } = await setUp();
+  await place(certificates.authority);
+  const trust = await establishTrust(connection, {
+    url: stub.registrationUrl,
+    fingerprint: undefined,
+    files,
+    createClient: (given) => createHttpClient({ ...connection, environment: {}, trust: given }),
+  });
+  expect(trust.ca).toEqual([certificates.authority]);
+  await expect(readFile(files.systemCaFile)).rejects.toThrow('ENOENT');
+  expect(await readFile(files.agentConf, 'utf8')).toContain('CURL_CA_BUNDLE');
+});
+
+it('the store of the system is made once, and again if that failed', async () => {
+  const { stub, files, connection, place } = await setUp();
+  await place(certificates.authority);
+  let tries = 0;
+  const establish = async () =>
+    establishTrust(connection, {
+      url: stub.registrationUrl,
+      fingerprint: undefined,
+      files,
+      createClient: (given) => createHttpClient({ ...connection, environment: {}, trust: given }),
+      refreshSystemStore: async () => {
+        tries++;
+        return tries === 1 ? Promise.reject(new Error('no such program')) : Promise.resolve();
+      },
+    });
+  for (let turn = 0; turn < 4; turn++) await establish();
+  expect(tries).toBe(2);
+  expect(connection.lines.filter((line) => line.includes('no such program'))).toHaveLength(1);
+});
+
 describe('nothing is fetched', () => {
   it('without a fingerprint, or for http', async () => {
     const { stub, establish } = await setUp();
