@@ -1,4 +1,4 @@
-import { access, readFile } from 'node:fs/promises';
+import { access, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { expectNoSecrets, placesOf, secretsOf } from '../support/canary.ts';
@@ -81,6 +81,28 @@ describe('a registration, when the server does', () => {
     expect(elsewhere.requests).toEqual([]);
     expectNoSecrets(await secretsOf(scene), { ...(await placesOf(scene)), 'what the command said': said });
   });
+});
+
+it('a damaged key of the host is never replaced: another one would register the host twice', async () => {
+  const file = join(scene.host.stateDir, 'state/.registration_token');
+  const before = await scene.host.inspect('rancher-agent');
+  const registrations = scene.server.registrations.length;
+  await writeFile(file, 'not a key at all\n');
+  const result = await scene.register(images.a);
+  expect(result, result.stderr).toMatchObject({ status: 78 });
+  expect(await scene.readStatus()).toMatchObject({
+    state: 'failed',
+    exitCode: 78,
+    summary: expect.stringContaining('.registration_token holds no registration key') as string,
+    hint: expect.stringContaining('Restore it from a backup') as string,
+  });
+  expect(await readFile(file, 'utf8')).toBe('not a key at all\n');
+  expect(scene.server.registrations).toHaveLength(registrations);
+  expect(await scene.host.inspect('rancher-agent')).toMatchObject({
+    Id: before?.Id,
+    State: { Running: true },
+  });
+  await writeFile(file, `${hostKey}\n`);
 });
 
 describe('an agent in office, when the server does', () => {

@@ -16,10 +16,11 @@ export type Places = Readonly<Record<string, string>>;
 /** The registration token, the host's key, and the keys of every agent that the scene's server knows. */
 export async function secretsOf(scene: Scene): Promise<Secrets> {
   const keyFile = join(scene.host.stateDir, 'state/.registration_token');
-  const hostKey = await readFile(keyFile, 'utf8').catch(() => '');
+  const hostKey = await readFile(keyFile, 'utf8').catch(() => undefined);
   return {
     'the registration token': scene.server.token,
-    "the host's key": hostKey.trim(),
+    // A host has one as soon as the server is asked to register it.
+    ...(hostKey === undefined ? {} : { "the host's key": hostKey.trim() }),
     ...Object.fromEntries(
       scene.server.agents.flatMap(({ accessKey, secretKey }, index) => [
         [`the access key of agent ${index + 1}`, accessKey],

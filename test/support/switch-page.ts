@@ -23,7 +23,7 @@ const elsewhere: readonly (readonly [string, string, string])[] = [
 export function renderSwitchPage(): string {
   return `# Whatever the server says
 
-Each row is a test on a real engine (test/engine/switches.test.ts). The first column is what is
+Each row is a test on a real engine (test/engine/switches.test.ts, test/engine/tls.test.ts). The first column is what is
 wrong with the server, as \`scripts/stub-server\` takes it: \`ENDPOINT:FAULT*TIMES\`, or a switch that stays. In every row,
 whatever it is: nothing that came from the network is executed, no other server is asked, no key or token is shown, and the
 agent that is there is not touched unless the registration goes well.

@@ -339,13 +339,16 @@ export const tlsRows: readonly TlsRow[] = [
     requests: '',
   },
   // From here on the agent's address is the https one.
-  { ...pinned, environment: pin(sha1), replaces: true },
-  { ...pinned, environment: pin(sha1.toLowerCase()) },
-  { ...pinned, environment: pin(sha1.replaceAll(':', '')) },
+  {
+    ...pinned,
+    environment: pin(sha1),
+    replaces: true,
+    requests: `ca-certificate, script, ${made}`,
+  },
+  { ...pinned, environment: pin(sha1.toLowerCase().replaceAll(':', '')) },
   { ...pinned, environment: pin(fingerprints.authoritySha256) },
   { ...pinned, switches: ['cacert=twice'], environment: pin(sha1) },
   { ...trusted, switches: ['cacert=404'], caFile: 'authority' },
-  { ...trusted, switches: ['cacert=404'], caFile: 'authority', environment: pin(sha1) },
 ];
 
 export interface RunRow {
@@ -419,6 +422,13 @@ export const runRows: readonly RunRow[] = [
     switches: ['required=$(touch /tmp/stub-injected /var/lib/rancher/stub-injected)'],
     ...runs,
     says: 'REQUIRED_IMAGE is unclear',
+  },
+  {
+    switches: ['required=unpullable.invalid/agent:v1'],
+    ...runs,
+    says: "can't be pulled",
+    state: 'failed',
+    mostWorkers: 2,
   },
 ];
 

@@ -1,7 +1,9 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { createInterface } from 'node:readline';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { composeBootstrap } from '../../support/control-plane/stub-bootstrap.ts';
 import { createBehaviour } from '../../support/control-plane/stub-behaviour.ts';
+import { describeSwitches, parseSwitch, throwSwitch } from '../../support/control-plane/stub-switches.ts';
 import { startStubServer, type StubOptions } from '../../support/control-plane/stub-server.ts';
 
 /** The stub is the yardstick of every other test here, so what matters of it is held against control-plane §5 and §9. */
@@ -91,4 +93,72 @@ it.each(['timeout', 'detached'] as const)('the bootstrap script (%s) is valid ba
     const script = composeBootstrap(createBehaviour({ upgradeStyle, bootstrapRun }), 'r:1', '10.0.0.1');
     execFileSync('/bin/bash', ['-n'], { input: script });
   }
+});
+
+describe('switches', () => {
+  it.each([
+    ['script:reset*2', { endpoint: 'script', name: 'reset', times: 2 }],
+    ['status=503,html+1', { endpoint: undefined, name: 'status', value: '503,html', after: 1 }],
+    ['any:redirect=http://other:80/v1', { endpoint: 'any', name: 'redirect', value: 'http://other:80/v1' }],
+    ['apihost=http://other:8080', { name: 'apihost', value: 'http://other:8080' }],
+    ['required=', { name: 'required', value: '' }],
+  ])('%s is understood', (text, parts) => {
+    expect(parseSwitch(text)).toMatchObject(parts);
+  });
+
+  it.each([
+    ['nonsense', /no such switch/],
+    ['nowhere:reset', /no such endpoint/],
+    ['script=upside-down', /expected script=ok\|sh-in-html/],
+    ['script:auth=on', /takes no endpoint/],
+    ['auth=on*2', /takes no endpoint and no counts/],
+    ['status=99', /expected status=CODE/],
+  ])('%s is refused', (text, words) => {
+    expect(() => parseSwitch(text)).toThrow(words);
+  });
+
+  it('are thrown while it runs, and healed', async () => {
+    const { stub, get } = await start();
+    for (const text of ['script=crlf', 'bootstrap:status=500*1', 'hdr=no-kind'])
+      await throwSwitch(stub, text);
+    expect((await get(`/v1/scripts/${stub.token}`)).text).toContain('\r\n');
+    expect((await get('/v1/scripts/bootstrap')).status).toBe(500);
+    await throwSwitch(stub, 'refuse');
+    await expect(get('/v1')).rejects.toThrow();
+    await stub.heal();
+    expect((await get(`/v1/scripts/${stub.token}`)).text).not.toContain('\r\n');
+  });
+});
+
+describe('scripts/stub-server, by hand', () => {
+  function startByHand(...args: readonly string[]): { child: ChildProcess; lines: AsyncIterator<string> } {
+    const child = spawn('scripts/stub-server', ['--listen', '127.0.0.1:0', ...args], { stdio: 'pipe' });
+    onTestFinished(() => void child.kill());
+    return { child, lines: createInterface(child.stdout)[Symbol.asyncIterator]() };
+  }
+
+  it('takes switches at its start and while it runs, and says what it is asked', async () => {
+    const { child, lines } = startByHand('script=crlf');
+    const first = String((await lines.next()).value);
+    const url = first.replace('registration URL: ', '');
+    expect(await (await fetch(url)).text()).toContain('\r\n');
+    expect((await lines.next()).value).toMatch(/^GET \/v1\/scripts\/\S+ {2}\(script\)$/);
+    child.stdin?.write('nonsense\n');
+    expect((await lines.next()).value).toBe('no such switch: nonsense');
+    child.stdin?.write('\n');
+    await expect
+      .poll(async () => (await fetch(url)).text(), { timeout: 5_000 })
+      .toMatch(/^#!\/bin\/sh\n\nexport/);
+  });
+
+  it('refuses what it does not know, and its help has every switch and option', () => {
+    const help = execFileSync('scripts/stub-server', ['--help'], { encoding: 'utf8' });
+    expect(help).toContain(describeSwitches());
+    for (const option of ['--listen', '--required-image', '--auth', '--bootstrap', '--token', '--tls']) {
+      expect(help).toContain(option);
+    }
+    expect(() => execFileSync('scripts/stub-server', ['script=upside-down'], { stdio: 'pipe' })).toThrow(
+      /expected script=ok/,
+    );
+  });
 });

@@ -1,0 +1,223 @@
+import { access, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { expectNoSecrets, placesOf, secretsOf } from '../support/canary.ts';
+import { certificates } from '../support/control-plane/certificates.ts';
+import { startStubServer, type StubServer } from '../support/control-plane/stub-server.ts';
+import { fingerprints, throwSwitch } from '../support/control-plane/stub-switches.ts';
+import { startForwardProxy, type ForwardProxy } from '../support/forward-proxy.ts';
+import { images, limits, quick, startScene, type Scene } from '../support/scene.ts';
+import {
+  areRequestsOf,
+  composeRequests,
+  registrationLimits,
+  tlsRows,
+  type TlsRow,
+} from '../support/switch-table.ts';
+
+/** One host, and https servers with certificates of an authority that the image does not know. */
+let scene: Scene;
+let servers: Readonly<Record<TlsRow['certificate'], StubServer>>;
+
+beforeAll(async () => {
+  scene = await startScene({ name: 'tls', stub: { tls: certificates.server } });
+  const others = { host: scene.host.gateway, registrationTokenText: scene.server.token };
+  servers = {
+    server: scene.server,
+    expired: await startStubServer({ ...others, tls: certificates.expired }),
+    'other-name': await startStubServer({ ...others, tls: certificates.otherName }),
+  };
+});
+beforeEach(async () => {
+  await scene.server.heal();
+  scene.server.setRequiredImage(images.a);
+  await scene.host.proxy.reset();
+  await rm(etc(), { recursive: true, force: true });
+});
+afterAll(async () => {
+  await scene.close();
+  for (const server of Object.values(servers)) await server.close();
+});
+
+/** The host's folder for what people set; /var/lib/rancher/etc for containers. */
+function etc(...names: readonly string[]): string {
+  return join(scene.host.stateDir, 'etc', ...names);
+}
+
+const caFiles: Readonly<Record<NonNullable<TlsRow['caFile']>, string>> = {
+  authority: certificates.authority,
+  stranger: certificates.stranger,
+  nonsense: 'nonsense\n',
+};
+
+async function register(url: string, environment: Readonly<Record<string, string>>) {
+  const result = await scene.host.tryDocker(
+    ...['run', '--rm', '--privileged', '-v', '/var/run/docker.sock:/var/run/docker.sock'],
+    ...quick,
+    ...limits(registrationLimits),
+    ...Object.entries(environment).flatMap(([name, value]) => ['-e', `${name}=${value}`]),
+    images.a,
+    url,
+  );
+  return { ...result, said: result.stdout + result.stderr };
+}
+
+describe('a registration at an https server of its own authority', () => {
+  it.each(tlsRows.map((row) => [titleOf(row), row] as const))('%s', async (_title, row) => {
+    const server = servers[row.certificate];
+    const before = await scene.host.inspect('rancher-agent');
+    const asked = server.requests.length;
+    for (const text of row.switches) await throwSwitch(server, text);
+    if (row.caFile !== undefined) {
+      await mkdir(etc('ssl'), { recursive: true });
+      await writeFile(etc('ssl/ca.crt'), caFiles[row.caFile]);
+    }
+    const { status, said } = await register(server.registrationUrl, row.environment ?? {});
+    expect(status, said).toBe(row.exit);
+    expect(said).toContain(row.says);
+    const requests = server.requests
+      .slice(asked)
+      .map(({ endpoint }) => endpoint)
+      .filter((name) => !['configcontent-schema', 'bootstrap', 'external-events'].includes(name));
+    expect(areRequestsOf(row, requests), `${composeRequests(requests)} instead of ${row.requests}`).toBe(
+      true,
+    );
+
+    const after = await scene.host.inspect('rancher-agent');
+    if (row.exit === 0) {
+      expect(await scene.readStatus()).toMatchObject({ state: 'ok', exitCode: 0 });
+      expect(await readFile(etc('ssl/ca.crt'), 'utf8')).toBe(certificates.authority);
+      expect(await readFile(etc('agent.conf'), 'utf8')).toBe(
+        ['CURL_CA_BUNDLE', 'REQUESTS_CA_BUNDLE']
+          .map((name) => `export ${name}=/var/lib/rancher/etc/ssl/ca.crt\n`)
+          .join(''),
+      );
+      expect(after).toMatchObject({ State: { Running: true }, RestartCount: 0 });
+    } else {
+      expect(await scene.names()).toEqual(before === undefined ? [] : ['rancher-agent']);
+      if (row.caFile === undefined) await expect(access(etc('ssl/ca.crt'))).rejects.toThrow('ENOENT');
+    }
+    if (row.replaces !== true) expect(after?.Id).toBe(before?.Id);
+    expectNoSecrets(await secretsOf(scene), { ...(await placesOf(scene)), 'what the command said': said });
+  });
+});
+
+function titleOf({ certificate, caFile, environment, switches }: TlsRow): string {
+  const parts = [certificate, ...switches, caFile && `ca.crt: ${caFile}`, environment?.['CA_FINGERPRINT']];
+  return parts.filter(Boolean).join(', ');
+}
+
+describe('through a forward proxy that asks for a password', () => {
+  let proxy: ForwardProxy;
+  const pinned = { CA_FINGERPRINT: fingerprints.authority };
+
+  beforeAll(async () => {
+    proxy = await startForwardProxy(scene.host.gateway);
+  });
+  beforeEach(async () => throwSwitch(scene.server, 'cacert=ok'));
+  afterAll(async () => proxy.close());
+
+  const server = (): string => `${scene.host.gateway}:${scene.server.port}`;
+
+  it('a host registers at an https server, and so does its agent reach it', async () => {
+    const asked = scene.server.requestsTo('bootstrap').length;
+    const { status, said } = await register(scene.server.registrationUrl, {
+      ...pinned,
+      https_proxy: proxy.url,
+    });
+    expect(status, said).toBe(0);
+    await anotherBootstrap(asked);
+    const tunnels = await proxy.readTunnels();
+    // One a request of the worker (untrusted once) and of the agent: the certificate, three scripts, the list, keys.
+    expect(tunnels.length).toBeGreaterThanOrEqual(7);
+    expect(new Set(tunnels)).toEqual(new Set([server()]));
+    expect((await scene.host.inspect('rancher-agent'))?.Config.Env).toContain(`https_proxy=${proxy.url}`);
+    await expectNoTraces(said);
+  });
+
+  it('in capital letters as well', async () => {
+    const before = (await proxy.readTunnels()).length;
+    const asked = scene.server.requestsTo('bootstrap').length;
+    const { status, said } = await register(scene.server.registrationUrl, {
+      ...pinned,
+      HTTPS_PROXY: proxy.url.replace('http://', ''),
+    });
+    expect(status, said).toBe(0);
+    await anotherBootstrap(asked);
+    expect((await proxy.readTunnels()).length).toBeGreaterThanOrEqual(before + 5);
+    await expectNoTraces(said);
+  });
+
+  it.each([
+    ['NO_PROXY', 'elsewhere.example,10.213.0.0/16'],
+    ['no_proxy', 'elsewhere.example SERVER'],
+  ])('with %s=%s the proxy sees nothing, of the agent neither', async (name, value) => {
+    const log = await proxy.readLog();
+    const asked = scene.server.requestsTo('bootstrap').length;
+    const { status, said } = await register(scene.server.registrationUrl, {
+      ...pinned,
+      https_proxy: proxy.url,
+      [name]: value.replace('SERVER', server()),
+    });
+    expect(status, said).toBe(0);
+    await anotherBootstrap(asked);
+    expect(await proxy.readLog()).toBe(log);
+    await expectNoTraces(said);
+  });
+
+  it('a password that the proxy does not take is told as such, and not shown', async () => {
+    const asked = scene.server.requests.length;
+    const { status, said } = await register(scene.server.registrationUrl, {
+      ...pinned,
+      https_proxy: proxy.url.replace(proxy.password, 'c4nary0fs0m30n3'),
+      AGENT_LIMIT_SERVER_TRIES: '1',
+    });
+    expect(status, said).toBe(69);
+    expect(said).toContain('the proxy refused the connection');
+    expect(scene.server.requests.length).toBe(asked);
+    await expectNoTraces(said, { 'the wrong password': 'c4nary0fs0m30n3' });
+  });
+
+  it('an upgrade keeps the way to the server, its certificate is trusted by the tools of the container, and nothing is shown', async () => {
+    const { status, said } = await register(scene.server.registrationUrl, {
+      ...pinned,
+      https_proxy: proxy.url,
+      CATTLE_SCRIPT_DEBUG: 'true',
+    });
+    expect(status, said).toBe(0);
+    await scene.settled();
+    const before = (await proxy.readTunnels()).length;
+    const upgraded = await scene.upgrade(images.b, '-e', 'RANCHER_DEBUG=true', '-e', 'LOG_FORMAT=json');
+    expect(upgraded, upgraded.stderr).toMatchObject({ status: 0 });
+    await scene.removeUpgradeContainer();
+    await scene.settled();
+    await scene.waitFor('the new agent asks through the proxy', async () =>
+      (await proxy.readTunnels()).length > before ? true : undefined,
+    );
+    const url = `${scene.server.url}/v1/scripts/bootstrap`;
+    await scene.waitFor('curl in the container trusts the server', async () =>
+      (await scene.host.tryDocker('exec', 'rancher-agent', 'curl', '-sSf', '--noproxy', '*', url)).status ===
+      0
+        ? true
+        : undefined,
+    );
+    await expectNoTraces(said + upgraded.stdout + upgraded.stderr);
+  });
+
+  /** The agent that was put in office asks for its script, the last of its requests. */
+  async function anotherBootstrap(asked: number): Promise<void> {
+    await scene.waitFor('a bootstrap', () =>
+      Promise.resolve(scene.server.requestsTo('bootstrap').length > asked ? true : undefined),
+    );
+  }
+
+  /** Of any secret, the proxy's password among them, on the host, in its engine, in what was said, or in the proxy. */
+  async function expectNoTraces(said: string, more: Readonly<Record<string, string>> = {}): Promise<void> {
+    const secrets = { ...(await secretsOf(scene)), "the proxy's password": proxy.password, ...more };
+    expectNoSecrets(secrets, {
+      ...(await placesOf(scene)),
+      'what the command said': said,
+      "the proxy's log": await proxy.readLog(),
+    });
+  }
+});
