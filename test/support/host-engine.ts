@@ -34,7 +34,8 @@ export async function launchEngine(slot: HostSlot, initPid: number, options: Eng
   const flags = ['--host', 'unix:///run/engine.sock', '--bip', linkAddresses(slot.number).bridge];
   flags.push('--cgroup-parent', `/${slot.cgroup}/docker`, '--shutdown-timeout', '3');
   const inside = 'setsid dockerd "$@" </dev/null >>"$LOG" 2>&1 &';
-  const joinCgroup = `for f in /sys/fs/cgroup/cpu/${slot.cgroup} /sys/fs/cgroup/${slot.cgroup}; do
+  const joinCgroup = `for f in /sys/fs/cgroup/cpu/${slot.cgroup} /sys/fs/cgroup/cpuacct/${slot.cgroup} \
+    /sys/fs/cgroup/${slot.cgroup}; do
     [ ! -e "$f/engine/cgroup.procs" ] || echo $$ >"$f/engine/cgroup.procs"; done`;
   await run(
     'sh',

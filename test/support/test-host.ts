@@ -13,6 +13,7 @@ import type { ContainerInspectInfo } from 'dockerode';
 import { callEngine } from './engine-call.ts';
 import { startEngineProxy, type EngineProxy } from './engine-proxy.ts';
 import { copyTemplate, fillDisk, fillInodes, freeDisk, makeDisk, type SmallDisk } from './host-disk.ts';
+import { readCpuSeconds, type CpuSeconds } from './host-cpu.ts';
 import { endEngine, engineSocketOf, findEngine, findShim, launchEngine } from './host-engine.ts';
 import {
   bootNamespaces,
@@ -269,6 +270,11 @@ export class TestHost {
   /** Bounds the CPU time of dockerd and all containers. @param percent of one CPU; undefined lifts it */
   async throttle(percent: number | undefined): Promise<void> {
     await throttleHost(this.#slot.cgroup, percent);
+  }
+
+  /** What dockerd and the containers have used of the CPU. */
+  cpuSeconds(): Promise<CpuSeconds> {
+    return readCpuSeconds(this.#slot.cgroup);
   }
 
   /** Takes all free space of /var/lib/docker; needs `smallDisk`. */
