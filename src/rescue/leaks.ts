@@ -9,10 +9,10 @@ import type { ContainerDetails, ContainerState, ContainerSummary } from '../engi
 
 /**
  * The helpers that leak, by the command they were given. Read from all 107 versions of upstream's `agent/run.sh` and
- * from PastureStack's: `run … IMAGE inspect-host` and `run … IMAGE -- /usr/bin/share-mnt FOLDER… -- norun`, always
- * below the image's own `/run.sh`.
+ * from PastureStack's: `run … IMAGE inspect-host`, `run … IMAGE -- /usr/bin/share-mnt FOLDER… -- norun` and, in v1.0 where
+ * the server was given as localhost, `run … IMAGE -- ip route get 8.8.8.8`; always below the image's own `/run.sh`.
  */
-export type HelperKind = 'inspect-host' | 'share-mnt';
+export type HelperKind = 'inspect-host' | 'share-mnt' | 'find-gateway';
 
 /** Nothing of a container in these states runs. Newer engines may list a dead one as `removing` for ever. */
 export const leftStates: readonly ContainerState[] = ['exited', 'created', 'dead', 'removing'];
@@ -53,11 +53,15 @@ export type Innocence =
 export type Verdict =
   { readonly leak: true; readonly kind: HelperKind } | { readonly leak: false; readonly because: Innocence };
 
+const findGateway = ['/run.sh', '--', 'ip', 'route', 'get', '8.8.8.8'];
+
 /** The helper that a command, entrypoint first, belongs to. Exact: one word more or less is somebody's own container. */
 export function kindOfHelper(command: readonly string[]): HelperKind | undefined {
   const [entrypoint, first, second] = command;
   if (entrypoint !== '/run.sh') return undefined;
   if (first === 'inspect-host' && command.length === 2) return 'inspect-host';
+  if (command.length === findGateway.length && findGateway.every((word, at) => word === command[at]))
+    return 'find-gateway';
   const isSharing = first === '--' && second === '/usr/bin/share-mnt';
   return isSharing && command.slice(3).join(' ').endsWith(' -- norun') ? 'share-mnt' : undefined;
 }

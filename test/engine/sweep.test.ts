@@ -17,6 +17,8 @@ beforeAll(async () => {
 afterEach(async () => scene.reset());
 afterAll(async () => scene.close());
 
+const findGateway = ['--', 'ip', 'route', 'get', '8.8.8.8'];
+
 /** A helper as the old script leaves it, unless told otherwise. */
 async function make(parts: Partial<Leak> = {}): Promise<string> {
   return makeLeak(scene.host.engineSocketPath, { image: images.a, ...parts });
@@ -27,7 +29,8 @@ async function leakSixty(): Promise<readonly string[]> {
   await scene.host.docker('tag', images.a, 'rancher/agent:moved');
   const leaked: string[] = [];
   for (let index = 0; index < 60; index += 1) {
-    const command = index % 4 === 3 ? { command: shareMnt } : {};
+    const command =
+      index % 4 === 3 ? { command: shareMnt } : index % 12 === 5 ? { command: findGateway } : {};
     const image = index % 20 === 7 ? { image: 'rancher/agent:moved' } : {};
     leaked.push(await make({ ...command, ...image, start: index % 15 === 0 }));
   }

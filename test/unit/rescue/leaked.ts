@@ -14,6 +14,8 @@ export const shareMnt: readonly string[] = [
   ...['--', 'norun'],
 ];
 
+export const findGateway: readonly string[] = ['/run.sh', '--', 'ip', 'route', 'get', '8.8.8.8'];
+
 /** As an inspection shows it. */
 export function leakedDetails(parts: Partial<ContainerDetails> = {}): ContainerDetails {
   return {

@@ -10,7 +10,7 @@ import {
   judgeDeadHelper,
   judgeHelper,
 } from '../../../src/rescue/leaks.ts';
-import { inspectHost, leakedDetails, leakedSummary, now, shareMnt } from './leaked.ts';
+import { findGateway, inspectHost, leakedDetails, leakedSummary, now, shareMnt } from './leaked.ts';
 
 const names = namesOf(selectProfile('rancher-1.2', {}));
 const rules = { names, now, age: 600_000 };
@@ -21,6 +21,7 @@ describe('a leaked helper', () => {
   it.each([
     ['of the incident: /run.sh inspect-host', {}, 'inspect-host'],
     ['that shared mounts', { command: shareMnt }, 'share-mnt'],
+    ['that looked for the gateway', { command: findGateway }, 'find-gateway'],
     [
       'that was never started',
       { state: 'created', startedAt: undefined, finishedAt: undefined },
@@ -64,6 +65,9 @@ describe('what stays', () => {
     ['one word more', { command: [...inspectHost, '--debug'] }, 'another command'],
     ['another entrypoint', { command: ['/bin/sh', 'inspect-host'] }, 'another command'],
     ['the entrypoint alone', { command: ['/run.sh'] }, 'another command'],
+    ['another route', { command: findGateway.with(-1, '1.1.1.1') }, 'another command'],
+    ['one word more about the route', { command: [...findGateway, 'from'] }, 'another command'],
+    ['a route in one argument', { command: ['/run.sh', '--', 'ip route get 8.8.8.8'] }, 'another command'],
     ['words in one argument', { command: ['/run.sh inspect-host'] }, 'another command'],
     ["somebody's command below the entrypoint", { command: ['/run.sh', '--', 'bash'] }, 'another command'],
     [
