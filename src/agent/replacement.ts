@@ -1,5 +1,3 @@
-import { StorageLowError } from '../host/errors.ts';
-import { judgeStorage, readStorage } from '../host/storage.ts';
 import {
   findAttempt,
   nextAttemptAt,
@@ -12,7 +10,9 @@ import {
   type Attempts,
 } from '../host/attempts.ts';
 import type { EngineInfo } from '../engine/engine.ts';
+import type { RegistryAuth } from '../engine/registry-auth.ts';
 import type { HostFacts } from '../host/inspection.ts';
+import { readRegistryCredentials } from '../host/registry-credentials.ts';
 import type { Environment } from '../support/configuration.ts';
 import { formatDuration } from '../support/deadline.ts';
 import { InterruptedError, messageOf, TryAgainLaterError } from '../support/errors.ts';
@@ -25,6 +25,7 @@ import type { Step } from './plan.ts';
 import { labels, standsBy } from './roles.ts';
 import { buildAgentSpec } from './spec.ts';
 import { chooseStateVolume } from './state-volume.ts';
+import { requireStorage } from './storage-guard.ts';
 import { ensureImage, type Target } from './target.ts';
 import { runTransaction, type TransactionResult } from './transaction.ts';
 import { viewOf, type Work } from './work.ts';
@@ -45,9 +46,20 @@ export interface Replacement {
 /** Preflight: is there room, and is the image there? Nothing has been created yet. */
 export async function prepareTarget(work: Work, reference: string, info: EngineInfo): Promise<Target> {
   await work.reporter.working('looking at the storage', 'preflight');
-  await requireStorage(work, info);
+  await requireStorage(work.configuration, info);
   await work.reporter.working(`making sure that ${reference} is here`, 'pull');
-  return ensureImage({ ...work, limits: work.configuration.limits }, reference);
+  const { limits } = work.configuration;
+  const login = async (): Promise<RegistryAuth | undefined> => findLogin(work, reference);
+  return ensureImage({ ...work, limits, login }, reference);
+}
+
+/** What the `config.json` of this container has for the image's registry. */
+async function findLogin(work: Work, reference: string): Promise<RegistryAuth | undefined> {
+  const { configuration, secrets, log } = work;
+  const { auth, problem } = await readRegistryCredentials(configuration.dockerConfig, reference);
+  if (problem !== undefined) log.warn(problem);
+  secrets.add(auth?.password, auth?.identitytoken, auth?.registrytoken);
+  return auth;
 }
 
 /** Replaces the host's agent by one made from the target; see `transaction.ts`. */
@@ -185,20 +197,6 @@ async function changeAttempts(work: Work, change: (attempts: Attempts) => Attemp
     work.log.warn('the record of attempts could not be kept', { error: messageOf(error) });
   }
   return changed;
-}
-
-/** Invariant: nothing is created on a host whose storage is about to fill up (incident). */
-async function requireStorage(work: Work, info: EngineInfo): Promise<void> {
-  const facts = await readStorage(work.configuration.paths, {
-    driver: info.storageDriver,
-    driverStatus: info.driverStatus,
-    dockerRoot: info.rootDirectory,
-  });
-  const verdict = judgeStorage(facts, work.configuration.limits);
-  if (verdict.kind === 'ok') return;
-  throw new StorageLowError(`the storage of this host is low: ${verdict.shortages.join('; ')}`, {
-    hint: verdict.advice,
-  });
 }
 
 /** What a step does, for the status file. */

@@ -1,5 +1,6 @@
 import type { Engine, ImageDetails } from '../engine/engine.ts';
 import { isEngineError } from '../engine/errors.ts';
+import type { RegistryAuth } from '../engine/registry-auth.ts';
 import { StorageLowError } from '../host/errors.ts';
 import type { Clock } from '../support/clock.ts';
 import { DeadlineError } from '../support/deadline.ts';
@@ -15,8 +16,11 @@ export interface Target {
   readonly image: ImageDetails;
 }
 
+/** What it takes to have an image on this host. */
 export interface Pull {
   readonly engine: Pick<Engine, 'inspectImage' | 'pullImage'>;
+  /** Finds what the registry wants to be shown, if there is anything to show. */
+  readonly login?: () => Promise<RegistryAuth | undefined>;
   readonly limits: Limits;
   readonly clock: Clock;
   readonly log: Log;
@@ -31,9 +35,10 @@ export async function ensureImage(pull: Pull, reference: string): Promise<Target
   const { engine, log } = pull;
   const present = await engine.inspectImage(reference);
   if (present !== undefined) return { reference, image: present };
-  log.info(`pulling ${reference}`);
+  const auth = await pull.login?.();
+  log.info(`pulling ${reference}`, auth === undefined ? {} : { credentials: auth.serveraddress });
   try {
-    await pullPatiently(pull, reference);
+    await pullPatiently(pull, reference, auth);
   } catch (error) {
     throw asOutcome(error, reference);
   }
@@ -45,7 +50,7 @@ export async function ensureImage(pull: Pull, reference: string): Promise<Target
 }
 
 /** A pull may be begun anew at any time: the engine keeps the layers that it has. */
-async function pullPatiently(pull: Pull, reference: string): Promise<void> {
+async function pullPatiently(pull: Pull, reference: string, auth: RegistryAuth | undefined): Promise<void> {
   const { engine, limits, clock, log, signal } = pull;
   await retry(
     {
@@ -58,7 +63,7 @@ async function pullPatiently(pull: Pull, reference: string): Promise<void> {
       log,
       signal,
     },
-    async () => engine.pullImage(reference, (text) => log.debug(text), signal),
+    async () => engine.pullImage(reference, { onProgress: (text) => log.debug(text), auth, signal }),
   );
 }
 

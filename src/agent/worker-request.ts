@@ -31,7 +31,7 @@ export const workerVariables = {
 
 /** Settings of this entrypoint itself; none of them is a secret. */
 const ownSettings =
-  /^(AGENT_|PASTURESTACK_|LEGACY_|LOG_FORMAT$|DOCKER_API_VERSION$|CATTLE_SCRIPT_DEBUG$|RANCHER_DEBUG$|RANCHER_AGENT_IMAGE$|HOST_DOCKER_SOCK$)/;
+  /^(AGENT_|PASTURESTACK_|LEGACY_|LOG_FORMAT$|DOCKER_API_VERSION$|DOCKER_CONFIG$|CATTLE_SCRIPT_DEBUG$|RANCHER_DEBUG$|RANCHER_AGENT_IMAGE$|HOST_DOCKER_SOCK$)/;
 
 /** What a registration works with besides: the host's settings, keys, and the way to the server. */
 const registrationSettings =

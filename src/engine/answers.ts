@@ -24,6 +24,7 @@ const detailsAnswer = v.object({
   Name: text,
   Image: text,
   Created: text,
+  Driver: text,
   Path: text,
   Args: texts,
   RestartCount: whole,
@@ -91,6 +92,7 @@ export function readDetails(answer: unknown): ContainerDetails {
     restartCount: raw.RestartCount,
     restartPolicy: raw.HostConfig.RestartPolicy.Name,
     layers: readLayers(raw.GraphDriver?.Data ?? {}),
+    storageDriver: raw.Driver,
   };
 }
 

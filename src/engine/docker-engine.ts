@@ -214,10 +214,11 @@ class DockerEngine implements Engine {
     return answer.status === 404 ? undefined : understand(what, () => readImage(JSON.parse(answer.text)));
   }
 
-  async pullImage(...[reference, onProgress, outer]: Parameters<Engine['pullImage']>): Promise<void> {
+  async pullImage(...[reference, call]: Parameters<Engine['pullImage']>): Promise<void> {
+    const { onProgress, auth } = call;
     const what = `pull image ${reference}`;
     const { PULL_SILENCE, PULL_TOTAL } = this.#limits;
-    const given = [outer, this.#options.signal].filter((signal) => signal !== undefined);
+    const given = [call.signal, this.#options.signal].filter((signal) => signal !== undefined);
     const total = AbortSignal.timeout(PULL_TOTAL);
     try {
       const stream = await this.#transport.openStream({
@@ -225,6 +226,7 @@ class DockerEngine implements Engine {
         method: 'POST',
         path: '/images/create',
         query: pullQuery(reference),
+        ...(auth === undefined ? {} : { auth }),
         accept: [200],
         deadlineMs: PULL_SILENCE,
         signal: AbortSignal.any([total, ...given]),

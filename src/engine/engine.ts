@@ -1,4 +1,5 @@
 import type { Environment } from '../support/configuration.ts';
+import type { RegistryAuth } from './registry-auth.ts';
 import type { EngineFeatures } from './features.ts';
 
 /**
@@ -35,12 +36,19 @@ export interface Engine {
   followLog(id: string, write: LogWriter, signal: AbortSignal): Promise<void>;
   inspectImage(reference: string): Promise<ImageDetails | undefined>;
   /**
-   * Pulls an image; `onProgress` gets a short text now and then. Nothing reported for too long, or too long in all, is an
-   * EngineUnavailableError whose cause is a DeadlineError: engine, registry and line look alike from here.
+   * Pulls an image. Nothing reported for too long, or too long in all, is an EngineUnavailableError whose cause is a
+   * DeadlineError: engine, registry and line look alike from here.
    */
-  pullImage(reference: string, onProgress: (text: string) => void, signal?: AbortSignal): Promise<void>;
+  pullImage(reference: string, call: PullCall): Promise<void>;
   /** Whether a named volume exists. */
   hasVolume(name: string): Promise<boolean>;
+}
+
+export interface PullCall {
+  /** Gets a short text now and then. */
+  readonly onProgress: (text: string) => void;
+  readonly auth?: RegistryAuth | undefined;
+  readonly signal?: AbortSignal;
 }
 
 /** Takes a piece of a container's log. */
@@ -125,6 +133,8 @@ export interface ContainerDetails {
   readonly restartPolicy: string;
   /** Ids of its own storage layers, as its mounts are called; image layers, which others share, left out. */
   readonly layers?: readonly string[];
+  /** `overlay2`, `devicemapper`, …; empty if the engine doesn't say. */
+  readonly storageDriver?: string;
 }
 
 export interface ContainerSpec {

@@ -10,6 +10,7 @@ import {
   systemCodeOf,
 } from '../support/errors.ts';
 import { EngineError, readErrorText } from './errors.ts';
+import type { RegistryAuth } from './registry-auth.ts';
 
 export interface EngineRequest {
   /** For errors and logs: `inspect container rancher-agent`. */
@@ -19,6 +20,8 @@ export interface EngineRequest {
   readonly query?: Readonly<Record<string, string>>;
   /** Sent as JSON in the body, never in the URL: it may hold keys. */
   readonly body?: object;
+  /** Sent as a header. */
+  readonly auth?: RegistryAuth;
   /** Statuses that are fine; any other one is an EngineError. */
   readonly accept: readonly number[];
   readonly deadlineMs: number;
@@ -69,6 +72,7 @@ export function createTransport(
       path: `${request.path}?`,
       method: request.method,
       options: { _query: request.query ?? {}, _body: request.body ?? {} },
+      ...(request.auth === undefined ? {} : { authconfig: request.auth }),
       abortSignal: asOneWord(signal),
       isStream: true,
       statusCodes: everyStatus,

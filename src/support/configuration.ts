@@ -25,6 +25,8 @@ export interface Configuration {
   readonly socketPath: string;
   /** `DOCKER_API_VERSION`: pins the engine's API, e.g. `1.22`. */
   readonly apiVersion: string | undefined;
+  /** Folder of the `config.json` that `docker login` writes: `DOCKER_CONFIG`, else `~/.docker`. */
+  readonly dockerConfig: string;
   /** `RANCHER_AGENT_IMAGE`: our image, for when our own container can't be found. */
   readonly ownImage: string | undefined;
   /** Docker sets it to the first twelve digits of the container's id, unless the container shares the host's name. */
@@ -45,11 +47,16 @@ export interface Paths {
   readonly entrypoint: string;
   /** Where the kernel shows processes; `/proc/1/root` is the host's root when we share its pid namespace. */
   readonly proc: string;
+  /** Where the bootstrap script is written down; the first one that has room. */
+  readonly staging: readonly string[];
 }
 
+/** As upstream, and in memory for when the disk has no free byte. */
+const stagingFolders = ['/tmp', '/dev/shm'];
+
 /** The folders below a given `/var/lib/rancher`. */
-export function pathsBelow(rancher: string, proc = '/proc'): Paths {
-  return { rancher, state: `${rancher}/state`, entrypoint: `${rancher}/entrypoint`, proc };
+export function pathsBelow(rancher: string, proc = '/proc', staging = stagingFolders): Paths {
+  return { rancher, state: `${rancher}/state`, entrypoint: `${rancher}/entrypoint`, proc, staging };
 }
 
 /**
@@ -68,6 +75,7 @@ export function readConfiguration(raw: NodeJS.ProcessEnv, hostname: string): Con
     limits,
     socketPath: readSocketPath(environment['DOCKER_HOST']),
     apiVersion: nonEmpty(environment['DOCKER_API_VERSION']),
+    dockerConfig: nonEmpty(environment['DOCKER_CONFIG']) ?? `${environment['HOME'] ?? '/root'}/.docker`,
     ownImage: nonEmpty(environment['RANCHER_AGENT_IMAGE']),
     hostname,
     paths: pathsBelow('/var/lib/rancher'),

@@ -1,3 +1,7 @@
+import { once } from 'node:events';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { images, startScene, type Scene } from '../support/scene.ts';
 
@@ -71,5 +75,70 @@ describe('the direction of an upgrade', () => {
     expect(/^INFO: upgrading (.*)$/m.exec(result.stderr)?.[1]).toMatch(expected);
     const summary = String((await scene.readStatus())['summary']);
     expect(summary.split('; upgrading ')[1]).toMatch(expected);
+  });
+});
+
+describe('an image in a registry that wants a login', () => {
+  const password = 'open sesame 42';
+  const login = Buffer.from(`ops:${password}`).toString('base64');
+
+  /** Lets nobody in without the login, and has no images. @returns its address, and what it was shown */
+  async function startRegistry() {
+    const shown: string[] = [];
+    const registry = createServer(({ headers, url = '' }, response) => {
+      const { authorization = '' } = headers;
+      if (authorization !== `Basic ${login}`) {
+        response.writeHead(401, { 'www-authenticate': 'Basic realm="test"' }).end();
+        return;
+      }
+      shown.push(url);
+      response.writeHead(url === '/v2/' ? 200 : 404, { 'content-type': 'application/json' });
+      response.end(
+        url === '/v2/' ? '{}' : '{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}',
+      );
+    }).listen(0, scene.host.gateway);
+    await once(registry, 'listening');
+    const { port } = registry.address() as AddressInfo;
+    return { address: `${scene.host.gateway}:${port}`, shown, close: () => registry.close() };
+  }
+
+  /** The server requires it of an agent that begins anew. @returns what became of it */
+  async function require(image: string): Promise<string> {
+    await writeFile(`${scene.host.stateDir}/entrypoint/status.json`, '');
+    scene.server.setRequiredImage(image);
+    await scene.host.docker('restart', '-t', '2', 'rancher-agent');
+    return scene.waitFor('the failure', async () => {
+      const text = await scene.readStatusText();
+      return text.includes('"failed"') ? text : undefined;
+    });
+  }
+
+  it('is asked for with the credentials that agent.conf leads to, and nothing tells the password', async () => {
+    const registry = await startRegistry();
+    try {
+      const image = `${registry.address}/rancher/agent:v9`;
+      expect(await require(image)).toContain('no basic auth credentials');
+      expect(registry.shown).toEqual([]);
+
+      const folder = `${scene.host.stateDir}/etc/docker`;
+      await mkdir(folder, { recursive: true });
+      await writeFile(
+        `${folder}/config.json`,
+        JSON.stringify({ auths: { [registry.address]: { auth: login } } }),
+      );
+      await writeFile(
+        `${scene.host.stateDir}/etc/agent.conf`,
+        'export DOCKER_CONFIG=/var/lib/rancher/etc/docker\nexport AGENT_LIMIT_ATTEMPT_PAUSE_MIN=100\n',
+      );
+      const status = await require(image);
+      expect(status).toContain('manifest unknown');
+      expect(registry.shown).toContain('/v2/rancher/agent/manifests/v9');
+      const { stdout, stderr } = await scene.host.tryDocker('logs', 'rancher-agent');
+      expect(stderr).toContain(`credentials=${registry.address}`);
+      for (const secret of [password, login]) expect(`${status}${stdout}${stderr}`).not.toContain(secret);
+      expect(await scene.names()).toContain('rancher-agent');
+    } finally {
+      registry.close();
+    }
   });
 });

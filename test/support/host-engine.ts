@@ -89,7 +89,9 @@ function engineLogOf(slot: HostSlot): string {
 }
 
 async function prepareEngineFiles(slot: HostSlot, options: EngineOptions): Promise<void> {
-  const settings = { 'live-restore': options.liveRestore };
+  // A registry of a test speaks plain http.
+  const registries = [`${linkAddresses(slot.number).gateway}/32`];
+  const settings = { 'live-restore': options.liveRestore, 'insecure-registries': registries };
   await writeFile(join(slot.dir, 'etc-docker', 'daemon.json'), JSON.stringify(settings));
   if (await mayUseAllCapabilities()) return;
   // Found first on dockerd's PATH as `runc`, so that containers still show the default runtime.

@@ -112,6 +112,7 @@ describe('an inspection', () => {
       restartCount: 0,
       restartPolicy: 'always',
       layers: [],
+      storageDriver: '',
     });
   });
 

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { connectEngine, type EngineOptions } from '../../../src/engine/docker-engine.ts';
 import type { ContainerSpec, Engine } from '../../../src/engine/engine.ts';
 import { isEngineError } from '../../../src/engine/errors.ts';
+import type { RegistryAuth } from '../../../src/engine/registry-auth.ts';
 import type { Clock } from '../../../src/support/clock.ts';
 import { defaultLimits, type Limits } from '../../../src/support/limits.ts';
 import { silentLog } from '../../../src/support/log.ts';
@@ -403,10 +404,13 @@ describe('version gates', () => {
 });
 
 describe('pulling', () => {
-  const pull = async (): Promise<string[]> => {
+  const pull = async (auth?: RegistryAuth): Promise<string[]> => {
     const told: string[] = [];
     const engine = await connect();
-    await engine.pullImage('mirror.example:5000/rancher/agent:v2', (line) => told.push(line));
+    await engine.pullImage('mirror.example:5000/rancher/agent:v2', {
+      onProgress: (line) => told.push(line),
+      auth,
+    });
     return told;
   };
 
@@ -415,6 +419,17 @@ describe('pulling', () => {
     expect(await pull()).toEqual(['done']);
     const query = new URLSearchParams(daemon.seen.at(-1)?.url.split('?')[1]);
     expect(Object.fromEntries(query)).toEqual({ fromImage: 'mirror.example:5000/rancher/agent', tag: 'v2' });
+  });
+
+  it('brings the credentials for the registry in a header, and none where there are none', async () => {
+    daemon.on('POST', '/images/create', text(200, '{"status":"done"}\n'));
+    const auth = { username: 'ops', password: 'ÿ>>>?open sesame', serveraddress: 'mirror.example:5000' };
+    await pull(auth);
+    const header = String(daemon.seen.at(-1)?.headers['x-registry-auth']);
+    expect(JSON.parse(Buffer.from(header, 'base64url').toString())).toEqual(auth);
+    expect(daemon.seen.at(-1)?.url).not.toContain('sesame');
+    await pull();
+    expect(daemon.seen.at(-1)?.headers).not.toHaveProperty('x-registry-auth');
   });
 
   it('an error line after 200 is a failure', async () => {

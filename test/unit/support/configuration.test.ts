@@ -12,6 +12,7 @@ describe('readConfiguration', () => {
       limits: defaultLimits,
       socketPath: '/var/run/docker.sock',
       apiVersion: undefined,
+      dockerConfig: '/root/.docker',
       ownImage: undefined,
       hostname: 'host',
       paths: pathsBelow('/var/lib/rancher'),

@@ -1,0 +1,89 @@
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { registryOf, type RegistryAuth } from '../engine/registry-auth.ts';
+import { messageOf } from '../support/errors.ts';
+import { readTextIfExists } from './files.ts';
+
+/** What `docker login` writes; a part of it. */
+const configSchema = v.object({
+  auths: v.optional(
+    v.record(
+      v.string(),
+      v.object({
+        /** `user:password` in base64. */
+        auth: v.optional(v.string()),
+        identitytoken: v.optional(v.string()),
+        registrytoken: v.optional(v.string()),
+      }),
+    ),
+    {},
+  ),
+  credsStore: v.optional(v.string()),
+  credHelpers: v.optional(v.record(v.string(), v.string()), {}),
+});
+
+export interface RegistryCredentials {
+  readonly auth?: RegistryAuth;
+  /** Why there is none where somebody might expect one; nothing of the file's text. */
+  readonly problem?: string;
+}
+
+/**
+ * Looks up the credentials for an image's registry in `config.json`, as Docker's client does for a pull. Credential
+ * helpers are programs of their own and are not asked.
+ *
+ * @param folder of `config.json` (`DOCKER_CONFIG`, else `~/.docker`), as this container sees it
+ */
+export async function readRegistryCredentials(
+  folder: string,
+  reference: string,
+): Promise<RegistryCredentials> {
+  const file = join(folder, 'config.json');
+  const registry = registryOf(reference);
+  try {
+    const text = await readTextIfExists(file);
+    if (text === undefined) return {};
+    const { auths, credsStore, credHelpers } = v.parse(configSchema, parseJson(text));
+    const entry = Object.entries(auths).find(([address]) => hostOf(address) === registry)?.[1];
+    const auth = entry === undefined ? undefined : readEntry(entry, registry);
+    if (auth !== undefined) return { auth };
+    const hasHelper = credsStore !== undefined || registry in credHelpers;
+    return hasHelper
+      ? { problem: `${file} leaves ${registry} to a credential helper, which is not asked: use "auths"` }
+      : {};
+  } catch (error) {
+    return { problem: `${file} can't be understood: ${messageOf(error)}` };
+  }
+}
+
+/** @throws without a word of the text: a parser's own error quotes it */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Error('it is not JSON');
+  }
+}
+
+/** `https://index.docker.io/v1/` and `registry.example:5000` alike. */
+function hostOf(address: string): string {
+  return address.replace(/^https?:\/\//, '').replace(/\/.*$/, '');
+}
+
+function readEntry(
+  entry: {
+    readonly auth?: string | undefined;
+    readonly identitytoken?: string | undefined;
+    readonly registrytoken?: string | undefined;
+  },
+  serveraddress: string,
+): RegistryAuth | undefined {
+  const { identitytoken, registrytoken } = entry;
+  if (identitytoken) return { identitytoken, serveraddress };
+  if (registrytoken) return { registrytoken, serveraddress };
+  const [username = '', ...rest] = Buffer.from(entry.auth ?? '', 'base64')
+    .toString('utf8')
+    .split(':');
+  const password = rest.join(':').replace(/\0+$/, '');
+  return username === '' || password === '' ? undefined : { username, password, serveraddress };
+}
