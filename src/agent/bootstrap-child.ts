@@ -1,8 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { becomeProcess } from '../host/become.ts';
+import { explainWriteError, HostFolderUnwritableError } from '../host/errors.ts';
 import { runCommand } from '../host/processes.ts';
 import type { Clock } from '../support/clock.ts';
 import type { Environment } from '../support/configuration.ts';
@@ -16,20 +16,55 @@ export interface StagedScript {
   dispose(): Promise<void>;
 }
 
-/** Writes the script down and has bash parse it without running it: a text that was cut off is seldom whole bash. */
-export async function stageScript(text: string, limits: Limits, signal: AbortSignal): Promise<StagedScript> {
-  const folder = await mkdtemp(join(tmpdir(), 'bootstrap-'));
-  const file = join(folder, 'bootstrap.sh');
-  await writeFile(file, text, { mode: 0o700 });
-  const { status, stderr } = await runCommand('bash', ['-n', file], {
-    deadlineMs: limits.HOST_COMMAND,
-    signal,
-  });
-  return {
-    file,
-    complaint: status === 0 ? undefined : stderr.trim(),
-    dispose: async () => rm(folder, { recursive: true, force: true }),
-  };
+/**
+ * Writes the script down and has bash parse it without running it: a text that was cut off is seldom whole bash.
+ * @param folders where it may go; the first one that can be written is taken
+ * @throws HostFolderUnwritableError about the last of them when none can
+ */
+export async function stageScript(
+  text: string,
+  folders: readonly string[],
+  limits: Limits,
+  signal: AbortSignal,
+): Promise<StagedScript> {
+  const folder = await writeInFirst(folders, text);
+  const file = join(folder, scriptName);
+  const dispose = async (): Promise<void> => rm(folder, { recursive: true, force: true });
+  try {
+    const { status, stderr } = await runCommand('bash', ['-n', file], {
+      deadlineMs: limits.HOST_COMMAND,
+      signal,
+    });
+    return { file, complaint: status === 0 ? undefined : stderr.trim(), dispose };
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+}
+
+const scriptName = 'bootstrap.sh';
+
+/** @returns the folder that was made for it */
+async function writeInFirst([parent = '', ...others]: readonly string[], text: string): Promise<string> {
+  try {
+    return await writeBelow(parent, text);
+  } catch (error) {
+    if (!(error instanceof HostFolderUnwritableError) || others.length === 0) throw error;
+    return writeInFirst(others, text);
+  }
+}
+
+/** A file, and no pipe: the script looks at its own path (`$0`), and its stdin is its own. */
+async function writeBelow(parent: string, text: string): Promise<string> {
+  let folder: string | undefined;
+  try {
+    folder = await mkdtemp(join(parent, 'bootstrap-'));
+    await writeFile(join(folder, scriptName), text, { mode: 0o700 });
+    return folder;
+  } catch (error) {
+    if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+    throw explainWriteError(parent, error);
+  }
 }
 
 /** How the bootstrap, which becomes the agent itself, ended. */

@@ -8,6 +8,7 @@ import {
   type RequiredImage,
 } from '../control-plane/required-image.ts';
 import { describeUrl } from '../control-plane/url.ts';
+import { HostFolderUnwritableError } from '../host/errors.ts';
 import type { Environment } from '../support/configuration.ts';
 import { formatDuration } from '../support/deadline.ts';
 import { ConfigurationError, ExitCode, messageOf, NotPermittedError } from '../support/errors.ts';
@@ -19,6 +20,8 @@ import { openConnection, type ServerAccess } from './server.ts';
 
 /** The cause in the status file when the server doesn't know the keys any more. */
 const revokedCause = 'keys-revoked';
+/** And when the server's script can't be written down. */
+const noRoomCause = 'no-room-for-bootstrap';
 
 export interface BootstrapLoop extends ServerAccess {
   readonly profile: Profile;
@@ -80,12 +83,16 @@ async function takeTurn(loop: BootstrapLoop, settings: Settings): Promise<Turn> 
     const connection = await (loop.open ?? openConnection)(loop, settings.cattleUrl);
     const credentials = await checkCredentials(connection.client, settings);
     if (credentials.state === 'revoked') return await tellRevoked(loop, settings, credentials.reason);
-    if (credentials.state === 'live') await tellRestored(loop);
-    else loop.log.warn(`the keys could not be checked: ${credentials.reason}`);
+    if (credentials.state === 'live') {
+      await tellRestored(loop, revokedCause, 'the server knows the keys of this agent again');
+    } else loop.log.warn(`the keys could not be checked: ${credentials.reason}`);
     const script = await prepareScript(loop, connection, settings);
-    return 'reason' in script ? { kind: 'nothing', ...script } : await runTurn(loop, settings, script);
+    if ('reason' in script) return { kind: 'nothing', ...script };
+    await tellRestored(loop, noRoomCause, "there is room for the server's bootstrap script again");
+    return await runTurn(loop, settings, script);
   } catch (error) {
     loop.signal.throwIfAborted();
+    if (error instanceof HostFolderUnwritableError) return tellNoRoom(loop, error);
     return { kind: 'nothing', reason: messageOf(error) };
   }
 }
@@ -100,13 +107,22 @@ async function prepareScript(
   if (!bootstrap.ok) return { reason: `nothing was run: ${bootstrap.reason}` };
   const blanked = blankRequiredImage(bootstrap.script);
   if (!blanked.ok) return { reason: `nothing was run: ${blanked.reason}` };
-  const staged = await stageScript(blanked.script, loop.configuration.limits, loop.signal);
+  const { limits, paths } = loop.configuration;
+  const staged = await stageScript(blanked.script, paths.staging, limits, loop.signal);
   if (staged.complaint !== undefined) {
     await staged.dispose();
     return { reason: `nothing was run: the bootstrap script is not whole bash: ${staged.complaint}` };
   }
   loop.onRequiredImage(readRequiredImage(bootstrap.script));
   return staged;
+}
+
+/** What the server requires now, for whoever can't wait for the next bootstrap; undefined without a whole script. */
+export async function askRequiredImage(access: ServerAccess): Promise<RequiredImage | undefined> {
+  const settings = readSettings(access.configuration.environment);
+  const { client } = await openConnection(access, settings.cattleUrl);
+  const bootstrap = await fetchBootstrap(client, settings.cattleUrl, settings.keys);
+  return bootstrap.ok ? readRequiredImage(bootstrap.script) : undefined;
 }
 
 async function runTurn(loop: BootstrapLoop, settings: Settings, script: StagedScript): Promise<Turn> {
@@ -159,15 +175,25 @@ async function tellRevoked(loop: BootstrapLoop, settings: Settings, reason: stri
   return { kind: 'revoked', reason };
 }
 
-/** The keys work again: the state that said otherwise must not stay. */
-async function tellRestored({ reporter }: BootstrapLoop): Promise<void> {
-  const before = await reporter.readBefore();
-  if (before?.cause !== revokedCause) return;
-  await reporter.ended({
-    state: 'ok',
-    exitCode: ExitCode.ok,
-    summary: 'the server knows the keys of this agent again',
+/** An agent that can't even begin its bootstrap does nothing for its host: that is no `ok`, and the log says it in any case. */
+async function tellNoRoom(loop: BootstrapLoop, error: HostFolderUnwritableError): Promise<Turn> {
+  const summary = `the server's bootstrap script can't be written down: ${error.message}`;
+  await loop.reporter.ended({
+    state: 'failed',
+    exitCode: error.exitCode,
+    summary: `${summary}; rancher's agent does not run on this host`,
+    cause: noRoomCause,
+    hint: 'free space or inodes; see the runbook, "the storage is low"',
+    next: 'tried again with growing pauses',
   });
+  return { kind: 'nothing', reason: `nothing was run: ${summary}` };
+}
+
+/** What was wrong is so no more: a state that says otherwise must not stay. */
+async function tellRestored({ reporter }: BootstrapLoop, cause: string, summary: string): Promise<void> {
+  const before = await reporter.readBefore();
+  if (before?.cause !== cause) return;
+  await reporter.ended({ state: 'ok', exitCode: ExitCode.ok, summary });
 }
 
 /**

@@ -28,3 +28,18 @@ export function ownImageOf(own: ContainerDetails | undefined, configuration: Con
     hint: 'run it as a container, or set RANCHER_AGENT_IMAGE to the name of the image',
   });
 }
+
+/**
+ * The image for a worker: our own by its name, which people recognise, as long as that still means the image that we run
+ * from; by its id when the name is gone or another image has it by now. The engine keeps the image of a container that
+ * runs, whatever becomes of its names.
+ */
+export async function workerImageOf(
+  engine: Pick<Engine, 'inspectImage'>,
+  own: ContainerDetails | undefined,
+  name: string,
+): Promise<string> {
+  if (own === undefined) return name;
+  const named = await engine.inspectImage(name);
+  return named?.id === own.imageId ? name : own.imageId;
+}

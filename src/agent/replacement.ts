@@ -13,7 +13,7 @@ import type { EngineInfo } from '../engine/engine.ts';
 import type { RegistryAuth } from '../engine/registry-auth.ts';
 import type { HostFacts } from '../host/inspection.ts';
 import { readRegistryCredentials } from '../host/registry-credentials.ts';
-import type { Environment } from '../support/configuration.ts';
+import { dockerConfigFolder, type Environment } from '../support/configuration.ts';
 import { formatDuration } from '../support/deadline.ts';
 import { InterruptedError, messageOf, TryAgainLaterError } from '../support/errors.ts';
 import { nameHolders } from './mount-holders.ts';
@@ -56,7 +56,10 @@ export async function prepareTarget(work: Work, reference: string, info: EngineI
 /** What the `config.json` of this container has for the image's registry. */
 async function findLogin(work: Work, reference: string): Promise<RegistryAuth | undefined> {
   const { configuration, secrets, log } = work;
-  const { auth, problem } = await readRegistryCredentials(configuration.dockerConfig, reference);
+  const { auth, problem } = await readRegistryCredentials(
+    dockerConfigFolder(configuration.environment),
+    reference,
+  );
   if (problem !== undefined) log.warn(problem);
   secrets.add(auth?.password, auth?.identitytoken, auth?.registrytoken);
   return auth;

@@ -1,7 +1,7 @@
 import { writeStatus, readStatus, type HostStatus, type StatusDraft } from '../host/status.ts';
 import type { Clock } from '../support/clock.ts';
 import type { Configuration } from '../support/configuration.ts';
-import { messageOf } from '../support/errors.ts';
+import { messageOf, saidBeyond } from '../support/errors.ts';
 import type { Log } from '../support/log.ts';
 import type { Secrets } from '../support/secrets.ts';
 import type { Corpse } from './apply.ts';
@@ -80,9 +80,10 @@ function draftOf({ holders, ...corpse }: Corpse): NonNullable<StatusDraft['corps
 
 /** The last line: what happened, in whose words, and what to do. */
 function tell(log: Log, outcome: Outcome): void {
+  const said = saidBeyond(outcome.summary, outcome.said);
   const parts = [
     `${outcome.state}: ${outcome.summary}`,
-    outcome.said === undefined ? '' : `the engine or server says: ${outcome.said}`,
+    said === '' ? '' : `the engine or server says: ${said}`,
     outcome.hint === undefined ? '' : `what to do: ${outcome.hint}`,
     outcome.next === undefined ? '' : `next: ${outcome.next}`,
   ];

@@ -23,6 +23,16 @@ export interface Decision {
   readonly reporter: Reporter;
 }
 
+/** What is to be done about the image that a server requires. */
+export type UpgradeDecision =
+  | { readonly do: 'upgrade'; readonly image: string }
+  /** It is reached, or none that is known is required. */
+  | { readonly do: 'nothing' }
+  /** It is not followed before then; milliseconds since 1970. */
+  | { readonly do: 'wait'; readonly until: number };
+
+const nothing: UpgradeDecision = { do: 'nothing' };
+
 /** The cause in the status file while servers require different images in turn. */
 const quarrelCause = 'ping-pong';
 
@@ -30,30 +40,29 @@ const quarrelCause = 'ping-pong';
  * Decides on an upgrade in the place of the server's script, which compares names only: behind a registry mirror, with
  * a digest or another tag of the very same image, its comparison can never be satisfied (incident, why 8). Servers that
  * require different images in turn are not followed either: no worker is made for them at all.
- * @returns the image to upgrade to, or undefined
  */
 export async function decideUpgrade(
   decision: Decision,
   required: RequiredImage,
   own: OwnImage,
-): Promise<string | undefined> {
+): Promise<UpgradeDecision> {
   const { configuration, clock, log } = decision;
   if (required.kind === 'unclear') log.warn(`no upgrade: REQUIRED_IMAGE is unclear: ${required.reason}`);
-  if (required.kind !== 'image') return undefined;
+  if (required.kind !== 'image') return nothing;
   const { image } = required;
   const { limits, paths } = configuration;
   const { history } = (await readAttempts(paths)).attempts;
   if (await isReached(decision, image, own)) {
     if (isCalm(history, image, limits, clock.now())) await tellAgreement(decision, image);
-    return undefined;
+    return nothing;
   }
   const quarrel = findQuarrel(history, image, limits, clock.now());
   if (quarrel !== undefined) {
     await tellQuarrel(decision, quarrel, own);
-    return undefined;
+    return { do: 'wait', until: quarrel.until };
   }
   log.info(`the server requires ${image}, this is ${own.image}: upgrading`);
-  return image;
+  return { do: 'upgrade', image };
 }
 
 async function isReached({ engine, log }: Decision, image: string, own: OwnImage): Promise<boolean> {

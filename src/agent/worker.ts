@@ -167,7 +167,12 @@ async function followWorker(call: WorkerCall, worker: Worker): Promise<Container
   const over = new AbortController();
   const signal = AbortSignal.any([call.signal, over.signal]);
   const copying = engine.followLog(worker.id, call.write, signal).catch((error: unknown) => {
-    if (!signal.aborted) log.debug("the worker's log can't be followed", { error: messageOf(error) });
+    // One that was quick and is gone has said what it had to in the status.
+    if (signal.aborted || isEngineError(error, 'not-found')) return;
+    log.warn("the worker's log can't be followed from here; the worker goes on", {
+      error: messageOf(error),
+      hint: `docker logs -f ${call.names.worker}`,
+    });
   });
   try {
     const exit = await endOf(call, worker, signal);

@@ -10,7 +10,14 @@ import type { StatusReport } from '../commands/status-report.ts';
 import { upgrade } from '../commands/upgrade.ts';
 import { worker } from '../commands/worker.ts';
 import { becomeProcess } from '../host/become.ts';
-import { EntrypointError, exitCodeOf, ExitCode, InterruptedError, messageOf } from '../support/errors.ts';
+import {
+  EntrypointError,
+  exitCodeOf,
+  ExitCode,
+  InterruptedError,
+  messageOf,
+  saidBeyond,
+} from '../support/errors.ts';
 import { forceFlag, parseArguments, type CommandName, type Request } from './arguments.ts';
 import { createCleanupScreen } from './cleanup-screen.ts';
 import { renderHelp } from './help.ts';
@@ -144,8 +151,8 @@ function tell({ log, secrets, write }: Basis, error: unknown): void {
     log.error('this is a defect of the entrypoint: please report it', { error: stack });
     return;
   }
-  const parts = [error.message, error.said === undefined ? '' : `(${error.said})`];
-  log.error(parts.filter((part) => part !== '').join(' '), { cause: error.code });
+  const said = saidBeyond(error.message, error.said);
+  log.error(said === '' ? error.message : `${error.message} (${said})`, { cause: error.code });
   if (error.hint !== undefined) log.info(`what to do: ${error.hint}`);
   if (error.code === 'usage') write(secrets.scrub(`usage: ${usage}\n`), 'stderr');
   log.debug('stack', { stack: error.stack ?? messageOf(error) });

@@ -9,6 +9,7 @@ import type { Engine } from '../engine/engine.ts';
 import { systemClock, type Clock } from '../support/clock.ts';
 import type { Configuration, Environment } from '../support/configuration.ts';
 import { ConfigurationError } from '../support/errors.ts';
+import { readLimits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
 import { addEnvironmentSecrets, type Secrets } from '../support/secrets.ts';
 import type { Keyboard, Terminal } from '../support/terminal.ts';
@@ -60,7 +61,9 @@ export async function withAgentConf(context: Context): Promise<Context> {
   const isTold = (name: string): boolean => Object.values<string>(workerVariables).includes(name);
   const settings = Object.entries(variables).filter(([name]) => !isTold(name));
   const environment: Environment = { ...configuration.environment, ...Object.fromEntries(settings) };
-  return { ...context, configuration: { ...configuration, environment } };
+  const { limits, problems: wrongLimits } = readLimits(environment);
+  for (const problem of wrongLimits) log.warn(`agent.conf: ${problem}; the default counts`);
+  return { ...context, configuration: { ...configuration, environment, limits } };
 }
 
 /**

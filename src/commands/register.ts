@@ -1,4 +1,5 @@
 import { inspectOwnContainer, ownImageOf } from '../agent/own.ts';
+import { requirePoolRoom } from '../agent/storage-guard.ts';
 import { describeCaller, workerVariables } from '../agent/worker-request.ts';
 import { chooseProxy } from '../control-plane/proxy.ts';
 import { parseFingerprint } from '../control-plane/trust.ts';
@@ -25,6 +26,7 @@ export async function registerUrl(context: Context, url: string, force: boolean)
   const engine = await openEngine(context, signal);
   const own = await inspectOwnContainer(engine, configuration);
   const image = ownImageOf(own, configuration);
+  await requirePoolRoom(engine, own, configuration.limits);
   return delegate(context, engine, 'register', image, {
     [workerVariables.targetImage]: image,
     [workerVariables.registrationUrl]: url,

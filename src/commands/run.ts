@@ -1,18 +1,21 @@
-import { keepBootstrapRunning } from '../agent/bootstrap-loop.ts';
+import { askRequiredImage, keepBootstrapRunning } from '../agent/bootstrap-loop.ts';
 import { keepHouse, settleLeftovers } from '../agent/leftovers.ts';
 import { awaitOffice } from '../agent/office.ts';
-import { inspectOwnContainer, ownImageOf } from '../agent/own.ts';
-import { createReporter } from '../agent/report.ts';
+import { inspectOwnContainer, ownImageOf, workerImageOf } from '../agent/own.ts';
+import { judgeError } from '../agent/outcome.ts';
+import { createReporter, type Reporter } from '../agent/report.ts';
+import { requirePoolRoom } from '../agent/storage-guard.ts';
 import { decideUpgrade } from '../agent/upgrade-decision.ts';
+import { Upgrader } from '../agent/upgrader.ts';
 import { isWorkerRunning } from '../agent/worker.ts';
 import { workerVariables } from '../agent/worker-request.ts';
-import type { RequiredImage } from '../control-plane/required-image.ts';
 import type { ContainerDetails, Engine } from '../engine/engine.ts';
+import { StorageLowError } from '../host/errors.ts';
 import { prepareHost } from '../host/preparation.ts';
 import { runCommand } from '../host/processes.ts';
 import { keepMetrics } from '../rescue/keep-metrics.ts';
 import { sweepLeaks } from '../rescue/sweep.ts';
-import { messageOf } from '../support/errors.ts';
+import { CannotChangeError, messageOf } from '../support/errors.ts';
 import {
   delegate,
   followWorker,
@@ -35,7 +38,7 @@ export async function run(given: Context): Promise<never> {
   const own = await inspectOwnContainer(engine, configuration);
   const image = ownImageOf(own, configuration);
   const settle = async (): Promise<void> => {
-    await delegate(context, engine, 'settle', image);
+    await delegate(context, engine, 'settle', await workerImageOf(engine, own, image));
   };
   if (own !== undefined) await awaitOffice({ engine, names, limits, clock, log, signal, own, settle });
   await prepareHost({ paths, limits, log, run: runCommand, signal });
@@ -47,10 +50,11 @@ export async function run(given: Context): Promise<never> {
   });
   inBackground(context, 'keeping house', async () => keepHouse(leftovers));
   inBackground(context, 'keeping the metrics', async () => keepMetrics({ ...context, engine }));
+  const upgrader = createUpgrader(context, engine, own, image);
   return keepBootstrapRunning({
     ...context,
     reporter: createReporter(context),
-    onRequiredImage: createUpgrader(context, engine, own, image),
+    onRequiredImage: (required) => upgrader.require(required),
   });
 }
 
@@ -64,34 +68,41 @@ async function sweepBeside(context: Context, engine: Engine): Promise<void> {
   await sweepLeaks({ ...context, engine, limits: configuration.limits, mayGoOn });
 }
 
-/** Has the agent replaced when the server requires another image; one at a time, beside the bootstrap that runs. */
+/** Has the agent replaced when the server requires another image. */
 function createUpgrader(
   context: Context,
   engine: Engine,
   own: ContainerDetails | undefined,
   image: string,
-): (required: RequiredImage) => void {
+): Upgrader {
+  const { configuration } = context;
   const reporter = createReporter(context);
-  let isBusy = false;
-  const upgrade = async (required: RequiredImage): Promise<void> => {
-    const wanted = await decideUpgrade({ ...context, engine, reporter }, required, {
-      image,
-      imageId: own?.imageId,
-    });
-    if (wanted === undefined) return;
-    await delegate(context, engine, 'upgrade', image, { [workerVariables.targetImage]: wanted });
-  };
-  return (required) => {
-    if (isBusy) return;
-    isBusy = true;
-    inBackground(context, 'the upgrade that the server requires', async () => {
+  const running = { image, imageId: own?.imageId };
+  return new Upgrader({
+    ...context,
+    limits: configuration.limits,
+    decide: async (required) => decideUpgrade({ ...context, engine, reporter }, required, running),
+    upgrade: async (wanted) => {
       try {
-        await upgrade(required);
-      } finally {
-        isBusy = false;
+        await requirePoolRoom(engine, own, configuration.limits);
+        const workerImage = await workerImageOf(engine, own, image);
+        return await delegate(context, engine, 'upgrade', workerImage, {
+          [workerVariables.targetImage]: wanted,
+        });
+      } catch (error) {
+        await tellWithoutWorker(reporter, error, image);
+        throw error;
       }
-    });
-  };
+    },
+    ask: async () => askRequiredImage(context),
+  });
+}
+
+/** A worker tells its own end. Where none could be made nobody else does. */
+async function tellWithoutWorker(reporter: Reporter, error: unknown, image: string): Promise<void> {
+  if (!(error instanceof StorageLowError || error instanceof CannotChangeError)) return;
+  const outcome = judgeError(error);
+  await reporter.ended({ ...outcome, summary: `${outcome.summary}; the agent (${image}) runs on` });
 }
 
 /** Work that the agent doesn't wait for. Its failure is told and waits for the next start or the next bootstrap. */

@@ -1,4 +1,5 @@
 import { inspectOwnContainer, ownImageOf } from '../agent/own.ts';
+import { requirePoolRoom } from '../agent/storage-guard.ts';
 import { describeCaller, workerVariables } from '../agent/worker-request.ts';
 import { delegate, openEngine, requireSoundConfiguration, type Context } from './context.ts';
 
@@ -14,6 +15,7 @@ export async function upgrade(context: Context, force: boolean): Promise<number>
   const engine = await openEngine(context, signal);
   const own = await inspectOwnContainer(engine, configuration);
   const image = ownImageOf(own, configuration);
+  await requirePoolRoom(engine, own, configuration.limits);
   return delegate(context, engine, 'upgrade', image, {
     [workerVariables.targetImage]: image,
     ...describeCaller(own, force),

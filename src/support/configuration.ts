@@ -25,8 +25,6 @@ export interface Configuration {
   readonly socketPath: string;
   /** `DOCKER_API_VERSION`: pins the engine's API, e.g. `1.22`. */
   readonly apiVersion: string | undefined;
-  /** Folder of the `config.json` that `docker login` writes: `DOCKER_CONFIG`, else `~/.docker`. */
-  readonly dockerConfig: string;
   /** `RANCHER_AGENT_IMAGE`: our image, for when our own container can't be found. */
   readonly ownImage: string | undefined;
   /** Docker sets it to the first twelve digits of the container's id, unless the container shares the host's name. */
@@ -75,13 +73,17 @@ export function readConfiguration(raw: NodeJS.ProcessEnv, hostname: string): Con
     limits,
     socketPath: readSocketPath(environment['DOCKER_HOST']),
     apiVersion: nonEmpty(environment['DOCKER_API_VERSION']),
-    dockerConfig: nonEmpty(environment['DOCKER_CONFIG']) ?? `${environment['HOME'] ?? '/root'}/.docker`,
     ownImage: nonEmpty(environment['RANCHER_AGENT_IMAGE']),
     hostname,
     paths: pathsBelow('/var/lib/rancher'),
     environment,
     problems: problem === undefined ? problems : [...problems, problem],
   };
+}
+
+/** The folder of the `config.json` that `docker login` writes, where Docker's client looks for it. */
+export function dockerConfigFolder(environment: Environment): string {
+  return nonEmpty(environment['DOCKER_CONFIG']) ?? `${nonEmpty(environment['HOME']) ?? '/root'}/.docker`;
 }
 
 /** Splits `NAME=value` entries of `Config.Env`; a bare `NAME`, which some engines keep, carries nothing and is left out. */

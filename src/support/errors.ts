@@ -118,3 +118,8 @@ export function systemCodeOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error)) return undefined;
   return typeof error.code === 'string' ? error.code : undefined;
 }
+
+/** The engine's or server's own words, unless the sentence that they stand beside has them already. */
+export function saidBeyond(sentence: string, said: string | undefined): string {
+  return said === undefined || sentence.includes(said) ? '' : said;
+}

@@ -123,6 +123,11 @@ const table = {
     why: 'pause after the first failed attempt at a target image',
   },
   ATTEMPT_PAUSE_MAX: { value: 600_000, unit: 'ms', why: 'longest pause between attempts at a target image' },
+  UPGRADE_RETRY_MAX: {
+    value: 3_600_000,
+    unit: 'ms',
+    why: 'longest pause before an agent takes up an upgrade again that failed; as long as the server requires it',
+  },
   ATTEMPT_FREE_INTERRUPTIONS: {
     value: 3,
     unit: 'times',

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { bootstrapMarker, upgradeMarker } from '../support/control-plane/stub-bootstrap.ts';
-import { images, limits, startScene, type Scene } from '../support/scene.ts';
+import { images, limits, quick, startScene, type Scene } from '../support/scene.ts';
 
 /** Of an agent that the server knows from the start. */
 const keys = { accessKey: 'TESTACCESSKEY0000001', secretKey: 'testsecretkey000000000000000000000000001' };
@@ -144,5 +144,96 @@ describe("the agent's run", () => {
     await scene.waitFor('state ok', async () =>
       (await scene.readStatus())['state'] === 'ok' ? true : undefined,
     );
+  });
+});
+
+describe('an agent whose image has lost its name', () => {
+  it.each([
+    ['moved to another image', async () => scene.host.docker('tag', images.broken, images.a)],
+    ['removed', async () => scene.host.docker('rmi', '-f', images.a)],
+  ])('still upgrades itself: the name was %s', async (_, loseName) => {
+    await startAgent();
+    await logSays(bootstrapMarker);
+    const imageId = (await scene.host.inspect('rancher-agent'))?.Image;
+    await loseName();
+    scene.server.setRequiredImage(images.b);
+    await scene.host.docker('restart', '-t', '1', 'rancher-agent');
+    await scene.waitFor('the new agent', async () =>
+      (await scene.host.inspect('rancher-agent'))?.Config.Image === images.b ? true : undefined,
+    );
+    const workers = scene.host.proxy.requests.filter(({ query }) => query['name'] === 'rancher-agent-worker');
+    expect(workers[0]?.body).toMatchObject({ Image: imageId });
+    await scene.settled();
+  });
+});
+
+describe('an upgrade that failed', () => {
+  it('is taken up again without a new bootstrap, as the server requires by then', async () => {
+    scene.server.setRequiredImage(images.broken);
+    await startAgent(...quick);
+    await scene.waitFor('the failure', async () =>
+      (await scene.readStatus().catch(() => undefined))?.['state'] === 'failed' ? true : undefined,
+    );
+    expect(await scene.names()).toContain('rancher-agent');
+    const agent = await scene.host.inspect('rancher-agent');
+    scene.server.setRequiredImage(images.b);
+    await scene.waitFor('the new agent', async () =>
+      (await scene.host.inspect('rancher-agent'))?.Config.Image === images.b ? true : undefined,
+    );
+    expect(agent).toMatchObject({ RestartCount: 0, Config: { Image: images.a } });
+    await scene.settled();
+    await scene.waitFor('state ok', async () =>
+      (await scene.readStatus())['state'] === 'ok' ? true : undefined,
+    );
+  });
+});
+
+describe('a disk without a free byte', () => {
+  const fill = async (folder: string): Promise<string> =>
+    scene.host.docker(
+      'exec',
+      'rancher-agent',
+      'sh',
+      '-c',
+      `cat /dev/zero >${folder}/filler 2>/dev/null || true`,
+    );
+  const free = async (folder: string): Promise<string> =>
+    scene.host.docker('exec', 'rancher-agent', 'rm', `${folder}/filler`);
+  const ran = async (): Promise<number> => (await agentLog()).split(bootstrapMarker).length - 1;
+  const runsAgain = async (): Promise<void> => {
+    const before = await ran();
+    await scene.waitFor('another bootstrap', async () => ((await ran()) > before ? true : undefined));
+  };
+
+  it('keeps the bootstrap going from memory; without that either, the state says so until there is room', async () => {
+    scene.server.behaviour.bootstrapRun = 'exits';
+    // File systems of the container's own, which it can fill.
+    await startAgent(
+      '--tmpfs',
+      '/tmp:size=64k',
+      '--mount',
+      'type=tmpfs,destination=/host/dev/shm,tmpfs-size=65536',
+    );
+    await runsAgain();
+    await fill('/tmp');
+    await runsAgain();
+    await fill('/dev/shm');
+    await scene.waitFor('the state says so', async () =>
+      (await scene.readStatus().catch(() => undefined))?.['cause'] === 'no-room-for-bootstrap'
+        ? true
+        : undefined,
+    );
+    expect(await scene.readStatus()).toMatchObject({ state: 'failed', exitCode: 73 });
+    await logSays('/dev/shm: no space or no inodes left');
+    await free('/dev/shm');
+    await runsAgain();
+    await scene.waitFor('state ok', async () =>
+      (await scene.readStatus())['state'] === 'ok' ? true : undefined,
+    );
+    const leftBehind = 'ls /tmp /dev/shm | grep -c bootstrap- || true';
+    await scene.waitFor('nothing is left behind', async () =>
+      (await scene.host.docker('exec', 'rancher-agent', 'sh', '-c', leftBehind)) === '0' ? true : undefined,
+    );
+    expect((await scene.host.inspect('rancher-agent'))?.RestartCount).toBe(0);
   });
 });

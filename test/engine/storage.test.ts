@@ -108,7 +108,9 @@ describe('a disk that is full to the last byte', () => {
   it('costs the host nothing but time: the agent stays, and does what the server requires when there is room', async () => {
     scene.server.behaviour.bootstrapRun = 'exits';
     await mkdir(`${scene.host.stateDir}/etc`, { recursive: true });
-    await writeFile(`${scene.host.stateDir}/etc/agent.conf`, 'export AGENT_LIMIT_VERIFY=1000\n');
+    const shorter = ['VERIFY=1000', 'ATTEMPT_PAUSE_MIN=1000', 'UPGRADE_RETRY_MAX=4000'];
+    const lines = shorter.map((limit) => `export AGENT_LIMIT_${limit}\n`);
+    await writeFile(`${scene.host.stateDir}/etc/agent.conf`, lines.join(''));
     await scene.host.docker('restart', '-t', '2', 'rancher-agent');
     const asked = (count: number): Promise<true> =>
       scene.waitFor(`bootstrap ${count}`, () =>
@@ -119,6 +121,10 @@ describe('a disk that is full to the last byte', () => {
     await scene.host.fillDisk();
     scene.server.setRequiredImage(images.b);
     await asked(first + 1);
+    await scene.waitFor('the state says so', async () =>
+      (await scene.readStatus())['cause'] === 'storage-low' ? true : undefined,
+    );
+    expect(await scene.readStatus()).toMatchObject({ state: 'deferred', exitCode: 75 });
     expect(await scene.host.inspect('rancher-agent')).toMatchObject({
       Id: before?.Id,
       RestartCount: 0,

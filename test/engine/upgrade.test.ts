@@ -60,6 +60,22 @@ describe("an upgrade as the server's script starts it", () => {
     expect(await scene.names()).toEqual(['rancher-agent']);
   });
 
+  it("says once that the worker's log can't be followed, and waits for its end all the same", async () => {
+    scene.host.proxy.addRule({
+      match: ({ path }) => path.endsWith('/logs'),
+      action: {
+        kind: 'answer',
+        status: 500,
+        body: { message: 'configured logging driver does not support reading' },
+      },
+    });
+    const result = await scene.upgrade(images.a);
+    expect(result).toMatchObject({ status: 0 });
+    expect(result.stderr.split("the worker's log can't be followed").length).toBe(2);
+    expect(result.stderr).toContain('does not support reading');
+    await scene.removeUpgradeContainer();
+  });
+
   it('never stops the old agent before the new one is up', async () => {
     const old = (await scene.host.inspect('rancher-agent'))?.Id ?? '';
     await scene.upgrade(images.b);

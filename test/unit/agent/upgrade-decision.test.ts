@@ -40,12 +40,12 @@ function reporter() {
   });
 }
 
-/** The agent runs from `own`; `ids` are the images that the host has. */
+/** The agent runs from `own`; `ids` are the images that the host has. @returns the image to follow, or until when not */
 async function decide(
   image: string,
   own: string,
   ids: Readonly<Record<string, string>> = {},
-): Promise<string | undefined> {
+): Promise<string | number | undefined> {
   const inspectImage = (reference: string) => {
     const id = ids[reference];
     return Promise.resolve(id === undefined ? undefined : { id, labels: {}, repoTags: [], repoDigests: [] });
@@ -57,7 +57,9 @@ async function decide(
     log: silentLog,
     reporter: reporter(),
   };
-  return decideUpgrade(decision, { kind: 'image', image }, { image: own, imageId: `id of ${own}` });
+  const required = { kind: 'image', image } as const;
+  const decided = await decideUpgrade(decision, required, { image: own, imageId: `id of ${own}` });
+  return decided.do === 'upgrade' ? decided.image : decided.do === 'wait' ? decided.until : undefined;
 }
 
 /** The host was sent to these images, a minute apart. */
@@ -92,7 +94,7 @@ describe('what the server requires', () => {
 describe('two servers behind one address that require different images', () => {
   it('are not followed for ever: no worker is made, and the state says which images and when', async () => {
     await sentTo(a, b, a, b);
-    expect(await decide(a, b)).toBeUndefined();
+    expect(await decide(a, b)).toBe(Date.parse('2026-01-01T01:00:00.000Z'));
     const told = await status();
     expect(told).toMatchObject({ state: 'deferred', exitCode: 75, cause: 'ping-pong' });
     expect(told?.summary).toContain(
@@ -115,7 +117,7 @@ describe('two servers behind one address that require different images', () => {
   it('end it as well by agreeing on the one that was refused: it is followed when the window has passed', async () => {
     await sentTo(a, b, a, b);
     clock.advance(50 * minute);
-    expect(await decide(a, b)).toBeUndefined();
+    expect(await decide(a, b)).toBeTypeOf('number');
     clock.advance(7 * minute);
     expect(await decide(a, b)).toBe(a);
   });
@@ -124,7 +126,7 @@ describe('two servers behind one address that require different images', () => {
     const failed: Outcome = { state: 'failed', exitCode: 73, summary: 'broken' };
     await reporter().ended(failed);
     await sentTo(a, b, a, b);
-    expect(await decide(a, b)).toBeUndefined();
+    expect(await decide(a, b)).toBeTypeOf('number');
     expect(await status()).toMatchObject({ state: 'failed', summary: 'broken' });
   });
 

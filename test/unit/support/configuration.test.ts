@@ -12,7 +12,6 @@ describe('readConfiguration', () => {
       limits: defaultLimits,
       socketPath: '/var/run/docker.sock',
       apiVersion: undefined,
-      dockerConfig: '/root/.docker',
       ownImage: undefined,
       hostname: 'host',
       paths: pathsBelow('/var/lib/rancher'),

@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { EngineError } from '../../../src/engine/errors.ts';
 import {
   ConfigurationError,
   exitCodeOf,
   InterruptedError,
   messageOf,
+  saidBeyond,
   systemCodeOf,
   TryAgainLaterError,
 } from '../../../src/support/errors.ts';
@@ -34,5 +36,14 @@ describe('errors', () => {
     expect(systemCodeOf(Object.assign(new Error(), { code: 'ENOENT' }))).toBe('ENOENT');
     expect(systemCodeOf(Object.assign(new Error(), { code: 7 }))).toBeUndefined();
     expect(systemCodeOf({ code: 'ENOENT' })).toBeUndefined();
+  });
+});
+
+describe("the engine's own words", () => {
+  it('are said once, also where they are the message already', () => {
+    const error = new EngineError('remove container x', 500, 'device or resource busy');
+    expect(saidBeyond(error.message, error.said)).toBe('');
+    expect(saidBeyond('the worker could not be made', error.said)).toBe('device or resource busy');
+    expect(saidBeyond('no engine', undefined)).toBe('');
   });
 });
