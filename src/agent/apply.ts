@@ -58,7 +58,7 @@ export async function performStep(step: Step, context: ApplyContext): Promise<vo
   requireOthers(step, context.own ?? []);
   switch (step.do) {
     case 'create-next':
-      return createNext(context);
+      return createNext(step.name === 'spare' ? names.nextSpare : names.next, context);
     case 'start':
       log.info(`starting ${describe(step.container)}`);
       return engine.startContainer(step.container.id);
@@ -96,11 +96,11 @@ function nameInPool(slot: number | undefined, names: RoleNames): string | undefi
   return slot === undefined ? undefined : names.previous[slot];
 }
 
-async function createNext(context: ApplyContext): Promise<void> {
-  const { engine, names, nextSpec, log } = context;
+async function createNext(name: string, context: ApplyContext): Promise<void> {
+  const { engine, nextSpec, log } = context;
   if (nextSpec === undefined) throw new Error('a replacement needs a specification of the next agent');
-  log.info(`creating ${names.next} from ${nextSpec.image}`);
-  await engine.createContainer(names.next, nextSpec);
+  log.info(`creating ${name} from ${nextSpec.image}`);
+  await engine.createContainer(name, nextSpec);
 }
 
 async function rename(container: Observed, to: string, context: ApplyContext): Promise<void> {

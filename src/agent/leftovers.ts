@@ -75,7 +75,9 @@ async function removeForgottenWorker({ engine, names, limits, clock, log }: Left
 
 /** @returns whether there was something; corpses don't count, they had their tries */
 async function settleForgotten({ engine, names, log, settle }: Leftovers): Promise<boolean> {
-  const rest = await engine.listContainers({ names: [names.worker, names.next, ...names.previous] });
+  const rest = await engine.listContainers({
+    names: [names.worker, names.next, names.nextSpare, ...names.previous],
+  });
   const isAtWork = rest.some(({ name, state }) => name === names.worker && state === 'running');
   const forgotten = rest.filter(({ state }) => state !== 'dead' && state !== 'removing');
   if (isAtWork || forgotten.length === 0) return false;
@@ -93,7 +95,9 @@ async function findReasonToSettle(leftovers: Leftovers, hasFollowed: boolean): P
   const reading = await readStatus(paths);
   const state = reading.kind === 'valid' ? reading.status.state : undefined;
   if (hasFollowed && state !== undefined && state !== 'working') return undefined;
-  const rest = await engine.listContainers({ names: [names.next, ...names.previous, names.deadWorker] });
+  const rest = await engine.listContainers({
+    names: [names.next, names.nextSpare, ...names.previous, names.deadWorker],
+  });
   if (rest.length > 0) return `left over: ${rest.map((container) => container.name).join(', ')}`;
   return state === 'working' || state === 'degraded' ? `the last work ended as "${state}"` : undefined;
 }

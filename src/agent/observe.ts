@@ -38,6 +38,8 @@ export interface Observation {
   readonly agent: Observed | undefined;
   readonly legacy: readonly Observed[];
   readonly next: Observed | undefined;
+  /** Beside it, under the other one of the two names: a corpse, or somebody's that is not to be there. */
+  readonly besideNext?: Observed;
   /** One entry per set-aside name, in the pool's order. */
   readonly previous: readonly (Observed | undefined)[];
   /** Milliseconds since 1970, by the same clock as `startedAt`. */
@@ -57,7 +59,7 @@ export async function observeRoles(
   now: () => number,
   adopt = false,
 ): Promise<Observation> {
-  const roleNames = [names.agent, ...names.legacyAgents, names.next, ...names.previous];
+  const roleNames = [names.agent, ...names.legacyAgents, names.next, names.nextSpare, ...names.previous];
   const listed = await engine.listContainers({ names: roleNames });
   const observed = new Map<string, Observed>();
   for (const summary of listed) {
@@ -68,10 +70,22 @@ export async function observeRoles(
   return {
     agent: observed.get(names.agent),
     legacy: names.legacyAgents.map((name) => observed.get(name)).filter((found) => found !== undefined),
-    next: observed.get(names.next),
+    ...chooseNext(observed.get(names.next), observed.get(names.nextSpare)),
     previous: names.previous.map((name) => observed.get(name)),
     now: now(),
   };
+}
+
+/** The one of the two that can serve; where none can, the first keeps the role that it blocks. */
+function chooseNext(
+  first: Observed | undefined,
+  spare: Observed | undefined,
+): Pick<Observation, 'next' | 'besideNext'> {
+  const both = [first, spare].filter((observed) => observed !== undefined);
+  const own = both.filter(({ ours }) => ours);
+  const next = own.find(({ corpse }) => !corpse) ?? first ?? own[0];
+  const beside = both.find((observed) => observed !== next);
+  return { next, ...(beside === undefined ? {} : { besideNext: beside }) };
 }
 
 function fromDetails(details: ContainerDetails): Observed {
@@ -125,9 +139,8 @@ function isCorpse(state: ContainerState): boolean {
 
 /** Every container of an observation, the agent first. */
 export function everyone(observation: Observation): readonly Observed[] {
-  return [observation.agent, ...observation.legacy, observation.next, ...observation.previous].filter(
-    (observed) => observed !== undefined,
-  );
+  const { agent, legacy, next, besideNext, previous } = observation;
+  return [agent, ...legacy, next, besideNext, ...previous].filter((observed) => observed !== undefined);
 }
 
 /** Old agents that could serve again: set aside, or under a legacy name. */
@@ -146,6 +159,7 @@ export function findKeyHolder(observation: Observation): Observed | undefined {
     observation.agent,
     ...oldAgents(observation),
     observation.next,
+    observation.besideNext,
     ...observation.previous,
   ].filter((observed): observed is Observed => observed?.ours === true && observed.foreign !== true);
   const holders = candidates.filter((observed) => hasKeys(observed.environment));

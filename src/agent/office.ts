@@ -12,7 +12,7 @@ export type Office = 'agent' | 'next' | 'previous' | 'other';
 /** The role of that name; by its ending, because another family's entrypoint may have set us aside. */
 export function officeOf(name: string, names: RoleNames): Office {
   if (name === names.agent || names.legacyAgents.includes(name)) return 'agent';
-  if (name === names.next || name.endsWith('-next')) return 'next';
+  if (name === names.next || name === names.nextSpare || /-next(-\d)?$/.test(name)) return 'next';
   return names.previous.includes(name) || /-previous(-\d)?$/.test(name) ? 'previous' : 'other';
 }
 

@@ -44,7 +44,7 @@ export interface Patience {
 }
 
 export type Step =
-  | { readonly do: 'create-next' }
+  | { readonly do: 'create-next'; readonly name: 'first' | 'spare' }
   | { readonly do: 'start'; readonly container: Observed }
   | { readonly do: 'stand-by'; readonly container: Observed }
   | { readonly do: 'stop'; readonly container: Observed }
@@ -97,6 +97,7 @@ type Fitness =
 class Scene {
   readonly agent: Observed | undefined;
   readonly next: Observed | undefined;
+  readonly besideNext: Observed | undefined;
   /** The ways back: old agents that could serve again. */
   readonly olds: readonly Observed[];
   /** Old agents whose removal somebody began: they no longer survive a reboot. */
@@ -113,6 +114,7 @@ class Scene {
     this.patience = patience;
     this.agent = oursOnly(observation.agent);
     this.next = oursOnly(observation.next);
+    this.besideNext = oursOnly(observation.besideNext);
     const olds = oldAgents(observation).filter((old) => old.ours && this.canBeRemoved(old));
     this.olds = olds.filter((old) => !old.condemned);
     this.condemned = olds.filter((old) => old.condemned);
@@ -179,6 +181,11 @@ class Scene {
     return this.#observation.next === undefined;
   }
 
+  /** Whether a corpse keeps the name of the next one for good, and there is the other one. */
+  isSpareNeeded(next: Observed): boolean {
+    return next.corpse && this.#observation.besideNext === undefined;
+  }
+
   freeSlot(): number {
     return this.#observation.previous.findIndex((observed) => observed === undefined);
   }
@@ -227,10 +234,12 @@ function planReplacement(scene: Scene, goal: Replacement): Step {
     const settling = planSettling(scene);
     if (settling.do !== 'done') return settling;
   }
-  if (next === undefined) return planBeginning(scene);
+  if (next === undefined) return planBeginning(scene, 'first');
   if (!isWanted(next, goal) || !scene.canBeRemoved(next)) {
     const isLast = (agent === undefined || agent.corpse) && olds.length === 0 && !next.corpse;
-    return isLast ? planSuccession(scene, agent) : discardNext(scene, next);
+    if (isLast) return planSuccession(scene, agent);
+    const clearing = discardNext(scene, next);
+    return clearing.do === 'fail' && scene.isSpareNeeded(next) ? planBeginning(scene, 'spare') : clearing;
   }
   return planRelief(scene, next, goal.standsBy) ?? planTakeOver(scene, next);
 }
@@ -247,10 +256,10 @@ function planFinish(scene: Scene, agent: Observed): Step {
 }
 
 /** Nothing of the new one is there yet: make sure that there is a way back, and begin. */
-function planBeginning(scene: Scene): Step {
+function planBeginning(scene: Scene, name: 'first' | 'spare'): Step {
   const { agent } = scene;
   const preparing = agent === undefined || agent.corpse ? undefined : planWayBack(scene, agent);
-  return preparing ?? { do: 'create-next' };
+  return preparing ?? { do: 'create-next', name };
 }
 
 /** Brings the next one up, if it can stand by, before the old one is touched. Undefined: it may take over. */
@@ -435,12 +444,12 @@ function compareRanks(a: readonly number[], b: readonly number[]): number {
 
 /** The agent is sound: everything else goes, and what can't be removed is named in the end. */
 function planTidying(scene: Scene, agent: Observed): Step {
-  const rest = [scene.next, ...scene.olds, ...scene.condemned, scene.findRubbish()];
+  const rest = [scene.next, scene.besideNext, ...scene.olds, ...scene.condemned, scene.findRubbish()];
   const discarded = rest.find((container) => container !== undefined && scene.canBeRemoved(container));
   return discarded === undefined ? { do: 'done', agent } : { do: 'discard', container: discarded };
 }
 
-/** A next one that can't be removed blocks every upgrade: its name is the only one we create under. */
+/** A next one that can't be removed keeps the name under which we create. */
 function discardNext(scene: Scene, next: Observed): Step {
   return scene.canBeRemoved(next) ? { do: 'discard', container: next } : planSettingAside(scene, next);
 }

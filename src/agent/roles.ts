@@ -11,6 +11,8 @@ export interface RoleNames {
   readonly legacyAgents: readonly string[];
   /** The new agent until it takes over. */
   readonly next: string;
+  /** The same, where a dead container that can be neither removed nor renamed (1.10.3) keeps the first name. */
+  readonly nextSpare: string;
   /** Where the old agent is set aside: three names, because a dead container may hold one for good. */
   readonly previous: readonly string[];
   /** The helper that does the work. */
@@ -30,6 +32,7 @@ export function namesOf(profile: Profile): RoleNames {
     agent,
     legacyAgents: profile.legacyAgentNames,
     next: `${agent}-next`,
+    nextSpare: `${agent}-next-2`,
     previous: [`${agent}-previous`, `${agent}-previous-2`, `${agent}-previous-3`],
     worker: `${agent}-worker`,
     deadWorker: `${agent}-worker-dead`,

@@ -158,7 +158,9 @@ class Transaction {
       return;
     }
     const cause = asOutcome(step, error);
-    const turnsBack = this.#turnBack(cause);
+    // A dead next one that keeps its name (1.10.3) stands in nobody's way: there is a spare name.
+    const mayGoOn = step.do === 'set-aside' && step.container.corpse && step.container.id !== this.#incumbent;
+    const turnsBack = !mayGoOn && this.#turnBack(cause);
     if (!turnsBack || step.do === 'start') this.#giveUpOn(step, cause);
   }
 

@@ -229,11 +229,12 @@ describe('the digest', () => {
 });
 
 describe('the names', () => {
-  it('are fixed, one per role, with a pool of three for what was set aside', () => {
+  it('are fixed, one per role, with a pool of three for what was set aside and a spare for the next one', () => {
     expect(namesOf(selectProfile('rancher-1.2', {}))).toEqual({
       agent: 'rancher-agent',
       legacyAgents: [],
       next: 'rancher-agent-next',
+      nextSpare: 'rancher-agent-next-2',
       previous: ['rancher-agent-previous', 'rancher-agent-previous-2', 'rancher-agent-previous-3'],
       worker: 'rancher-agent-worker',
       deadWorker: 'rancher-agent-worker-dead',

@@ -230,9 +230,16 @@ export class World {
     if (call.verb === 'list' || call.verb === 'inspect') return;
     if (call.id !== undefined && this.#strangers.has(call.id))
       this.#note(call, "touches a stranger's container");
-    if (call.verb === 'create' && call.toName !== names.next) this.#note(call, 'creates under another name');
+    if (call.verb === 'create') this.#checkName(call);
     this.#checkKeys(call);
     this.#checkActing(call);
+  }
+
+  /** The spare name is only for when a corpse keeps the first one. */
+  #checkName(call: Call): void {
+    const isBlocked = this.host.named(names.next)?.body === 'dead';
+    if (call.toName === (isBlocked ? names.nextSpare : names.next)) return;
+    this.#note(call, 'creates under another name');
   }
 
   #checkKeys(call: Call): void {

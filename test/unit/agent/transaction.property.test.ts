@@ -175,7 +175,9 @@ function obstacleTo(world: World): string | undefined {
   const keepsName = ({ body, removal }: SimulatedContainer): boolean =>
     removal === 'dies' || (body === 'dead' && removal !== 'works');
   const holders = [agent, host.named(names.next)].filter((holder) => holder !== undefined);
-  if (host.old && holders.some(keepsName)) return 'a corpse that keeps its name';
+  if (host.old && agent !== undefined && keepsName(agent)) return 'a corpse that keeps its name';
+  const nexts = [names.next, names.nextSpare].map((name) => host.named(name));
+  if (nexts.every((next) => next !== undefined && keepsName(next))) return 'corpses that keep both names';
   const paused = world.ours().filter(({ body }) => body === 'paused');
   if (paused.some((container) => host.old || container !== agent || world.isWanted(agent)))
     return 'a container that a person has paused';
@@ -207,7 +209,7 @@ function lookAt(world: World): Before {
   const ours = world.ours();
   const hasPaused = ours.some(({ body }) => body === 'paused');
   const sick = ours.filter(({ removal, stoppable }) => removal !== 'works' || !stoppable);
-  const mustWork = workingAgents(world).some(({ name }) => name !== names.next);
+  const mustWork = workingAgents(world).some(({ name }) => name !== names.next && name !== names.nextSpare);
   const isHopeful = !hasPaused && sick.length <= 1 && !isPoolFull(world);
   return { obstacle: obstacleTo(world), mustWork: mustWork && isHopeful };
 }

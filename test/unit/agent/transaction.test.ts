@@ -154,6 +154,45 @@ describe('a new image that is bad', () => {
   );
 });
 
+describe('a next agent of an earlier upgrade that is dead and keeps its name (1.10.3)', () => {
+  const blocked: SceneDescription = { ...upgrade, oldEngine: true, next: actor('ours', 'dead') };
+
+  it('does not block upgrades: the new one is made under the spare name, and the dead one is named', async () => {
+    const world = new World(blocked);
+    const { result } = await world.run();
+    expect(result?.reached).toBe(true);
+    expect(result?.corpses.map(({ name }) => name)).toEqual([names.next]);
+    expect(world.acting()).toEqual([world.agent()]);
+    expect(world.isWanted(world.agent())).toBe(true);
+    expect(world.host.named(names.nextSpare)).toBeUndefined();
+  });
+
+  it('leaves the old agent in office where both names are kept', async () => {
+    const world = new World({ ...blocked, health: 'exits-at-once' });
+    world.host.breakRemovalOf(world.wanted);
+    await world.run();
+    const { result, calls } = await world.run();
+    expect(result?.error?.message).toMatch(/can't be renamed/);
+    expect(calls.some(({ verb }) => verb === 'create' || verb === 'stop')).toBe(false);
+    expect(world.acting().map(({ image }) => image.reference)).toEqual(['rancher/agent:v1.2.11']);
+  });
+
+  it('is no danger when the next upgrade is killed at any call: the one after it is through', async () => {
+    const calls = await callsOf(blocked);
+    for (let number = 1; number <= calls; number += 1) {
+      for (const effect of effects) {
+        const world = new World(blocked);
+        await world.run(at(number, { kind: 'die', effect }));
+        const { result } = await world.run();
+        const when = `killed at call ${number}, ${effect}`;
+        expect(result?.reached, when).toBe(true);
+        expect(world.acting(), when).toEqual([world.agent()]);
+        expect(world.violations, when).toEqual([]);
+      }
+    }
+  });
+});
+
 describe('an old agent that cannot be removed', () => {
   it.each(['dies', 'hangs'] as const)('does not fail the upgrade: it is named (%s)', async (removal) => {
     const world = new World({ ...emptyScene, agent: actor('upstream', 'running', { removal }) });
