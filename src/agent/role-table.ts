@@ -9,7 +9,7 @@ export function roleTable(names: RoleNames): readonly (readonly [RoleTitle, read
   return [
     ['agent', [names.agent]],
     ['legacy agent', names.legacyAgents],
-    ['next', [names.next]],
+    ['next', [names.next, names.nextSpare]],
     ['previous', names.previous],
     ['worker', [names.worker]],
     ['dead worker', [names.deadWorker]],

@@ -35,7 +35,11 @@ export function countLeaks(suspects: readonly Suspect[], now: number, limits: Li
     settled.filter(({ container }) => states.includes(container.state)).length;
   return {
     total: settled.length,
-    byKind: { 'inspect-host': ofKind('inspect-host'), 'share-mnt': ofKind('share-mnt') },
+    byKind: {
+      'inspect-host': ofKind('inspect-host'),
+      'share-mnt': ofKind('share-mnt'),
+      'find-gateway': ofKind('find-gateway'),
+    },
     ended: inState('exited'),
     neverStarted: inState('created'),
     dead: inState('dead', 'removing'),
