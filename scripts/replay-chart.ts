@@ -24,12 +24,12 @@ const panels: readonly Panel[] = [
 
 /** All in pixels. */
 const width = 900;
-const top = 64;
+const top = 76;
 const plot = { width: 230, height: 170, left: 50, gap: 298 };
 const height = top + plot.height + 52;
 const wayNames: Readonly<Record<Way, string>> = { old: 'the old way', ours: 'this entrypoint' };
 /** From the shortest delay to the longest: told apart without colour as well. */
-const dashes = ['2 3', '7 4', ''];
+const dashes = ['2 3', '7 4', 'none'];
 
 /** Colours for light and for dark pages; the background is the chart's own, since a page may not tell. */
 const style = `
@@ -103,21 +103,31 @@ function drawPanel(
     `  <text x="${left + plot.width / 2}" y="${top + plot.height + 38}" text-anchor="middle">minutes</text>`,
     `  <path class="axis" d="M${left} ${top}v${plot.height}h${plot.width}"/>`,
     ...runs.map(({ way, delaySeconds, samples }) => {
-      const points = samples.map((sample) => `${x(sample.seconds / 60)} ${y(valueOf(sample))}`);
+      const points = corners(samples, valueOf).map(
+        (sample) => `${x(sample.seconds / 60)} ${y(valueOf(sample))}`,
+      );
       const dash = dashOf(delaySeconds, delays);
       return `  <path class="line ${way}" stroke-dasharray="${dash}" d="M${points.join('L')}"/>`;
     }),
   ];
 }
 
+/** Without those in the middle of a level stretch. */
+function corners(samples: readonly Sample[], valueOf: Panel['valueOf']): readonly Sample[] {
+  return samples.filter((sample, index) => {
+    const around = [samples[index - 1], samples[index + 1]];
+    return around.some((other) => other === undefined || valueOf(other) !== valueOf(sample));
+  });
+}
+
 function dashOf(delay: number, delays: readonly number[]): string {
-  return dashes[Math.min(delays.indexOf(delay) + dashes.length - delays.length, dashes.length - 1)] ?? '';
+  return dashes[Math.min(delays.indexOf(delay) + dashes.length - delays.length, dashes.length - 1)] ?? 'none';
 }
 
 /** Round numbers from 0 to the first one that is not below `most`. */
 function ticksUpTo(most: number): number[] {
   const power = 10 ** Math.floor(Math.log10(most / 4));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((it) => most / it <= 5) ?? most;
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((it) => most / it <= 6) ?? most;
   return Array.from({ length: Math.ceil(most / step) + 1 }, (_, count) => round(count * step));
 }
 
