@@ -138,7 +138,7 @@ function summaryLines(report: CleanupReport, paint: Paint): readonly string[] {
 }
 
 function headline(report: CleanupReport, paint: Paint): string {
-  const { removed, failed, left, freedBytes, ms } = report;
+  const { removed, failed, left, freedBytes, tookMs } = report;
   const skipped = sumOf(report.skipped);
   const paintOf = failed > 0 ? paint.bad : left > 0 ? paint.warning : paint.good;
   const parts = [
@@ -147,7 +147,7 @@ function headline(report: CleanupReport, paint: Paint): string {
     `skipped ${skipped}`,
     ...(left === 0 ? [] : [`left ${left}`]),
     ...(freedBytes === undefined ? [] : [`freed about ${formatSize(freedBytes)}`]),
-    `in ${formatDuration(ms)}`,
+    `in ${formatDuration(tookMs)}`,
   ];
   return `${parts.join(', ')}.`;
 }

@@ -21,7 +21,7 @@ export interface CleanupReport {
   readonly young: number;
   /** Not tried, or what became of them isn't known. */
   readonly left: number;
-  readonly ms: number;
+  readonly tookMs: number;
   /** About: others use the same disk. Missing where it can't be told. */
   readonly freedBytes?: number;
   readonly failures: readonly HeldGroup[];
@@ -56,7 +56,7 @@ export function buildReport(
     skipped: Object.fromEntries(result.skipped),
     young: survey.young,
     left: result.left,
-    ms: Math.round(result.ms),
+    tookMs: Math.round(result.ms),
     leaking: survey.figures.leaking,
     ...(oldAgent === undefined
       ? {}

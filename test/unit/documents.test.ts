@@ -47,6 +47,21 @@ it('every cause that a check can name is in docs/json.md', () => {
   expect(causes.filter((cause) => !text.includes(`\`${cause}\``))).toEqual([]);
 });
 
+it('docs/json.md has every member, end and cause of a clean-up', () => {
+  const text = document('json.md');
+  const report = readFileSync(join(import.meta.dirname, '../../src/rescue/cleanup-report.ts'), 'utf8');
+  const causes = readFileSync(join(import.meta.dirname, '../../src/rescue/causes.ts'), 'utf8');
+  const [, members = ''] = /interface CleanupReport \{(.*?)\n\}/s.exec(report) ?? [];
+  const words = [
+    ...[...members.matchAll(/^  readonly (\w+)/gm)].map(([, name = '']) => name),
+    ...[...causes.matchAll(/case '([a-z-]+)'/g)].map(([, name = '']) => name),
+    ...['all', 'failures', 'away', 'interrupted', 'declined'],
+  ];
+  expect(words.length).toBeGreaterThan(25);
+  const isThere = (word: string): boolean => text.includes(`\`${word}\``) || text.includes(`\`${word}[]`);
+  expect(words.filter((word) => !isThere(word))).toEqual([]);
+});
+
 it('docs/monitoring.md has every metric, every state and the variable', () => {
   const text = document('monitoring.md');
   const rendered = renderMetrics({

@@ -218,7 +218,7 @@ const report: CleanupReport = {
   skipped: { 'has not ended': 2 },
   young: 4,
   left: 0,
-  ms: 9_400,
+  tookMs: 9_400,
   freedBytes: 141_000_000,
   leaking: false,
   failures: [
