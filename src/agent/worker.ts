@@ -191,7 +191,10 @@ async function endOf(call: WorkerCall, worker: Worker, signal: AbortSignal): Pro
   const first = await Promise.race([waiting, looking]);
   if (first !== 'gone') return first;
   call.signal.throwIfAborted();
-  return looking;
+  // On a loaded host a look may find nothing any more while the answer with the status is still on its way.
+  const grace = call.clock.sleep(call.limits.WORKER_GONE_PAUSE, signal).then(gone);
+  const late = await Promise.race([waiting, grace]);
+  return late === 'gone' ? looking : late;
 }
 
 function gone(): Promise<ContainerExit> {

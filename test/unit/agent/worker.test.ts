@@ -4,8 +4,8 @@ import { labels, namesOf } from '../../../src/agent/roles.ts';
 import { runThroughWorker } from '../../../src/agent/worker.ts';
 import { digestOfRequest, type WorkerRequest } from '../../../src/agent/worker-request.ts';
 import { connectEngine } from '../../../src/engine/docker-engine.ts';
-import type { Clock } from '../../../src/support/clock.ts';
-import { defaultLimits } from '../../../src/support/limits.ts';
+import { systemClock, type Clock } from '../../../src/support/clock.ts';
+import { defaultLimits, type Limits } from '../../../src/support/limits.ts';
 import { silentLog } from '../../../src/support/log.ts';
 import { empty, FakeDaemon, json, text, type Answer } from '../engine/fake-daemon.ts';
 
@@ -57,12 +57,12 @@ function worker(id: string, status: string): void {
   daemon.on('GET', `/containers/${id}/json`, inspection(id, status));
 }
 
-async function ask(): Promise<number> {
+async function ask(limits: Limits = defaultLimits, waiting: Clock = clock): Promise<number> {
   const engine = await connectEngine({
     socketPath: daemon.socketPath,
     apiVersion: undefined,
     userAgent: 'test',
-    limits: defaultLimits,
+    limits,
     log: silentLog,
     clock,
   });
@@ -70,8 +70,8 @@ async function ask(): Promise<number> {
     {
       engine,
       names,
-      limits: defaultLimits,
-      clock,
+      limits,
+      clock: waiting,
       log: silentLog,
       stateVolume: 'rancher-agent-state',
       write: () => undefined,
@@ -141,4 +141,31 @@ it('on an engine of today it is waited for before its start, and the engine remo
   expect(await ask()).toBe(0);
   const order = changes().filter((change) => !change.endsWith('/logs'));
   expect(order).toEqual(['POST create', `POST ${made}/wait`, `POST ${made}/start`]);
+});
+
+describe('on a loaded host', () => {
+  const impatient: Limits = { ...defaultLimits, FOLLOW_POLL: 20, WORKER_GONE_PAUSE: 500 };
+
+  /** The engine has removed the worker, and its answer to the wait comes later. */
+  function removedAndAnswered(afterMs: number): void {
+    daemon.on('GET', '/version', json(200, { Version: '20.10.24', ApiVersion: '1.41' }));
+    daemon.on('GET', `/containers/${made}/json`, text(404, 'no such container'));
+    daemon.on('POST', `/containers/${made}/wait`, (response) => {
+      response.writeHead(200).flushHeaders();
+      setTimeout(() => response.end('{"StatusCode":73}'), afterMs).unref();
+    });
+  }
+
+  it('a worker that was removed before its end was told: the end is waited for, and nothing is done twice', async () => {
+    removedAndAnswered(150);
+    expect(await ask(impatient, systemClock)).toBe(73);
+    expect(daemon.countOf('POST', '/containers/create')).toBe(1);
+  });
+
+  it('but not for ever: then it is done again, a bounded number of times', async () => {
+    removedAndAnswered(60_000);
+    const quick = { ...impatient, WORKER_GONE_PAUSE: 20 };
+    await expect(ask(quick, systemClock)).rejects.toMatchObject({ exitCode: 75 });
+    expect(daemon.countOf('POST', '/containers/create')).toBe(defaultLimits.WORKER_ROUNDS);
+  });
 });
