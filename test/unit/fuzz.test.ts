@@ -20,7 +20,7 @@ import { parseRegistrationScript } from '../../src/control-plane/registration-sc
 import { registerHost } from '../../src/control-plane/registration.ts';
 import { blankRequiredImage, readRequiredImage } from '../../src/control-plane/required-image.ts';
 import { describeUrl, parseServerUrl } from '../../src/control-plane/url.ts';
-import { readDetails, readImage, readInfo, readSummaries } from '../../src/engine/answers.ts';
+import { readDetails, readImage, readInfo, readSummary } from '../../src/engine/answers.ts';
 import { parseMountinfo } from '../../src/host/mountinfo.ts';
 import { parseStatus } from '../../src/host/status.ts';
 import { judgeStorage, parseDevicemapper } from '../../src/host/storage.ts';
@@ -193,7 +193,7 @@ describe('texts of the server', () => {
   it('a bootstrap script that bash looks at before it is run', async () => {
     const { signal } = new AbortController();
     const property = fc.asyncProperty(spoilt(bootstrap, `touch ${mark}\n`), async (text) => {
-      const staged = await stageScript(text.replaceAll('\0', ''), defaultLimits, signal);
+      const staged = await stageScript(text.replaceAll('\0', ''), [tmpdir()], defaultLimits, signal);
       await staged.dispose();
       expect(existsSync(mark)).toBe(false);
     });
@@ -387,7 +387,7 @@ describe('answers of the engine', () => {
   it('lists of containers', () => {
     const names = namesOf(selectProfile('rancher-1.2', {}));
     check(spoiltJson([container, { ...container, Names: ['/silly_name'] }]), (value) => {
-      const listed = readSummaries(value);
+      const listed = Array.isArray(value) ? value.flatMap((entry) => readSummary(entry) ?? []) : [];
       for (const { id, name } of listed) expect([typeof id, typeof name]).toEqual(['string', 'string']);
       expect(findSuspects(listed, names).length).toBeLessThanOrEqual(listed.length);
       return listed.length > 0;
