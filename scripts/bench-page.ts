@@ -41,7 +41,7 @@ export function renderPage(bench: Bench): string {
   return `# How fast cleanup is
 
 Made by \`scripts/bench cleanup\` on ${bench.date}: ${bench.machine}, Docker ${bench.engine}, ${bench.driver}. Leaked containers that were
-created and never ran; the three commands in turn on sets of the same size, the quickest of three rounds (2,000: two, 6,000: one). \`cleanup\` looks
+created and never ran; the three commands in turn on sets of the same size, of 100 the quickest of three rounds. \`cleanup\` looks
 at each container once more before it removes it, the others don't. Times are those of the whole command, \`docker run\` and
 the list included.
 

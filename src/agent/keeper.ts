@@ -55,9 +55,7 @@ export async function stopWithKeeper(view: KeeperView, order: KeeperOrder): Prom
   try {
     await engine.startContainer(keeper);
     await engine.stopContainer(order.agent.id, limits.STOP_GRACE);
-    log.info(
-      `stopped ${order.agent.name} for the time of the clean-up; ${view.names.keeper} watches over it`,
-    );
+    log.info(`stopped ${order.agent.name}; ${view.names.keeper} starts it again whatever happens`);
   } catch (error) {
     await startAgain(view, order.agent.id);
     throw new CannotChangeError(`${order.agent.name} could not be stopped: ${messageOf(error)}`, {

@@ -45,7 +45,13 @@ export function createCleanupScreen(context: Context, asJson: boolean): CleanupS
       const containers = count === 1 ? 'it' : `each of these ${count}`;
       const question = `Look at ${containers} once more and remove what is leaked? [y/N] `;
       context.write(paint.strong(question), 'stderr');
-      return /^y(es)?$/i.test((await keyboard.readLine(signal)).trim());
+      try {
+        return /^y(es)?$/i.test((await keyboard.readLine(signal)).trim());
+      } catch (error) {
+        // Ctrl-C: what is said next begins a line of its own.
+        context.write('\n', 'stderr');
+        throw error;
+      }
     },
     showProgress(progress) {
       const now = clock.now();

@@ -161,7 +161,7 @@ function failureLines(
   return [
     `${paint.bad(`${number} failed`)}: ${meaning}; ${todo}`,
     `  e.g. ${ids.join(' ')}`,
-    `  the engine says: ${said}`,
+    `  the engine says: ${withShortIds(said)}`,
     ...holders.map((holder) => `  held by ${describeHolder(holder)}: ${holder.mountPoint}`),
   ];
 }
@@ -196,6 +196,11 @@ function agentLines({ leaking, oldAgent, agentRunsAgain }: CleanupReport, paint:
   if (!leaking) return [];
   const again = agentRunsAgain === true ? ' runs again and' : '';
   return [`${oldAgent.name} (${oldAgent.image})${again} will leak until it is upgraded.`];
+}
+
+/** Twelve digits of an id are enough for any command, and a line has room for no more. */
+function withShortIds(text: string): string {
+  return text.replace(/[0-9a-f]{64}/g, (id) => `${id.slice(0, 12)}…`);
 }
 
 /** Rows stay as they are; text goes on below itself. */

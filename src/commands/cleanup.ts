@@ -70,7 +70,7 @@ export async function cleanUpHost(
   // Until the first removal a signal ends the call in hand.
   signal.addEventListener('abort', endCalls, { once: true });
   const engine = await openEngine(withLimits(context, limits), calls.signal);
-  screen.log.info('listing the containers of this host; an engine in trouble takes minutes for it');
+  screen.log.info('listing the containers; an engine in trouble takes minutes for it');
   const survey = await surveyHost(engine, names, limits, clock);
   screen.showPlan(survey, options);
   const count = survey.suspects.length + survey.corpses.length;

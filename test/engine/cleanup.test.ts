@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -155,6 +157,49 @@ describe('without a terminal', () => {
     expect(result).toMatchObject({ status: 64 });
     expect(result.stderr).toContain('there is no terminal to ask on');
     expect(await stillThere(scene.host, leaked)).toEqual(leaked);
+  });
+});
+
+describe('on a terminal', () => {
+  /** Types `keys` when the question is there. @returns what the person sees, and the status */
+  async function onTerminal(keys: string): Promise<{ seen: string; status: number | null }> {
+    const command = ['docker', ...cleanupArguments([], ['-it', ...limits({ SWEEP_AGE: 0 })])].join(' ');
+    const child = spawn('script', ['-qec', `stty cols 80 rows 24; ${command}`, '/dev/null'], {
+      env: {
+        PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
+        TERM: 'xterm',
+        DOCKER_HOST: `unix://${scene.host.engineSocketPath}`,
+      },
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    let seen = '';
+    let hasTyped = false;
+    child.stdout.on('data', (chunk: Buffer) => {
+      seen += chunk.toString();
+      if (hasTyped || !seen.includes('[y/N]')) return;
+      hasTyped = true;
+      child.stdin.write(keys);
+    });
+    const [status] = (await once(child, 'close')) as [number | null];
+    return { seen, status };
+  }
+
+  it('it asks, takes no and Ctrl-C for an answer, and draws a bar that fits', async () => {
+    const leaked = await leakHelpers(scene.host, 40);
+    const declined = await onTerminal('n\n');
+    expect(declined).toMatchObject({ status: 0 });
+    expect(declined.seen).toContain('Nothing was removed.');
+    expect(await onTerminal('\u0003')).toMatchObject({ status: 130 });
+    expect(await stillThere(scene.host, leaked)).toEqual(leaked);
+
+    const { seen, status } = await onTerminal('y\n');
+    expect(status, seen).toBe(0);
+    expect(await stillThere(scene.host, leaked)).toEqual([]);
+    // Without colours.
+    const lines = seen.replace(/\u001B\[\d*[mK]/g, '').split(/[\r\n]+/);
+    expect(lines.filter((line) => /^\[[#-]+\] \d+ of 40, \d+ %/.test(line)).length).toBeGreaterThan(0);
+    expect(lines.filter((line) => line.length > 80)).toEqual([]);
+    expect(seen).toContain('\u001B[32mRemoved 40\u001B[0m, failed 0, skipped 0');
   });
 });
 

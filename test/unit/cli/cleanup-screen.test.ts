@@ -225,7 +225,7 @@ const report: CleanupReport = {
     {
       cause: 'held',
       count: 5,
-      said: 'device or resource busy',
+      said: `remove ${'d'.repeat(64)}: device or resource busy`,
       examples: ['a'.repeat(64), 'b'.repeat(64)],
       holders: [
         { pid: 812, command: 'cadvisor', processes: 4, container: 'monitoring', mountPoint: '/rootfs/var/x' },
@@ -244,7 +244,7 @@ describe('the summary', () => {
         'Removed 1993, failed 5, skipped 2, freed about 141 MB, in 9.4 s.',
         '5 failed: a process still has the mount; end or restart who holds it',
         '  e.g. aaaaaaaaaaaa bbbbbbbbbbbb',
-        '  the engine says: device or resource busy',
+        '  the engine says: remove dddddddddddd…: device or resource busy',
         '  held by cadvisor (pid 812 and 3 more, container monitoring): /rootfs/var/x',
         'Skipped: 2 has not ended.',
         'Too young to be judged: 4; run cleanup again later.',

@@ -15,15 +15,16 @@ describe('removals at a time', () => {
     const pace = new Pace(defaultLimits);
     expect(pace.parallel).toBe(1);
     expect(feed(pace, 6, () => 20)).toEqual([2, 2, 3, 3, 3, 4]);
-    expect(feed(pace, 500, () => 20).at(-1)).toBe(defaultLimits.CLEANUP_PARALLEL);
+    expect(feed(pace, 1_000, () => 20).at(-1)).toBe(defaultLimits.CLEANUP_PARALLEL);
   });
 
   it('are halved as soon as the engine slows down, once for all that were in hand, and grow again', () => {
     const pace = new Pace(defaultLimits);
-    feed(pace, 500, () => 20);
-    expect(feed(pace, 16, () => 900)).toEqual(Array.from({ length: 16 }, () => 8));
-    expect(feed(pace, 1, () => 900)).toEqual([4]);
-    expect(feed(pace, 500, () => 20).at(-1)).toBe(16);
+    feed(pace, 1_000, () => 20);
+    const most = defaultLimits.CLEANUP_PARALLEL;
+    expect(feed(pace, most, () => 1_500)).toEqual(Array.from({ length: most }, () => most / 2));
+    expect(feed(pace, 1, () => 1_500)).toEqual([most / 4]);
+    expect(feed(pace, 1_000, () => 20).at(-1)).toBe(most);
   });
 
   it('find the number that an engine takes which does one at a time', () => {
@@ -40,22 +41,22 @@ describe('removals at a time', () => {
 
   it('are not fewer for what is quick by any measure', () => {
     const pace = new Pace(defaultLimits);
-    feed(pace, 500, () => 1);
-    expect(new Set(feed(pace, 100, () => 249))).toEqual(new Set([16]));
+    feed(pace, 1_000, () => 1);
+    expect(new Set(feed(pace, 100, () => 999))).toEqual(new Set([defaultLimits.CLEANUP_PARALLEL]));
   });
 
   it('are one while somebody else needs the engine, and as many as before afterwards', () => {
     const pace = new Pace(defaultLimits);
-    feed(pace, 500, () => 20);
+    feed(pace, 1_000, () => 20);
     pace.hold(true);
     expect(pace.parallel).toBe(1);
     pace.hold(false);
-    expect(pace.parallel).toBe(16);
+    expect(pace.parallel).toBe(defaultLimits.CLEANUP_PARALLEL);
   });
 
   it('begin anew when the engine did not answer', () => {
     const pace = new Pace(defaultLimits);
-    feed(pace, 500, () => 20);
+    feed(pace, 1_000, () => 20);
     pace.unanswered();
     expect(pace.parallel).toBe(1);
   });
