@@ -4,7 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { stageScript } from '../../src/agent/bootstrap-child.ts';
@@ -21,6 +21,7 @@ import { registerHost } from '../../src/control-plane/registration.ts';
 import { blankRequiredImage, readRequiredImage } from '../../src/control-plane/required-image.ts';
 import { describeUrl, parseServerUrl } from '../../src/control-plane/url.ts';
 import { readDetails, readImage, readInfo, readSummary } from '../../src/engine/answers.ts';
+import { elementsOf } from '../../src/engine/json-elements.ts';
 import { parseMountinfo } from '../../src/host/mountinfo.ts';
 import { parseStatus } from '../../src/host/status.ts';
 import { judgeStorage, parseDevicemapper } from '../../src/host/storage.ts';
@@ -29,110 +30,26 @@ import { ConfigurationError, EntrypointError } from '../../src/support/errors.ts
 import { defaultLimits } from '../../src/support/limits.ts';
 import { silentLog } from '../../src/support/log.ts';
 import { createSecrets } from '../../src/support/secrets.ts';
-import { anyText } from '../support/control-plane/any-text.ts';
 import { composeBootstrap } from '../support/control-plane/stub-bootstrap.ts';
 import { createBehaviour } from '../support/control-plane/stub-behaviour.ts';
+import { mark, spoilt, spoiltJson, toJson } from '../support/spoilt.ts';
 
-/** Thirteen properties of so many cases each. */
+/** Fourteen properties of so many cases each, and one of a tenth. */
 const numRuns = Number(process.env['FC_RUNS'] ?? 1_500);
 /** A single case that takes longer has met a loop that grows with its input, in ms. */
 const longestCase = 500;
 const seed = 20_160_801;
 
-const mark = join(tmpdir(), `fuzz-executed-${process.pid}`);
 afterAll(() => {
   expect(existsSync(mark), 'something was executed').toBe(false);
 });
 
-/** What an attacker would put in, and what breaks parsers. */
-const hostile = [
-  `$(touch ${mark})`,
-  `\`touch ${mark}\``,
-  `"; touch ${mark}; "`,
-  `\ntouch ${mark}\n`,
-  `' ; touch ${mark} ; '`,
-  '${IFS}',
-  '\\',
-  '"',
-  "'",
-  '#',
-  '=',
-  '\0',
-  '\r\n',
-  '\uFEFF',
-  '\uD800',
-  'export ',
-  'REQUIRED_IMAGE=',
-  '__proto__',
-  '/scripts/',
-  '((((((((',
-  '{{{{{{{{',
-  ' '.repeat(3_000),
-  'a'.repeat(3_000),
-];
-
-/** As it comes over the wire; what JSON has no text for is an empty body. */
-function toJson(value: unknown): string {
-  return value === undefined ? '' : JSON.stringify(value);
-}
-
-type Spoil = (text: string) => string;
-const at = fc.double({ min: 0, max: 1, noNaN: true });
-const cut = (text: string, where: number): number => Math.floor(text.length * where);
-
-const spoil: fc.Arbitrary<Spoil> = fc.oneof(
-  fc.tuple(at, fc.oneof(fc.constantFrom(...hostile), anyText(12))).map(
-    ([where, what]): Spoil =>
-      (text) =>
-        text.slice(0, cut(text, where)) + what + text.slice(cut(text, where)),
-  ),
-  fc.tuple(at, at).map(
-    ([from, to]): Spoil =>
-      (text) =>
-        text.slice(0, cut(text, Math.min(from, to))) + text.slice(cut(text, Math.max(from, to))),
-  ),
-  fc.tuple(at, at).map(
-    ([from, to]): Spoil =>
-      (text) =>
-        text + text.slice(cut(text, Math.min(from, to)), cut(text, Math.max(from, to))),
-  ),
-  at.map(
-    (where): Spoil =>
-      (text) =>
-        text.slice(0, cut(text, where)),
-  ),
-);
-
-/** One of some honest texts, spoilt up to four times; now and then something else altogether. */
-function spoilt(...honest: readonly string[]): fc.Arbitrary<string> {
-  const changed = fc
-    .tuple(fc.constantFrom(...honest), fc.array(spoil, { maxLength: 4 }))
-    .map(([text, spoils]) => spoils.reduce((sofar, change) => change(sofar), text));
-  return fc.oneof({ weight: 9, arbitrary: changed }, { weight: 1, arbitrary: anyText(200) });
-}
-
-/** An honest value with up to three of its parts replaced by any JSON, or left out. */
-function spoiltJson(honest: unknown): fc.Arbitrary<unknown> {
-  const anything = fc.oneof(
-    fc.jsonValue({ maxDepth: 2 }),
-    fc.constantFrom(...hostile),
-    fc.constant(undefined),
-  );
-  return fc
-    .array(fc.tuple(fc.array(fc.nat(20), { minLength: 1, maxLength: 6 }), anything), { maxLength: 3 })
-    .map((changes) =>
-      changes.reduce((sofar, [path, by]) => replaceAt(sofar, path, by), structuredClone(honest)),
-    );
-}
-
-function replaceAt(value: unknown, [first = 0, ...rest]: readonly number[], by: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return by;
-  const keys = Object.keys(value);
-  const key = keys[first % Math.max(1, keys.length)];
-  if (key === undefined) return by;
-  const members = value as Record<string, unknown>;
-  members[key] = rest.length === 0 ? by : replaceAt(members[key], rest, by);
-  return members;
+function isList(text: string): boolean {
+  try {
+    return Array.isArray(JSON.parse(text));
+  } catch {
+    return false;
+  }
 }
 
 function timed(work: () => void): void {
@@ -392,6 +309,27 @@ describe('answers of the engine', () => {
       expect(findSuspects(listed, names).length).toBeLessThanOrEqual(listed.length);
       return listed.length > 0;
     });
+  });
+
+  it('a list as it arrives, in pieces of any size', async () => {
+    const text = fc.oneof(
+      spoiltJson([container, { ...container, Names: ['/silly_name'] }]).map(toJson),
+      spoilt(JSON.stringify([container, container]), '[]', 'null'),
+    );
+    const property = fc.asyncProperty(text, fc.array(fc.nat(1_500), { maxLength: 8 }), async (list, cuts) => {
+      const bytes = Buffer.from(list.toWellFormed());
+      const ends = [...cuts.sort((a, b) => a - b), bytes.length];
+      const pieces = ends.map((end, index) => bytes.subarray(ends[index - 1] ?? 0, end));
+      const found: unknown[] = [];
+      try {
+        for await (const entry of elementsOf(Readable.from(pieces))) found.push(entry);
+      } catch (error) {
+        expect(isList(bytes.toString()), String(error)).toBe(false);
+        return;
+      }
+      if (isList(bytes.toString())) expect(found).toEqual(JSON.parse(bytes.toString()));
+    });
+    await fc.assert(property, { numRuns, seed });
   });
 
   it('containers and images', () => {
