@@ -9,14 +9,13 @@ import type { Context } from './context.ts';
 export async function examineHost(context: Context): Promise<Diagnosis> {
   const { configuration, names, clock, version, command, signal } = context;
   // One try each, as long as a look may take: a second try at an almost dead engine only adds to its load.
-  const { DOCTOR_CALL, ...rest } = configuration.limits;
+  const { DOCTOR_CALL, DOCTOR_INSPECT } = configuration.limits;
   const limits = {
-    ...rest,
-    DOCTOR_CALL,
+    ...configuration.limits,
     CALL_TRIES: 1,
     ENGINE_CONNECT: DOCTOR_CALL,
     LIST: DOCTOR_CALL,
-    INSPECT: DOCTOR_CALL,
+    INSPECT: DOCTOR_INSPECT,
   };
   const begun = clock.now();
   const record = await examine({

@@ -7,6 +7,7 @@ import { readLockHolder } from '../host/lock.ts';
 import { readStatus } from '../host/status.ts';
 import { countLeaks, type LeakFigures } from '../rescue/leak-figures.ts';
 import { listSuspects } from '../rescue/removal.ts';
+import { deadlineIn } from '../support/deadline.ts';
 import { messageOf } from '../support/errors.ts';
 import { silentLog } from '../support/log.ts';
 import type { Context } from './context.ts';
@@ -19,12 +20,13 @@ export async function readStatusReport(context: Context): Promise<StatusReport> 
 }
 
 /**
- * Shows the status again every STATUS_REFRESH until the signal is aborted. Leaked helpers, which cost a long list, are
- * counted every STATUS_LEAKS.
+ * Shows the status again every STATUS_REFRESH until the signal is aborted or STATUS_WATCH is over. Leaked helpers, which
+ * cost a long list, are counted every STATUS_LEAKS.
  */
 export async function watchStatus(context: Context, show: (report: StatusReport) => void): Promise<void> {
   const { clock, signal, configuration } = context;
   const { limits } = configuration;
+  const end = deadlineIn(limits.STATUS_WATCH, () => clock.now());
   let counted: { readonly leaks: LeakFigures | Problem; readonly at: number } | undefined;
   const count = async (engine: Engine): Promise<LeakFigures | Problem> => {
     if (counted === undefined || clock.now() - counted.at >= limits.STATUS_LEAKS) {
@@ -32,7 +34,7 @@ export async function watchStatus(context: Context, show: (report: StatusReport)
     }
     return counted.leaks;
   };
-  while (!signal.aborted) {
+  while (!signal.aborted && end.left() > 0) {
     try {
       const report = await reportFrom(context, count);
       if (!isAborted(signal)) show(report);

@@ -207,6 +207,11 @@ const table = {
     unit: 'ms',
     why: 'an almost dead engine answers after 30 s and more, a frozen one never',
   },
+  DOCTOR_INSPECT: {
+    value: 45_000,
+    unit: 'ms',
+    why: 'shorter than a call, so that one container that hangs does not hide the others',
+  },
   DOCTOR_TOTAL: {
     value: 180_000,
     unit: 'ms',
@@ -243,6 +248,11 @@ const table = {
     value: 2_000,
     unit: 'ms',
     why: 'status --watch: fast enough for a person, one small list each',
+  },
+  STATUS_WATCH: {
+    value: 28_800_000,
+    unit: 'ms',
+    why: 'status --watch ends after a working day: docker exec leaves its process behind when its client is killed',
   },
   STATUS_LEAKS: {
     value: 60_000,

@@ -140,6 +140,25 @@ describe('the doctor, on hosts with a registered agent', () => {
     expect(rooted, rooted.stdout).toMatchObject({ status: 0 });
   });
 
+  it('names who holds the mounts of others, and that this kernel does not mind', async () => {
+    await scene.host.docker(
+      'run',
+      '-d',
+      '--name',
+      'monitor',
+      '-v',
+      '/:/rootfs:ro',
+      images.base,
+      'sleep',
+      '3600',
+    );
+    const diagnosis = await expectCauses([], 0);
+    expect(lineOf(diagnosis, 'mounts')?.text).toMatch(
+      /^held by sleep \(pid \d+, container monitor: \d+ mounts?\); this kernel removes them all the same$/,
+    );
+    await scene.host.docker('rm', '-f', 'monitor');
+  });
+
   it('2, two agents', async () => {
     await startAgent('spare-agent', images.a);
     const diagnosis = await expectCauses(['two-agents'], 2);
@@ -261,6 +280,37 @@ describe('the doctor, on hosts with a registered agent', () => {
     expect(result.stdout).toMatch(/✓ storage .* free: /);
     expect(result.stdout.replace(/\s+/g, ' ')).toContain('Not known: agents, leaks, restarts, server.');
     expect(result).toMatchObject({ code: 2 });
+  });
+
+  it('a stuck shim: the one container is named, the rest is known, and the runbook brings the agent back', async () => {
+    await scene.host.freezeShim('rancher-agent');
+    // Somebody has tried, and that is what the engine now waits for whenever it is asked about this container.
+    const stopping = scene.host.spawnDocker('stop', 'rancher-agent');
+    await scene.waitFor('the engine waits', async () =>
+      callEngine(scene.host.engineSocketPath, 'GET', '/containers/rancher-agent/json', {
+        timeoutMs: 500,
+      }).then(
+        () => undefined,
+        () => true,
+      ),
+    );
+    const { diagnosis, status } = await examine(...limits({ DOCTOR_INSPECT: 1_500 }));
+    expect(diagnosis.causes).toEqual(['agent-hangs']);
+    expect(diagnosis.unknown).toEqual(['server']);
+    expect(status).toBe(2);
+    const command = `id=$(docker ps -q --no-trunc --filter name=^/rancher-agent$)
+      kill -9 $(pgrep -f "containerd-shim.*$id")
+      docker start rancher-agent`;
+    const onHost = ['-t', String(scene.host.initPid), '-m', '-n', '-p', 'sh', '-c', command];
+    const killed = await run('nsenter', onHost, {
+      env: { PATH: process.env['PATH'] ?? '', DOCKER_HOST: 'unix:///run/docker.sock' },
+    });
+    expect(killed.stderr).toBe('');
+    stopping.kill();
+    await scene.waitFor('the agent is back', async () => {
+      const { stdout } = await scene.host.tryDocker('exec', 'rancher-agent', '/run.sh', 'doctor');
+      return stdout.includes(' Healthy.') ? true : undefined;
+    });
   });
 
   it('an engine that takes seconds for each answer gets the time it needs', async () => {

@@ -1,5 +1,5 @@
 import type { RoleNames } from '../../agent/roles.ts';
-import { containerStates, type Engine, type EngineInfo } from '../../engine/engine.ts';
+import { containerStates, type Engine } from '../../engine/engine.ts';
 import { readLockHolder } from '../../host/lock.ts';
 import { readStatus } from '../../host/status.ts';
 import type { Clock } from '../../support/clock.ts';
@@ -61,17 +61,23 @@ type EnginePart = Pick<HostRecord, 'engine' | 'info' | 'fileSystem' | 'container
 async function examineEngine(examination: Examination, bounds: Bounds): Promise<EnginePart> {
   const { clock, configuration, names } = examination;
   const begun = clock.now();
+  // Mostly it is there, and an engine that is silent must not hide a full disk.
+  const usual = examineFileSystem(examination, bounds, usualRoot);
   const connected = await look('connect to the engine', bounds, examination.connect);
   if (!connected.known) {
     const unknown = unknownBecause('unknown without the engine');
-    const [fileSystem, server] = await Promise.all([
-      examineFileSystem(examination, bounds, { rootDirectory: usualRoot }),
-      // `docker exec` gives us the agent's own environment.
-      hasKeys(configuration.environment)
-        ? examineServer(examination, bounds, configuration.environment)
-        : Promise.resolve(unknownBecause("unknown without the engine, which has the agent's keys")),
-    ]);
-    return { engine: connected, info: unknown, containers: unknown, agents: unknown, fileSystem, server };
+    // `docker exec` gives us the agent's own environment.
+    const server = hasKeys(configuration.environment)
+      ? await examineServer(examination, bounds, configuration.environment)
+      : unknownBecause("unknown without the engine, which has the agent's keys");
+    return {
+      engine: connected,
+      info: unknown,
+      containers: unknown,
+      agents: unknown,
+      fileSystem: await usual,
+      server,
+    };
   }
   const engine = connected.value;
   const record: EngineRecord = {
@@ -89,7 +95,9 @@ async function examineEngine(examination: Examination, bounds: Bounds): Promise<
           lookAtAgents(engine, containers.value, names, configuration.limits),
         )
       : Promise.resolve(unknownBecause('unknown without the list of containers')),
-    examineFileSystem(examination, bounds, info.known ? info.value : { rootDirectory: usualRoot }),
+    info.known && info.value.rootDirectory !== usualRoot
+      ? examineFileSystem(examination, bounds, info.value.rootDirectory)
+      : usual,
   ]);
   const server = await examineServer(examination, bounds, environmentOf(agents) ?? configuration.environment);
   return {
@@ -105,9 +113,11 @@ async function examineEngine(examination: Examination, bounds: Bounds): Promise<
 async function examineFileSystem(
   { configuration }: Examination,
   bounds: Bounds,
-  info: Pick<EngineInfo, 'rootDirectory'>,
+  dockerRoot: string,
 ): Promise<HostRecord['fileSystem']> {
-  return look('look at the Docker root', bounds, async () => lookAtFileSystem(configuration.paths, info));
+  return look('look at the Docker root', bounds, async () =>
+    lookAtFileSystem(configuration.paths, dockerRoot),
+  );
 }
 
 async function examineServer(

@@ -3,6 +3,7 @@ import { titleOf } from '../../agent/role-table.ts';
 import type { ContainerDetails, ContainerSummary, Engine } from '../../engine/engine.ts';
 import { describeUrl } from '../../control-plane/url.ts';
 import type { Environment } from '../../support/configuration.ts';
+import { EngineUnavailableError } from '../../support/errors.ts';
 import type { Limits } from '../../support/limits.ts';
 import type { AgentRecord } from './record.ts';
 
@@ -26,7 +27,7 @@ export async function lookAtAgents(
     .filter((container) => roleOf(container, names) !== undefined)
     .slice(0, limits.DOCTOR_AGENTS);
   const seen = await Promise.all(
-    found.map(async (container) => describe(container, await engine.inspectContainer(container.id), names)),
+    found.map(async (container) => describe(container, await inspect(engine, container.id), names)),
   );
   return seen.sort((a, b) => rankOf(a.record.role) - rankOf(b.record.role));
 }
@@ -48,11 +49,22 @@ function isAgents({ labels: own, image }: Pick<ContainerSummary, 'labels' | 'ima
   return own[labels.role] !== undefined || own[labels.system] === 'rancher-agent' || isAgentImage(image);
 }
 
+/** A stuck shim makes the inspection of its container hang, and of no other. */
+async function inspect(engine: Engine, id: string): Promise<ContainerDetails | 'hangs' | undefined> {
+  try {
+    return await engine.inspectContainer(id);
+  } catch (error) {
+    if (error instanceof EngineUnavailableError) return 'hangs';
+    throw error;
+  }
+}
+
 function describe(
   container: ContainerSummary,
-  details: ContainerDetails | undefined,
+  inspected: ContainerDetails | 'hangs' | undefined,
   names: RoleNames,
 ): AgentSeen {
+  const details = inspected === 'hangs' ? undefined : inspected;
   const { id, name, image } = details ?? container;
   const environment = details?.environment ?? {};
   const url = environment['CATTLE_URL'];
@@ -63,6 +75,7 @@ function describe(
       ours: isAgents(details ?? container),
       // A list may be older than the inspection, and say `removing` of what an inspection calls dead.
       state: details?.state ?? container.state,
+      hangs: inspected === 'hangs',
       id,
       name,
       image,

@@ -7,7 +7,6 @@ import { findMount, parseMountinfo } from '../../host/mountinfo.ts';
 import { seesHostMounts } from '../../host/host-namespace.ts';
 import { resolveInRoot } from '../../host/host-root.ts';
 import { readStorage, type FileSystemFacts } from '../../host/storage.ts';
-import type { EngineInfo } from '../../engine/engine.ts';
 import type { Clock } from '../../support/clock.ts';
 import { pathsBelow, type Paths } from '../../support/configuration.ts';
 import { ConfigurationError } from '../../support/errors.ts';
@@ -38,19 +37,15 @@ export function requireFolder(folder: Paths | undefined): Paths {
 }
 
 /** @throws BlindError without the host's processes */
-export async function lookAtFileSystem(
-  paths: Paths,
-  info: Pick<EngineInfo, 'rootDirectory'>,
-): Promise<FileSystemFacts> {
+export async function lookAtFileSystem(paths: Paths, dockerRoot: string): Promise<FileSystemFacts> {
   if (!(await seesHostMounts(paths)))
     throw new BlindError("the Docker root can't be seen from here", needsHostPid);
   const { fileSystem } = await readStorage(paths, {
     driver: '',
     driverStatus: [],
-    dockerRoot: info.rootDirectory,
+    dockerRoot,
   });
-  if (fileSystem === undefined)
-    throw new BlindError(`${info.rootDirectory} can't be looked at`, needsHostPid);
+  if (fileSystem === undefined) throw new BlindError(`${dockerRoot} can't be looked at`, needsHostPid);
   return fileSystem;
 }
 

@@ -27,6 +27,8 @@ export interface AgentRecord {
   readonly ours: boolean;
   /** As the list says; true in the case of a dead one that can't be inspected. */
   readonly state: ContainerDetails['state'];
+  /** The engine didn't answer about this one: what is not in a list is not known. */
+  readonly hangs: boolean;
   readonly id: string;
   readonly name: string;
   readonly image: string;

@@ -12,6 +12,7 @@ export function checkAgents(record: HostRecord, limits: Limits): readonly Findin
   const acting = agents.value.filter((agent) => agent.ours && actingRoles.includes(agent.role));
   const running = acting.filter((agent) => agent.state === 'running');
   const findings = [
+    judgeHanging(agents.value),
     judgeOffice(record, agents.value, running, limits),
     judgeRunning(running),
     judgeLeftOver(agents.value),
@@ -44,6 +45,16 @@ export function nameOf({ name, id }: Pick<ContainerSummary, 'name' | 'id'>): str
 
 /** Roles in which a running container acts as an agent; those set aside or to come stand by. */
 const actingRoles: readonly AgentRecord['role'][] = ['agent', 'legacy agent', 'other'];
+
+/** The engine is well, but not with this one. */
+function judgeHanging(agents: readonly AgentRecord[]): Finding | undefined {
+  const hanging = agents.filter(({ hangs, ours }) => hangs && ours);
+  if (hanging.length === 0) return undefined;
+  return sick('agent-hangs', `the engine does not answer about ${hanging.map(nameOf).join(', ')}`, {
+    advice: 'Its shim is stuck: see the runbook, "The engine does not answer".',
+    figures: { hanging: hanging.length },
+  });
+}
 
 function judgeOffice(
   { now }: HostRecord,

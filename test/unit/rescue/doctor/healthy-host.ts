@@ -25,6 +25,7 @@ export function agent(parts: Partial<AgentRecord> = {}): AgentRecord {
     role: 'agent',
     ours: true,
     state: 'running',
+    hangs: false,
     id: agentId,
     name: 'rancher-agent',
     image: 'rancher/agent:v1.2.11-hardened',
