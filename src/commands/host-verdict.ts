@@ -10,6 +10,9 @@ export function judgeHost({ status, containers, leaks }: StatusFacts): HostVerdi
   const agent = running.find(({ role }) => role === 'agent' || role === 'legacy agent');
   const worker = running.find(({ role }) => role === 'worker');
   if (worker !== undefined) return { word: 'busy', sentence: describeWork(status, agent) };
+  if (agent === undefined && running.some(({ role }) => role === 'keeper')) {
+    return { word: 'busy', sentence: 'a clean-up has stopped the agent; its keeper starts it again' };
+  }
   if (agent === undefined) return describeNoAgent(containers);
   const last = status.kind === 'valid' ? status.status : undefined;
   switch (last?.state) {

@@ -282,37 +282,6 @@ describe('the doctor, on hosts with a registered agent', () => {
     expect(result).toMatchObject({ code: 2 });
   });
 
-  it('a stuck shim: the one container is named, the rest is known, and the runbook brings the agent back', async () => {
-    await scene.host.freezeShim('rancher-agent');
-    // Somebody has tried, and that is what the engine now waits for whenever it is asked about this container.
-    const stopping = scene.host.spawnDocker('stop', 'rancher-agent');
-    await scene.waitFor('the engine waits', async () =>
-      callEngine(scene.host.engineSocketPath, 'GET', '/containers/rancher-agent/json', {
-        timeoutMs: 500,
-      }).then(
-        () => undefined,
-        () => true,
-      ),
-    );
-    const { diagnosis, status } = await examine(...limits({ DOCTOR_INSPECT: 1_500 }));
-    expect(diagnosis.causes).toEqual(['agent-hangs']);
-    expect(diagnosis.unknown).toEqual(['server']);
-    expect(status).toBe(2);
-    const command = `id=$(docker ps -q --no-trunc --filter name=^/rancher-agent$)
-      kill -9 $(pgrep -f "containerd-shim.*$id")
-      docker start rancher-agent`;
-    const onHost = ['-t', String(scene.host.initPid), '-m', '-n', '-p', 'sh', '-c', command];
-    const killed = await run('nsenter', onHost, {
-      env: { PATH: process.env['PATH'] ?? '', DOCKER_HOST: 'unix:///run/docker.sock' },
-    });
-    expect(killed.stderr).toBe('');
-    stopping.kill();
-    await scene.waitFor('the agent is back', async () => {
-      const { stdout } = await scene.host.tryDocker('exec', 'rancher-agent', '/run.sh', 'doctor');
-      return stdout.includes(' Healthy.') ? true : undefined;
-    });
-  });
-
   it('an engine that takes seconds for each answer gets the time it needs', async () => {
     scene.host.proxy.delayEach(2_000);
     await expectCauses([], 0);

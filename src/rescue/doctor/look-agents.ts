@@ -34,7 +34,17 @@ export async function lookAtAgents(
 
 /** The surest agent first, whoever was made last. */
 function rankOf(role: AgentRecord['role']): number {
-  const roles = ['agent', 'legacy agent', 'next', 'previous', 'other', 'worker', 'dead worker', 'upgrade'];
+  const roles = [
+    'agent',
+    'legacy agent',
+    'next',
+    'previous',
+    'other',
+    'worker',
+    'dead worker',
+    'keeper',
+    'upgrade',
+  ];
   return roles.indexOf(role);
 }
 

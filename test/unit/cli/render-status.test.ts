@@ -98,6 +98,17 @@ describe('the verdict on a host', () => {
       'bad',
       'NO agent runs: rancher-agent is exited',
     ],
+    [
+      'a clean-up has stopped the agent',
+      {
+        containers: [
+          { ...agent, state: 'exited' },
+          { ...agent, role: 'keeper', name: 'rancher-agent-keeper' },
+        ],
+      },
+      'busy',
+      'its keeper starts it again',
+    ],
     ['nothing is there', { containers: [] }, 'bad', 'NO agent: this host is not registered'],
     [
       'only one set aside',

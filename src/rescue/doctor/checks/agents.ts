@@ -9,6 +9,9 @@ export function checkAgents(record: HostRecord, limits: Limits): readonly Findin
   const { agents } = record;
   if (!agents.known) return [unseen('agents', agents)];
   if (isAtWork(record)) return [fine('agents', 'a worker is replacing the agent at this moment')];
+  if (isBeingCleaned(agents.value)) {
+    return [fine('agents', 'a clean-up has stopped the agent; its keeper starts it again')];
+  }
   const acting = agents.value.filter((agent) => agent.ours && actingRoles.includes(agent.role));
   const running = acting.filter((agent) => agent.state === 'running');
   const findings = [
@@ -28,6 +31,14 @@ export function isAtWork({ agents }: HostRecord): boolean {
   return (
     agents.known &&
     agents.value.some(({ role, state, ours }) => ours && role === 'worker' && state === 'running')
+  );
+}
+
+/** Whether somebody is there who starts the agent again when a clean-up is done. */
+function isBeingCleaned(agents: readonly AgentRecord[]): boolean {
+  const isStopped = !agents.some(({ role, state, ours }) => ours && role === 'agent' && state === 'running');
+  return (
+    isStopped && agents.some(({ role, state, ours }) => ours && role === 'keeper' && state === 'running')
   );
 }
 

@@ -231,6 +231,17 @@ const table: readonly (readonly [
     [],
     0,
   ],
+  [
+    'an agent that a clean-up has stopped',
+    {
+      agents: known([
+        agent({ state: 'exited', ownEntrypoint: false }),
+        agent({ role: 'keeper', name: 'rancher-agent-keeper', id: id('b') }),
+      ]),
+    },
+    [],
+    0,
+  ],
   ['leaks of long ago', { containers: leaks(300, 200) }, ['leaked-before'], 1],
   ['one leak a minute ago', { containers: leaks(1) }, ['leaked-before'], 1],
   [
