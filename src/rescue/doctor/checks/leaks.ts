@@ -102,6 +102,7 @@ function figuresOf(leaks: LeakFigures): Figures {
     total: leaks.total,
     inspectHost: leaks.byKind['inspect-host'],
     shareMnt: leaks.byKind['share-mnt'],
+    findGateway: leaks.byKind['find-gateway'],
     ended: leaks.ended,
     neverStarted: leaks.neverStarted,
     dead: leaks.dead,
