@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -120,12 +120,9 @@ describe('an image in a registry that wants a login', () => {
       expect(await require(image)).toContain('no basic auth credentials');
       expect(registry.shown).toEqual([]);
 
+      // As the runbook says.
       const folder = `${scene.host.stateDir}/etc/docker`;
-      await mkdir(folder, { recursive: true });
-      await writeFile(
-        `${folder}/config.json`,
-        JSON.stringify({ auths: { [registry.address]: { auth: login } } }),
-      );
+      await scene.host.docker('--config', folder, 'login', '-u', 'ops', '-p', password, registry.address);
       await writeFile(
         `${scene.host.stateDir}/etc/agent.conf`,
         'export DOCKER_CONFIG=/var/lib/rancher/etc/docker\nexport AGENT_LIMIT_ATTEMPT_PAUSE_MIN=100\n',
