@@ -112,7 +112,8 @@ async function perform(host: TestHost, tool: Tool): Promise<CleanupReport | unde
     case 'cleanup': {
       const { stdout } = await command(
         host,
-        ...['docker', 'run', '--rm', '--name', 'cleaner', '-v', '/var/run/docker.sock:/var/run/docker.sock'],
+        // The engine itself, as the others: not the proxy of the tests.
+        ...['docker', 'run', '--rm', '--name', 'cleaner', '-v', '/run/engine.sock:/var/run/docker.sock'],
         // Those of the bench have just been made.
         ...limits({ SWEEP_AGE: 0 }),
         ...[images.a, 'cleanup', '--yes', '--json'],
