@@ -1,4 +1,10 @@
-import type { ContainerDetails, ContainerState, ContainerSummary, Engine } from '../engine/engine.ts';
+import type {
+  ContainerDetails,
+  ContainerMount,
+  ContainerState,
+  ContainerSummary,
+  Engine,
+} from '../engine/engine.ts';
 import type { Environment } from '../support/configuration.ts';
 import { isAgentContainer, isAgentImage, labels, standsBy, type RoleNames } from './roles.ts';
 
@@ -27,6 +33,8 @@ export interface Observed {
   readonly environment: Environment;
   /** Host folders and volumes, as they were asked for: `source:target`. */
   readonly binds: readonly string[];
+  /** What it sees where, the volumes of a state container included. */
+  readonly mounts?: readonly ContainerMount[];
   /** Its image's and its own. */
   readonly labels?: Readonly<Record<string, string>>;
   /** Names of its own storage layers, as they appear in mounts; empty where the engine doesn't say. */
@@ -104,6 +112,7 @@ function fromDetails(details: ContainerDetails): Observed {
     standsBy: standsBy(details.labels),
     environment: details.environment,
     binds: details.binds,
+    mounts: details.mounts ?? [],
     layers: details.layers ?? [],
     labels: details.labels,
   };

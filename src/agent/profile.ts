@@ -21,7 +21,19 @@ export interface Profile {
   readonly stateContainerName: string | undefined;
   /** The address under which the server saw us becomes `CATTLE_AGENT_IP` (v1.0.x only). */
   readonly exportsDetectedIp: boolean;
+  /** The variables that override names, as far as they are set. */
+  readonly overrides: Environment;
 }
+
+/** Variables that override a name (contract §1). */
+const overridingVariables = [
+  'PASTURESTACK_AGENT_CONTAINER_NAME',
+  'PASTURESTACK_AGENT_UPGRADE_CONTAINER_NAME',
+  'PASTURESTACK_AGENT_STATE_VOLUME',
+  'LEGACY_AGENT_CONTAINER_NAME',
+  'LEGACY_AGENT_UPGRADE_CONTAINER_NAME',
+  'LEGACY_AGENT_STATE_VOLUME',
+] as const;
 
 const environmentOf10 = [
   'http_proxy',
@@ -81,6 +93,7 @@ const rancher12: Profile = {
   hostCgroupNamespace: false,
   stateContainerName: undefined,
   exportsDetectedIp: false,
+  overrides: {},
 };
 
 const profiles: Readonly<Record<ProfileName, Profile>> = {
@@ -108,20 +121,42 @@ const profiles: Readonly<Record<ProfileName, Profile>> = {
 /** The profile of that name, with the names that the environment overrides (contract §1). */
 export function selectProfile(name: ProfileName, environment: Environment): Profile {
   const profile = profiles[name];
-  const legacyAgent = nonEmpty(environment['LEGACY_AGENT_CONTAINER_NAME']);
-  const agentName = nonEmpty(environment['PASTURESTACK_AGENT_CONTAINER_NAME']) ?? profile.agentName;
-  const upgradeName = nonEmpty(environment['PASTURESTACK_AGENT_UPGRADE_CONTAINER_NAME']);
-  const legacyUpgrade = nonEmpty(environment['LEGACY_AGENT_UPGRADE_CONTAINER_NAME']);
-  const stateVolume = nonEmpty(environment['PASTURESTACK_AGENT_STATE_VOLUME']);
-  const legacyVolume = nonEmpty(environment['LEGACY_AGENT_STATE_VOLUME']);
+  const overrides = selectOverrides(environment);
+  const agentName = overrides['PASTURESTACK_AGENT_CONTAINER_NAME'] ?? profile.agentName;
+  const legacyAgent = overrides['LEGACY_AGENT_CONTAINER_NAME'];
   const legacyAgentNames = legacyAgent === undefined ? profile.legacyAgentNames : [legacyAgent];
   return {
     ...profile,
     agentName,
     legacyAgentNames: legacyAgentNames.filter((legacy) => legacy !== agentName),
-    upgradeNames: replaceNames(profile.upgradeNames, upgradeName, legacyUpgrade),
-    stateVolumes: replaceNames(profile.stateVolumes, stateVolume, legacyVolume),
+    upgradeNames: replaceNames(
+      profile.upgradeNames,
+      overrides['PASTURESTACK_AGENT_UPGRADE_CONTAINER_NAME'],
+      overrides['LEGACY_AGENT_UPGRADE_CONTAINER_NAME'],
+    ),
+    stateVolumes: replaceNames(
+      profile.stateVolumes,
+      overrides['PASTURESTACK_AGENT_STATE_VOLUME'],
+      overrides['LEGACY_AGENT_STATE_VOLUME'],
+    ),
+    overrides,
   };
+}
+
+/** The part of an environment that overrides names; what is set to nothing overrides nothing. */
+export function selectOverrides(environment: Environment): Environment {
+  return Object.fromEntries(
+    overridingVariables.flatMap((variable) => {
+      const value = environment[variable];
+      return value === undefined || value === '' ? [] : [[variable, value]];
+    }),
+  );
+}
+
+/** Where the engine's socket is on the host: v1.0.x agents can be told (contract §4). */
+export function hostSocketOf(profile: Profile, environment: Environment): string {
+  const told = profile.passedEnvironment.includes('HOST_DOCKER_SOCK') ? environment['HOST_DOCKER_SOCK'] : '';
+  return told === undefined || told === '' ? '/var/run/docker.sock' : told;
 }
 
 function replaceNames(
@@ -131,8 +166,4 @@ function replaceNames(
 ): readonly string[] {
   const replaced = [first ?? names[0], second ?? names[1]].filter((name) => name !== undefined);
   return [...new Set(replaced)];
-}
-
-function nonEmpty(text: string | undefined): string | undefined {
-  return text === '' ? undefined : text;
 }

@@ -1,12 +1,14 @@
 import type { Credentials } from '../control-plane/client.ts';
 import { loadRegistrationEnvironment } from '../control-plane/registration-environment.ts';
 import { registerHost } from '../control-plane/registration.ts';
-import { describeUrl } from '../control-plane/url.ts';
+import { describeUrl, replaceLoopback } from '../control-plane/url.ts';
+import { findHostAddress } from '../host/address.ts';
 import type { Environment } from '../support/configuration.ts';
 import { observeRoles } from './observe.ts';
 import type { Outcome } from './outcome.ts';
 import { prepareTarget, replaceAgent } from './replacement.ts';
 import { openConnection } from './server.ts';
+import { findStateContainer } from './state-container.ts';
 import { requireOwnNames } from './strangers.ts';
 import { inspectForAgent, type Work } from './work.ts';
 import { readHands } from './worker-request.ts';
@@ -26,10 +28,13 @@ export async function registerAgent(work: Work, url: string, reference: string):
   // Before the server is asked: a host that can't have an agent is not registered.
   const { adopt, own } = readHands(environment, work.container);
   requireOwnNames(await observeRoles(work.engine, work.names, () => work.clock.now(), adopt), own);
+  if (work.names.state !== undefined) await findStateContainer(work.engine, work.names.state);
   await reporter.working(`asking ${describeUrl(url)}`, 'register');
-  const connection = await openConnection(work, url, { tools: false });
+  const reach = await createReach(work);
+  const connection = await openConnection(work, reach(url), { tools: false });
   const registration = await loadRegistrationEnvironment(connection, {
     url,
+    reach,
     profile: configuration.profile,
     urlOverride: environment['CATTLE_URL_OVERRIDE'],
     credentials: readKeys(environment),
@@ -45,9 +50,20 @@ export async function registerAgent(work: Work, url: string, reference: string):
   return replaceAgent(work, {
     target,
     facts,
+    info,
     cooling: false,
     environment: composeEnvironment(work, registration.cattleUrl, registration.detectedAgentIp, keys),
   });
+}
+
+/**
+ * Agents v1.0.x take localhost for the machine that they run on (contract §5). Here and not in the caller: only the
+ * worker is in the host's network.
+ */
+async function createReach({ profile, configuration }: Work): Promise<(url: string) => string> {
+  if (profile.name !== 'rancher-1.0') return (url) => url;
+  const address = await findHostAddress(configuration.limits);
+  return (url) => replaceLoopback(url, address);
 }
 
 /** API keys that a person may give for servers with access control (control-plane §2.1). */

@@ -23,7 +23,8 @@ import { judgeTransaction, type Outcome } from './outcome.ts';
 import { findQuarrel, PingPongError, quarrelHint } from './ping-pong.ts';
 import type { Step } from './plan.ts';
 import { labels, standsBy } from './roles.ts';
-import { buildAgentSpec } from './spec.ts';
+import { buildAgentSpec, type AgentIngredients } from './spec.ts';
+import { dockerRootOf, ensureStateContainer } from './state-container.ts';
 import { chooseStateVolume } from './state-volume.ts';
 import { requireStorage } from './storage-guard.ts';
 import { ensureImage, type Target } from './target.ts';
@@ -37,6 +38,7 @@ export interface Replacement {
   /** The environment that holds the host's keys and settings. */
   readonly environment: Environment;
   readonly facts: HostFacts;
+  readonly info: EngineInfo;
   /** Who has which role, if somebody has just looked. */
   readonly observation?: Observation;
   /** Whether failed attempts at this image make it wait; a person who registers a host doesn't. */
@@ -75,7 +77,8 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
     imageId: target.image.id,
     environment,
     varLibWritable: facts.varLibWritable,
-    stateVolume: await chooseStateVolume(engine, profile),
+    systemd: facts.systemd,
+    ...(await provideState(work, replacement)),
   });
   let change: string | undefined;
   const lifetime = AbortSignal.timeout(configuration.limits.WORKER_TOTAL);
@@ -114,6 +117,26 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
   const isOtherName = result.agent?.image !== target.reference;
   const alias = isOtherName ? `${target.reference} is another name of the same image` : undefined;
   return { ...outcome, summary: withRemark(outcome.summary, change ?? alias) };
+}
+
+/**
+ * Where the agent's state is to be: a volume, or the state container, which is made here if it is missing: its volume says
+ * where the Docker root is. It belongs to the host and not to this agent, so whatever comes of the rest, it stays.
+ */
+async function provideState(
+  work: Work,
+  { target, facts, info }: Replacement,
+): Promise<Pick<AgentIngredients, 'stateVolume' | 'dockerRoot'>> {
+  const { engine, profile, names, configuration } = work;
+  const stateVolume = await chooseStateVolume(engine, profile);
+  if (names.state === undefined) return { stateVolume };
+  const { limits } = configuration;
+  const { varLibWritable } = facts;
+  const state = await ensureStateContainer({ ...work, limits }, names.state, {
+    image: target.reference,
+    varLibWritable,
+  });
+  return { stateVolume, dockerRoot: dockerRootOf(state, info) };
 }
 
 function describeReplacement(agent: Observed, { reference, image }: Target): string {

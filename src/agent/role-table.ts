@@ -2,7 +2,7 @@ import type { RoleNames } from './roles.ts';
 
 /** The roles that a name can stand for, as people are told. */
 export type RoleTitle =
-  'agent' | 'legacy agent' | 'next' | 'previous' | 'worker' | 'dead worker' | 'keeper' | 'upgrade';
+  'agent' | 'legacy agent' | 'next' | 'previous' | 'worker' | 'dead worker' | 'keeper' | 'upgrade' | 'state';
 
 /** Every role with the names that stand for it, the agent in office first. */
 export function roleTable(names: RoleNames): readonly (readonly [RoleTitle, readonly string[]])[] {
@@ -15,6 +15,7 @@ export function roleTable(names: RoleNames): readonly (readonly [RoleTitle, read
     ['dead worker', [names.deadWorker]],
     ['keeper', [names.keeper]],
     ['upgrade', names.upgrades],
+    ['state', names.state === undefined ? [] : [names.state]],
   ];
 }
 

@@ -1,5 +1,6 @@
 import type { ContainerDetails } from '../engine/engine.ts';
-import type { Profile } from './profile.ts';
+import type { Environment } from '../support/configuration.ts';
+import { selectOverrides, type Profile } from './profile.ts';
 
 /**
  * Invariant 1: every container we make has a fixed name per role and a label. This file is the only place where those
@@ -23,6 +24,8 @@ export interface RoleNames {
   readonly keeper: string;
   /** Made by the server's script, not by us. */
   readonly upgrades: readonly string[];
+  /** What the agent's volumes come from, in the family that has such a container. */
+  readonly state?: string;
 }
 
 /** The names of all roles of a profile. */
@@ -38,21 +41,38 @@ export function namesOf(profile: Profile): RoleNames {
     deadWorker: `${agent}-worker-dead`,
     keeper: `${agent}-keeper`,
     upgrades: profile.upgradeNames,
+    ...(profile.stateContainerName === undefined ? {} : { state: profile.stateContainerName }),
   };
 }
 
 export const labels = {
-  /** `agent`, `worker` or `keeper`. */
+  /** `agent`, `worker`, `keeper` or `state`. */
   role: 'io.rancher.agent-entrypoint.role',
   /** Digest of what an agent container was made from: two containers with the same one are interchangeable. */
   spec: 'io.rancher.agent-entrypoint.spec',
   /** Digest of what a worker was asked to do. */
   request: 'io.rancher.agent-entrypoint.request',
+  /** Names of this host's containers that differ from the profile's, for the agent's own `run`. */
+  names: 'io.rancher.agent-entrypoint.names',
   /** On images: their `run` stands by until its container gets the agent's name. */
   version: 'io.rancher.agent-entrypoint.version',
   /** On every agent image, upstream's included. */
   system: 'io.rancher.container.system',
 } as const;
+
+/** The names that an agent's container was made with, as variables; none where its label is missing or damaged. */
+export function readNames(own: Readonly<Record<string, string>>): Environment {
+  try {
+    const parsed: unknown = JSON.parse(own[labels.names] ?? '{}');
+    if (typeof parsed !== 'object' || parsed === null) return {};
+    const texts = Object.entries(parsed).filter(
+      (entry): entry is [string, string] => typeof entry[1] === 'string',
+    );
+    return selectOverrides(Object.fromEntries(texts));
+  } catch {
+    return {};
+  }
+}
 
 /** Whether an image's `run` is ours, so that it stands by while its container isn't named as the agent. */
 export function standsBy(imageLabels: Readonly<Record<string, string>>): boolean {

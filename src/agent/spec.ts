@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { ContainerSpec } from '../engine/engine.ts';
 import type { Environment } from '../support/configuration.ts';
-import type { Profile } from './profile.ts';
+import { hostSocketOf, type Profile } from './profile.ts';
 import { labels } from './roles.ts';
 
 export interface AgentIngredients {
@@ -15,8 +15,9 @@ export interface AgentIngredients {
   readonly varLibWritable: boolean;
   /** Name of the state volume in use. */
   readonly stateVolume: string;
-  /** For `rancher-1.0`: the Docker root, bound onto itself. */
+  /** For `rancher-1.0`: the Docker root, bound onto itself, and whether the host runs systemd. */
   readonly dockerRoot?: string;
+  readonly systemd?: boolean;
 }
 
 /** What the agent's container is made from (contract §4), field by field. */
@@ -25,7 +26,7 @@ export function buildAgentSpec(ingredients: AgentIngredients): ContainerSpec {
   const spec: ContainerSpec = {
     image: ingredients.image,
     command: ['run'],
-    environment: buildAgentEnvironment(profile, ingredients.environment),
+    environment: buildAgentEnvironment(profile, withHostFacts(ingredients)),
     labels: {},
     restart: 'always',
     autoRemove: false,
@@ -41,7 +42,22 @@ export function buildAgentSpec(ingredients: AgentIngredients): ContainerSpec {
   // there is nothing to replace. The server's script would compare the names, but an agent from that image never runs
   // that branch: its `run` blanks it (incident, why 8).
   const digest = digestOf({ ...spec, image: '' }, ingredients.imageId);
-  return { ...spec, labels: { [labels.role]: 'agent', [labels.spec]: digest } };
+  // Names that were overridden aren't passed in the environment (contract §4), and the agent's own `run` needs them.
+  const isNamed = Object.keys(profile.overrides).length > 0;
+  return {
+    ...spec,
+    labels: {
+      [labels.role]: 'agent',
+      [labels.spec]: digest,
+      ...(isNamed ? { [labels.names]: JSON.stringify(profile.overrides) } : {}),
+    },
+  };
+}
+
+/** What upstream's helper found out about the host, and its caller exported (contract §2). */
+function withHostFacts({ profile, environment, systemd }: AgentIngredients): Environment {
+  const isAsked = profile.passedEnvironment.includes('CATTLE_SYSTEMD') && systemd !== undefined;
+  return isAsked ? { ...environment, CATTLE_SYSTEMD: String(systemd) } : environment;
 }
 
 /** The allowed names that are set, `CATTLE_AGENT_PIDNS`, and `NO_PROXY` copied to `no_proxy`. */
@@ -70,10 +86,9 @@ function bindsOf12(ingredients: AgentIngredients): readonly string[] {
 }
 
 function bindsOf10(ingredients: AgentIngredients): readonly string[] {
-  const socket = ingredients.environment['HOST_DOCKER_SOCK'] ?? '/var/run/docker.sock';
   const root = ingredients.dockerRoot ?? '/var/lib/docker';
   return [
-    `${socket === '' ? '/var/run/docker.sock' : socket}:/var/run/docker.sock`,
+    `${hostSocketOf(ingredients.profile, ingredients.environment)}:/var/run/docker.sock`,
     '/lib/modules:/lib/modules:ro',
     `${root}:${root}`,
     '/proc:/host/proc',

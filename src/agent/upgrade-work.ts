@@ -1,9 +1,11 @@
 import { ConfigurationError } from '../support/errors.ts';
 import { addEnvironmentSecrets } from '../support/secrets.ts';
+import { followFamily } from './family.ts';
 import { findKeyHolder, observeRoles } from './observe.ts';
 import type { Outcome } from './outcome.ts';
 import { requireSameIdentity } from './identity-guard.ts';
 import { prepareTarget, replaceAgent } from './replacement.ts';
+import { findStateContainer } from './state-container.ts';
 import { requireOwnNames } from './strangers.ts';
 import { inspectForAgent, type Work } from './work.ts';
 import { readHands } from './worker-request.ts';
@@ -13,10 +15,11 @@ import { readHands } from './worker-request.ts';
  * @param reference the image wanted
  * @throws ConfigurationError when there is no agent whose keys could be taken over
  */
-export async function upgradeAgent(work: Work, reference: string): Promise<Outcome> {
+export async function upgradeAgent(given: Work, reference: string): Promise<Outcome> {
+  const info = await given.engine.readInfo();
+  const target = await prepareTarget(given, reference, info);
+  const work = followFamily(given, target);
   const { engine, names, clock, secrets, reporter, configuration } = work;
-  const info = await engine.readInfo();
-  const target = await prepareTarget(work, reference, info);
   const { adopt, own } = readHands(configuration.environment, work.container);
   const observation = await observeRoles(engine, names, () => clock.now(), adopt);
   requireOwnNames(observation, own);
@@ -29,6 +32,9 @@ export async function upgradeAgent(work: Work, reference: string): Promise<Outco
   addEnvironmentSecrets(secrets, holder.environment);
   await reporter.working('looking at the host', 'preflight');
   const facts = await inspectForAgent(work, info);
-  requireSameIdentity(holder.binds, facts);
-  return replaceAgent(work, { target, environment: holder.environment, facts, observation, cooling: true });
+  // What a state container holds stays where it is, whatever can be written.
+  const state = names.state === undefined ? undefined : await findStateContainer(engine, names.state);
+  if (state === undefined) requireSameIdentity(holder, facts);
+  const { environment } = holder;
+  return replaceAgent(work, { target, environment, facts, info, observation, cooling: true });
 }

@@ -13,6 +13,8 @@ export interface WorkerRequest {
   readonly image: string;
   /** What it needs to know, keys and tokens included: they travel in the environment, never as arguments or labels. */
   readonly environment: Environment;
+  /** Where the engine's socket is on the host, if not where it always is. */
+  readonly hostSocket?: string;
 }
 
 /** Names of variables by which a caller tells its worker something of its own. */
@@ -76,7 +78,7 @@ export function buildWorkerSpec(request: WorkerRequest, stateVolume?: string): C
     hostNetwork: true,
     hostPid: true,
     binds: [
-      '/var/run/docker.sock:/var/run/docker.sock',
+      `${request.hostSocket ?? '/var/run/docker.sock'}:/var/run/docker.sock`,
       `${stateVolume ?? '/var/lib/rancher'}:/var/lib/rancher`,
     ],
   };

@@ -1,11 +1,11 @@
-import { namesOf, type RoleNames } from '../agent/roles.ts';
-import { selectProfile, type Profile } from '../agent/profile.ts';
+import { namesOf, readNames, type RoleNames } from '../agent/roles.ts';
+import { hostSocketOf, selectProfile, type Profile } from '../agent/profile.ts';
 import { chooseStateVolume } from '../agent/state-volume.ts';
 import { followRunningWorker, runThroughWorker, type WorkerCall } from '../agent/worker.ts';
 import { selectWorkerEnvironment, workerVariables, type WorkerTask } from '../agent/worker-request.ts';
 import { readAgentConf } from '../control-plane/agent-conf.ts';
 import { connectEngine } from '../engine/docker-engine.ts';
-import type { Engine } from '../engine/engine.ts';
+import type { ContainerDetails, Engine } from '../engine/engine.ts';
 import { systemClock, type Clock } from '../support/clock.ts';
 import type { Configuration, Environment } from '../support/configuration.ts';
 import { ConfigurationError } from '../support/errors.ts';
@@ -41,6 +41,15 @@ export function createContext(
 ): Context {
   const profile = selectProfile(basis.configuration.profile, basis.configuration.environment);
   return { clock: systemClock, ...basis, profile, names: namesOf(profile) };
+}
+
+/**
+ * The context of an agent's `run`, with the names that its container was made with: they aren't in its environment
+ * (contract §4), and what it has done, its successor included, must have the same ones.
+ */
+export function adoptNames(context: Context, own: ContainerDetails | undefined): Context {
+  const environment = { ...readNames(own?.labels ?? {}), ...context.configuration.environment };
+  return createContext({ ...context, configuration: { ...context.configuration, environment } });
 }
 
 /** Refuses to start on variables that could not be understood. @throws ConfigurationError */
@@ -92,7 +101,8 @@ export async function delegate(
   extra: Environment = {},
 ): Promise<number> {
   const environment = { ...selectWorkerEnvironment(context.configuration.environment, task), ...extra };
-  return runThroughWorker(await callOf(context, engine), { task, image, environment });
+  const hostSocket = hostSocketOf(context.profile, context.configuration.environment);
+  return runThroughWorker(await callOf(context, engine), { task, image, environment, hostSocket });
 }
 
 /** Follows the worker that runs to its end. @returns false if there was none */

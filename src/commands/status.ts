@@ -1,3 +1,4 @@
+import { inspectOwnContainer } from '../agent/own.ts';
 import { roleTable } from '../agent/role-table.ts';
 import type { RoleNames } from '../agent/roles.ts';
 import { connectEngine } from '../engine/docker-engine.ts';
@@ -10,7 +11,7 @@ import { listSuspects } from '../rescue/removal.ts';
 import { deadlineIn } from '../support/deadline.ts';
 import { messageOf } from '../support/errors.ts';
 import { silentLog } from '../support/log.ts';
-import type { Context } from './context.ts';
+import { adoptNames, type Context } from './context.ts';
 import { judgeHost } from './host-verdict.ts';
 import type { Problem, RoleHolder, StatusFacts, StatusReport } from './status-report.ts';
 
@@ -49,12 +50,14 @@ async function reportFrom(
   context: Context,
   count: (engine: Engine) => Promise<LeakFigures | Problem>,
 ): Promise<StatusReport> {
-  const { configuration, clock, names } = context;
+  const { configuration, clock } = context;
   const { paths, limits } = configuration;
   const engine = connect(context);
   const [status, containers, leaks, lock, { attempts }] = await Promise.all([
     readStatus(paths),
-    engine.then(async (connected) => listRoles(connected, names)).catch(problemOf),
+    engine
+      .then(async (connected) => listRoles(connected, await findNames(context, connected)))
+      .catch(problemOf),
     engine.then(count).catch(problemOf),
     readLockHolder(paths.entrypoint, limits, clock.now()).catch(problemOf),
     readAttempts(paths),
@@ -92,6 +95,11 @@ async function connect({ configuration, version, command, clock, signal }: Conte
 
 async function countNow(engine: Engine, { names, clock, configuration }: Context): Promise<LeakFigures> {
   return countLeaks(await listSuspects(engine, names), clock.now(), configuration.limits);
+}
+
+/** Typed inside an agent whose names a person chose, it shows those. */
+async function findNames(context: Context, engine: Engine): Promise<RoleNames> {
+  return adoptNames(context, await inspectOwnContainer(engine, context.configuration)).names;
 }
 
 async function listRoles(engine: Engine, names: RoleNames): Promise<readonly RoleHolder[]> {

@@ -4,7 +4,7 @@ import type { Credentials } from './client.ts';
 import type { Connection } from './connection.ts';
 import { readRegistrationScript } from './registration-script.ts';
 import { resolveRegistrationUrl } from './resolve.ts';
-import { apiBaseOf, describeUrl, findAgentIpProblem, parseServerUrl } from './url.ts';
+import { apiBaseOf, describeUrl, findAgentIpProblem, isSameOrigin, parseServerUrl } from './url.ts';
 
 /** Everything that registering a host needs to know from the server. */
 export interface RegistrationEnvironment {
@@ -24,6 +24,8 @@ export interface RegistrationEnvironmentRequest {
   /** `CATTLE_URL_OVERRIDE`: takes the place of the server's `CATTLE_URL`, whatever that is. */
   readonly urlOverride?: string | undefined;
   readonly credentials?: Credentials | undefined;
+  /** Turns a URL that means this host itself into one that an agent can use; without it they are as they are told. */
+  readonly reach?: ((url: string) => string) | undefined;
 }
 
 /**
@@ -38,40 +40,56 @@ export async function loadRegistrationEnvironment(
   request: RegistrationEnvironmentRequest,
 ): Promise<RegistrationEnvironment> {
   const { secrets, log, client } = connection;
-  const server = parseServerUrl(request.url, request.profile);
+  const reach: (url: string) => string = request.reach ?? ((url) => url);
+  const server = parseServerUrl(reach(request.url), request.profile);
   secrets.add(server.token);
   const override = readOverride(request);
   const resolved = await resolveRegistrationUrl(connection, { server, credentials: request.credentials });
   const registration = parseServerUrl(
-    resolved.registrationUrl,
+    reach(resolved.registrationUrl),
     request.profile,
     'The registration URL that the server tells',
   );
+  requireSameOrigin(request.profile, server.href, registration.href);
   secrets.add(registration.token);
   const response =
     resolved.response ?? (await client.request({ method: 'GET', url: registration.href, repeat: true }));
   const script = readRegistrationScript(response);
   secrets.add(script.secretKey);
   log.debug('loaded the registration script', { from: describeUrl(registration.href) });
-  if (override === undefined) requireMatchingUrl(registration.href, script.cattleUrl);
+  const told = reach(script.cattleUrl);
+  if (override === undefined) {
+    requireMatchingUrl(registration.href, told);
+    requireSameOrigin(request.profile, server.href, told);
+  }
   return {
     cattleUrl:
       override ??
-      parseServerUrl(script.cattleUrl, request.profile, 'The CATTLE_URL that the server tells').href.replace(
-        /\/+$/,
-        '',
-      ),
+      parseServerUrl(told, request.profile, 'The CATTLE_URL that the server tells').href.replace(/\/+$/, ''),
     accessKey: script.accessKey,
     secretKey: script.secretKey,
     detectedAgentIp: readDetectedIp(connection, script.detectedAgentIp),
   };
 }
 
-function readOverride(request: RegistrationEnvironmentRequest): string | undefined {
-  const text = request.urlOverride ?? '';
-  return text === ''
-    ? undefined
-    : parseServerUrl(text, request.profile, 'CATTLE_URL_OVERRIDE').href.replace(/\/+$/, '');
+function readOverride({ urlOverride, profile, reach }: RegistrationEnvironmentRequest): string | undefined {
+  const text = urlOverride ?? '';
+  if (text === '') return undefined;
+  return parseServerUrl(reach?.(text) ?? text, profile, 'CATTLE_URL_OVERRIDE').href.replace(/\/+$/, '');
+}
+
+/**
+ * PastureStack's agents follow no server to another scheme, host or port (control-plane §8), whatever version of the API
+ * its URLs have.
+ */
+function requireSameOrigin(profile: ProfileName, asked: string, told: string): void {
+  if (profile !== 'pasturestack' || !URL.canParse(told) || isSameOrigin(asked, told)) return;
+  throw new ConfigurationError(
+    `The server tells ${describeUrl(told)}, which is not the server that was asked: ${describeUrl(asked)}`,
+    {
+      hint: 'Register with the address that the server calls itself (its setting "Host Registration URL"), or set CATTLE_URL_OVERRIDE.',
+    },
+  );
 }
 
 /**

@@ -20,7 +20,8 @@ const publicScripts = new Set(['bootstrap', 'transform', 'api.crt', 'ca.crt', 'c
  * Checks an address of the server that came from outside (control-plane §2.1, contract §5).
  *
  * @param text any form of §2.1: the registration URL, a base URL, or the URL of an environment's API
- * @param profile `rancher-1.0` accepts localhost, because its images replace it by the host's gateway
+ * @param profile `rancher-1.0` accepts localhost, because its images replace it (`replaceLoopback`); `pasturestack` has
+ *   no use for a fragment (control-plane §8)
  * @param what the subject of error messages
  * @throws ConfigurationError when it is no http(s) URL, carries user name or password, or means this machine
  */
@@ -34,6 +35,11 @@ export function parseServerUrl(text: string, profile: ProfileName, what = 'The s
   if (profile !== 'rancher-1.0' && isLoopback(url.hostname)) {
     throw new ConfigurationError(`${what} must not point to this host itself: ${describeUrl(url)}`, {
       hint: 'localhost means the agent container here: use an address of the server that this host can reach.',
+    });
+  }
+  if (profile === 'pasturestack' && url.hash !== '') {
+    throw new ConfigurationError(`${what} must not have a fragment (#…)`, {
+      hint: 'Copy the URL from "Add Host" again.',
     });
   }
   url.hash = '';
@@ -81,6 +87,27 @@ export function isSameOrigin(a: string | URL, b: string | URL): boolean {
 export function moveToOrigin(link: string, origin: string | URL): string {
   const from = new URL(link, origin);
   return `${new URL(origin).origin}${from.pathname}${from.search}`;
+}
+
+/**
+ * The URL with an address of this very machine replaced by one that containers reach it by: agents v1.0.x do so instead
+ * of refusing it (contract §5). A URL that leads elsewhere, or is none, stays as it is.
+ * @param address undefined when this host has none
+ * @throws ConfigurationError when one is needed and there is none
+ */
+export function replaceLoopback(text: string, address: string | undefined): string {
+  const url = URL.parse(text);
+  if (url === null || !isLoopback(url.hostname)) return text;
+  if (address === undefined) {
+    throw new ConfigurationError(
+      `${describeUrl(url)} means this host itself, which has no address to the outside`,
+      {
+        hint: 'Give the URL with an address of this host that its containers can reach, e.g. that of docker0.',
+      },
+    );
+  }
+  url.hostname = address;
+  return url.href;
 }
 
 /** Appends path segments to a base URL that may or may not end in a slash. */

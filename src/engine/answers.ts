@@ -42,6 +42,7 @@ const detailsAnswer = v.object({
     v.object({ Binds: texts, RestartPolicy: v.nullish(v.object({ Name: text }), {}) }),
     {},
   ),
+  Mounts: v.optional(v.nullish(v.array(v.object({ Name: text, Source: text, Destination: text })), []), []),
   GraphDriver: v.nullish(v.object({ Data: v.nullish(v.record(v.string(), v.unknown())) })),
 });
 
@@ -68,7 +69,7 @@ const imageAnswer = v.object({
   Id: v.string(),
   RepoTags: texts,
   RepoDigests: texts,
-  Config: v.optional(v.nullish(v.object({ Labels: labels }), { Labels: {} }), { Labels: {} }),
+  Config: v.optional(v.nullish(v.object({ Labels: labels, Env: texts }), {}), {}),
 });
 
 /** Reads the answer of `GET /containers/{id}/json`. @throws if it isn't one */
@@ -91,6 +92,11 @@ export function readDetails(answer: unknown): ContainerDetails {
     finishedAt: readTime(raw.State.FinishedAt),
     restartCount: raw.RestartCount,
     restartPolicy: raw.HostConfig.RestartPolicy.Name,
+    mounts: raw.Mounts.map(({ Name, Source, Destination }) => ({
+      source: Source,
+      target: Destination,
+      volume: Name === '' ? undefined : Name,
+    })),
     layers: readLayers(raw.GraphDriver?.Data ?? {}),
     storageDriver: raw.Driver,
   };
@@ -128,7 +134,13 @@ export function readInfo(body: string): EngineInfo {
 /** Reads the answer of `GET /images/{name}/json`. */
 export function readImage(answer: unknown): ImageDetails {
   const raw = v.parse(imageAnswer, answer);
-  return { id: raw.Id, labels: raw.Config.Labels, repoTags: raw.RepoTags, repoDigests: raw.RepoDigests };
+  return {
+    id: raw.Id,
+    labels: raw.Config.Labels,
+    repoTags: raw.RepoTags,
+    repoDigests: raw.RepoDigests,
+    environment: parseEnvironmentList(raw.Config.Env),
+  };
 }
 
 /**

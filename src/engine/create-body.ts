@@ -8,6 +8,9 @@ export function buildCreateBody(spec: ContainerSpec, features: EngineFeatures): 
     Cmd: spec.command,
     Env: Object.entries(spec.environment).map(([name, value]) => `${name}=${value}`),
     Labels: spec.labels,
+    ...(spec.anonymousVolumes === undefined
+      ? {}
+      : { Volumes: Object.fromEntries(spec.anonymousVolumes.map((folder) => [folder, {}])) }),
     HostConfig: {
       Binds: spec.binds,
       Privileged: spec.privileged,

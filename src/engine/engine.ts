@@ -131,10 +131,21 @@ export interface ContainerDetails {
   readonly restartCount: number;
   /** `always`, `no`, …; empty if the engine doesn't say. */
   readonly restartPolicy: string;
+  /** What it sees where, volumes of other containers included; left out by nobody but tests. */
+  readonly mounts?: readonly ContainerMount[];
   /** Ids of its own storage layers, as its mounts are called; image layers, which others share, left out. */
   readonly layers?: readonly string[];
   /** `overlay2`, `devicemapper`, …; empty if the engine doesn't say. */
   readonly storageDriver?: string;
+}
+
+export interface ContainerMount {
+  /** On the host. */
+  readonly source: string;
+  /** In the container. */
+  readonly target: string;
+  /** Name of the volume; undefined for a folder of the host. */
+  readonly volume: string | undefined;
 }
 
 export interface ContainerSpec {
@@ -151,6 +162,8 @@ export interface ContainerSpec {
   readonly oomScoreAdjust?: number;
   readonly binds: readonly string[];
   readonly volumesFrom?: readonly string[];
+  /** Folders in the container that get a volume without a name. */
+  readonly anonymousVolumes?: readonly string[];
   /** Left out where the engine doesn't know it (API below 1.41). */
   readonly hostCgroupNamespace?: boolean;
 }
@@ -163,4 +176,6 @@ export interface ImageDetails {
   readonly labels: Readonly<Record<string, string>>;
   readonly repoTags: readonly string[];
   readonly repoDigests: readonly string[];
+  /** What every container made from it has in its environment. */
+  readonly environment?: Environment;
 }

@@ -5,6 +5,8 @@
  * - `agent-test-base`: a small Debian, scripts/build-test-base
  * - `rancher/agent:test-a`, `rancher/agent:test-b`: the product, two image ids
  * - `rancher/agent:test-broken`: the same, but its `run` ends at once with status 3
+ * - `rancher/agent:v1.0-test-a`, `-b`, `ghcr.io/pasturestack/node-agent:test-a`, `-b`: the product in its other profiles
+ * - `rancher/agent:v1.0.1`: no product, an agent of another entrypoint
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -28,6 +30,8 @@ const IMAGE_SOURCES = [
   'src/**/*.ts',
   'image/**/*',
   'test/support/broken-image/*',
+  'test/support/profile-image/*',
+  'test/support/plain-agent-image/*',
   'scripts/build-image',
   'scripts/bundle.ts',
   'package.json',
@@ -55,14 +59,37 @@ async function ensureImageTemplate(): Promise<string> {
     const engine = ['--host', `unix://${host.engineSocketPath}`, '--base', 'agent-test-base'];
     await runScript('scripts/build-image', ...engine, '--tag', 'rancher/agent:test-a', '--revision', 'a');
     await runScript('scripts/build-image', ...engine, '--tag', 'rancher/agent:test-b', '--revision', 'b');
-    await host.docker(
-      'build',
-      '-q',
-      '-t',
-      'rancher/agent:test-broken',
-      join(import.meta.dirname, 'broken-image'),
-    );
+    await buildImage(host, 'rancher/agent:test-broken', 'broken-image');
+    await buildImage(host, 'rancher/agent:v1.0.1', 'plain-agent-image');
+    for (const [profile, name] of profileImages) {
+      for (const revision of ['a', 'b']) {
+        const tag = `${name}test-${revision}`;
+        await buildImage(
+          host,
+          tag,
+          'profile-image',
+          `BASE=rancher/agent:test-${revision}`,
+          `PROFILE=${profile}`,
+          `TAG=${tag}`,
+        );
+      }
+    }
   });
+}
+
+const profileImages = [
+  ['rancher-1.0', 'rancher/agent:v1.0-'],
+  ['pasturestack', 'ghcr.io/pasturestack/node-agent:'],
+] as const;
+
+async function buildImage(
+  host: TestHost,
+  tag: string,
+  folder: string,
+  ...buildArguments: readonly string[]
+): Promise<void> {
+  const options = buildArguments.flatMap((argument) => ['--build-arg', argument]);
+  await host.docker('build', '-q', '-t', tag, ...options, join(import.meta.dirname, folder));
 }
 
 /** Builds a template in an engine of its own that starts with the images of `from`, unless it is there already. */

@@ -15,6 +15,14 @@ export const images = {
   a: 'rancher/agent:test-a',
   b: 'rancher/agent:test-b',
   broken: 'rancher/agent:test-broken',
+  /** Of the profile `rancher-1.0`. */
+  oldA: 'rancher/agent:v1.0-test-a',
+  oldB: 'rancher/agent:v1.0-test-b',
+  /** Of the profile `pasturestack`. */
+  pastureA: 'ghcr.io/pasturestack/node-agent:test-a',
+  pastureB: 'ghcr.io/pasturestack/node-agent:test-b',
+  /** Another entrypoint's. */
+  upstream: 'rancher/agent:v1.0.1',
 } as const;
 
 /** Pauses that make sense on a host with people, made short for a test. */
@@ -45,12 +53,17 @@ export class Scene {
 
   /** Registers the host exactly as people type it (contract §3). */
   async register(image: string = images.a, ...options: readonly string[]): Promise<CommandResult> {
+    return this.registerAt(this.server.registrationUrl, image, ...options);
+  }
+
+  /** The same with another URL. */
+  async registerAt(url: string, image: string, ...options: readonly string[]): Promise<CommandResult> {
     return this.host.tryDocker(
       ...['run', '--rm', '--privileged', '-v', '/var/run/docker.sock:/var/run/docker.sock'],
       ...quick,
       ...options,
       image,
-      this.server.registrationUrl,
+      url,
     );
   }
 
@@ -94,11 +107,16 @@ export class Scene {
 
   /** Waits until nothing but the agent is there: the agent itself may still be tidying up behind an upgrade. */
   async settled(...allowed: readonly string[]): Promise<readonly ContainerSummary[]> {
-    const expected = ['rancher-agent', ...allowed].sort();
+    return this.only('rancher-agent', ...allowed);
+  }
+
+  /** Waits until there are these containers and no others. */
+  async only(...names: readonly string[]): Promise<readonly ContainerSummary[]> {
+    const expected = [...names].sort();
     return this.waitFor(`only ${expected.join(', ')}`, async () => {
       const containers = await this.host.containers();
-      const names = containers.map((container) => container.name).sort();
-      return names.join() === expected.join() ? containers : undefined;
+      const present = containers.map((container) => container.name).sort();
+      return present.join() === expected.join() ? containers : undefined;
     });
   }
 

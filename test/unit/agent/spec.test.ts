@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { selectProfile } from '../../../src/agent/profile.ts';
-import { labels, namesOf } from '../../../src/agent/roles.ts';
+import { labels, namesOf, readNames } from '../../../src/agent/roles.ts';
 import {
   buildAgentEnvironment,
   buildAgentSpec,
@@ -143,6 +143,17 @@ describe('what differs between the families', () => {
     expect(spec).not.toHaveProperty('oomScoreAdjust');
   });
 
+  it('rancher-1.0: whether the host runs systemd, as it is found now and not as it once was', () => {
+    const environment = { CATTLE_SYSTEMD: 'false' };
+    expect(specOf('rancher-1.0', { environment, systemd: true }).environment).toHaveProperty(
+      'CATTLE_SYSTEMD',
+      'true',
+    );
+    expect(specOf('rancher-1.2', { environment, systemd: true }).environment).not.toHaveProperty(
+      'CATTLE_SYSTEMD',
+    );
+  });
+
   it.each([
     ['/run/other.sock', '/run/other.sock'],
     ['', '/var/run/docker.sock'],
@@ -150,6 +161,26 @@ describe('what differs between the families', () => {
     const { binds } = specOf('rancher-1.0', { environment: { HOST_DOCKER_SOCK: socket } });
     expect(binds[0]).toBe(`${bound}:/var/run/docker.sock`);
   });
+});
+
+describe('names that a person chose', () => {
+  const environment = { PASTURESTACK_AGENT_CONTAINER_NAME: 'edge-agent', LEGACY_AGENT_CONTAINER_NAME: '' };
+  const profile = selectProfile('pasturestack', environment);
+
+  it('are no part of the environment or the digest, and the agent can read them all the same', () => {
+    const spec = specOf('pasturestack', { profile, environment });
+    expect(spec.environment).toEqual({ CATTLE_AGENT_PIDNS: 'host' });
+    expect(spec.labels[labels.spec]).toBe(specOf('pasturestack', { environment: {} }).labels[labels.spec]);
+    expect(readNames(spec.labels)).toEqual({ PASTURESTACK_AGENT_CONTAINER_NAME: 'edge-agent' });
+    expect(namesOf(selectProfile('pasturestack', readNames(spec.labels))).worker).toBe('edge-agent-worker');
+  });
+
+  it.each(['', 'nonsense', 'null', '[]', '{"PASTURESTACK_AGENT_CONTAINER_NAME":1,"PATH":"/x"}'])(
+    'a label %j names nothing',
+    (text) => {
+      expect(readNames({ [labels.names]: text })).toEqual({});
+    },
+  );
 });
 
 describe('the environment of an old container', () => {

@@ -7,8 +7,10 @@ import {
   isSameOrigin,
   moveToOrigin,
   parseServerUrl,
+  replaceLoopback,
   validateAgentIp,
 } from '../../../src/control-plane/url.ts';
+import { profileNames } from '../../../src/support/configuration.ts';
 import { ConfigurationError } from '../../../src/support/errors.ts';
 
 describe('the URL a person gives', () => {
@@ -141,5 +143,37 @@ describe('the address of the agent', () => {
   ])('%j is none', (text) => {
     expect(findAgentIpProblem(text)).toBeDefined();
     expect(() => validateAgentIp(text)).toThrow(ConfigurationError);
+  });
+});
+
+describe('an address of this very machine, where v1.0.x agents take it for the host', () => {
+  it.each([
+    ['http://localhost:8080/v1/scripts/T', 'http://10.0.0.5:8080/v1/scripts/T'],
+    ['http://127.0.0.1/v1', 'http://10.0.0.5/v1'],
+    ['https://[::1]:8443/v1', 'https://10.0.0.5:8443/v1'],
+    ['http://server:8080/v1/scripts/localhost', 'http://server:8080/v1/scripts/localhost'],
+    ['http://localhost.example/v1', 'http://localhost.example/v1'],
+    ['no URL', 'no URL'],
+  ])('%s becomes %s', (text, expected) => {
+    expect(replaceLoopback(text, '10.0.0.5')).toBe(expected);
+  });
+
+  it('is refused where the host has no other, without the token', () => {
+    expect(() => replaceLoopback('http://localhost:8080/v1/scripts/TOKEN', undefined)).toThrow(
+      ConfigurationError,
+    );
+    expect(() => replaceLoopback('http://localhost:8080/v1/scripts/TOKEN', undefined)).not.toThrow(/TOKEN/);
+    expect(replaceLoopback('http://server/v1', undefined)).toBe('http://server/v1');
+  });
+});
+
+describe('what PastureStack refuses besides', () => {
+  it('a fragment, which the others ignore', () => {
+    expect(() => parseServerUrl('http://server/v1#x', 'pasturestack')).toThrow('must not have a fragment');
+    expect(parseServerUrl('http://server/v1#x', 'rancher-1.2').href).toBe('http://server/v1');
+  });
+
+  it.each(profileNames)('%s: an endless URL', (profile) => {
+    expect(() => parseServerUrl(`http://server/${'x'.repeat(17_000)}`, profile)).toThrow('is not a valid');
   });
 });

@@ -111,6 +111,7 @@ describe('an inspection', () => {
       finishedAt: undefined,
       restartCount: 0,
       restartPolicy: 'always',
+      mounts: [],
       layers: [],
       storageDriver: '',
     });
@@ -178,7 +179,7 @@ describe('what the engine tells about itself and images', () => {
   });
 
   it('an image without labels, tags or digests has none', () => {
-    const none = { id: 'i', labels: {}, repoTags: [], repoDigests: [] };
+    const none = { id: 'i', labels: {}, repoTags: [], repoDigests: [], environment: {} };
     expect(readImage({ Id: 'i', RepoTags: null, RepoDigests: null, Config: { Labels: null } })).toEqual(none);
     expect(readImage({ Id: 'i' })).toEqual(none);
   });
