@@ -1,11 +1,12 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { becomeProcess } from '../host/become.ts';
 import { explainWriteError, HostFolderUnwritableError } from '../host/errors.ts';
-import { runCommand } from '../host/processes.ts';
+import { runCommand, signalGroup } from '../host/processes.ts';
 import type { Clock } from '../support/clock.ts';
 import type { Environment } from '../support/configuration.ts';
+import { InterruptedError } from '../support/errors.ts';
 import type { Limits } from '../support/limits.ts';
 
 /** A script on its way to bash, in a folder of its own that only root can read. */
@@ -14,6 +15,17 @@ export interface StagedScript {
   /** Undefined if bash can parse it; else what bash says. */
   readonly complaint: string | undefined;
   dispose(): Promise<void>;
+}
+
+const folderPrefix = 'bootstrap-';
+
+/**
+ * Removes what a `run` left that was killed, or became the script.
+ * @param folder where scripts are staged; not one that others use as well
+ */
+export async function removeStagedScripts(folder: string): Promise<void> {
+  const names = (await readdir(folder)).filter((name) => name.startsWith(folderPrefix));
+  await Promise.all(names.map(async (name) => rm(join(folder, name), { recursive: true, force: true })));
 }
 
 /**
@@ -58,7 +70,7 @@ async function writeInFirst([parent = '', ...others]: readonly string[], text: s
 async function writeBelow(parent: string, text: string): Promise<string> {
   let folder: string | undefined;
   try {
-    folder = await mkdtemp(join(parent, 'bootstrap-'));
+    folder = await mkdtemp(join(parent, folderPrefix));
     await writeFile(join(folder, scriptName), text, { mode: 0o700 });
     return folder;
   } catch (error) {
@@ -74,8 +86,9 @@ export interface ChildExit {
 }
 
 /**
- * Runs a script with bash until it ends. Its output is passed through. When `signal` is aborted it gets SIGTERM and,
- * after CHILD_GRACE, SIGKILL.
+ * Runs a script with bash until it ends, in a process group of its own. Its output is passed through. When `signal` is
+ * aborted the group gets the signal that we got and, after CHILD_GRACE, SIGKILL: a bash that waits for a command of its own
+ * would look at the signal only after that.
  */
 export async function runScript(
   file: string,
@@ -83,7 +96,11 @@ export async function runScript(
   options: { readonly limits: Limits; readonly clock: Clock; readonly signal: AbortSignal },
 ): Promise<ChildExit> {
   options.signal.throwIfAborted();
-  const child = spawn('bash', [file], { env: environment, stdio: ['ignore', 'inherit', 'inherit'] });
+  const child = spawn('bash', [file], {
+    env: environment,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    detached: true,
+  });
   const ended = awaitEnd(child);
   const stop = (): void => void stopChild(child, ended, options);
   options.signal.addEventListener('abort', stop, { once: true });
@@ -111,9 +128,11 @@ async function awaitEnd(child: ChildProcess): Promise<ChildExit> {
 async function stopChild(
   child: ChildProcess,
   ended: Promise<ChildExit>,
-  { limits, clock }: { readonly limits: Limits; readonly clock: Clock },
+  { limits, clock, signal }: { readonly limits: Limits; readonly clock: Clock; readonly signal: AbortSignal },
 ): Promise<void> {
-  child.kill('SIGTERM');
+  if (child.pid === undefined) return;
+  const reason: unknown = signal.reason;
+  signalGroup(child.pid, reason instanceof InterruptedError ? reason.signal : 'SIGTERM');
   await Promise.race([ended.catch(() => undefined), clock.sleep(limits.CHILD_GRACE)]);
-  if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+  if (child.exitCode === null && child.signalCode === null) signalGroup(child.pid, 'SIGKILL');
 }

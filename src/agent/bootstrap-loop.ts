@@ -1,5 +1,4 @@
 import { fetchBootstrap } from '../control-plane/bootstrap.ts';
-import type { Credentials } from '../control-plane/client.ts';
 import type { Connection } from '../control-plane/connection.ts';
 import { checkCredentials } from '../control-plane/credentials.ts';
 import {
@@ -11,15 +10,16 @@ import { describeUrl } from '../control-plane/url.ts';
 import { HostFolderUnwritableError } from '../host/errors.ts';
 import type { Environment } from '../support/configuration.ts';
 import { formatDuration } from '../support/deadline.ts';
-import { ConfigurationError, ExitCode, messageOf, NotPermittedError } from '../support/errors.ts';
+import { ExitCode, messageOf, NotPermittedError } from '../support/errors.ts';
 import { doubling } from '../support/retry.ts';
 import { becomeScript, runScript, stageScript, type StagedScript } from './bootstrap-child.ts';
 import type { Profile } from './profile.ts';
 import type { Reporter } from './report.ts';
-import { openConnection, type ServerAccess } from './server.ts';
+import { readRequirement } from './upgrade-decision.ts';
+import { openConnection, readAgentSettings, type AgentSettings, type ServerAccess } from './server.ts';
 
 /** The cause in the status file when the server doesn't know the keys any more. */
-const revokedCause = 'keys-revoked';
+export const revokedCause = 'keys-revoked';
 /** And when the server's script can't be written down. */
 const noRoomCause = 'no-room-for-bootstrap';
 
@@ -29,7 +29,9 @@ export interface BootstrapLoop extends ServerAccess {
   /** `openConnection`, unless a test passes its own. */
   readonly open?: (access: ServerAccess, url: string) => Promise<Connection>;
   /** Told which image the server requires; decides, and acts, without keeping the bootstrap waiting. */
-  readonly onRequiredImage: (required: RequiredImage) => void;
+  readonly onRequiredImage: (required: RequiredImage, script: string) => void;
+  /** Settles when the work that this process has begun for the host is done, or goes on without it. */
+  readonly concludeWork: () => Promise<void>;
 }
 
 /** How one turn of the loop ended, which decides on the pause behind it. */
@@ -47,7 +49,7 @@ type Turn =
 export async function keepBootstrapRunning(loop: BootstrapLoop): Promise<never> {
   const { configuration, clock, log, signal } = loop;
   const { limits } = configuration;
-  const settings = readSettings(configuration.environment);
+  const settings = readAgentSettings(configuration.environment);
   let failures = 0;
   for (;;) {
     const turn = await takeTurn(loop, settings);
@@ -59,26 +61,8 @@ export async function keepBootstrapRunning(loop: BootstrapLoop): Promise<never> 
   }
 }
 
-interface Settings {
-  readonly cattleUrl: string;
-  readonly keys: Credentials;
-}
-
-/** The agent's container has them since its registration. */
-function readSettings(environment: Environment): Settings {
-  const cattleUrl = environment['CATTLE_URL'] ?? '';
-  const accessKey = environment['CATTLE_ACCESS_KEY'] ?? '';
-  const secretKey = environment['CATTLE_SECRET_KEY'] ?? '';
-  if (cattleUrl === '' || accessKey === '' || secretKey === '') {
-    throw new ConfigurationError('CATTLE_URL, CATTLE_ACCESS_KEY and CATTLE_SECRET_KEY must be set', {
-      hint: 'an agent is made by a registration: docker run … IMAGE http://SERVER:8080/v1/scripts/TOKEN',
-    });
-  }
-  return { cattleUrl: cattleUrl.replace(/\/+$/, ''), keys: { accessKey, secretKey } };
-}
-
 /** One turn. What goes wrong with the server or its script is a turn without a run, never the end of the loop. */
-async function takeTurn(loop: BootstrapLoop, settings: Settings): Promise<Turn> {
+async function takeTurn(loop: BootstrapLoop, settings: AgentSettings): Promise<Turn> {
   try {
     const connection = await (loop.open ?? openConnection)(loop, settings.cattleUrl);
     const credentials = await checkCredentials(connection.client, settings);
@@ -101,7 +85,7 @@ async function takeTurn(loop: BootstrapLoop, settings: Settings): Promise<Turn> 
 async function prepareScript(
   loop: BootstrapLoop,
   connection: Connection,
-  settings: Settings,
+  settings: AgentSettings,
 ): Promise<StagedScript | { readonly reason: string }> {
   const bootstrap = await fetchBootstrap(connection.client, settings.cattleUrl, settings.keys);
   if (!bootstrap.ok) return { reason: `nothing was run: ${bootstrap.reason}` };
@@ -113,23 +97,26 @@ async function prepareScript(
     await staged.dispose();
     return { reason: `nothing was run: the bootstrap script is not whole bash: ${staged.complaint}` };
   }
-  loop.onRequiredImage(readRequiredImage(bootstrap.script));
+  loop.onRequiredImage(readRequiredImage(bootstrap.script), bootstrap.script);
   return staged;
 }
 
 /** What the server requires now, for whoever can't wait for the next bootstrap; undefined without a whole script. */
-export async function askRequiredImage(access: ServerAccess): Promise<RequiredImage | undefined> {
-  const settings = readSettings(access.configuration.environment);
+export async function askRequiredImage(
+  access: ServerAccess,
+  image: string,
+): Promise<RequiredImage | undefined> {
+  const settings = readAgentSettings(access.configuration.environment);
   const { client } = await openConnection(access, settings.cattleUrl);
   const bootstrap = await fetchBootstrap(client, settings.cattleUrl, settings.keys);
-  return bootstrap.ok ? readRequiredImage(bootstrap.script) : undefined;
+  return bootstrap.ok ? readRequirement(bootstrap.script, image) : undefined;
 }
 
-async function runTurn(loop: BootstrapLoop, settings: Settings, script: StagedScript): Promise<Turn> {
+async function runTurn(loop: BootstrapLoop, settings: AgentSettings, script: StagedScript): Promise<Turn> {
   const { clock, log, configuration, signal } = loop;
   const environment = composeEnvironment(loop, settings);
   try {
-    if (environment['CATTLE_EXEC_AGENT'] === 'true') becomeScript(script.file, environment);
+    if (environment['CATTLE_EXEC_AGENT'] === 'true') return await leaveTo(loop, script, environment);
     log.info(`running the bootstrap of ${describeUrl(settings.cattleUrl)}`);
     const begun = clock.now();
     const exit = await runScript(script.file, environment, { limits: configuration.limits, clock, signal });
@@ -143,8 +130,16 @@ async function runTurn(loop: BootstrapLoop, settings: Settings, script: StagedSc
   }
 }
 
+/** Nothing of this process comes after that: whatever the host still needs of it comes first. */
+async function leaveTo(loop: BootstrapLoop, script: StagedScript, environment: Environment): Promise<never> {
+  await loop.concludeWork();
+  loop.signal.throwIfAborted();
+  loop.log.info('CATTLE_EXEC_AGENT: the bootstrap takes the place of this process');
+  return becomeScript(script.file, environment);
+}
+
 /** What the script and the agent that it becomes see (contract §5, control-plane §5.4). */
-function composeEnvironment({ configuration }: BootstrapLoop, settings: Settings): Environment {
+function composeEnvironment({ configuration }: BootstrapLoop, settings: AgentSettings): Environment {
   const environment: Record<string, string> = {
     CATTLE_HOME: '/var/lib/cattle',
     CATTLE_CONFIG_URL: settings.cattleUrl,
@@ -158,7 +153,7 @@ function composeEnvironment({ configuration }: BootstrapLoop, settings: Settings
   return environment;
 }
 
-async function tellRevoked(loop: BootstrapLoop, settings: Settings, reason: string): Promise<Turn> {
+async function tellRevoked(loop: BootstrapLoop, settings: AgentSettings, reason: string): Promise<Turn> {
   const error = new NotPermittedError('the server does not know the keys of this agent any more', {
     said: reason,
     hint: `register this host again: docker run … IMAGE with the registration URL of ${describeUrl(settings.cattleUrl)}`,

@@ -1,9 +1,10 @@
-import { createHttpClient, type HttpClient, type Trust } from '../control-plane/client.ts';
+import { createHttpClient, type Credentials, type HttpClient, type Trust } from '../control-plane/client.ts';
 import type { Connection } from '../control-plane/connection.ts';
 import { establishTrust } from '../control-plane/trust.ts';
 import { runCommand } from '../host/processes.ts';
 import type { Clock } from '../support/clock.ts';
-import type { Configuration } from '../support/configuration.ts';
+import type { Configuration, Environment } from '../support/configuration.ts';
+import { ConfigurationError } from '../support/errors.ts';
 import type { Limits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
 import type { Secrets } from '../support/secrets.ts';
@@ -54,4 +55,23 @@ async function refreshSystemStore(limits: Limits, signal: AbortSignal): Promise<
     signal,
   });
   if (status !== 0) throw new Error(`update-ca-certificates: status ${status}: ${stderr.trim()}`);
+}
+
+/** What an agent knows of its server since its registration. */
+export interface AgentSettings {
+  readonly cattleUrl: string;
+  readonly keys: Credentials;
+}
+
+/** Reads them from the environment of the agent's container. @throws ConfigurationError */
+export function readAgentSettings(environment: Environment): AgentSettings {
+  const cattleUrl = environment['CATTLE_URL'] ?? '';
+  const accessKey = environment['CATTLE_ACCESS_KEY'] ?? '';
+  const secretKey = environment['CATTLE_SECRET_KEY'] ?? '';
+  if (cattleUrl === '' || accessKey === '' || secretKey === '') {
+    throw new ConfigurationError('CATTLE_URL, CATTLE_ACCESS_KEY and CATTLE_SECRET_KEY must be set', {
+      hint: 'an agent is made by a registration: docker run … IMAGE http://SERVER:8080/v1/scripts/TOKEN',
+    });
+  }
+  return { cattleUrl: cattleUrl.replace(/\/+$/, ''), keys: { accessKey, secretKey } };
 }

@@ -1,4 +1,4 @@
-import type { RequiredImage } from '../control-plane/required-image.ts';
+import { readRequiredImage, type RequiredImage } from '../control-plane/required-image.ts';
 import type { Engine } from '../engine/engine.ts';
 import { readAttempts } from '../host/attempts.ts';
 import type { Clock } from '../support/clock.ts';
@@ -63,6 +63,16 @@ export async function decideUpgrade(
   }
   log.info(`the server requires ${image}, this is ${own.image}: upgrading`);
   return { do: 'upgrade', image };
+}
+
+/**
+ * What a server's script requires of an agent of that image. PastureStack's, told by the names it uses, never upgrades
+ * agents of Rancher's own image, whatever it requires of others (control-plane §8).
+ */
+export function readRequirement(script: string, ownImage: string): RequiredImage {
+  const isSpared =
+    script.includes('pasturestack-node-agent') && /^(docker\.io\/)?rancher\/agent(:|$)/.test(ownImage);
+  return isSpared ? { kind: 'none' } : readRequiredImage(script);
 }
 
 async function isReached({ engine, log }: Decision, image: string, own: OwnImage): Promise<boolean> {

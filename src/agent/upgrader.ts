@@ -32,9 +32,15 @@ export class Upgrader {
   #required: RequiredImage | undefined;
   /** Set while at it; aborting it ends the pause. */
   #pausing: AbortController | undefined;
+  #attempting: Promise<number | undefined> | undefined;
 
   constructor(parts: UpgraderParts) {
     this.#parts = parts;
+  }
+
+  /** Settles when no attempt is under way; a pause before the next one is not waited for. */
+  async idle(): Promise<void> {
+    await this.#attempting;
   }
 
   /** Told by each bootstrap. The same as before changes nothing for an upgrade that is being tried again. */
@@ -60,7 +66,8 @@ export class Upgrader {
   async #pursue(): Promise<void> {
     for (let failures = 1; ; failures += 1) {
       const required = this.#required;
-      const notBefore = required === undefined ? undefined : await this.#attempt(required);
+      this.#attempting = required === undefined ? undefined : this.#attempt(required);
+      const notBefore = await this.#attempting;
       if (this.#isStill(required)) {
         if (notBefore === undefined) return;
         await this.#pause(notBefore, failures);

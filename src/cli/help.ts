@@ -12,6 +12,10 @@ const environmentTable: readonly (readonly [string, string])[] = [
   ['CATTLE_URL_OVERRIDE', 'address of the API for the agent, instead of what the server says'],
   ['http_proxy, https_proxy, NO_PROXY', 'the way to the server'],
   ['AGENT_METRICS_FILE', 'path, on the host, of a textfile for node_exporter (better in agent.conf)'],
+  [
+    'AGENT_REPORT_ERRORS',
+    "false: the agent doesn't report degraded and failed states to the server; set it in the image or in agent.conf",
+  ],
   ['LOG_FORMAT', 'json for one JSON object a line'],
   ['NO_COLOR', 'no colours, on a terminal either'],
   ['CATTLE_SCRIPT_DEBUG, RANCHER_DEBUG', 'debug log, like --debug'],

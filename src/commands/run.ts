@@ -1,22 +1,29 @@
+import { removeStagedScripts } from '../agent/bootstrap-child.ts';
 import { askRequiredImage, keepBootstrapRunning } from '../agent/bootstrap-loop.ts';
+import { watchForErrors } from '../agent/error-events.ts';
 import { keepHouse, settleLeftovers } from '../agent/leftovers.ts';
 import { awaitOffice } from '../agent/office.ts';
 import { inspectOwnContainer, ownImageOf, workerImageOf } from '../agent/own.ts';
 import { judgeError } from '../agent/outcome.ts';
 import { createReporter, type Reporter } from '../agent/report.ts';
+import { isAgentContainer, type RoleNames } from '../agent/roles.ts';
 import { requirePoolRoom } from '../agent/storage-guard.ts';
-import { decideUpgrade } from '../agent/upgrade-decision.ts';
+import { decideUpgrade, readRequirement } from '../agent/upgrade-decision.ts';
 import { Upgrader } from '../agent/upgrader.ts';
 import { isWorkerRunning } from '../agent/worker.ts';
 import { workerVariables } from '../agent/worker-request.ts';
 import type { ContainerDetails, Engine } from '../engine/engine.ts';
+import { releaseClonedMounts } from '../host/cloned-mounts.ts';
 import { StorageLowError } from '../host/errors.ts';
+import { tryOrWarn, type HostCommands } from '../host/host-namespace.ts';
 import { prepareHost } from '../host/preparation.ts';
 import { runCommand } from '../host/processes.ts';
 import { keepMetrics } from '../rescue/keep-metrics.ts';
 import { sweepLeaks } from '../rescue/sweep.ts';
+import { reportsErrors } from '../support/configuration.ts';
 import { CannotChangeError, messageOf } from '../support/errors.ts';
 import {
+  adoptNames,
   delegate,
   followWorker,
   openEngine,
@@ -31,30 +38,61 @@ import {
  */
 export async function run(given: Context): Promise<never> {
   requireSoundConfiguration(given);
-  const context = await withAgentConf(given);
+  const configured = await withAgentConf(given);
+  const engine = await openEngine(configured, given.signal);
+  const own = await inspectOwnContainer(engine, configured.configuration);
+  const context = adoptNames(configured, own);
   const { configuration, log, clock, signal, names } = context;
-  const { paths, limits } = configuration;
-  const engine = await openEngine(context, signal);
-  const own = await inspectOwnContainer(engine, configuration);
+  const { paths, limits, environment } = configuration;
   const image = ownImageOf(own, configuration);
   const settle = async (): Promise<void> => {
     await delegate(context, engine, 'settle', await workerImageOf(engine, own, image));
   };
   if (own !== undefined) await awaitOffice({ engine, names, limits, clock, log, signal, own, settle });
-  await prepareHost({ paths, limits, log, run: runCommand, signal });
+  const host = { paths, limits, log, run: runCommand, signal };
+  if (names.state !== undefined) await releaseOldAgents({ engine, names }, host);
+  await prepareHost(host);
+  await removeStagedScripts('/tmp');
   const follow = async (): Promise<boolean> => followWorker(context, engine);
   const leftovers = { engine, names, limits, clock, log, paths, signal, settle, followWorker: follow };
-  inBackground(context, 'settling what was left over', async () => {
+  const settling = inBackground(context, 'settling what was left over', async () => {
     await settleLeftovers(leftovers);
     await sweepBeside(context, engine);
   });
-  inBackground(context, 'keeping house', async () => keepHouse(leftovers));
-  inBackground(context, 'keeping the metrics', async () => keepMetrics({ ...context, engine }));
+  void inBackground(context, 'keeping house', async () => keepHouse(leftovers));
+  void inBackground(context, 'keeping the metrics', async () => keepMetrics({ ...context, engine }));
+  if (reportsErrors(environment)) {
+    void inBackground(context, 'reporting errors to the server', async () => watchForErrors(context));
+  }
   const upgrader = createUpgrader(context, engine, own, image);
   return keepBootstrapRunning({
     ...context,
     reporter: createReporter(context),
-    onRequiredImage: (required) => upgrader.require(required),
+    onRequiredImage: (_required, script) => {
+      upgrader.require(readRequirement(script, image));
+    },
+    concludeWork: async () => {
+      const done = Promise.all([settling, upgrader.idle()]);
+      await Promise.race([done, clock.sleep(limits.EXEC_PATIENCE, signal)]);
+    },
+  });
+}
+
+/**
+ * An agent of v1.0.x has the Docker root bound, and so copies of the mounts of the agent that ran when it was created:
+ * they would keep that one from being removed.
+ */
+async function releaseOldAgents(
+  { engine, names }: { readonly engine: Engine; readonly names: RoleNames },
+  host: HostCommands,
+): Promise<void> {
+  await tryOrWarn(host, "letting go of the old agent's mounts", async () => {
+    for (const name of names.previous) {
+      const old = await engine.inspectContainer(name);
+      if (old === undefined || !isAgentContainer(old)) continue;
+      const count = await releaseClonedMounts(host, [old.id, ...(old.layers ?? [])]);
+      if (count > 0) host.log.debug(`let go of ${count} mounts of ${name}`);
+    }
   });
 }
 
@@ -94,7 +132,7 @@ function createUpgrader(
         throw error;
       }
     },
-    ask: async () => askRequiredImage(context),
+    ask: async () => askRequiredImage(context, image),
   });
 }
 
@@ -105,10 +143,15 @@ async function tellWithoutWorker(reporter: Reporter, error: unknown, image: stri
   await reporter.ended({ ...outcome, summary: `${outcome.summary}; the agent (${image}) runs on` });
 }
 
-/** Work that the agent doesn't wait for. Its failure is told and waits for the next start or the next bootstrap. */
-function inBackground(context: Context, what: string, work: () => Promise<void>): void {
-  work().catch((error: unknown) => {
+/**
+ * Work that the agent doesn't wait for. Its failure is told and waits for the next start or the next bootstrap.
+ * @returns a promise that is fulfilled in any case
+ */
+async function inBackground(context: Context, what: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
     if (context.signal.aborted) return;
     context.log.error(`${what} did not succeed; the agent runs on`, { error: messageOf(error) });
-  });
+  }
 }

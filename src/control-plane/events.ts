@@ -1,6 +1,6 @@
 import { messageOf } from '../support/errors.ts';
 import { enforceAuthentication, type Connection } from './connection.ts';
-import type { Credentials } from './client.ts';
+import type { Credentials, HttpResponse } from './client.ts';
 import { joinUrl } from './url.ts';
 
 /** The last report, as the caller keeps it. */
@@ -17,9 +17,14 @@ export interface StateReport {
   readonly hostUuid: string;
   /** `failed: …` or `degraded: …`. */
   readonly text: string;
+  /** PastureStack may know an agent only without our header (control-plane §8): a refusal is then asked about again. */
+  readonly mayNeedFallback?: boolean;
 }
 
-export type ReportOutcome = { readonly sent: true } | { readonly sent: false; readonly reason: string };
+export type ReportOutcome =
+  | { readonly sent: true }
+  /** `final`: the server refuses such reports, and will again. */
+  | { readonly sent: false; readonly final: boolean; readonly reason: string };
 
 /** The column's length (control-plane §6.2 B). */
 const longestEventType = 255;
@@ -41,23 +46,37 @@ export function isReportDue(last: LastReport | undefined, text: string, now: num
  * the result.
  */
 export async function reportState(
-  { client, secrets }: Pick<Connection, 'client' | 'secrets'>,
-  { cattleUrl, keys, hostUuid, text }: StateReport,
+  connection: Pick<Connection, 'client' | 'secrets'>,
+  report: StateReport,
 ): Promise<ReportOutcome> {
   try {
-    const response = await client.request({
-      method: 'POST',
-      url: eventsUrl(cattleUrl),
-      credentials: keys,
-      // Without it dead keys would create the event as admin, in no environment.
-      headers: enforceAuthentication,
-      body: { externalId: hostUuid, eventType: composeEventType(secrets.scrub(text)) },
-    });
-    if (response.status >= 200 && response.status < 300) return { sent: true };
-    return { sent: false, reason: `the server answers with status ${response.status}` };
+    // Without the header dead keys would create the event as admin, in no environment.
+    const enforced = await send(connection, report, enforceAuthentication);
+    const isUnknown = enforced.status === 401 && report.mayNeedFallback === true;
+    return judge(isUnknown ? await send(connection, report, {}) : enforced);
   } catch (error) {
-    return { sent: false, reason: messageOf(error) };
+    return { sent: false, final: false, reason: messageOf(error) };
   }
+}
+
+async function send(
+  { client, secrets }: Pick<Connection, 'client' | 'secrets'>,
+  { cattleUrl, keys, hostUuid, text }: StateReport,
+  headers: Readonly<Record<string, string>>,
+): Promise<HttpResponse> {
+  return await client.request({
+    method: 'POST',
+    url: eventsUrl(cattleUrl),
+    credentials: keys,
+    headers,
+    body: { externalId: hostUuid, eventType: composeEventType(secrets.scrub(text)) },
+  });
+}
+
+function judge({ status }: HttpResponse): ReportOutcome {
+  if (status >= 200 && status < 300) return { sent: true };
+  const final = status >= 400 && status < 500 && status !== 408 && status !== 429;
+  return { sent: false, final, reason: `the server answers with status ${status}` };
 }
 
 /**

@@ -148,7 +148,8 @@ async function isSoon(event: Promise<true>, ms: number): Promise<boolean> {
   }
 }
 
-function signalGroup(pid: number, signal: NodeJS.Signals): void {
+/** Sends a signal to a process group, if there still is one. */
+export function signalGroup(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-pid, signal);
   } catch {

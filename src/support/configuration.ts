@@ -86,6 +86,11 @@ export function dockerConfigFolder(environment: Environment): string {
   return nonEmpty(environment['DOCKER_CONFIG']) ?? `${nonEmpty(environment['HOME']) ?? '/root'}/.docker`;
 }
 
+/** `AGENT_REPORT_ERRORS`: whether errors are reported to the server; they are unless it says no. */
+export function reportsErrors(environment: Environment): boolean {
+  return !/^(false|no|off|0)$/i.test(environment['AGENT_REPORT_ERRORS'] ?? '');
+}
+
 /** Splits `NAME=value` entries of `Config.Env`; a bare `NAME`, which some engines keep, carries nothing and is left out. */
 export function parseEnvironmentList(entries: readonly string[]): Record<string, string> {
   const environment: Record<string, string> = {};

@@ -331,6 +331,11 @@ const table = {
     unit: 'ms',
     why: 'the audit log of the server gets at most one line per error and 10 min',
   },
+  EVENT_POLL: {
+    value: 2_000,
+    unit: 'ms',
+    why: 'a failed state may last only until the next try, some seconds later; one small file is read',
+  },
   // ── run ───────────────────────────────────────────────────────────────────
   BOOTSTRAP_PAUSE_MIN: { value: 5_000, unit: 'ms', why: 'as upstream between two bootstraps' },
   BOOTSTRAP_PAUSE_MAX: { value: 300_000, unit: 'ms', why: 'a server that is down for hours is not hammered' },
@@ -365,6 +370,11 @@ const table = {
     value: 15,
     unit: 'times',
     why: 'every so many turns (5 min) the agent looks for what a killed upgrade left; twice as rare after each find',
+  },
+  EXEC_PATIENCE: {
+    value: 60_000,
+    unit: 'ms',
+    why: 'CATTLE_EXEC_AGENT: settling, and making the worker of an upgrade, take seconds; a worker goes on by itself',
   },
   CHILD_GRACE: { value: 5_000, unit: 'ms', why: 'docker stop gives us 10 s: half for the bootstrap child' },
   SWEEP_COUNT: {

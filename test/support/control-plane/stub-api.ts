@@ -1,4 +1,5 @@
 import type { Behaviour } from './stub-behaviour.ts';
+import { composeWholeBootstrap, makeConfigScripts } from './stub-bootstrap-whole.ts';
 import { composeBootstrap } from './stub-bootstrap.ts';
 import { errorDocument, htmlPage } from './stub-faults.ts';
 import { addRegistration, advance, type StubRegistration, type StubState } from './stub-state.ts';
@@ -43,7 +44,7 @@ export interface StubRequest {
 
 export interface StubAnswer {
   readonly status: number;
-  readonly body: string;
+  readonly body: string | Buffer;
   readonly type?: string;
 }
 
@@ -113,7 +114,7 @@ const authenticated: Partial<Record<Endpoint, Answer>> = {
   'register-list': answerRegisterList,
   'register-create': answerRegisterCreate,
   'register-poll': answerRegisterPoll,
-  'config-content': (_state, { method }) => (method === 'PUT' ? json(200, {}) : error(404, 'Not Found')),
+  'config-content': answerConfigContent,
   publish: acceptEvent,
   'external-events': (state, request, account) =>
     state.behaviour.externalEvents && request.path.startsWith('/v2-beta') && account === 'agent'
@@ -266,7 +267,8 @@ function answerBootstrap(state: StubState, { clientIp }: StubRequest): StubAnswe
   const { behaviour } = state;
   const images = behaviour.requiredImages;
   const image = images[state.bootstrapCount++ % Math.max(1, images.length)] ?? '';
-  const script = composeBootstrap(behaviour, image, clientIp);
+  const compose = behaviour.bootstrapShape === 'short' ? composeBootstrap : composeWholeBootstrap;
+  const script = compose(behaviour, image, clientIp);
   const bodies: Record<Behaviour['bootstrap'], string> = {
     ok: script,
     empty: '',
@@ -277,6 +279,13 @@ function answerBootstrap(state: StubState, { clientIp }: StubRequest): StubAnswe
   };
   const type = behaviour.bootstrap === 'html' ? 'text/html' : 'text/plain';
   return { status: 200, body: bodies[behaviour.bootstrap], type };
+}
+
+function answerConfigContent(_state: StubState, { method, path }: StubRequest, account: Account): StubAnswer {
+  if (account !== 'agent') return error(404, 'Not Found');
+  if (method === 'PUT') return json(200, {});
+  if (!path.endsWith('/configscripts')) return error(404, 'Not Found');
+  return { status: 200, body: makeConfigScripts(), type: 'application/octet-stream' };
 }
 
 function answerRegisterList(state: StubState, { query, base }: StubRequest): StubAnswer {

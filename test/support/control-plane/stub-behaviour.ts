@@ -21,8 +21,13 @@ export interface Behaviour {
   /** PastureStack: agents are recognised only by the fallback that `X-ENFORCE-AUTHENTICATION` switches off. */
   agentsKnownByFallback: boolean;
   bootstrap: 'ok' | 'empty' | 'json' | 'html' | 'truncated' | 'no-shebang';
-  /** What the script does after its upgrade branch. */
-  bootstrapRun: 'exits' | 'fails' | 'runs-long';
+  /** A short script with an upgrade branch, or the whole of control-plane §5.3, perhaps with the differences of §8. */
+  bootstrapShape: 'short' | 'rancher' | 'pasturestack';
+  /**
+   * What the short script does after its upgrade branch. `waits`: for a command of its own, and says so when it is told to
+   * end. `orphans`: leaves processes behind whose parents have ended.
+   */
+  bootstrapRun: 'exits' | 'fails' | 'runs-long' | 'waits' | 'orphans';
   /** The upgrade branch of cattle 0.183 (`timeout 300 docker run`) or of 0.165 (`docker run -d`). */
   upgradeStyle: 'timeout' | 'detached';
   /** One image, or several that alternate from request to request (`flip`). */
@@ -54,6 +59,7 @@ export function createBehaviour(changes: Partial<Behaviour> = {}): Behaviour {
     agentKeys: 'live',
     agentsKnownByFallback: false,
     bootstrap: 'ok',
+    bootstrapShape: 'short',
     bootstrapRun: 'runs-long',
     upgradeStyle: 'timeout',
     requiredImages: ['rancher/agent:v1.2.11'],

@@ -6,6 +6,9 @@ export const bootstrapMarker = 'STUB-BOOTSTRAP: agent would start now';
 /** Printed by the stub's bootstrap script when it begins an upgrade of its own. */
 export const upgradeMarker = 'STUB-BOOTSTRAP: upgrading by myself';
 
+/** Printed by the stub's bootstrap script when it is told to end while it waits for a command of its own. */
+export const endMarker = 'STUB-BOOTSTRAP: told to end';
+
 /**
  * A stand-in for the server's bootstrap script: the shape of control-plane §5.3 in our own words, with an upgrade
  * branch that really would remove and run containers.
@@ -65,4 +68,6 @@ const endings: Readonly<Record<Behaviour['bootstrapRun'], string>> = {
   exits: 'exit 0',
   fails: 'exit 1',
   'runs-long': 'exec sleep 86400',
+  waits: `trap 'echo "${endMarker}"; exit 0' TERM\nsleep 86400`,
+  orphans: '(sleep 1 & sleep 1 & sleep 1 &)\nexec sleep 86400',
 };

@@ -86,6 +86,7 @@ function startHost({ time, number, answer: serve, ended = [] }: Host): void {
       readBefore: () => Promise.resolve(undefined),
     },
     onRequiredImage: () => undefined,
+    concludeWork: () => Promise.resolve(),
     open: () =>
       Promise.resolve({
         ...basis,

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Outcome } from '../../../src/agent/outcome.ts';
 import { createReporter } from '../../../src/agent/report.ts';
-import { decideUpgrade } from '../../../src/agent/upgrade-decision.ts';
+import { decideUpgrade, readRequirement } from '../../../src/agent/upgrade-decision.ts';
 import { noAttempts, recordBegin, writeAttempts } from '../../../src/host/attempts.ts';
 import { readStatus, type HostStatus } from '../../../src/host/status.ts';
 import { pathsBelow } from '../../../src/support/configuration.ts';
@@ -133,5 +133,22 @@ describe('two servers behind one address that require different images', () => {
   it('a person who goes up, back, and up again is followed', async () => {
     await sentTo(a, b, a);
     expect(await decide(b, a)).toBe(b);
+  });
+});
+
+describe("PastureStack's script and agents of Rancher's own image", () => {
+  const required = `REQUIRED_IMAGE="${b}"\n`;
+  const pastures = `#!/bin/bash\nUPGRADE=pasturestack-node-agent-upgrade\n${required}`;
+  const ranchers = `#!/bin/bash\nUPGRADE=rancher-agent-upgrade\n${required}`;
+
+  it.each([
+    ['rancher/agent:v1.2.11', 'none'],
+    ['docker.io/rancher/agent:v1.0.2', 'none'],
+    ['mirror.example/rancher/agent:v1.2.11', 'image'],
+    ['ghcr.io/pasturestack/node-agent:v1.2.31', 'image'],
+    ['rancher/agent-instance:v0.8', 'image'],
+  ])('of %s it requires: %s', (image, kind) => {
+    expect(readRequirement(pastures, image).kind).toBe(kind);
+    expect(readRequirement(ranchers, image)).toEqual({ kind: 'image', image: b });
   });
 });

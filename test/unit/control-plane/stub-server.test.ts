@@ -1,6 +1,7 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { composeWholeBootstrap } from '../../support/control-plane/stub-bootstrap-whole.ts';
 import { composeBootstrap } from '../../support/control-plane/stub-bootstrap.ts';
 import { createBehaviour } from '../../support/control-plane/stub-behaviour.ts';
 import { describeSwitches, parseSwitch, throwSwitch } from '../../support/control-plane/stub-switches.ts';
@@ -89,8 +90,12 @@ describe('answers', () => {
 });
 
 it.each(['timeout', 'detached'] as const)('the bootstrap script (%s) is valid bash', (upgradeStyle) => {
-  for (const bootstrapRun of ['exits', 'fails', 'runs-long'] as const) {
+  for (const bootstrapRun of ['exits', 'fails', 'runs-long', 'waits', 'orphans'] as const) {
     const script = composeBootstrap(createBehaviour({ upgradeStyle, bootstrapRun }), 'r:1', '10.0.0.1');
+    execFileSync('/bin/bash', ['-n'], { input: script });
+  }
+  for (const bootstrapShape of ['rancher', 'pasturestack'] as const) {
+    const script = composeWholeBootstrap({ upgradeStyle, bootstrapShape }, 'r:1', '10.0.0.1');
     execFileSync('/bin/bash', ['-n'], { input: script });
   }
 });
