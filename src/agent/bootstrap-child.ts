@@ -17,7 +17,7 @@ export interface StagedScript {
   dispose(): Promise<void>;
 }
 
-const folderPrefix = 'bootstrap-';
+const folderPrefix = 'agent-bootstrap-';
 
 /**
  * Removes what a `run` left that was killed, or became the script.

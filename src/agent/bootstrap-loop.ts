@@ -15,8 +15,8 @@ import { doubling } from '../support/retry.ts';
 import { becomeScript, runScript, stageScript, type StagedScript } from './bootstrap-child.ts';
 import type { Profile } from './profile.ts';
 import type { Reporter } from './report.ts';
-import { readRequirement } from './upgrade-decision.ts';
 import { openConnection, readAgentSettings, type AgentSettings, type ServerAccess } from './server.ts';
+import { readRequirement } from './upgrade-decision.ts';
 
 /** The cause in the status file when the server doesn't know the keys any more. */
 export const revokedCause = 'keys-revoked';
