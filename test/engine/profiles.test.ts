@@ -1,7 +1,9 @@
 import { execFile } from 'node:child_process';
-import { link } from 'node:fs/promises';
+import { link, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { bootstrapMarker } from '../support/control-plane/stub-bootstrap.ts';
 import type { CommandResult } from '../support/host.ts';
 import { images, quick, startScene, type Scene } from '../support/scene.ts';
 
@@ -120,6 +122,19 @@ function oldEnvironment(): Record<string, string> {
 async function mountOf(container: string, target: string): Promise<string | undefined> {
   const mounts = (await scene.host.inspect(container))?.Mounts ?? [];
   return mounts.find(({ Destination }) => Destination === target)?.Source;
+}
+
+/** Gives an image a digest, as a pull from a registry does. */
+async function nameByDigest(repository: string, digest: string, image: string): Promise<void> {
+  const id = await scene.host.docker('image', 'inspect', '-f', '{{.Id}}', image);
+  const file = join(scene.host.dockerRoot, 'image/overlay2/repositories.json');
+  await scene.host.stopEngine();
+  const known = JSON.parse(await readFile(file, 'utf8')) as { Repositories: Record<string, object> };
+  known.Repositories[repository] = { ...known.Repositories[repository], [`${repository}@${digest}`]: id };
+  // Not in place: the file may be linked from the template of all hosts.
+  await writeFile(`${file}.new`, JSON.stringify(known));
+  await rename(`${file}.new`, file);
+  await scene.host.startEngine();
 }
 
 describe('profile rancher-1.0', () => {
@@ -411,6 +426,41 @@ describe('profile pasturestack', () => {
     );
     await scene.only('edge-agent');
     expect(await look('edge-agent')).toEqual(before);
+  });
+
+  it('goes to an image that is required by its digest, and is content with it', async () => {
+    const repository = 'ghcr.io/pasturestack/node-agent';
+    const required = `${repository}:v1.2.31@sha256:${'d'.repeat(64)}`;
+    await nameByDigest(repository, required.split('@')[1] ?? '', images.pastureB);
+    const result = await register(images.pastureA);
+    expect(result, result.stderr).toMatchObject({ status: 0 });
+    await scene.only('pasturestack-node-agent');
+
+    scene.server.setRequiredImage(required);
+    await scene.host.docker('restart', '-t', '2', 'pasturestack-node-agent');
+    await scene.waitFor('the new agent', async () =>
+      (await scene.host.inspect('pasturestack-node-agent'))?.Config.Image === required ? true : undefined,
+    );
+    await scene.only('pasturestack-node-agent');
+    const agent = await scene.host.inspect('pasturestack-node-agent');
+    expect(agent?.Image).toBe(await scene.host.docker('image', 'inspect', '-f', '{{.Id}}', images.pastureB));
+
+    // A bootstrap that runs is behind the decision on its image.
+    const bootstraps = async (count: number): Promise<unknown> =>
+      scene.waitFor(`bootstrap ${count}`, async () => {
+        const { stdout } = await scene.host.tryDocker('logs', 'pasturestack-node-agent');
+        return stdout.split(bootstrapMarker).length > count ? true : undefined;
+      });
+    await bootstraps(1);
+    await scene.host.proxy.reset();
+    // Then by the name that is there for the same image.
+    for (const [index, image] of [required, images.pastureB, images.pastureB].entries()) {
+      scene.server.setRequiredImage(image);
+      await scene.host.docker('restart', '-t', '2', 'pasturestack-node-agent');
+      await bootstraps(index + 2);
+    }
+    expect(scene.host.proxy.count(({ path }) => path === '/containers/create')).toBe(0);
+    expect((await scene.host.inspect('pasturestack-node-agent'))?.Id).toBe(agent?.Id);
   });
 
   it('follows no server to another address: nothing is registered there, or at all', async () => {
