@@ -124,6 +124,13 @@ async function mountOf(container: string, target: string): Promise<string | unde
   return mounts.find(({ Destination }) => Destination === target)?.Source;
 }
 
+/** As the engine was told, whatever its own default is. */
+function cgroupNamespacesAsked(name: string): readonly unknown[] {
+  return scene.host.proxy.requests
+    .filter(({ path, query }) => path === '/containers/create' && query['name'] === name)
+    .map(({ body }) => (body as { HostConfig: Record<string, unknown> }).HostConfig['CgroupnsMode']);
+}
+
 /** Gives an image a digest, as a pull from a registry does. */
 async function nameByDigest(repository: string, digest: string, image: string): Promise<void> {
   const id = await scene.host.docker('image', 'inspect', '-f', '{{.Id}}', image);
@@ -187,6 +194,7 @@ describe('profile rancher-1.0', () => {
         await mountOf('rancher-agent-state', target),
       );
     }
+    expect(cgroupNamespacesAsked('rancher-agent-next')).toEqual([undefined, undefined]);
     expect(await scene.readStatus()).toMatchObject({ state: 'ok', target: images.oldB });
   });
 
@@ -233,6 +241,8 @@ describe('profile rancher-1.0', () => {
     const agent = await scene.host.inspect('rancher-agent');
     expect(agent?.Config.Env).toContain(`CATTLE_URL=http://${address}:${port}/v1`);
     expect(agent?.Config.Env).toContain('HOST_DOCKER_SOCK=/run/other.sock');
+    // As the server saw it: v1.0.x passes that on.
+    expect(agent?.Config.Env).toContain(`CATTLE_AGENT_IP=${address}`);
     expect(agent?.HostConfig.Binds?.[0]).toBe('/run/other.sock:/var/run/docker.sock');
     const [worker] = scene.host.proxy.requests.filter(
       ({ query }) => query['name'] === 'rancher-agent-worker',
@@ -352,13 +362,6 @@ describe('profile pasturestack', () => {
       '/var/lib/rancher:/var/lib/rancher',
     ],
   });
-
-  /** As the engine was told, whatever its own default is. */
-  function cgroupNamespacesAsked(name: string): readonly unknown[] {
-    return scene.host.proxy.requests
-      .filter(({ path, query }) => path === '/containers/create' && query['name'] === name)
-      .map(({ body }) => (body as { HostConfig: Record<string, unknown> }).HostConfig['CgroupnsMode']);
-  }
 
   it('registers and upgrades: the agent is what the contract says, under its own names', async () => {
     // Its server knows agents only without our header (control-plane §8): that is no revoked key.
