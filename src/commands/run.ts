@@ -52,7 +52,7 @@ export async function run(given: Context): Promise<never> {
   const host = { paths, limits, log, run: runCommand, signal };
   if (names.state !== undefined) await releaseOldAgents({ engine, names }, host);
   await prepareHost(host);
-  await removeStagedScripts('/tmp');
+  await tryOrWarn(host, 'removing the scripts of an earlier run', async () => removeStagedScripts('/tmp'));
   const follow = async (): Promise<boolean> => followWorker(context, engine);
   const leftovers = { engine, names, limits, clock, log, paths, signal, settle, followWorker: follow };
   const settling = inBackground(context, 'settling what was left over', async () => {
