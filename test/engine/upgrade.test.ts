@@ -184,6 +184,31 @@ describe('an old agent that cannot be removed', () => {
   );
 });
 
+describe('a dead next agent of an earlier upgrade that keeps its name, as on 1.10.3', () => {
+  it('blocks nothing: the new one is made under the spare name, and the dead one is named', async () => {
+    const dead = await scene.host.docker('create', '--name', 'rancher-agent-next', images.broken, 'run');
+    await scene.host.makeUnremovable(dead);
+    expect(await scene.host.tryDocker('rm', dead)).toMatchObject({ status: 1 });
+    // Of today's engines it could be inspected, and renamed out of the way.
+    scene.host.proxy.addRule({
+      match: ({ path }) => [`/containers/${dead}/json`, `/containers/${dead}/rename`].includes(path),
+      action: { kind: 'answer', status: 404, body: `no such file: ${dead}/config.v2.json\n` },
+    });
+    const result = await scene.upgrade(images.b);
+    expect(result, result.stderr).toMatchObject({ status: 73 });
+    expect(creations()).toEqual(['rancher-agent-worker', 'rancher-agent-next-2']);
+    const status = await scene.readStatus();
+    expect(status).toMatchObject({ state: 'degraded', cause: 'cannot-remove' });
+    expect(status['corpses']).toMatchObject([{ name: 'rancher-agent-next', id: dead }]);
+    await scene.removeUpgradeContainer();
+    const [agent] = (await scene.settled('rancher-agent-next')).filter(
+      ({ name }) => name === 'rancher-agent',
+    );
+    expect(agent).toMatchObject({ state: 'running', image: images.b });
+    await scene.host.makeRemovable(dead);
+  });
+});
+
 describe('a new image whose agent does not run', () => {
   it('leaves the old agent in office, says so, and is not tried again at once', async () => {
     const old = (await scene.host.inspect('rancher-agent'))?.Id;
