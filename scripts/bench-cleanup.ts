@@ -6,7 +6,7 @@
  */
 import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
-import { cpus, totalmem } from 'node:os';
+import { cpus, loadavg, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -47,6 +47,7 @@ async function main(): Promise<number> {
       machine: `${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB of memory, a virtual machine`,
       engine: await host.docker('version', '--format', '{{.Server.Version}}'),
       driver: await host.docker('info', '--format', '{{.Driver}}'),
+      load: Math.round(loadavg()[2] ?? 0),
       date: new Date().toISOString().slice(0, 10),
       figures,
     };

@@ -24,6 +24,8 @@ export interface Bench {
   readonly engine: string;
   readonly driver: string;
   readonly date: string;
+  /** Load average of the last 15 minutes in the end: what else the machine does. */
+  readonly load: number;
   readonly figures: readonly Figures[];
 }
 
@@ -43,7 +45,7 @@ export function renderPage(bench: Bench): string {
 Made by \`scripts/bench cleanup\` on ${bench.date}: ${bench.machine}, Docker ${bench.engine}, ${bench.driver}. Leaked containers that were
 created and never ran; the three commands in turn on sets of the same size, of 100 the quickest of three rounds. \`cleanup\` looks
 at each container once more before it removes it, the others don't. Times are those of the whole command, \`docker run\` and
-the list included.
+the list included. The load of the machine was ${bench.load} meanwhile; ${bench.load > 4 ? 'it had a lot else to do, so that rows measured at other times are only roughly comparable' : 'it had little else to do'}.
 
 ![Seconds for so many containers](cleanup-benchmark.svg)
 
