@@ -255,6 +255,20 @@ describe('the proxy', () => {
     await callEngine(host.socketPath, 'POST', '/containers/create?name=kept', { body });
     await callEngine(host.socketPath, 'POST', '/containers/kept/start');
     await expectSoon(async () => (await stateOf('kept')) === 'exited', 'AutoRemove is ignored');
+    const call = (path: string) => callEngine(host.socketPath, 'GET', path);
+    const list = (await call('/containers/json?all=1')).body as object[];
+    expect(list).toMatchObject([{ Names: ['/kept'], Status: expect.stringMatching(/^Exited/) as string }]);
+    expect(list[0]).not.toHaveProperty('State');
+    expect((await call('/containers/json?all=1&filters={"status":["removing"]}')).status).toBe(500);
+    expect(await call('/containers/nobody/json')).toEqual({
+      status: 404,
+      body: 'No such container: nobody\n',
+    });
+    await host.makeUnremovable('kept');
+    const dead = (await host.inspect('kept'))?.Id ?? '';
+    expect((await callEngine(host.socketPath, 'DELETE', '/containers/kept')).status).toBe(500);
+    expect((await call('/containers/kept/json')).status).toBe(404);
+    expect((await call('/containers/json?all=1')).body).toMatchObject([{ Id: dead, Status: 'Dead' }]);
   });
 
   it.each(['cut', 'cut-after-headers', 'lose-answer'] as const)(

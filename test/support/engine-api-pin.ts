@@ -1,6 +1,7 @@
 /**
  * Makes a new engine look like one that speaks nothing newer than a given API version. Measured on 1.10.3 (API 1.22):
- * no `Api-Version` header, `HEAD /_ping` is 404, a newer prefix is a 400 in plain text.
+ * no `Api-Version` header, `HEAD /_ping` is 404, a newer prefix is a 400, a list filtered by `removing` is a 500, errors
+ * are plain text, lists say nothing of `State` and `Mounts`, and a dead container is listed but not to be inspected.
  */
 export interface ApiPin {
   /** e.g. `1.22` */
@@ -11,6 +12,7 @@ interface EngineRequest {
   method: string;
   /** Without the version prefix. */
   path: string;
+  query: Record<string, string>;
   apiVersion?: string;
 }
 
@@ -32,6 +34,8 @@ export function answerOfOldEngine(pin: ApiPin, request: EngineRequest): PinnedAn
   }
   if (request.method === 'HEAD' && request.path === '/_ping')
     return { status: 404, contentType: 'text/plain' };
+  if (isList(request) && request.query['filters']?.includes('"removing"') === true)
+    return { status: 500, contentType: 'text/plain', body: 'Unrecognised filter value for status\n' };
   return undefined;
 }
 
@@ -40,9 +44,20 @@ export function pinPath(pin: ApiPin, url: string): string {
   return /^\/v\d+\.\d+\//.test(url) ? url : `/v${pin.version}${url}`;
 }
 
-/** Whether the answer itself names versions. */
-export function rewritesBody(request: EngineRequest): boolean {
-  return request.method === 'GET' && request.path === '/version';
+/** Whether such an engine would answer this otherwise. */
+export function rewritesBody(request: EngineRequest, status: number): boolean {
+  if (status >= 400) return true;
+  return (
+    request.method === 'GET' && (request.path === '/version' || isList(request) || isInspection(request))
+  );
+}
+
+function isList({ path }: EngineRequest): boolean {
+  return path === '/containers/json';
+}
+
+function isInspection({ path }: EngineRequest): boolean {
+  return /^\/containers\/[^/]+\/json$/.test(path);
 }
 
 /** Answer headers, in pairs, without those that such an engine does not send. */
@@ -50,19 +65,61 @@ export function pinHeaders(rawHeaders: readonly string[]): string[] {
   return withoutHeaders(rawHeaders, /^(api-version|docker-experimental|ostype)$/i);
 }
 
-/** The answer to `GET /version` and its headers, in pairs, as that engine would send them. */
-export function pinVersionAnswer(
+interface EngineAnswer {
+  status: number;
+  /** In pairs. */
+  headers: readonly string[];
+  body: Buffer;
+}
+
+/** An answer as that engine would give it. */
+export function pinAnswer(
   pin: ApiPin,
-  rawHeaders: readonly string[],
-  body: Buffer,
-): { headers: string[]; body: string } {
-  const version = JSON.parse(body.toString()) as Record<string, unknown>;
-  delete version['MinAPIVersion'];
-  delete version['Components'];
-  return {
-    headers: withoutHeaders(pinHeaders(rawHeaders), /^content-length$/i),
-    body: JSON.stringify({ ...version, ApiVersion: pin.version }),
-  };
+  request: EngineRequest,
+  { status, headers, body }: EngineAnswer,
+): { status: number; headers: string[]; body: string } {
+  const kept = withoutHeaders(pinHeaders(headers), /^content-length$/i);
+  if (status >= 400) return plainText(status, kept, wordsOf(body.toString()));
+  const answer: unknown = JSON.parse(body.toString());
+  if (isInspection(request) && isDead(answer))
+    return plainText(404, kept, `no such id: ${request.path.split('/')[2] ?? ''}`);
+  const pinned =
+    request.path === '/version' ? pinVersion(pin, answer) : isList(request) ? pinList(answer) : answer;
+  return { status, headers: kept, body: JSON.stringify(pinned) };
+}
+
+function plainText(
+  status: number,
+  headers: readonly string[],
+  words: string,
+): { status: number; headers: string[]; body: string } {
+  const kept = withoutHeaders(headers, /^content-type$/i);
+  return { status, headers: [...kept, 'Content-Type', 'text/plain; charset=utf-8'], body: `${words}\n` };
+}
+
+function wordsOf(body: string): string {
+  try {
+    return (JSON.parse(body) as { message: string }).message;
+  } catch {
+    return body.trim();
+  }
+}
+
+function isDead(inspection: unknown): boolean {
+  const { State } = inspection as { State: { Dead: boolean; Status: string } };
+  return State.Dead || State.Status === 'removing';
+}
+
+function pinVersion(pin: ApiPin, answer: unknown): object {
+  return { ...without(answer, 'MinAPIVersion', 'Components'), ApiVersion: pin.version };
+}
+
+function pinList(answer: unknown): object[] {
+  return (answer as object[]).map((entry) => without(entry, 'State', 'Mounts'));
+}
+
+function without(answer: unknown, ...unwanted: readonly string[]): object {
+  return Object.fromEntries(Object.entries(answer as object).filter(([name]) => !unwanted.includes(name)));
 }
 
 /** @param rawHeaders names and values in turn @param unwanted matches names */

@@ -9,9 +9,9 @@ import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   answerOfOldEngine,
+  pinAnswer,
   pinHeaders,
   pinPath,
-  pinVersionAnswer,
   rewritesBody,
   withoutHeaders,
   type ApiPin,
@@ -69,7 +69,7 @@ export interface EngineProxy {
   /** In order of arrival. */
   readonly requests: readonly RecordedRequest[];
   count: (filter?: RequestFilter) => number;
-  /** Forgets requests, rules, delay and pin, and lets go of connections that hang. */
+  /** Forgets requests, rules and delay, lets go of connections that hang, and imitates what it did from the start. */
   reset: () => Promise<void>;
   /** @param ms added to every request; 0 for none */
   delayEach: (ms: number) => void;
@@ -90,20 +90,23 @@ interface Exchange {
   target: string;
 }
 
-/** @param listen path of the socket to serve; replaced if it exists @param target path of the engine's socket */
-export async function startEngineProxy({
-  listen,
-  target,
-}: {
+export interface ProxyOptions {
+  /** Path of the socket to serve; replaced if it exists. */
   listen: string;
+  /** Path of the engine's socket. */
   target: string;
-}): Promise<EngineProxy> {
+  /** Imitates an engine of this API version from the start, and after every reset. */
+  api?: string;
+}
+
+export async function startEngineProxy({ listen, target, api }: ProxyOptions): Promise<EngineProxy> {
   const requests: RecordedRequest[] = [];
   const rules = new Set<{ rule: ProxyRule; left: number }>();
   const hanging = new Set<Socket>();
   const open = new Set<Socket>();
   let delayMs = 0;
-  let pin: ApiPin | undefined;
+  const firstPin = api === undefined ? undefined : { version: api };
+  let pin: ApiPin | undefined = firstPin;
 
   const takeAction = (record: RecordedRequest): ProxyAction | undefined => {
     for (const entry of rules) {
@@ -173,7 +176,7 @@ export async function startEngineProxy({
       requests.length = 0;
       rules.clear();
       delayMs = 0;
-      pin = undefined;
+      pin = firstPin;
       for (const socket of hanging) socket.destroy();
       return Promise.resolve();
     },
@@ -262,9 +265,15 @@ async function passBack(
     return;
   }
   const headers = withoutHeaders(answer.rawHeaders, OF_ONE_CONNECTION);
-  if (pin && rewritesBody(record)) {
-    const pinned = pinVersionAnswer(pin, headers, await readAll(answer));
-    response.writeHead(record.status, pinned.headers).end(pinned.body);
+  if (pin && rewritesBody(record, record.status)) {
+    const { status } = record;
+    const pinned = pinAnswer(pin, record, { status, headers, body: await readAll(answer) });
+    record.status = pinned.status;
+    const cut = action?.kind === 'cut-after-headers';
+    response.writeHead(pinned.status, pinned.headers);
+    if (cut) response.flushHeaders();
+    if (cut) response.socket?.destroySoon();
+    else response.end(pinned.body);
     return;
   }
   response.writeHead(record.status, answer.statusMessage, pin ? pinHeaders(headers) : headers);

@@ -84,7 +84,8 @@ export async function endEngine(initPid: number, signal: 'SIGTERM' | 'SIGKILL'):
   }
 }
 
-function engineLogOf(slot: HostSlot): string {
+/** What dockerd says, over all its starts. */
+export function engineLogOf(slot: HostSlot): string {
   return join(slot.dir, 'engine.log');
 }
 

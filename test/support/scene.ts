@@ -140,7 +140,11 @@ export class Scene {
     );
     const logs = await this.host.tryDocker('logs', '--tail', '40', 'rancher-agent');
     const status = await this.readStatusText();
-    return [...lines, `status: ${status}`, 'log of rancher-agent:', logs.stdout, logs.stderr].join('\n');
+    const engine = await this.host.engineComplaints();
+    return [
+      ...[...lines, `status: ${status}`, 'log of rancher-agent:', logs.stdout, logs.stderr],
+      ...['complaints of the engine:', ...engine],
+    ].join('\n');
   }
 
   /** What the entrypoint keeps for people on the host, as it stands. */

@@ -6,7 +6,7 @@
  * process, however that ends; what a dead test process left on disk is removed by the next start.
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
-import { mkdir, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { ContainerInspectInfo } from 'dockerode';
@@ -14,9 +14,10 @@ import { callEngine } from './engine-call.ts';
 import { startEngineProxy, type EngineProxy } from './engine-proxy.ts';
 import { copyTemplate, fillDisk, fillInodes, freeDisk, makeDisk, type SmallDisk } from './host-disk.ts';
 import { readCpuSeconds, type CpuSeconds } from './host-cpu.ts';
-import { endEngine, engineSocketOf, findEngine, findShim, launchEngine } from './host-engine.ts';
+import { endEngine, engineLogOf, engineSocketOf, findEngine, findShim, launchEngine } from './host-engine.ts';
 import {
   bootNamespaces,
+  enterHost,
   linkAddresses,
   listHostProcesses,
   stopProcess,
@@ -46,6 +47,8 @@ export interface HostOptions {
   smallDisk?: SmallDisk;
   /** Containers survive the end of dockerd. */
   liveRestore?: boolean;
+  /** Containers see an engine of this API version, e.g. `1.22`. */
+  api?: string;
 }
 
 export interface ContainerSummary {
@@ -143,7 +146,11 @@ export class TestHost {
     this.#namespaces = await this.#bootNamespaces();
     if (this.#template !== undefined) await copyTemplate(this.#template, this.dockerRoot);
     await this.startEngine();
-    this.#proxy = await startEngineProxy({ listen: this.socketPath, target: this.engineSocketPath });
+    this.#proxy = await startEngineProxy({
+      listen: this.socketPath,
+      target: this.engineSocketPath,
+      ...(this.#options.api === undefined ? {} : { api: this.#options.api }),
+    });
     this.#tags = await readImageTags(this.engineSocketPath);
   }
 
@@ -209,6 +216,12 @@ export class TestHost {
     }));
   }
 
+  /** The last warnings and errors in the log of dockerd. */
+  async engineComplaints(): Promise<readonly string[]> {
+    const lines = (await readFile(engineLogOf(this.#slot), 'utf8')).split('\n');
+    return lines.filter((line) => /level=(warning|error)/.test(line)).slice(-15);
+  }
+
   /** SIGSTOPs dockerd: connections succeed, nothing answers. */
   async freezeEngine(): Promise<void> {
     await stopProcess(await this.#enginePid());
@@ -241,6 +254,13 @@ export class TestHost {
     await emptyFolder(join(this.dir, 'run'), ['docker.sock']);
     this.#namespaces = await this.#bootNamespaces();
     await this.startEngine();
+  }
+
+  /** SIGKILLs a container's process as the kernel does when memory is short: the engine restarts what it should. */
+  async killProcess(container: string): Promise<void> {
+    const pid = (await this.inspect(container))?.State.Pid ?? 0;
+    if (pid === 0) throw new Error(`${container} does not run`);
+    await run('nsenter', [...enterHost(this.initPid), 'kill', '-KILL', String(pid)]);
   }
 
   /** From now on removing this container fails with a 500, as on a host with sick storage. */
