@@ -6,6 +6,7 @@
 /** Phases of an upgrade, in order; a fault strikes right before the worker's request that begins the phase. */
 export const phases = [
   'preflight',
+  'pull',
   'create next',
   'start',
   'stop',
@@ -34,6 +35,9 @@ export const faults = [
   'lock stale',
   'lock held by a live one',
   'status folder not writable',
+  'registry away',
+  'registry hangs in a layer',
+  'image not in the registry',
 ] as const;
 export type Fault = (typeof faults)[number];
 
@@ -65,6 +69,7 @@ type Row = Partial<Record<Phase, Ending | { readonly senseless: string }>> & {
   readonly otherwise: Ending | { readonly senseless: string };
 };
 
+const onlyPulled = { senseless: 'the registry is asked at "pull" alone' };
 const lockOnce = { senseless: 'the lock is taken once, at preflight' };
 
 const table: Readonly<Record<Fault, Row>> = {
@@ -89,8 +94,8 @@ const table: Readonly<Record<Fault, Row>> = {
     verify: 'unfinished',
     discard: 'degraded',
   },
-  'no space': { otherwise: 'reached or untouched or back', preflight: 'deferred' },
-  'no inodes': { otherwise: 'reached or untouched or back', preflight: 'deferred' },
+  'no space': { otherwise: 'reached or untouched or back', preflight: 'deferred', pull: 'deferred' },
+  'no inodes': { otherwise: 'reached or untouched or back', preflight: 'deferred', pull: 'deferred' },
   'removal impossible': { otherwise: 'degraded' },
   'name taken by a stranger': {
     otherwise: { senseless: 'no name is needed in this phase' },
@@ -101,6 +106,9 @@ const table: Readonly<Record<Fault, Row>> = {
   'lock stale': { otherwise: lockOnce, preflight: 'reached' },
   'lock held by a live one': { otherwise: lockOnce, preflight: 'deferred' },
   'status folder not writable': { otherwise: 'reached' },
+  'registry away': { otherwise: onlyPulled, pull: 'untouched' },
+  'registry hangs in a layer': { otherwise: onlyPulled, pull: 'untouched' },
+  'image not in the registry': { otherwise: onlyPulled, pull: 'untouched' },
 };
 
 /** What the table says of a phase and a fault. */
@@ -140,6 +148,12 @@ Each cell is a test on a real engine (test/engine/matrix-*.test.ts): the fault s
 that begins the phase. The cell names how the upgrade that is struck ends. In every cell, whatever it is: some agent runs,
 the keys are kept, at most six containers were created and all under fixed names, and after the fault is lifted the next
 start reaches the target and leaves one agent and nothing else, with state \`ok\`.
+
+At "pull" the agent itself is the caller: its server requires an image that the host doesn't have, and its worker pulls it from
+a small registry. In the other columns the caller is the container that the server's script starts.
+
+\`scripts/test\` runs every cell on Docker 20.10, and a sample with its API pinned to 1.22 (Docker 1.10.3: no AutoRemove, no change
+of restart policies, no \`State\` in lists, a dead container can't be inspected). \`scripts/matrix --api 1.22\` runs every cell so.
 
 ${renderMatrix()}
 - **reached**: exit 0, the new agent is in office. **reached without the caller**: the same, nobody followed the worker.

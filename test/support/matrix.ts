@@ -1,33 +1,16 @@
-import { mkdir, rm, utimes, writeFile } from 'node:fs/promises';
-import { execFile } from 'node:child_process';
-import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { expect } from 'vitest';
-import type { ProxyAction, RecordedRequest } from './engine-proxy.ts';
+import type { RecordedRequest } from './engine-proxy.ts';
+import { planFault, type Plan } from './fault-plans.ts';
 import type { Ending, Fault, Phase } from './fault-table.ts';
 import type { CommandResult } from './host.ts';
-import { images, limits, type Scene } from './scene.ts';
-
-const run = promisify(execFile);
-
-/** Short waits; the deadlines of reads are shorter than the freeze, so that it is really sat out. */
-const hasty = limits({
-  VERIFY: 1_000,
-  VERIFY_POLL: 500,
-  STAND_BY: 300,
-  ATTEMPT_PAUSE_MIN: 1,
-  ATTEMPT_PAUSE_MAX: 1,
-  REMOVE_PAUSE_MIN: 50,
-  REMOVE_PAUSE_MAX: 200,
-  CALL_PAUSE: 100,
-  INSPECT: 12_000,
-  LIST: 12_000,
-  LOCK_WAIT: 3_000,
-});
+import type { Scene } from './scene.ts';
+import type { Way } from './upgrade-way.ts';
 
 /** At most so many containers are made by one struck upgrade and its followers: worker and next, twice each. */
 const mostCreations = 6;
+
+/** Longest wait for a fault to strike where no caller tells of the upgrade's end. */
+const strikeSeconds = 45;
 
 /** The worker's request that begins a phase. */
 function begins(phase: Phase, next: () => string | undefined): (request: RecordedRequest) => boolean {
@@ -38,6 +21,8 @@ function begins(phase: Phase, next: () => string | undefined): (request: Recorde
   switch (phase) {
     case 'preflight':
       return of(({ path }) => path === '/info');
+    case 'pull':
+      return of(({ path }) => path === '/images/create');
     case 'create next':
       return of(({ path }) => path === '/containers/create');
     case 'start':
@@ -61,92 +46,139 @@ function begins(phase: Phase, next: () => string | undefined): (request: Recorde
 }
 
 /** One cell: strikes an upgrade of a registered host, checks its end, lifts the fault, and has the next start converge. */
-export async function runCell(scene: Scene, phase: Phase, fault: Fault, ending: Ending): Promise<void> {
+export async function runCell(way: Way, phase: Phase, fault: Fault, ending: Ending): Promise<void> {
+  const { scene } = way;
   const { host } = scene;
   const before = await host.inspect('rancher-agent');
-  const target = before?.Config.Image === images.a ? images.b : images.a;
+  const target = await way.chooseTarget(before?.Config.Image);
   const keys = keysOf(before?.Config.Env);
   await host.proxy.reset();
-  const plan = planFault(scene, phase, fault);
+  const plan = planFault(way, phase, fault);
   await plan.prepare?.();
   const strike = arm(scene, phase, plan);
-  const result = await scene.upgrade(target, ...hasty);
-  await strike.done();
+  const result = await way.upgrade(target);
+  await strike.done(result === undefined ? strikeSeconds : 0);
   await checkEnding(scene, ending, { result, target, old: before?.Id ?? '' });
-  const made = host.proxy.count(({ path }) => path === '/containers/create');
-  expect(made, 'containers made').toBeLessThanOrEqual(mostCreations);
-  for (const { query } of host.proxy.requests.filter(({ path }) => path === '/containers/create')) {
-    expect(['rancher-agent-worker', 'rancher-agent-next']).toContain(query['name']);
-  }
+  if (plan.says !== undefined) expect((await scene.readStatus())['said']).toMatch(plan.says);
+  checkCreations(host.proxy.requests);
   await strike.lift();
   host.proxy.clearRules();
 
   await scene.removeUpgradeContainer();
-  await converge(scene, target);
+  await converge(way, target);
   expect(keysOf((await host.inspect('rancher-agent'))?.Config.Env)).toEqual(keys);
-  expect(await scene.readStatus()).toMatchObject({ state: 'ok', exitCode: 0 });
+}
+
+/** A creation that the engine refuses, because somebody was quicker, makes nothing. */
+function checkCreations(requests: readonly RecordedRequest[]): void {
+  const creations = requests.filter(({ path }) => path === '/containers/create');
+  const told = creations.map(({ query, status, userAgent }) => `${query['name']} ${status} ${userAgent}`);
+  const made = creations.filter(({ status }) => status === 201);
+  expect(made.length, `containers made: ${told.join('; ')}`).toBeLessThanOrEqual(mostCreations);
+  for (const { query } of creations) {
+    expect(['rancher-agent-worker', 'rancher-agent-next']).toContain(query['name']);
+  }
 }
 
 /** The next start. One that meets the agent's own settling at work is told to come back later, and does. */
-async function converge(scene: Scene, target: string): Promise<void> {
-  const again = await scene.upgrade(target, ...hasty);
-  expect(again, again.stderr).toMatchObject({ status: 0 });
-  await scene.removeUpgradeContainer();
+async function converge(way: Way, target: string): Promise<void> {
+  const { scene } = way;
+  const again = await way.upgrade(target);
+  if (again === undefined) {
+    await scene.waitFor(`an agent made from ${target}, and nothing else`, async () => {
+      const containers = await scene.host.containers();
+      const [agent] = containers;
+      const isAlone = containers.length === 1 && agent?.state === 'running' && agent.image === target;
+      return isAlone && (await scene.readStatus())['state'] === 'ok' ? true : undefined;
+    });
+  } else {
+    expect(again, again.stderr).toMatchObject({ status: 0 });
+    await scene.removeUpgradeContainer();
+  }
   const [agent] = await scene.settled();
   expect(agent).toMatchObject({ state: 'running', image: target });
+  expect(await scene.readStatus()).toMatchObject({ state: 'ok', exitCode: 0 });
 }
 
 interface Struck {
-  readonly result: CommandResult;
+  readonly result: CommandResult | undefined;
   readonly target: string;
   /** Id of the agent that was in office. */
   readonly old: string;
 }
 
-async function checkEnding(scene: Scene, ending: Ending, { result, target, old }: Struck): Promise<void> {
+async function checkEnding(scene: Scene, ending: Ending, struck: Struck): Promise<void> {
+  const { target, old } = struck;
   const { host } = scene;
-  const agent = await host.inspect('rancher-agent');
   switch (ending) {
     case 'reached':
-      expect(result, result.stderr).toMatchObject({ status: 0 });
-      expect(agent).toMatchObject({ Config: { Image: target }, State: { Running: true } });
+      if (struck.result === undefined) await reaches(scene, target);
+      else expect(struck.result, struck.result.stderr).toMatchObject({ status: 0 });
+      expect(await host.inspect('rancher-agent')).toMatchObject({
+        Config: { Image: target },
+        State: { Running: true },
+      });
       return;
     case 'reached without the caller':
       await scene.removeUpgradeContainer();
+      await reaches(scene, target);
       expect((await scene.settled())[0]).toMatchObject({ state: 'running', image: target });
       return;
     case 'mends itself':
       await scene.removeUpgradeContainer();
-      expect((await scene.settled())[0]).toMatchObject({ state: 'running' });
+      await scene.waitFor('the agent alone, and running', async () => {
+        const [agent, ...others] = await host.containers();
+        const isAlone = agent?.name === 'rancher-agent' && others.length === 0;
+        return isAlone && agent.state === 'running' ? true : undefined;
+      });
       return;
     case 'untouched':
-      expect(result.status, result.stderr).toBeGreaterThanOrEqual(69);
-      expect(agent).toMatchObject({ Id: old, State: { Running: true } });
+      expect(await exitOf(scene, struck), struck.result?.stderr).toBeGreaterThanOrEqual(69);
+      expect(await host.inspect('rancher-agent')).toMatchObject({ Id: old, State: { Running: true } });
       expect(await scene.readStatus()).toMatchObject({ state: 'failed' });
       expect(host.proxy.count(({ path }) => path === `/containers/${old}/stop`)).toBeLessThanOrEqual(3);
       return;
     case 'rolled back':
-      expect(result.status, result.stderr).toBeGreaterThanOrEqual(69);
-      expect(agent).toMatchObject({ Id: old, State: { Running: true } });
+      expect(await exitOf(scene, struck), struck.result?.stderr).toBeGreaterThanOrEqual(69);
+      expect(await host.inspect('rancher-agent')).toMatchObject({ Id: old, State: { Running: true } });
       expect(await scene.readStatus()).toMatchObject({ state: 'failed' });
       return;
     case 'degraded':
-      expect(result, result.stderr).toMatchObject({ status: 73 });
-      expect(agent).toMatchObject({ Config: { Image: target }, State: { Running: true } });
+      expect(await exitOf(scene, struck), struck.result?.stderr).toBe(73);
+      expect(await host.inspect('rancher-agent')).toMatchObject({
+        Config: { Image: target },
+        State: { Running: true },
+      });
       expect(await scene.readStatus()).toMatchObject({ state: 'degraded', corpses: [{ id: old }] });
       return;
     case 'deferred':
-      expect(result, result.stderr).toMatchObject({ status: 75 });
-      expect(agent).toMatchObject({ Id: old, State: { Running: true } });
+      expect(await exitOf(scene, struck), struck.result?.stderr).toBe(75);
+      expect(await host.inspect('rancher-agent')).toMatchObject({ Id: old, State: { Running: true } });
       return;
     case 'reached or untouched or back':
-      expect([0, 69, 73, 75], result.stderr).toContain(result.status);
+      expect([0, 69, 73, 75], struck.result?.stderr).toContain(await exitOf(scene, struck));
       await someAgentRuns(scene);
       return;
     case 'unfinished':
       await someAgentRuns(scene);
       return;
   }
+}
+
+async function reaches(scene: Scene, target: string): Promise<void> {
+  await scene.waitFor(`an agent made from ${target}`, async () => {
+    const agent = await scene.host.inspect('rancher-agent');
+    return agent?.Config.Image === target && agent.State.Running ? true : undefined;
+  });
+}
+
+/** The caller's exit status; where that is the agent, which goes on, the one in the status file once it is there. */
+async function exitOf(scene: Scene, { result }: Struck): Promise<number> {
+  if (result !== undefined) return result.status;
+  return scene.waitFor('the end of the upgrade', async () => {
+    const { state, exitCode } = await scene.readStatus();
+    return state === 'working' ? undefined : Number(exitCode);
+  });
 }
 
 /** In office, or standing by with a restart policy, which is what brings the host back. */
@@ -166,27 +198,14 @@ function keysOf(entries: readonly string[] | undefined): readonly string[] {
 }
 
 interface Strike {
-  /** The fault has struck and whatever it does by itself is over. @throws if it never struck */
-  done(): Promise<void>;
+  /** The fault has struck and whatever it does by itself is over. @throws if it doesn't strike within so many seconds */
+  done(seconds: number): Promise<void>;
   lift(): Promise<unknown>;
-}
-
-/** What strikes at a phase, and how it is lifted. */
-interface Plan {
-  /** Run once, right before the request that begins the phase. */
-  readonly strike?: (request: RecordedRequest) => Promise<unknown>;
-  /** Done to requests that begin the phase instead. */
-  readonly action?: { readonly action: ProxyAction; readonly times?: number };
-  /** Before the upgrade starts. */
-  readonly prepare?: () => Promise<void>;
-  /** Waited for after the caller has ended. */
-  readonly after?: () => Promise<unknown>;
-  readonly lift?: () => Promise<unknown>;
 }
 
 function arm(scene: Scene, phase: Phase, plan: Plan): Strike {
   const { host } = scene;
-  let hasStruck = false;
+  let struck: Promise<unknown> | undefined;
   let next: string | undefined;
   const nextId = (): string | undefined => {
     const started = host.proxy.requests.find(
@@ -201,7 +220,7 @@ function arm(scene: Scene, phase: Phase, plan: Plan): Strike {
     host.proxy.addRule({
       match: (request) => {
         const hit = match(request);
-        hasStruck ||= hit;
+        if (hit) struck ??= Promise.resolve();
         return hit;
       },
       ...(times === undefined ? {} : { times }),
@@ -216,126 +235,22 @@ function arm(scene: Scene, phase: Phase, plan: Plan): Strike {
         kind: 'call',
         when: 'before',
         run: async (request) => {
-          hasStruck = true;
-          await strike(request);
+          struck = strike(request);
+          await struck;
         },
       },
     });
   }
   return {
-    async done() {
+    async done(seconds) {
+      if (plan.prepare === undefined) {
+        const look = async (): Promise<true | undefined> =>
+          Promise.resolve(struck === undefined ? undefined : true);
+        await scene.waitFor(`the fault strikes at ${phase}`, look, seconds);
+      }
+      await struck;
       await plan.after?.();
-      if (plan.prepare === undefined) expect(hasStruck, `the fault struck at ${phase}`).toBe(true);
     },
     lift: async () => plan.lift?.(),
-  };
-}
-
-function planFault(scene: Scene, phase: Phase, fault: Fault): Plan {
-  const { host } = scene;
-  const kill = async (name: string): Promise<unknown> => host.tryDocker('kill', '-s', 'KILL', name);
-  switch (fault) {
-    case 'worker killed':
-      return { strike: async () => kill('rancher-agent-worker') };
-    case 'caller killed':
-      return { strike: async () => kill('rancher-agent-upgrade') };
-    case 'both killed':
-      return {
-        strike: async () => {
-          await kill('rancher-agent-upgrade');
-          await kill('rancher-agent-worker');
-        },
-      };
-    case 'daemon killed and started':
-      return { strike: async () => host.killEngine(), after: async () => host.startEngine() };
-    case 'reboot': {
-      let boot: Promise<void> | undefined;
-      return {
-        strike: async () => {
-          boot = host.reboot();
-          await sleep(100);
-        },
-        after: async () => boot,
-      };
-    }
-    case 'daemon frozen 30 s':
-      return {
-        strike: async () => {
-          await host.freezeEngine();
-          setTimeout(() => void host.thawEngine(), 30_000);
-        },
-      };
-    case 'answer cut off':
-      return { action: { action: { kind: 'cut-after-headers' }, times: 1 } };
-    case 'answer lost':
-      return { action: { action: { kind: 'lose-answer' }, times: 1 } };
-    case 'one 500':
-      return { action: { action: { kind: 'answer', status: 500, body: 'a stumble' }, times: 1 } };
-    case '500 for ever':
-      return { action: { action: { kind: 'answer', status: 500, body: 'sick for ever' } } };
-    case 'no space':
-      return { strike: async () => host.fillDisk(), lift: async () => host.freeDisk() };
-    case 'no inodes':
-      return { strike: async () => host.fillInodes(), lift: async () => host.freeDisk() };
-    case 'removal impossible':
-      return planUnremovable(scene);
-    case 'name taken by a stranger':
-      return planStranger(scene, phase);
-    case 'lock stale':
-      return planLock(scene, Date.now() / 1000 - 120);
-    case 'lock held by a live one':
-      return planLock(scene, Date.now() / 1000 + 25);
-    case 'status folder not writable':
-      return planUnwritable(scene);
-  }
-}
-
-function planUnremovable({ host }: Scene): Plan {
-  let old = '';
-  return {
-    strike: async () => {
-      const found = (await host.inspect('rancher-agent-previous')) ?? (await host.inspect('rancher-agent'));
-      old = found?.Id ?? '';
-      await host.makeUnremovable(old);
-    },
-    lift: async () => host.makeRemovable(old),
-  };
-}
-
-function planStranger({ host }: Scene, phase: Phase): Plan {
-  const names: Partial<Record<Phase, string>> = {
-    'create next': 'rancher-agent-next',
-    'set aside': 'rancher-agent-previous',
-    promote: 'rancher-agent',
-  };
-  const name = names[phase] ?? '';
-  return {
-    strike: async () => host.docker('create', '--name', name, images.base, 'sleep', '1'),
-    lift: async () => host.docker('rm', '-f', name),
-  };
-}
-
-/** A lock of somebody that the engine knows nothing of, last touched at a time (seconds since 1970). */
-function planLock({ host }: Scene, touched: number): Plan {
-  const folder = join(host.stateDir, 'entrypoint');
-  const lock = join(folder, 'lock-900.lock');
-  return {
-    prepare: async () => {
-      await mkdir(lock, { recursive: true });
-      await writeFile(
-        join(folder, 'lock-owner.json'),
-        `${JSON.stringify({ command: 'cleanup', pid: 1, generation: 900, nonce: 'n', since: new Date().toISOString() })}\n`,
-      );
-      await utimes(lock, touched, touched);
-    },
-    lift: async () => rm(lock, { recursive: true, force: true }),
-  };
-}
-
-function planUnwritable({ host }: Scene): Plan {
-  const folder = join(host.stateDir, 'entrypoint');
-  return {
-    strike: async () => run('chattr', ['+i', folder]),
-    lift: async () => run('chattr', ['-i', folder]),
   };
 }

@@ -1,0 +1,16 @@
+import { definePinnedSample } from '../support/matrix-tests.ts';
+
+/*
+ * Where an old engine matters most: nothing removes an ended worker by itself, no restart policy can be switched off, and
+ * a dead container can't be inspected. Every cell: `scripts/matrix --api 1.22`.
+ */
+definePinnedSample('matrix-pinned', '1.22', {
+  'worker killed': ['create next', 'stop', 'verify'],
+  'caller killed': ['start', 'discard'],
+  'both killed': ['stop', 'promote', 'discard'],
+  'daemon killed and started': ['create next', 'set aside'],
+  reboot: ['start', 'discard'],
+  'answer lost': ['create next'],
+  '500 for ever': ['stop'],
+  'removal impossible': ['preflight', 'discard'],
+});
