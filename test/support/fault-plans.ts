@@ -57,13 +57,16 @@ export function planFault(way: Way, phase: Phase, fault: Fault): Plan {
         after: async () => boot,
       };
     }
-    case 'daemon frozen 30 s':
+    case 'daemon frozen 30 s': {
+      let thaw: Promise<void> | undefined;
       return {
         strike: async () => {
           await host.freezeEngine();
-          setTimeout(() => void host.thawEngine(), 30_000);
+          thaw = sleep(30_000).then(async () => host.thawEngine());
         },
+        after: async () => thaw,
       };
+    }
     case 'answer cut off':
       return { action: { action: { kind: 'cut-after-headers' }, times: 1 } };
     case 'answer lost':

@@ -77,7 +77,26 @@ export async function emptyFolder(dir: string, keep: readonly string[] = []): Pr
 
 async function listContainerIds(socketPath: string): Promise<string[]> {
   const { body } = await callEngine(socketPath, 'GET', '/containers/json?all=1');
-  return (body as { Id: string }[]).map(({ Id }) => Id);
+  const listed = await withoutGhosts(socketPath, body as { Id: string; Names: string[] | null }[]);
+  return listed.map(({ Id }) => Id);
+}
+
+/**
+ * What an engine lists, without what it only believes to be there: Docker 20.10 that was killed beside a running container
+ * with AutoRemove sometimes removes that one twice at its start, and then lists it, dead and without a name, until its next
+ * start. It is on no disk, and inspect and DELETE are a 404. Whatever anybody makes has a name.
+ */
+export async function withoutGhosts<T extends { Id: string; Names: string[] | null }>(
+  socketPath: string,
+  listed: readonly T[],
+): Promise<T[]> {
+  const isReal = await Promise.all(
+    listed.map(async ({ Id, Names }) => {
+      const isNamed = (Names?.[0] ?? '') !== '';
+      return isNamed || (await callEngine(socketPath, 'GET', `/containers/${Id}/json`)).status !== 404;
+    }),
+  );
+  return listed.filter((_, index) => isReal[index]);
 }
 
 async function removeContainer({ socketPath, dockerRoot }: Engine, id: string): Promise<boolean> {

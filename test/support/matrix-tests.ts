@@ -50,7 +50,7 @@ async function startScriptStage(options: StartOptions): Promise<Stage> {
   return { way: byScript(scene), first: images.a, close: async () => scene.close() };
 }
 
-/** Small only where it has to be filled: on a slow disk 20.10 loses track of a container when it is killed. */
+/** Small only where it has to be filled. */
 function diskFor(rows: readonly Fault[]): Pick<StartOptions, 'smallDisk'> {
   return rows.includes('no space') ? { smallDisk: { mib: 400, inodes: 4_000 } } : {};
 }

@@ -29,6 +29,7 @@ import {
   removeAllContainers,
   removeVolumesAndNetworks,
   restoreImages,
+  withoutGhosts,
   type ImageTags,
 } from './host-reset.ts';
 import { claimSlot, removeCgroups, removeFolder, sweepDeadHosts, type HostSlot } from './host-slot.ts';
@@ -202,12 +203,13 @@ export class TestHost {
     return answer.body as ContainerInspectInfo;
   }
 
-  /** All containers, newest first. */
+  /** All containers, newest first, without ghosts. */
   async containers(): Promise<ContainerSummary[]> {
     const { body } = await callEngine(this.engineSocketPath, 'GET', '/containers/json?all=1');
-    return (body as EngineContainer[]).map((it) => ({
+    const listed = await withoutGhosts(this.engineSocketPath, body as EngineContainer[]);
+    return listed.map((it) => ({
       id: it.Id,
-      name: (it.Names[0] ?? '').replace(/^\//, ''),
+      name: (it.Names?.[0] ?? '').replace(/^\//, ''),
       image: it.Image,
       state: it.State,
       status: it.Status,
@@ -401,7 +403,7 @@ export class TestHost {
 
 interface EngineContainer {
   Id: string;
-  Names: string[];
+  Names: string[] | null;
   Image: string;
   State: string;
   Status: string;
