@@ -3,7 +3,7 @@ import { isEngineError } from '../engine/errors.ts';
 import type { RegistryAuth } from '../engine/registry-auth.ts';
 import { StorageLowError } from '../host/errors.ts';
 import type { Clock } from '../support/clock.ts';
-import { DeadlineError } from '../support/deadline.ts';
+import { deadlineIn, DeadlineError } from '../support/deadline.ts';
 import { CannotChangeError, EngineUnavailableError, messageOf } from '../support/errors.ts';
 import type { Limits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
@@ -52,6 +52,8 @@ export async function ensureImage(pull: Pull, reference: string): Promise<Target
 /** A pull may be begun anew at any time: the engine keeps the layers that it has. */
 async function pullPatiently(pull: Pull, reference: string, auth: RegistryAuth | undefined): Promise<void> {
   const { engine, limits, clock, log, signal } = pull;
+  const deadline = deadlineIn(limits.PULL_TOTAL, () => clock.now());
+  const onProgress = (text: string): void => log.debug(text);
   await retry(
     {
       what: `pull ${reference}`,
@@ -63,7 +65,8 @@ async function pullPatiently(pull: Pull, reference: string, auth: RegistryAuth |
       log,
       signal,
     },
-    async () => engine.pullImage(reference, { onProgress: (text) => log.debug(text), auth, signal }),
+    async () =>
+      engine.pullImage(reference, { onProgress, auth, signal, totalMs: Math.max(1, deadline.left()) }),
   );
 }
 

@@ -215,11 +215,11 @@ class DockerEngine implements Engine {
   }
 
   async pullImage(...[reference, call]: Parameters<Engine['pullImage']>): Promise<void> {
-    const { onProgress, auth } = call;
+    const { onProgress, auth, totalMs } = call;
     const what = `pull image ${reference}`;
-    const { PULL_SILENCE, PULL_TOTAL } = this.#limits;
+    const { PULL_SILENCE } = this.#limits;
     const given = [call.signal, this.#options.signal].filter((signal) => signal !== undefined);
-    const total = AbortSignal.timeout(PULL_TOTAL);
+    const total = AbortSignal.timeout(totalMs);
     try {
       const stream = await this.#transport.openStream({
         what,
@@ -235,7 +235,7 @@ class DockerEngine implements Engine {
     } catch (error) {
       for (const signal of given) signal.throwIfAborted();
       if (error instanceof EntrypointError) throw error;
-      throw unavailable(what, total.aborted ? new DeadlineError(`${what} to its end`, PULL_TOTAL) : error);
+      throw unavailable(what, total.aborted ? new DeadlineError(`${what} to its end`, totalMs) : error);
     }
   }
 

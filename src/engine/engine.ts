@@ -48,6 +48,8 @@ export interface PullCall {
   /** Gets a short text now and then. */
   readonly onProgress: (text: string) => void;
   readonly auth?: RegistryAuth | undefined;
+  /** For the whole pull, in ms. */
+  readonly totalMs: number;
   readonly signal?: AbortSignal;
 }
 

@@ -114,8 +114,12 @@ function pinVersion(pin: ApiPin, answer: unknown): object {
   return { ...without(answer, 'MinAPIVersion', 'Components'), ApiVersion: pin.version };
 }
 
+/** The new engine's list goes on saying that a removal is in progress after it has failed; the old one's says `Dead`. */
 function pinList(answer: unknown): object[] {
-  return (answer as object[]).map((entry) => without(entry, 'State', 'Mounts'));
+  return (answer as { Status: string }[]).map((entry) => ({
+    ...without(entry, 'State', 'Mounts'),
+    Status: entry.Status === 'Removal In Progress' ? 'Dead' : entry.Status,
+  }));
 }
 
 function without(answer: unknown, ...unwanted: readonly string[]): object {

@@ -141,6 +141,17 @@ describe('an image that is not', () => {
     expect(pullCount()).toBe(1);
   });
 
+  it('its time is that of all tries together', async () => {
+    pulls(stuckInTheMiddle, stuckInTheMiddle, stuckInTheMiddle);
+    await expect(
+      ensure({ ...quick, PULL_SILENCE: 300, PULL_TOTAL: 700, CALL_PAUSE: 1 }),
+    ).rejects.toMatchObject({
+      code: 'cannot-change',
+      said: expect.stringMatching(/^pull image \S+ to its end: no answer within \d+ ms$/) as string,
+    });
+    expect(pullCount()).toBe(3);
+  });
+
   it('an image that does not fit is a shortage of storage, like one that was seen before', async () => {
     pulls(failure('write /var/lib/docker/tmp/GetImageBlob1: no space left on device'));
     await expect(ensure()).rejects.toMatchObject({ code: 'storage-low', exitCode: 75 });

@@ -410,6 +410,7 @@ describe('pulling', () => {
     await engine.pullImage('mirror.example:5000/rancher/agent:v2', {
       onProgress: (line) => told.push(line),
       auth,
+      totalMs: 10_000,
     });
     return told;
   };
