@@ -17,9 +17,15 @@ interface Stage {
 /** `scripts/matrix --api` has every cell on an engine of that API version. */
 const everywhere = process.env['MATRIX_API'];
 
+/** The phases of an upgrade to an image that is on the host. */
+export const unpulled = phases.filter((phase) => phase !== 'pull');
+
 /** A test for each cell of these faults' rows that makes sense, but for those of "pull". */
-export function defineMatrix(name: string, rows: readonly Fault[]): void {
-  const columns = phases.filter((phase) => phase !== 'pull');
+export function defineMatrix(
+  name: string,
+  rows: readonly Fault[],
+  columns: readonly Phase[] = unpulled,
+): void {
   const cells = rows.flatMap((fault) => columns.map((phase) => ({ phase, fault })));
   defineCells(cells, everywhere, async (api) => startScriptStage({ name, ...diskFor(rows), ...api }));
 }
