@@ -69,7 +69,7 @@ export async function cleanUpHost(
   };
   // Until the first removal a signal ends the call in hand.
   signal.addEventListener('abort', endCalls, { once: true });
-  const engine = await openEngine(withLimits(context, limits), calls.signal);
+  const engine = await openEngine(withLimits(context, limits), calls.signal, true);
   screen.log.info('listing the containers; an engine in trouble takes minutes for it');
   const survey = await surveyHost(engine, names, limits, clock);
   screen.showPlan(survey, options);

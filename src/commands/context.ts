@@ -79,7 +79,11 @@ export async function withAgentConf(context: Context): Promise<Context> {
  * Connects to the engine.
  * @param signal ends the calls in hand; the worker and `run` pass none, they end at a safe point
  */
-export async function openEngine(context: Context, signal?: AbortSignal): Promise<Engine> {
+export async function openEngine(
+  context: Context,
+  signal?: AbortSignal,
+  keepsConnections = false,
+): Promise<Engine> {
   const { configuration, log, version, command, clock } = context;
   return connectEngine({
     socketPath: configuration.socketPath,
@@ -88,6 +92,7 @@ export async function openEngine(context: Context, signal?: AbortSignal): Promis
     limits: configuration.limits,
     log,
     clock,
+    keepsConnections,
     ...(signal === undefined ? {} : { signal }),
   });
 }

@@ -35,6 +35,8 @@ export interface EngineOptions {
   readonly limits: Limits;
   readonly log: Log;
   readonly clock?: Clock;
+  /** Connections are used again. A call may then fail because the engine was restarted before it. */
+  readonly keepsConnections?: boolean;
   /** Aborting it ends every call in hand and every call to come. */
   readonly signal?: AbortSignal;
 }
@@ -45,7 +47,12 @@ export interface EngineOptions {
  * @throws EngineUnavailableError, NotPermittedError
  */
 export async function connectEngine(options: EngineOptions): Promise<Engine> {
-  const unversioned = createTransport(options.socketPath, undefined, options.userAgent);
+  const unversioned = createTransport(
+    options.socketPath,
+    undefined,
+    options.userAgent,
+    options.keepsConnections,
+  );
   const answer = await readRepeatedly(options, unversioned, {
     what: 'ask the engine for its version',
     method: 'GET',
@@ -59,7 +66,7 @@ export async function connectEngine(options: EngineOptions): Promise<Engine> {
   const transport =
     options.apiVersion === undefined
       ? unversioned
-      : createTransport(options.socketPath, version.api, options.userAgent);
+      : createTransport(options.socketPath, version.api, options.userAgent, options.keepsConnections);
   return new DockerEngine(options, transport, version);
 }
 

@@ -47,14 +47,16 @@ export interface Transport {
  *
  * @param apiVersion prefix for every path, e.g. `1.22`; undefined talks to the engine's newest
  * @param userAgent tells the engine's (and a proxy's) log who asked
+ * @param keepsConnections uses them again: for thousands of calls by somebody who bears it that one fails
  */
 export function createTransport(
   socketPath: string,
   apiVersion: string | undefined,
   userAgent: string,
+  keepsConnections = false,
 ): Transport {
   // A connection kept from before a daemon restart would fail the next call; a Unix socket connects in microseconds.
-  const connection = { socketPath, agent: asOneWord(new Agent({ keepAlive: false })) };
+  const connection = { socketPath, agent: asOneWord(new Agent({ keepAlive: keepsConnections })) };
   const docker = new Docker({
     ...connection,
     headers: { 'User-Agent': userAgent },

@@ -2,8 +2,9 @@ import type { Limits } from '../support/limits.ts';
 
 /**
  * How many removals go on at a time: one more for each round that was quick, half as many as soon as one was slow
- * (additive increase, multiplicative decrease, as TCP does it). An engine that is well gets to the bound within seconds; one
- * that is sick stays at one. What counts as slow follows the quickest removal seen on this host, between two bounds.
+ * (additive increase, multiplicative decrease, as TCP does it; and as there, twice as many each round until the first
+ * slow one). An engine that is well gets to the bound at once; one that is sick stays at one. What counts as slow follows
+ * the quickest removal seen on this host, between two bounds.
  */
 export class Pace {
   readonly #limits: Limits;
@@ -15,6 +16,7 @@ export class Pace {
   #stale = 0;
   #quickest = Number.POSITIVE_INFINITY;
   #held = false;
+  #hasBeenSlow = false;
 
   /** @param most never more than this at a time, e.g. 1 on a storage that is low */
   constructor(limits: Limits, most: number = limits.CLEANUP_PARALLEL) {
@@ -46,11 +48,12 @@ export class Pace {
     this.#quick += 1;
     if (this.#quick < this.#parallel) return;
     this.#quick = 0;
-    this.#parallel = Math.min(this.#most, this.#parallel + 1);
+    this.#parallel = Math.min(this.#most, this.#hasBeenSlow ? this.#parallel + 1 : this.#parallel * 2);
   }
 
   /** The engine did not answer. */
   unanswered(): void {
+    this.#hasBeenSlow = true;
     this.#parallel = 1;
     this.#quick = 0;
     this.#stale = 0;
@@ -62,6 +65,7 @@ export class Pace {
   }
 
   #slowDown(): void {
+    this.#hasBeenSlow = true;
     this.#stale = this.#parallel - 1;
     this.#parallel = Math.max(1, Math.floor(this.#parallel / 2));
     this.#quick = 0;

@@ -16,7 +16,7 @@ export const cleanupLimits = {
     why: 'a removal on such a host; longer means that it hangs, and the engine may still finish it',
   },
   CLEANUP_PARALLEL: {
-    value: 32,
+    value: 48,
     unit: 'times',
     why: 'removals at a time at most: they wait for the disk most of the time; docker rm asks for 50 at once',
   },

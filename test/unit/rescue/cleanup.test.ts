@@ -208,7 +208,7 @@ describe('a signal', () => {
     expect(result.end).toBe('interrupted');
     expect(result.removed).toBe(tried.length);
     expect(result.left).toBe(100 - tried.length);
-    expect(tried.length).toBeLessThan(30);
+    expect(tried.length).toBeLessThan(21 + 32);
     expect(inHand).toBe(0);
   });
 

@@ -11,20 +11,23 @@ function feed(pace: Pace, count: number, latency: (parallel: number) => number):
 }
 
 describe('removals at a time', () => {
-  it('begin with one, grow by one a round on an engine that is well, and stop at the bound', () => {
+  it('begin with one, double each round on an engine that is well, and stop at the bound', () => {
     const pace = new Pace(defaultLimits);
     expect(pace.parallel).toBe(1);
-    expect(feed(pace, 6, () => 20)).toEqual([2, 2, 3, 3, 3, 4]);
+    expect(feed(pace, 7, () => 20)).toEqual([2, 2, 4, 4, 4, 4, 8]);
     expect(feed(pace, 1_000, () => 20).at(-1)).toBe(defaultLimits.CLEANUP_PARALLEL);
   });
 
-  it('are halved as soon as the engine slows down, once for all that were in hand, and grow again', () => {
+  it('are halved as soon as the engine slows down, once for all that were in hand, and grow by one a round from then on', () => {
     const pace = new Pace(defaultLimits);
     feed(pace, 1_000, () => 20);
     const most = defaultLimits.CLEANUP_PARALLEL;
     expect(feed(pace, most, () => 1_500)).toEqual(Array.from({ length: most }, () => most / 2));
     expect(feed(pace, 1, () => 1_500)).toEqual([most / 4]);
-    expect(feed(pace, 1_000, () => 20).at(-1)).toBe(most);
+    // Those that were in hand say nothing.
+    feed(pace, most / 2 - 1, () => 20);
+    expect(feed(pace, most / 4, () => 20).at(-1)).toBe(most / 4 + 1);
+    expect(feed(pace, 3_000, () => 20).at(-1)).toBe(most);
   });
 
   it('find the number that an engine takes which does one at a time', () => {
