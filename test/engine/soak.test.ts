@@ -24,6 +24,9 @@ beforeAll(async () => {
 });
 afterAll(async () => scene.close());
 
+/** What the entrypoint keeps on the host in `/var/lib/rancher/entrypoint`; `reported.json` only after the first error. */
+const kept = ['attempts.json', 'lock-owner.json', 'reported.json', 'state', 'status.json'];
+
 /** Everything of the host that could grow from upgrade to upgrade. */
 async function takeStock(): Promise<Record<string, number>> {
   const { body } = await callEngine(scene.host.engineSocketPath, 'GET', '/system/df');
@@ -35,8 +38,9 @@ async function takeStock(): Promise<Record<string, number>> {
     images: Images?.length ?? 0,
     volumes: Volumes?.length ?? 0,
     layers: (await readdir(join(scene.host.dockerRoot, 'overlay2'))).length,
-    statusBytes: Math.ceil((await stat(join(folder, 'status.json'))).size / 1024),
-    files: files.length,
+    statusKiB: Math.ceil((await stat(join(folder, 'status.json'))).size / 1024),
+    attemptsKiB: Math.ceil((await stat(join(folder, 'attempts.json'))).size / 4096) * 4,
+    otherFiles: files.filter((name) => !kept.includes(name)).length,
   };
 }
 
