@@ -102,7 +102,12 @@ it('a damaged key of the host is never replaced: another one would register the 
     Id: before?.Id,
     State: { Running: true },
   });
+
   await writeFile(file, `${hostKey}\n`);
+  const restored = await scene.register(images.a);
+  expect(restored, restored.stderr).toMatchObject({ status: 0 });
+  expect(await scene.readStatus()).toMatchObject({ state: 'ok' });
+  await scene.settled();
 });
 
 describe('an agent in office, when the server does', () => {
