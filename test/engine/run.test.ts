@@ -189,13 +189,14 @@ describe('an upgrade that failed', () => {
 });
 
 describe('a disk without a free byte', () => {
+  /** Again and again, for a bootstrap that was under way gives the room of its script back. */
   const fill = async (folder: string): Promise<string> =>
     scene.host.docker(
       'exec',
       'rancher-agent',
       'sh',
       '-c',
-      `cat /dev/zero >${folder}/filler 2>/dev/null || true`,
+      `cat /dev/zero >>${folder}/filler 2>/dev/null || true`,
     );
   const free = async (folder: string): Promise<string> =>
     scene.host.docker('exec', 'rancher-agent', 'rm', `${folder}/filler`);
@@ -215,14 +216,19 @@ describe('a disk without a free byte', () => {
       'type=tmpfs,destination=/host/dev/shm,tmpfs-size=65536',
     );
     await runsAgain();
-    await fill('/tmp');
+    const inMemory = 'ls /dev/shm | grep -c bootstrap- || true';
+    await scene.waitFor('a script in /dev/shm', async () => {
+      await fill('/tmp');
+      return (await scene.host.docker('exec', 'rancher-agent', 'sh', '-c', inMemory)) === '0'
+        ? undefined
+        : true;
+    });
     await runsAgain();
-    await fill('/dev/shm');
-    await scene.waitFor('the state says so', async () =>
-      (await scene.readStatus().catch(() => undefined))?.['cause'] === 'no-room-for-bootstrap'
-        ? true
-        : undefined,
-    );
+    await scene.waitFor('the state says so', async () => {
+      await fill('/dev/shm');
+      const status = await scene.readStatus().catch(() => undefined);
+      return status?.['cause'] === 'no-room-for-bootstrap' ? true : undefined;
+    });
     expect(await scene.readStatus()).toMatchObject({ state: 'failed', exitCode: 73 });
     await logSays('/dev/shm: no space or no inodes left');
     await free('/dev/shm');
