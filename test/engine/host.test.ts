@@ -242,9 +242,10 @@ describe('the proxy', () => {
   });
 
   it('imitates an old engine', async () => {
+    const { Version } = (await callEngine(host.socketPath, 'GET', '/version')).body as { Version: string };
     host.proxy.pinApi('1.22');
     const version = (await callEngine(host.socketPath, 'GET', '/version')).body;
-    expect(version).toMatchObject({ ApiVersion: '1.22', Version: '20.10.24+dfsg1' });
+    expect(version).toMatchObject({ ApiVersion: '1.22', Version });
     expect(version).not.toHaveProperty('MinAPIVersion');
     expect((await callEngine(host.socketPath, 'HEAD', '/_ping')).status).toBe(404);
     expect(await callEngine(host.socketPath, 'GET', '/v1.23/info')).toEqual({

@@ -6,6 +6,8 @@
 export interface ApiPin {
   /** e.g. `1.22` */
   version: string;
+  /** The oldest version that the engine itself takes: requests of an older one are passed to it as that. */
+  floor: string;
 }
 
 interface EngineRequest {
@@ -41,7 +43,8 @@ export function answerOfOldEngine(pin: ApiPin, request: EngineRequest): PinnedAn
 
 /** The same request as that engine would understand it: without a prefix it means the engine's own version. */
 export function pinPath(pin: ApiPin, url: string): string {
-  return /^\/v\d+\.\d+\//.test(url) ? url : `/v${pin.version}${url}`;
+  const [, version = pin.version, path = url] = /^\/v(\d+\.\d+)(\/.*)$/.exec(url) ?? [];
+  return `/v${compareVersions(version, pin.floor) < 0 ? pin.floor : version}${path}`;
 }
 
 /** Whether such an engine would answer this otherwise. */

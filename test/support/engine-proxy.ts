@@ -97,15 +97,22 @@ export interface ProxyOptions {
   target: string;
   /** Imitates an engine of this API version from the start, and after every reset. */
   api?: string;
+  /** The oldest API version that the engine takes; default: older than any that is imitated. */
+  floor?: string;
 }
 
-export async function startEngineProxy({ listen, target, api }: ProxyOptions): Promise<EngineProxy> {
+export async function startEngineProxy({
+  listen,
+  target,
+  api,
+  floor = '1.12',
+}: ProxyOptions): Promise<EngineProxy> {
   const requests: RecordedRequest[] = [];
   const rules = new Set<{ rule: ProxyRule; left: number }>();
   const hanging = new Set<Socket>();
   const open = new Set<Socket>();
   let delayMs = 0;
-  const firstPin = api === undefined ? undefined : { version: api };
+  const firstPin = api === undefined ? undefined : { version: api, floor };
   let pin: ApiPin | undefined = firstPin;
 
   const takeAction = (record: RecordedRequest): ProxyAction | undefined => {
@@ -181,7 +188,7 @@ export async function startEngineProxy({ listen, target, api }: ProxyOptions): P
       return Promise.resolve();
     },
     delayEach: (ms) => void (delayMs = ms),
-    pinApi: (version) => void (pin = version === undefined ? undefined : { version }),
+    pinApi: (version) => void (pin = version === undefined ? undefined : { version, floor }),
     addRule: (rule) => {
       const entry = { rule, left: rule.times ?? Infinity };
       rules.add(entry);

@@ -1,6 +1,6 @@
 /** dockerd of a test host: start, freeze, kill. Its containerd is its own child, as on a host without systemd units. */
 import { execFile } from 'node:child_process';
-import { mkdir, open, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -97,8 +97,8 @@ async function prepareEngineFiles(slot: HostSlot, options: EngineOptions): Promi
   if (await mayUseAllCapabilities()) return;
   // Found first on dockerd's PATH as `runc`, so that containers still show the default runtime.
   await mkdir(join(slot.dir, 'bin'), { recursive: true });
-  await rm(join(slot.dir, 'bin', 'runc'), { force: true });
-  await symlink(OCI_RUNTIME, join(slot.dir, 'bin', 'runc'));
+  // Copied: a host with another machine's root sees /tmp and nothing else of this one.
+  await copyFile(OCI_RUNTIME, join(slot.dir, 'bin', 'runc'));
 }
 
 async function mayUseAllCapabilities(): Promise<boolean> {

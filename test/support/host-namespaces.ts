@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { ensureEngineRoot } from './engine-root.ts';
 import type { HostSlot } from './host-slot.ts';
 
 const run = promisify(execFile);
@@ -35,7 +36,7 @@ export interface HostProcess {
  * @param disk file with an ext4 file system for /var/lib/docker
  */
 export async function bootNamespaces(slot: HostSlot, name: string, disk?: string): Promise<Namespaces> {
-  const init = [INIT_SCRIPT, slot.dir, name, slot.cgroup, ...(disk ? [disk] : [])];
+  const init = [INIT_SCRIPT, slot.dir, name, slot.cgroup, (await ensureEngineRoot()) ?? '', disk ?? ''];
   const flags = ['--mount', '--net', '--pid', '--uts', '--ipc', '--fork', '--kill-child', '--mount-proc'];
   const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'unshare', ...flags, ...init], {
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -11,9 +11,10 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { access, glob, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { ensureEngineRoot } from './engine-root.ts';
 import { claimName } from './host-slot.ts';
 import { startBareHost, type TestHost } from './test-host.ts';
 
@@ -46,7 +47,8 @@ export async function ensureTemplate(): Promise<string> {
 
 /** The template with nothing but `agent-test-base`. */
 export async function ensureBaseTemplate(): Promise<string> {
-  const key = await hashFiles(BASE_SOURCES, [await describeFile('/usr/bin/docker')]);
+  const engine = basename((await ensureEngineRoot()) ?? '');
+  const key = await hashFiles(BASE_SOURCES, [await describeFile('/usr/bin/docker'), engine]);
   return ensure(`base-${key}`, undefined, async (host) => {
     await runScript('scripts/build-test-base', '--host', `unix://${host.engineSocketPath}`);
   });

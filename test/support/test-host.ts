@@ -14,6 +14,7 @@ import { callEngine } from './engine-call.ts';
 import { startEngineProxy, type EngineProxy } from './engine-proxy.ts';
 import { copyTemplate, fillDisk, fillInodes, freeDisk, makeDisk, type SmallDisk } from './host-disk.ts';
 import { readCpuSeconds, type CpuSeconds } from './host-cpu.ts';
+import { pinnedApi } from './engine-root.ts';
 import { endEngine, engineLogOf, engineSocketOf, findEngine, findShim, launchEngine } from './host-engine.ts';
 import {
   bootNamespaces,
@@ -48,7 +49,7 @@ export interface HostOptions {
   smallDisk?: SmallDisk;
   /** Containers survive the end of dockerd. */
   liveRestore?: boolean;
-  /** Containers see an engine of this API version, e.g. `1.22`. */
+  /** Containers see an engine of this API version, e.g. `1.22`; default: what `TEST_API` says. */
   api?: string;
 }
 
@@ -147,10 +148,12 @@ export class TestHost {
     this.#namespaces = await this.#bootNamespaces();
     if (this.#template !== undefined) await copyTemplate(this.#template, this.dockerRoot);
     await this.startEngine();
+    const api = this.#options.api ?? pinnedApi();
     this.#proxy = await startEngineProxy({
       listen: this.socketPath,
       target: this.engineSocketPath,
-      ...(this.#options.api === undefined ? {} : { api: this.#options.api }),
+      floor: await this.#oldestApi(),
+      ...(api === undefined ? {} : { api }),
     });
     this.#tags = await readImageTags(this.engineSocketPath);
   }
@@ -337,6 +340,12 @@ export class TestHost {
     await removeFolder(this.dir);
     await removeCgroups(this.#slot.cgroup);
     await this.#slot.release();
+  }
+
+  /** Engines before 25 take any. */
+  async #oldestApi(): Promise<string> {
+    const { body } = await callEngine(this.engineSocketPath, 'GET', '/version');
+    return (body as { MinAPIVersion: string }).MinAPIVersion;
   }
 
   /** Where a test removed an image for good. */
