@@ -91,6 +91,8 @@ class Run {
   readonly #queue: Entry[];
   readonly #total: number;
   readonly #inHand = new Set<Promise<void>>();
+  /** Ends the wait for one of those in hand. One for all: a race of 50 promises a removal costs more than the removal. */
+  #oneHasEnded: () => void = () => undefined;
   readonly #failures = new Map<string, CleanupFailure>();
   readonly #skipped = new Map<Innocence, number>();
   #removed = 0;
@@ -154,6 +156,7 @@ class Run {
       .finally(() => {
         this.#inHand.delete(work);
         this.#tell();
+        this.#oneHasEnded();
       });
     this.#inHand.add(work);
   }
@@ -222,7 +225,10 @@ class Run {
 
   /** Waits until one in hand has ended, or until a signal comes. */
   async #awaitOne(): Promise<void> {
-    await this.#unlessStopped(Promise.race(this.#inHand)).catch(() => undefined);
+    const ended = new Promise<void>((resolve) => {
+      this.#oneHasEnded = resolve;
+    });
+    await this.#unlessStopped(ended).catch(() => undefined);
   }
 
   async #unlessStopped<T>(work: Promise<T>): Promise<T> {
