@@ -4,6 +4,7 @@
  * exit status: 0 done or running, 3 not running, 64 usage, 70 it did not start
  */
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -16,8 +17,8 @@ const USAGE = 'usage: scripts/engine start [--images all|base|none] | stop | sta
 const CACHE = join(import.meta.dirname, '..', '.cache');
 const STATUS_FILE = join(CACHE, 'engine.json');
 const LOG_FILE = join(CACHE, 'engine.log');
-/** Held by the holder, machine-wide, so that a stale status file is never believed. */
-const HOLDER_NAME = 'engine-for-people';
+/** Held by the holder, so that a stale status file is never believed. Each checkout has an engine of its own. */
+const HOLDER_NAME = `engine-for-people-${createHash('sha256').update(CACHE).digest('hex').slice(0, 12)}`;
 /** The first start builds the images. */
 const START_DEADLINE_MS = 15 * 60_000;
 const STOP_DEADLINE_MS = 60_000;
