@@ -282,6 +282,29 @@ describe('the doctor, on hosts with a registered agent', () => {
     expect(result).toMatchObject({ code: 2 });
   });
 
+  it('an agent whose shim is stuck: named, and back when the shim is killed as the runbook says', async () => {
+    const { Id = '' } = (await scene.host.inspect('rancher-agent')) ?? {};
+    await scene.host.freezeShim(Id);
+    // What a person tries first. From then on the engine answers nothing about this container.
+    const stop = callEngine(scene.host.engineSocketPath, 'POST', `/containers/${Id}/stop?t=0`, {
+      timeoutMs: 1_500,
+    });
+    await expect(stop).rejects.toThrow(/timeout/);
+    const { diagnosis, status } = await examine(...limits({ DOCTOR_INSPECT: 3_000 }));
+    expect(diagnosis.causes).toEqual(['agent-hangs']);
+    expect(status).toBe(2);
+    expect(lineOf(diagnosis, 'agents')?.text).toContain(
+      `the engine does not answer about rancher-agent (${Id.slice(0, 12)})`,
+    );
+    await scene.host.killShim(Id);
+    await scene.waitFor('the container has ended', async () =>
+      (await scene.host.inspect(Id))?.State.Status === 'exited' ? true : undefined,
+    );
+    await scene.host.docker('start', 'rancher-agent');
+    await scene.settled();
+    await expectCauses([], 0);
+  });
+
   it('an engine that takes seconds for each answer gets the time it needs', async () => {
     scene.host.proxy.delayEach(2_000);
     await expectCauses([], 0);

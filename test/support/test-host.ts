@@ -292,6 +292,11 @@ export class TestHost {
     process.kill(await this.#shimPid(containerId), 'SIGCONT');
   }
 
+  /** SIGKILLs the container's shim; the engine then ends what is left of the container. @param containerId in full */
+  async killShim(containerId: string): Promise<void> {
+    process.kill(await this.#shimPid(containerId), 'SIGKILL');
+  }
+
   /** Bounds the CPU time of dockerd and all containers. @param percent of one CPU; undefined lifts it */
   async throttle(percent: number | undefined): Promise<void> {
     await throttleHost(this.#slot.cgroup, percent);
