@@ -15,7 +15,7 @@ import type {
   EngineVersion,
 } from './engine.ts';
 import { EngineError, isEngineError } from './errors.ts';
-import { featuresOf, lowerVersion } from './features.ts';
+import { featuresOf, higherVersion, lowerVersion } from './features.ts';
 import { elementsOf } from './json-elements.ts';
 import { copyLog } from './log-stream.ts';
 import { followPull, pullQuery } from './pull.ts';
@@ -29,7 +29,7 @@ import {
 
 export interface EngineOptions {
   readonly socketPath: string;
-  /** Pins the API version (`DOCKER_API_VERSION`). */
+  /** Pins the API version (`DOCKER_API_VERSION`), as far as the engine takes it. */
   readonly apiVersion: string | undefined;
   readonly userAgent: string;
   readonly limits: Limits;
@@ -63,6 +63,11 @@ export async function connectEngine(options: EngineOptions): Promise<Engine> {
   const version = understand('ask the engine for its version', () =>
     readVersion(answer.text, options.apiVersion),
   );
+  if (options.apiVersion !== undefined && version.api !== options.apiVersion)
+    options.log.warn(
+      `the engine does not speak the API version that DOCKER_API_VERSION asks for; ${version.api} is used`,
+      { asked: options.apiVersion, engine: version.engine },
+    );
   const transport =
     options.apiVersion === undefined
       ? unversioned
@@ -340,12 +345,18 @@ function understand<T>(what: string, read: () => T): T {
   }
 }
 
+/**
+ * A pinned version that the engine doesn't know, or no longer takes (26: below 1.24, 29: below 1.44), is put right: the
+ * engine may have been upgraded since somebody pinned it, and every call with the old one would be a 400.
+ */
 function readVersion(body: string, pinned: string | undefined): EngineVersion {
   const answer: unknown = JSON.parse(body);
   const fields = typeof answer === 'object' && answer !== null ? (answer as Record<string, unknown>) : {};
-  const api = typeof fields['ApiVersion'] === 'string' ? fields['ApiVersion'] : '1.22';
-  const engine = typeof fields['Version'] === 'string' ? fields['Version'] : 'unknown';
-  return { engine, api: pinned === undefined ? api : lowerVersion(api, pinned) };
+  const textOf = (name: string) => (typeof fields[name] === 'string' ? fields[name] : undefined);
+  const newest = textOf('ApiVersion') ?? '1.22';
+  const engine = textOf('Version') ?? 'unknown';
+  if (pinned === undefined) return { engine, api: newest };
+  return { engine, api: lowerVersion(newest, higherVersion(textOf('MinAPIVersion') ?? pinned, pinned)) };
 }
 
 /** Keeps what matches; of thousands that are made alike, image names and labels are kept once. */

@@ -31,6 +31,11 @@ export function lowerVersion(a: string, b: string): string {
   return minorOf(a) <= minorOf(b) ? a : b;
 }
 
+/** The higher one of two API versions. */
+export function higherVersion(a: string, b: string): string {
+  return lowerVersion(a, b) === a ? b : a;
+}
+
 function minorOf(apiVersion: string): number {
   const minor = /^1\.(\d{1,3})$/.exec(apiVersion)?.[1];
   return minor === undefined ? 22 : Number(minor);

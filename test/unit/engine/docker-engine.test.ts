@@ -80,29 +80,6 @@ describe('connecting', () => {
     expect(engine.version).toEqual({ engine: '20.10.24', api: '1.41' });
   });
 
-  it('uses the version it is pinned to', async () => {
-    daemon.on('GET', `/containers/${id}/json`, json(200, details));
-    const engine = await connect({ apiVersion: '1.24' });
-    await engine.inspectContainer(id);
-    expect(daemon.seen.at(-1)?.url).toMatch(/^\/v1\.24\/containers\//);
-    expect(engine.features).toMatchObject({ autoRemove: false, restartUpdate: true });
-  });
-
-  it('never above what the engine knows: 1.10.3 refuses newer clients', async () => {
-    daemon.on('GET', '/version', json(200, { Version: '1.10.3', ApiVersion: '1.22' }));
-    expect((await connect({ apiVersion: '1.41' })).version.api).toBe('1.22');
-  });
-
-  it('takes an engine that doesn’t tell for the oldest', async () => {
-    daemon.on('GET', '/version', json(200, {}));
-    expect((await connect()).features).toEqual({
-      autoRemove: false,
-      waitConditions: false,
-      restartUpdate: false,
-      cgroupNamespace: false,
-    });
-  });
-
   it.each([
     ['no socket', '/nowhere/docker.sock', /there is no Docker socket/],
     ['a file that is no socket', import.meta.filename, /nothing listens on the Docker socket/],
