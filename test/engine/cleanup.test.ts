@@ -26,6 +26,8 @@ afterEach(async () => scene.reset());
 afterAll(async () => scene.close());
 
 const cleaner = 'cleaner';
+/** 2,000 as on a host of the incident take two minutes: `LEAKED_HELPERS=2000`. */
+const leakedHelpers = Number(process.env['LEAKED_HELPERS'] ?? 300);
 const asEver = { SWEEP_AGE: defaultLimits.SWEEP_AGE };
 const socket = ['-v', '/var/run/docker.sock:/var/run/docker.sock'];
 
@@ -100,7 +102,7 @@ async function residentMemory(): Promise<number | undefined> {
 }
 
 describe.each([
-  ['an engine of today', undefined, 300],
+  ['an engine of today', undefined, leakedHelpers],
   ['an engine of the incident (API 1.22)', '1.22', 60],
 ])('on %s', (_title, api, count) => {
   it(`removes exactly the ${count} leaked helpers among 50 innocents`, async () => {
