@@ -35,6 +35,7 @@ const IMAGE_SOURCES = [
   'test/support/plain-agent-image/*',
   'scripts/build-image',
   'scripts/bundle.ts',
+  'scripts/seal-image.ts',
   'package.json',
   'package-lock.json',
 ];
