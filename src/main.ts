@@ -1,6 +1,7 @@
 import { writeSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dispatch, type Basis } from './cli/dispatch.ts';
+import { becomeProcess } from './host/become.ts';
 import { readConfiguration } from './support/configuration.ts';
 import { ExitCode, InterruptedError } from './support/errors.ts';
 import { createLog } from './support/log.ts';
@@ -32,7 +33,7 @@ async function main(): Promise<void> {
     terminal: terminalOf(process.stdout, configuration.colour),
     keyboard: keyboardOf(process.stdin),
   };
-  process.exit(await dispatch(argv, basis));
+  leave(await dispatch(argv, basis));
 }
 
 function isDebugAsked(argv: readonly string[]): boolean {
@@ -67,7 +68,17 @@ function writeWhole(chunk: string | Buffer, stream: 'stdout' | 'stderr'): void {
   }
 }
 
+/**
+ * Ends the process. `exit` waits for Node's threads, for ever if one of them is in a file-system call that a dead disk
+ * never answers; becoming another program ends them.
+ */
+function leave(status: number): never {
+  const isStuck = process.getActiveResourcesInfo().some((resource) => resource.startsWith('FSReq'));
+  if (isStuck) becomeProcess(['/bin/sh', '-c', `exit ${status}`], {});
+  process.exit(status);
+}
+
 main().catch((error: unknown) => {
   process.stderr.write(`ERROR: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-  process.exit(ExitCode.internal);
+  leave(ExitCode.internal);
 });

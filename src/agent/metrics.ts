@@ -5,6 +5,7 @@ import { writeMetricsFile, type LeakCount, type Metrics } from '../host/metrics.
 import { readStatus } from '../host/status.ts';
 import type { Clock } from '../support/clock.ts';
 import { metricsVariable, type Configuration } from '../support/configuration.ts';
+import { withDeadline } from '../support/deadline.ts';
 import { messageOf } from '../support/errors.ts';
 import type { Log } from '../support/log.ts';
 
@@ -25,9 +26,11 @@ export function createMetricsWriter(view: MetricsView): MetricsWriter {
   let complained = false;
   return async (leaks) => {
     try {
-      const file = await findMetricsPath(view.configuration);
-      if (file === undefined) return;
-      await writeMetricsFile(view.configuration.paths, file, { ...(await gather(view)), leaks });
+      await withDeadline('write the metrics', view.configuration.limits.HOST_FILE, async () => {
+        const file = await findMetricsPath(view.configuration);
+        if (file === undefined) return;
+        await writeMetricsFile(view.configuration.paths, file, { ...(await gather(view)), leaks });
+      });
       complained = false;
     } catch (error) {
       if (!complained) view.log.warn("the metrics can't be written", { error: messageOf(error) });

@@ -2,6 +2,7 @@ import { writeStatus, readStatus, type HostStatus, type StatusDraft } from '../h
 import type { Clock } from '../support/clock.ts';
 import type { Configuration } from '../support/configuration.ts';
 import { messageOf, saidBeyond } from '../support/errors.ts';
+import { withDeadline } from '../support/deadline.ts';
 import type { Log } from '../support/log.ts';
 import type { Secrets } from '../support/secrets.ts';
 import type { Corpse } from './apply.ts';
@@ -32,17 +33,19 @@ export interface ReporterOptions {
   readonly container?: string;
 }
 
+type Draft = Pick<StatusDraft, 'state' | 'summary'> & Partial<StatusDraft>;
+
 /** A reporter for one piece of work. A status file that can't be written is said once and stops nothing. */
 export function createReporter(options: ReporterOptions): Reporter {
   const { configuration, clock, log, secrets } = options;
-  const { paths } = configuration;
+  const { paths, limits } = configuration;
   const writeMetrics = createMetricsWriter(options);
   let complained = false;
-  const write = async (
-    draft: Pick<StatusDraft, 'state' | 'summary'> & Partial<StatusDraft>,
-  ): Promise<void> => {
-    try {
-      await writeStatus(
+  let lastWritten: Promise<unknown> = Promise.resolve();
+  /** One after the other: what a disk that hangs still writes later must not stand over what was said after it. */
+  const writeInTurn = async (draft: Draft): Promise<void> => {
+    const written = lastWritten.then(async () =>
+      writeStatus(
         { paths, now: clock.now(), scrub: (text) => secrets.scrub(text) },
         {
           command: options.command,
@@ -51,7 +54,14 @@ export function createReporter(options: ReporterOptions): Reporter {
           ...(options.container === undefined ? {} : { container: options.container }),
           ...draft,
         },
-      );
+      ),
+    );
+    lastWritten = written.catch(() => undefined);
+    await written;
+  };
+  const write = async (draft: Draft): Promise<void> => {
+    try {
+      await withDeadline('write the status', limits.HOST_FILE, async () => writeInTurn(draft));
     } catch (error) {
       if (!complained) log.warn("the status can't be kept on this host", { error: messageOf(error) });
       complained = true;

@@ -1,7 +1,8 @@
 import type { ContainerDetails, Engine, EngineInfo } from '../engine/engine.ts';
-import { StorageLowError } from '../host/errors.ts';
+import { StorageLowError, StorageSilentError } from '../host/errors.ts';
 import { judgeStorage, parseDevicemapper, readStorage, type StorageFacts } from '../host/storage.ts';
-import type { Configuration } from '../support/configuration.ts';
+import type { Configuration, Paths } from '../support/configuration.ts';
+import { DeadlineError } from '../support/deadline.ts';
 import type { Limits } from '../support/limits.ts';
 
 /*
@@ -10,15 +11,26 @@ import type { Limits } from '../support/limits.ts';
 
 /**
  * Before the agent's replacement is made, by the worker, which sees the host's disk.
- * @throws StorageLowError
+ * @throws StorageLowError, StorageSilentError
  */
 export async function requireStorage({ paths, limits }: Configuration, info: EngineInfo): Promise<void> {
-  const facts = await readStorage(paths, {
-    driver: info.storageDriver,
-    driverStatus: info.driverStatus,
-    dockerRoot: info.rootDirectory,
-  });
-  requireRoom(facts, limits);
+  requireRoom(await readFacts(paths, limits, info), limits);
+}
+
+async function readFacts(paths: Paths, limits: Limits, info: EngineInfo): Promise<StorageFacts> {
+  try {
+    return await readStorage(
+      paths,
+      { driver: info.storageDriver, driverStatus: info.driverStatus, dockerRoot: info.rootDirectory },
+      limits,
+    );
+  } catch (error) {
+    if (!(error instanceof DeadlineError)) throw error;
+    throw new StorageSilentError(`the storage of this host does not answer: ${error.message}`, {
+      hint: 'look at the disk of the Docker root: dmesg -T | tail -50',
+      cause: error,
+    });
+  }
 }
 
 /**

@@ -7,7 +7,8 @@ import { doWork, type Work } from '../agent/work.ts';
 import { workerTasks, workerVariables, type WorkerTask } from '../agent/worker-request.ts';
 import { findOwnContainer } from '../host/own-container.ts';
 import { sweepLeaks } from '../rescue/sweep.ts';
-import { ConfigurationError, UsageError } from '../support/errors.ts';
+import { DeadlineError, withDeadline } from '../support/deadline.ts';
+import { ConfigurationError, TryAgainLaterError, UsageError } from '../support/errors.ts';
 import { openEngine, requireSoundConfiguration, withAgentConf, type Context } from './context.ts';
 import { inspectHostHere } from './inspect-host.ts';
 
@@ -20,7 +21,22 @@ export async function worker(context: Context, args: readonly string[]): Promise
   const task = workerTasks.find((name) => name === args[0]);
   if (task === undefined) throw new UsageError(`worker: no such task: ${args[0] ?? '(none)'}`);
   if (task === 'inspect-host') return inspectHostHere(context);
-  return work(task === 'register' ? await withAgentConf(context) : context, task);
+  return bounded(context, async () =>
+    work(task === 'register' ? await withAgentConf(context) : context, task),
+  );
+}
+
+/** Everything in it has its own deadline but calls to the host's files: a dead disk answers none of them. */
+async function bounded({ configuration }: Context, work: () => Promise<number>): Promise<number> {
+  try {
+    return await withDeadline('do the work', configuration.limits.WORKER_LIFE, work);
+  } catch (error) {
+    if (!(error instanceof DeadlineError)) throw error;
+    throw new TryAgainLaterError(`the worker hangs: ${error.message}`, {
+      hint: 'look at the disk of /var/lib/rancher: dmesg -T | tail -50',
+      cause: error,
+    });
+  }
 }
 
 async function work(context: Context, task: Exclude<WorkerTask, 'inspect-host'>): Promise<number> {

@@ -51,6 +51,11 @@ function reasonFor(systemCode: string): string {
   return `permission denied (${systemCode})`;
 }
 
+/** The disk of the Docker root does not answer: nothing was begun. */
+export class StorageSilentError extends TryAgainLaterError {
+  override readonly code = 'storage-silent';
+}
+
 /** There is too little room for a change: nothing was begun, and nothing is wrong with what runs. */
 export class StorageLowError extends TryAgainLaterError {
   override readonly code = 'storage-low';

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { rmdir } from 'node:fs/promises';
 import { lock as takeLockFile } from 'proper-lockfile';
 import type { Clock } from '../support/clock.ts';
-import { deadlineIn, formatDuration } from '../support/deadline.ts';
+import { deadlineIn, formatDuration, withDeadline } from '../support/deadline.ts';
 import { messageOf, systemCodeOf, TryAgainLaterError } from '../support/errors.ts';
 import type { Limits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
@@ -205,7 +205,7 @@ async function makeLock(
         onLost(error.message);
       },
     });
-    return { generation, onLost, release: () => releaseQuietly(release, log) };
+    return { generation, onLost, release: () => releaseQuietly(release, limits, log) };
   } catch (error) {
     const code = systemCodeOf(error);
     // ENOENT: it was made and already removed by whoever stayed.
@@ -235,9 +235,9 @@ async function confirm(options: HostLockOptions, held: HeldLock): Promise<HeldLo
   return held;
 }
 
-async function releaseQuietly(release: () => Promise<void>, log: Log): Promise<void> {
+async function releaseQuietly(release: () => Promise<void>, limits: Limits, log: Log): Promise<void> {
   try {
-    await release();
+    await withDeadline('release the lock', limits.HOST_FILE, async () => release());
   } catch (error) {
     // ERELEASED: it was lost before. Anything else leaves a lock that goes stale by itself.
     if (systemCodeOf(error) !== 'ERELEASED')
@@ -250,7 +250,7 @@ async function watchOwnership(options: HostLockOptions, held: HeldLock, signal: 
   const { folder, limits, clock } = options;
   let knownGoodAt = clock.now();
   while (await slept(clock, limits.LOCK_REFRESH, signal)) {
-    const reason = await lookForLoss(folder, held.generation, limits.LOCK_STALE, clock.now(), knownGoodAt);
+    const reason = await lookForLoss(folder, held.generation, limits, clock, knownGoodAt);
     if (reason === undefined) knownGoodAt = clock.now();
     else if (reason !== 'unknown') {
       // A lock given back while we looked is missing, not lost.
@@ -272,14 +272,16 @@ async function slept(clock: Clock, ms: number, signal: AbortSignal): Promise<boo
 async function lookForLoss(
   folder: string,
   generation: number,
-  staleMs: number,
-  now: number,
+  { LOCK_STALE, LOCK_REFRESH }: Limits,
+  clock: Clock,
   knownGoodAt: number,
 ): Promise<string | undefined> {
   try {
-    return findLoss(await readLockEntries(folder), generation, staleMs, now);
+    // A dead disk doesn't answer at all.
+    const entries = await withDeadline('look at the lock', LOCK_REFRESH, async () => readLockEntries(folder));
+    return findLoss(entries, generation, LOCK_STALE, clock.now());
   } catch (error) {
-    return now - knownGoodAt > staleMs ? `it can't be looked at: ${messageOf(error)}` : 'unknown';
+    return clock.now() - knownGoodAt > LOCK_STALE ? `it can't be looked at: ${messageOf(error)}` : 'unknown';
   }
 }
 

@@ -1,5 +1,6 @@
 import { statfs } from 'node:fs/promises';
 import type { Paths } from '../support/configuration.ts';
+import { withDeadline } from '../support/deadline.ts';
 import type { Limits } from '../support/limits.ts';
 import { resolveInRoot } from './host-root.ts';
 
@@ -50,6 +51,8 @@ export type StorageVerdict =
 /**
  * Reads the storage facts.
  * @param info `Driver`, `DriverStatus` and `DockerRootDir` of the engine's info
+ * @param limits HOST_FILE counts here
+ * @throws DeadlineError when the disk of the Docker root doesn't answer
  */
 export async function readStorage(
   paths: Paths,
@@ -58,11 +61,15 @@ export async function readStorage(
     readonly driverStatus: readonly (readonly string[])[];
     readonly dockerRoot: string;
   },
+  limits: Pick<Limits, 'HOST_FILE'>,
 ): Promise<StorageFacts> {
+  const fileSystem = await withDeadline(`ask the disk of ${info.dockerRoot}`, limits.HOST_FILE, async () =>
+    readFileSystem(paths, info.dockerRoot).catch(() => undefined),
+  );
   return {
     driver: info.driver,
     devicemapper: info.driver === 'devicemapper' ? parseDevicemapper(info.driverStatus) : undefined,
-    fileSystem: await readFileSystem(paths, info.dockerRoot).catch(() => undefined),
+    fileSystem,
   };
 }
 

@@ -16,11 +16,11 @@ export interface Room {
 /** How much room there is for containers, seen from a container that mounts nothing but the engine's socket. */
 export async function readRoom(engine: Engine, paths: Paths, limits: Limits): Promise<Room> {
   const info = await engine.readInfo();
-  const facts = await readStorage(paths, {
-    driver: info.storageDriver,
-    driverStatus: info.driverStatus,
-    dockerRoot: info.rootDirectory,
-  });
+  const facts = await readStorage(
+    paths,
+    { driver: info.storageDriver, driverStatus: info.driverStatus, dockerRoot: info.rootDirectory },
+    limits,
+  );
   const pool = facts.devicemapper?.data;
   if (pool !== undefined) {
     const { totalBytes, usedBytes } = pool;

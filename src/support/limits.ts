@@ -89,6 +89,11 @@ const table = {
     unit: 'ms',
     why: 'server wait 10 min, pull and transaction 5 min; a pull in progress adds its own',
   },
+  WORKER_LIFE: {
+    value: 3_900_000,
+    unit: 'ms',
+    why: 'no worker lives longer, whatever hangs: above the sum of all its other deadlines, and what a caller waits',
+  },
   WORKER_ROUNDS: {
     value: 5,
     unit: 'times',
@@ -169,6 +174,11 @@ const table = {
     value: 262_144,
     unit: 'bytes',
     why: 'mount and modprobe say a few lines; more is a runaway',
+  },
+  HOST_FILE: {
+    value: 60_000,
+    unit: 'ms',
+    why: 'a small file of the host, or its free space, on a disk under load; a disk that takes longer is dead',
   },
   STORAGE_FREE: {
     value: 209_715_200,

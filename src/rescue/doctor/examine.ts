@@ -115,9 +115,7 @@ async function examineFileSystem(
   bounds: Bounds,
   dockerRoot: string,
 ): Promise<HostRecord['fileSystem']> {
-  return look('look at the Docker root', bounds, async () =>
-    lookAtFileSystem(configuration.paths, dockerRoot),
-  );
+  return look('look at the Docker root', bounds, async () => lookAtFileSystem(configuration, dockerRoot));
 }
 
 async function examineServer(

@@ -8,7 +8,7 @@ import { seesHostMounts } from '../../host/host-namespace.ts';
 import { resolveInRoot } from '../../host/host-root.ts';
 import { readStorage, type FileSystemFacts } from '../../host/storage.ts';
 import type { Clock } from '../../support/clock.ts';
-import { pathsBelow, type Paths } from '../../support/configuration.ts';
+import { pathsBelow, type Configuration, type Paths } from '../../support/configuration.ts';
 import { ConfigurationError } from '../../support/errors.ts';
 import type { Limits } from '../../support/limits.ts';
 import { BlindError } from './look.ts';
@@ -37,14 +37,13 @@ export function requireFolder(folder: Paths | undefined): Paths {
 }
 
 /** @throws BlindError without the host's processes */
-export async function lookAtFileSystem(paths: Paths, dockerRoot: string): Promise<FileSystemFacts> {
+export async function lookAtFileSystem(
+  { paths, limits }: Pick<Configuration, 'paths' | 'limits'>,
+  dockerRoot: string,
+): Promise<FileSystemFacts> {
   if (!(await seesHostMounts(paths)))
     throw new BlindError("the Docker root can't be seen from here", needsHostPid);
-  const { fileSystem } = await readStorage(paths, {
-    driver: '',
-    driverStatus: [],
-    dockerRoot,
-  });
+  const { fileSystem } = await readStorage(paths, { driver: '', driverStatus: [], dockerRoot }, limits);
   if (fileSystem === undefined) throw new BlindError(`${dockerRoot} can't be looked at`, needsHostPid);
   return fileSystem;
 }

@@ -143,11 +143,11 @@ describe('readStorage', () => {
       await symlink('/data', join(root, 'var/lib/docker'));
       const info = { driver: 'overlay2', driverStatus: [], dockerRoot: '/var/lib/docker' };
       const paths = pathsBelow('/none', folder);
-      const small = await onSmallDisk(join(root, 'data'), () => readStorage(paths, info));
+      const small = await onSmallDisk(join(root, 'data'), () => readStorage(paths, info, defaultLimits));
       expect(small.fileSystem).toMatchObject({ totalBytes: 65_536 });
-      const few = await onFewInodes(join(root, 'data'), () => readStorage(paths, info));
+      const few = await onFewInodes(join(root, 'data'), () => readStorage(paths, info, defaultLimits));
       expect(few.fileSystem).toMatchObject({ totalInodes: 8, freeInodes: 7 });
-      const gone = await readStorage(paths, { ...info, dockerRoot: '/gone' });
+      const gone = await readStorage(paths, { ...info, dockerRoot: '/gone' }, defaultLimits);
       expect(gone.fileSystem).toBeUndefined();
     } finally {
       await rm(folder, { recursive: true, force: true });

@@ -1,0 +1,38 @@
+/** A folder of a test host on a disk that can stop answering: a FUSE file system whose process is frozen. */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { enterHost, listHostProcesses, stopProcess } from './host-namespaces.ts';
+import type { TestHost } from './test-host.ts';
+
+const run = promisify(execFile);
+
+export interface SilentDisk {
+  /** From now on every call about the folder waits, as for a disk that is gone. */
+  silence: () => Promise<void>;
+  /** Answers everything, that which has waited as well. */
+  speak: () => void;
+  /** The folder is as it was before. */
+  unmount: () => Promise<void>;
+}
+
+/** Puts the folder, with what is in it, onto such a disk. @param path as the host sees it */
+export async function mountSilentDisk(host: TestHost, path: string): Promise<SilentDisk> {
+  const inHost = async (...command: readonly string[]): Promise<unknown> =>
+    run('nsenter', [...enterHost(host.initPid), ...command]);
+  await inHost('mkdir', '-p', path);
+  await inHost('bindfs', '-o', 'nonempty,allow_other,dev,suid', path, path);
+  const processes = await listHostProcesses(host.initPid);
+  const pid = processes.find(({ command }) => command[0] === 'bindfs' && command.at(-1) === path)?.pid;
+  if (pid === undefined) throw new Error(`bindfs of ${path} is not running`);
+  const speak = (): void => {
+    process.kill(pid, 'SIGCONT');
+  };
+  return {
+    silence: async () => stopProcess(pid),
+    speak,
+    unmount: async () => {
+      speak();
+      await inHost('umount', '--lazy', path);
+    },
+  };
+}
