@@ -3,10 +3,13 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { images, startScene, type Scene } from '../support/scene.ts';
 
+/** Of a person, whose server has access control on. */
+const account = { accessKey: 'PERSONACCESSKEY00001', secretKey: 'personsecretkey0000000000000000000000001' };
+
 let scene: Scene;
 
 beforeAll(async () => {
-  scene = await startScene({ name: 'register' });
+  scene = await startScene({ name: 'register', stub: { account } });
 });
 afterEach(async () => scene.reset());
 afterAll(async () => scene.close());
@@ -118,6 +121,36 @@ describe('a registration that cannot work', () => {
     expect(result.stderr).toMatch(/^ERROR: /m);
     expect(await scene.names()).toEqual([]);
     expect(scene.server.registrations).toHaveLength(before);
+  });
+
+  it('takes the keys of an account where access control is on, and the agent does not get them', async () => {
+    scene.server.behaviour.auth = 'on';
+    const withKeys = async (secretKey: string) =>
+      scene.registerAt(
+        `${scene.server.url}/v1`,
+        images.a,
+        ...asOptions({ CATTLE_ACCESS_KEY: account.accessKey, CATTLE_SECRET_KEY: secretKey }),
+      );
+    const wrong = await withKeys('some other key');
+    expect(wrong, wrong.stderr).toMatchObject({ status: 77 });
+    expect(wrong.stderr).toContain('refuses CATTLE_ACCESS_KEY and CATTLE_SECRET_KEY');
+    expect(await scene.names()).toEqual([]);
+
+    const result = await withKeys(account.secretKey);
+    expect(result, result.stderr).toMatchObject({ status: 0 });
+    await scene.settled();
+    const agent = await scene.host.inspect('rancher-agent');
+    expect(environmentOf(agent?.Config.Env ?? [])).toMatchObject({
+      CATTLE_ACCESS_KEY: scene.server.agents.at(-1)?.accessKey,
+      CATTLE_SECRET_KEY: scene.server.agents.at(-1)?.secretKey,
+    });
+    for (const text of [
+      JSON.stringify(agent),
+      result.stderr,
+      wrong.stderr,
+      JSON.stringify(await scene.readStatus()),
+    ])
+      expect(text).not.toContain(account.secretKey);
   });
 
   it('refuses an address that other hosts cannot reach', async () => {

@@ -20,6 +20,8 @@ export interface StubOptions extends Partial<Behaviour> {
   readonly registrationTokenText?: string;
   /** Agents that exist already. */
   readonly agents?: readonly AgentKeys[];
+  /** Keys of a person's account, for when access control is on. */
+  readonly account?: AgentKeys;
   /** Told of every request as it comes in. */
   readonly onRequest?: (request: RecordedRequest) => void;
 }
@@ -95,6 +97,7 @@ export async function startStubServer(options: StubOptions = {}): Promise<StubSe
     tls,
     registrationTokenText,
     agents = [],
+    account,
     onRequest,
     ...changes
   } = options;
@@ -103,6 +106,7 @@ export async function startStubServer(options: StubOptions = {}): Promise<StubSe
     token: registrationTokenText ?? 'C0FFEE5EED0FA57AB1E5:1451606400000:StubSignatureOfTheToken',
     registrations: [],
     agents: [...agents],
+    account,
     events: [],
     registrationTokenPolls: undefined,
     bootstrapCount: 0,
@@ -264,7 +268,7 @@ function apiHeaders(
 
 /** Who a request is made by (control-plane §1.10, §9.3). */
 function authenticate(
-  { behaviour, token, agents }: StubState,
+  { behaviour, token, agents, account }: StubState,
   request: IncomingMessage,
 ): Account | undefined {
   const { accessKey, secretKey } = readBasic(request.headers.authorization);
@@ -275,6 +279,7 @@ function authenticate(
   const known = agents.some((each) => each.accessKey === accessKey && each.secretKey === secretKey);
   const hidden = behaviour.agentsKnownByFallback && enforced;
   if (known && behaviour.agentKeys === 'live' && !hidden) return 'agent';
+  if (account?.accessKey === accessKey && account.secretKey === secretKey) return 'admin';
   return behaviour.auth === 'off' && !enforced ? 'admin' : undefined;
 }
 

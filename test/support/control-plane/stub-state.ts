@@ -23,6 +23,7 @@ export interface StubState {
   readonly registrations: StubRegistration[];
   /** Agents that exist: those that registered and those the test began with. */
   readonly agents: AgentKeys[];
+  readonly account: AgentKeys | undefined;
   /** Bodies of `POST externalhostevents` and `publish`. */
   readonly events: unknown[];
   registrationTokenPolls: number | undefined;
