@@ -10,7 +10,7 @@ import {
 } from './engine.ts';
 
 /**
- * The engine's JSON, read tolerantly: engines from 1.10.3 to 28 leave out, null or add fields. What identifies a
+ * The engine's JSON, read tolerantly: engines from 1.10.3 to 28.5 leave out, null or add fields. What identifies a
  * container must be there; everything else has a harmless default.
  */
 
@@ -145,10 +145,10 @@ export function readImage(answer: unknown): ImageDetails {
 
 /**
  * Every storage driver calls a container's mount by an id of 64 hex digits, in different fields: `MergedDir` and `UpperDir`
- * (overlay), `DeviceName` (devicemapper), `Dataset` (zfs). Lower layers are the image's.
+ * (overlay), `DeviceName` (devicemapper), `Dataset` (zfs). Lower layers are the image's, and `ID` (28) is the container's.
  */
 function readLayers(data: Readonly<Record<string, unknown>>): readonly string[] {
-  const texts = Object.entries(data).filter(([name]) => name !== 'LowerDir');
+  const texts = Object.entries(data).filter(([name]) => !['ID', 'LowerDir'].includes(name));
   const ids = texts.flatMap(
     ([, value]) => (typeof value === 'string' ? value.match(/[0-9a-f]{64}/g) : []) ?? [],
   );
