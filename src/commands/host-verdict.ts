@@ -4,8 +4,10 @@ import type { HostVerdict, RoleHolder, StatusFacts } from './status-report.ts';
  * The verdict on what is known. The status file alone is not enough: it says what was so when a worker ended, and an
  * agent that was killed since has told nobody.
  */
-export function judgeHost({ status, containers, leaks }: StatusFacts): HostVerdict {
-  if ('problem' in containers) return { word: 'unknown', sentence: `not known: ${containers.problem}` };
+export function judgeHost({ status, containers: found, leaks }: StatusFacts): HostVerdict {
+  if ('problem' in found) return { word: 'unknown', sentence: `not known: ${found.problem}` };
+  // The state container belongs to the host (profile rancher-1.0): it stays, and never runs.
+  const containers = found.filter(({ role }) => role !== 'state');
   const running = containers.filter(({ state }) => state === 'running');
   const agent = running.find(({ role }) => role === 'agent' || role === 'legacy agent');
   const worker = running.find(({ role }) => role === 'worker');

@@ -135,6 +135,12 @@ describe('the verdict on a host', () => {
     ['helpers leak', { leaks: leaksOf(9, 60_000) }, 'look', 'helpers are leaking'],
     ['helpers leaked', { leaks: leaksOf(9, 6e6) }, 'well', 'nothing is left over'],
     [
+      'it keeps its state in a container',
+      { containers: [agent, { ...agent, role: 'state', name: 'rancher-agent-state', state: 'created' }] },
+      'well',
+      'nothing is left over',
+    ],
+    [
       'something is left over',
       { containers: [agent, { ...corpse, state: 'exited' }] },
       'look',
