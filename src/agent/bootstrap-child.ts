@@ -2,11 +2,11 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { becomeProcess } from '../host/become.ts';
-import { explainWriteError, HostFolderUnwritableError } from '../host/errors.ts';
-import { runCommand, signalGroup } from '../host/processes.ts';
+import { explainWriteError, HostFolderUnwritableError, ProgramMissingError } from '../host/errors.ts';
+import { CommandError, runCommand, signalGroup } from '../host/processes.ts';
 import type { Clock } from '../support/clock.ts';
 import type { Environment } from '../support/configuration.ts';
-import { InterruptedError } from '../support/errors.ts';
+import { InterruptedError, systemCodeOf } from '../support/errors.ts';
 import type { Limits } from '../support/limits.ts';
 
 /** A script on its way to bash, in a folder of its own that only root can read. */
@@ -31,7 +31,7 @@ export async function removeStagedScripts(folder: string): Promise<void> {
 /**
  * Writes the script down and has bash parse it without running it: a text that was cut off is seldom whole bash.
  * @param folders where it may go; the first one that can be written is taken
- * @throws HostFolderUnwritableError about the last of them when none can
+ * @throws HostFolderUnwritableError about the last of them when none can; ProgramMissingError when there is no bash
  */
 export async function stageScript(
   text: string,
@@ -50,7 +50,8 @@ export async function stageScript(
     return { file, complaint: status === 0 ? undefined : stderr.trim(), dispose };
   } catch (error) {
     await dispose();
-    throw error;
+    const missing = error instanceof CommandError && systemCodeOf(error.cause) === 'ENOENT';
+    throw missing ? new ProgramMissingError('bash', error) : error;
   }
 }
 

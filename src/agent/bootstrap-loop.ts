@@ -7,10 +7,10 @@ import {
   type RequiredImage,
 } from '../control-plane/required-image.ts';
 import { describeUrl } from '../control-plane/url.ts';
-import { HostFolderUnwritableError } from '../host/errors.ts';
+import { HostFolderUnwritableError, ProgramMissingError } from '../host/errors.ts';
 import type { Environment } from '../support/configuration.ts';
 import { formatDuration } from '../support/deadline.ts';
-import { ExitCode, messageOf, NotPermittedError } from '../support/errors.ts';
+import { ExitCode, messageOf, NotPermittedError, type EntrypointError } from '../support/errors.ts';
 import { doubling } from '../support/retry.ts';
 import { becomeScript, runScript, stageScript, type StagedScript } from './bootstrap-child.ts';
 import type { Profile } from './profile.ts';
@@ -22,6 +22,8 @@ import { readRequirement } from './upgrade-decision.ts';
 export const revokedCause = 'keys-revoked';
 /** And when the server's script can't be written down. */
 const noRoomCause = 'no-room-for-bootstrap';
+/** And when there is nothing in the image to run it with. */
+const noBashCause = 'no-bash';
 
 export interface BootstrapLoop extends ServerAccess {
   readonly profile: Profile;
@@ -73,10 +75,12 @@ async function takeTurn(loop: BootstrapLoop, settings: AgentSettings): Promise<T
     const script = await prepareScript(loop, connection, settings);
     if ('reason' in script) return { kind: 'nothing', ...script };
     await tellRestored(loop, noRoomCause, "there is room for the server's bootstrap script again");
+    await tellRestored(loop, noBashCause, "this image has a bash for the server's bootstrap script");
     return await runTurn(loop, settings, script);
   } catch (error) {
     loop.signal.throwIfAborted();
     if (error instanceof HostFolderUnwritableError) return tellNoRoom(loop, error);
+    if (error instanceof ProgramMissingError) return tellNoBash(loop, error);
     return { kind: 'nothing', reason: messageOf(error) };
   }
 }
@@ -170,18 +174,36 @@ async function tellRevoked(loop: BootstrapLoop, settings: AgentSettings, reason:
   return { kind: 'revoked', reason };
 }
 
-/** An agent that can't even begin its bootstrap does nothing for its host: that is no `ok`, and the log says it in any case. */
 async function tellNoRoom(loop: BootstrapLoop, error: HostFolderUnwritableError): Promise<Turn> {
-  const summary = `the server's bootstrap script can't be written down: ${error.message}`;
-  await loop.reporter.ended({
-    state: 'failed',
-    exitCode: error.exitCode,
-    summary: `${summary}; rancher's agent does not run on this host`,
+  return tellCannotBegin(loop, error, {
+    summary: `the server's bootstrap script can't be written down: ${error.message}`,
     cause: noRoomCause,
     hint: 'free space or inodes; see the runbook, "the storage is low"',
+  });
+}
+
+async function tellNoBash(loop: BootstrapLoop, error: ProgramMissingError): Promise<Turn> {
+  return tellCannotBegin(loop, error, {
+    summary: `the server's bootstrap script can't be run: ${error.message}`,
+    cause: noBashCause,
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+  });
+}
+
+/** An agent that can't even begin its bootstrap does nothing for its host: that is no `ok`, and the log says it in any case. */
+async function tellCannotBegin(
+  loop: BootstrapLoop,
+  error: EntrypointError,
+  told: { readonly summary: string; readonly cause: string; readonly hint?: string },
+): Promise<Turn> {
+  await loop.reporter.ended({
+    ...told,
+    state: 'failed',
+    exitCode: error.exitCode,
+    summary: `${told.summary}; rancher's agent does not run on this host`,
     next: 'tried again with growing pauses',
   });
-  return { kind: 'nothing', reason: `nothing was run: ${summary}` };
+  return { kind: 'nothing', reason: `nothing was run: ${told.summary}` };
 }
 
 /** What was wrong is so no more: a state that says otherwise must not stay. */

@@ -74,9 +74,12 @@ export function readNames(own: Readonly<Record<string, string>>): Environment {
   }
 }
 
-/** Whether an image's `run` is ours, so that it stands by while its container isn't named as the agent. */
+/**
+ * Whether an image's `run` is ours, so that it stands by while its container isn't named as the agent. An empty label
+ * is none: an image made from ours can't take a label away, only empty it.
+ */
 export function standsBy(imageLabels: Readonly<Record<string, string>>): boolean {
-  return labels.version in imageLabels;
+  return (imageLabels[labels.version] ?? '') !== '';
 }
 
 /** Whether a container was made by us, or is an agent of an older entrypoint. Anything else is never touched. */

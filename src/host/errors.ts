@@ -36,6 +36,19 @@ export class InspectionError extends EntrypointError {
   readonly exitCode = ExitCode.cannotChange;
 }
 
+/** This image lacks a program that the agent cannot do without. */
+export class ProgramMissingError extends EntrypointError {
+  readonly code = 'program-missing';
+  readonly exitCode = ExitCode.badConfiguration;
+
+  constructor(program: string, cause: unknown) {
+    super(`there is no ${program} in this image`, {
+      cause,
+      hint: `build the image from a base that has ${program}, or have the server require another image`,
+    });
+  }
+}
+
 /** The error itself, or a HostFolderUnwritableError around it if it says that `path` can't be written. */
 export function explainWriteError(path: string, error: unknown): unknown {
   const code = systemCodeOf(error);

@@ -1,11 +1,14 @@
-import { ensureBaseTemplate, ensureTemplate } from './images.ts';
+import { ensureBasesTemplate, ensureBaseTemplate, ensureTemplate } from './images.ts';
 import { startBareHost, type HostOptions, type TestHost } from './test-host.ts';
 
 export type { CommandResult, ContainerSummary, HostOptions, TestHost } from './test-host.ts';
 
 export interface StartOptions extends HostOptions {
-  /** true: all images of images.ts (default); 'base': only `agent-test-base`; false: none. */
-  images?: boolean | 'base';
+  /**
+   * true: all images of images.ts (default); 'base': only `agent-test-base`; 'other-bases': all, and those on the other
+   * bases; false: none.
+   */
+  images?: boolean | 'base' | 'other-bases';
 }
 
 /**
@@ -16,7 +19,8 @@ export async function startHost({ images = true, ...options }: StartOptions = {}
   return startBareHost(options, await chooseTemplate(images));
 }
 
-async function chooseTemplate(images: boolean | 'base'): Promise<string | undefined> {
+async function chooseTemplate(images: NonNullable<StartOptions['images']>): Promise<string | undefined> {
   if (images === 'base') return ensureBaseTemplate();
+  if (images === 'other-bases') return ensureBasesTemplate();
   return images ? ensureTemplate() : undefined;
 }

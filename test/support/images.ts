@@ -7,6 +7,8 @@
  * - `rancher/agent:test-broken`: the same, but its `run` ends at once with status 3
  * - `rancher/agent:v1.0-test-a`, `-b`, `ghcr.io/pasturestack/node-agent:test-a`, `-b`: the product in its other profiles
  * - `rancher/agent:v1.0.1`: no product, an agent of another entrypoint
+ * - only in the template of `ensureBasesTemplate`: `rancher/agent:on-bullseye-a`, `-b` and so on, the product on the other
+ *   bases of scripts/build-other-bases, and `rancher/agent:on-busybox-without-bash`
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -36,9 +38,18 @@ const IMAGE_SOURCES = [
   'scripts/build-image',
   'scripts/bundle.ts',
   'scripts/seal-image.ts',
+  'scripts/list-contents.ts',
+  'scripts/assemble-runtime',
   'package.json',
   'package-lock.json',
 ];
+const OTHER_BASES_SOURCES = [
+  'scripts/build-other-bases',
+  'scripts/fetch-debian',
+  'test/support/bashless-image/*',
+];
+/** As scripts/build-other-bases names them. */
+export const otherBases = ['bullseye', 'busybox', 'musl'] as const;
 
 /** The template with all images; built if the sources changed since. All hosts of one test run get the same one. */
 export async function ensureTemplate(): Promise<string> {
@@ -77,6 +88,24 @@ async function ensureImageTemplate(): Promise<string> {
         );
       }
     }
+  });
+}
+
+/** The template with the other bases and the product on them as well. */
+export async function ensureBasesTemplate(): Promise<string> {
+  const images = await ensureTemplate();
+  const key = await hashFiles(OTHER_BASES_SOURCES, [basename(images)]);
+  return ensure(`bases-${key}`, images, async (host) => {
+    const engine = ['--host', `unix://${host.engineSocketPath}`];
+    await runScript('scripts/build-other-bases', ...engine);
+    for (const base of otherBases) {
+      const tag = `rancher/agent:on-${base}`;
+      await runScript('scripts/build-image', ...engine, '--base', `other-base:${base}`, '--tag', `${tag}-a`);
+      const second = [`BASE=${tag}-a`, 'PROFILE=rancher-1.2', `TAG=${tag}-b`];
+      await buildImage(host, `${tag}-b`, 'profile-image', ...second);
+    }
+    const bashless = 'rancher/agent:on-busybox-without-bash';
+    await buildImage(host, bashless, 'bashless-image', 'BASE=rancher/agent:on-busybox-a');
   });
 }
 
