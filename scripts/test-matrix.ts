@@ -41,7 +41,7 @@ async function main(): Promise<number> {
   const wanted = readArguments();
   if (wanted === undefined) {
     console.error(
-      'usage: scripts/test-matrix [--engine NAME] [--api VERSION] [--missing] [--list] [FILE...]',
+      'usage: scripts/test-matrix [--engine NAME]... [--api VERSION]... [--missing] [--list] [FILE...]',
     );
     return 64;
   }

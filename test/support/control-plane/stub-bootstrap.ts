@@ -58,7 +58,7 @@ upgrade
 
 echo "${bootstrapMarker}"
 if mkdir -p "$STATE" 2>/dev/null; then
-    date >> "$STATE/bootstrap-ran" 2>/dev/null || true
+    echo "$(date) $0" >> "$STATE/bootstrap-ran" 2>/dev/null || true
 fi
 ${endings[behaviour.bootstrapRun]}
 `;
