@@ -1,0 +1,141 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { makeOrigin } from '../support/checkout.ts';
+
+/** A registry that knows of no vulnerability, or gives no answer. */
+let server: Server;
+let answers: boolean;
+let folder: string;
+let start: string;
+
+beforeAll(async () => {
+  server = createServer((request, response) => {
+    request.resume();
+    response.writeHead(answers ? 200 : 405, { 'content-type': 'application/json' }).end(answers ? '{}' : '');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  folder = await mkdtemp(join(tmpdir(), 'rah-release-'));
+  await makeOrigin(checkout());
+  start = (await run('git', 'rev-parse', 'HEAD')).said.trim();
+});
+beforeEach(async () => {
+  answers = true;
+  await run('git', 'reset', '--quiet', '--hard', start);
+  for (const tag of (await run('git', 'tag')).said.split('\n').filter(Boolean))
+    await run('git', 'tag', '-d', tag);
+  await write(
+    'CHANGELOG.md',
+    '# Changes\n\n## Unreleased\n\n- A change.\n\n## 0.0.1 – 2020-01-01\n\n- The first.\n',
+  );
+  await write(
+    'package.json',
+    (await read('package.json')).replace(/"version": "[^"]*"/, '"version": "0.1.0"'),
+  );
+  await run('git', 'commit', '--quiet', '--all', '--message', 'To be released');
+});
+afterAll(async () => {
+  server.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const checkout = (): string => join(folder, 'checkout');
+const read = async (file: string): Promise<string> => readFile(join(checkout(), file), 'utf8');
+const write = async (file: string, text: string): Promise<void> => writeFile(join(checkout(), file), text);
+
+interface Result {
+  readonly status: number;
+  readonly said: string;
+}
+
+async function run(file: string, ...args: readonly string[]): Promise<Result> {
+  const { port } = server.address() as AddressInfo;
+  const person = { NAME: 'a person', EMAIL: 'person@localhost' };
+  const env = {
+    ...process.env,
+    ...Object.fromEntries(
+      Object.entries(person).flatMap(([key, value]) => [
+        [`GIT_AUTHOR_${key}`, value],
+        [`GIT_COMMITTER_${key}`, value],
+      ]),
+    ),
+    npm_config_registry: `http://127.0.0.1:${port}/`,
+    npm_config_cache: join(folder, 'npm'),
+    npm_config_fetch_retries: '0',
+  };
+  return new Promise((resolve) => {
+    const child = execFile(
+      file,
+      args,
+      { cwd: checkout(), env, timeout: 60_000 },
+      (_error, stdout, stderr) => {
+        resolve({ status: child.exitCode ?? 124, said: stdout + stderr });
+      },
+    );
+  });
+}
+
+const release = async (...args: readonly string[]): Promise<Result> => run('scripts/release', ...args);
+
+describe('a release', () => {
+  it('puts the version where it belongs, dates the changes, commits and tags, and leaves nothing behind', async () => {
+    const result = await release('0.2.0');
+    expect(result, result.said).toMatchObject({ status: 0 });
+    expect(JSON.parse(await read('package.json'))).toMatchObject({ version: '0.2.0' });
+    const lock = JSON.parse(await read('package-lock.json')) as { packages: Record<string, unknown> };
+    expect(lock).toMatchObject({ version: '0.2.0' });
+    expect(lock.packages['']).toMatchObject({ version: '0.2.0' });
+    expect(await read('CHANGELOG.md')).toMatch(
+      /^# Changes\n\n## Unreleased\n\n## 0\.2\.0 – \d{4}-\d\d-\d\d\n\n- A change\.\n\n## 0\.0\.1 – /,
+    );
+    expect((await run('git', 'status', '--porcelain')).said).toBe('');
+    expect((await run('git', 'log', '-1', '--format=%s')).said.trim()).toBe('Release 0.2.0');
+    expect((await run('git', 'describe', '--exact-match')).said.trim()).toBe('v0.2.0');
+    const tag = (await run('git', 'cat-file', 'tag', 'v0.2.0')).said;
+    expect(tag).toContain('- A change.');
+    expect(tag).not.toContain('- The first.');
+    // The same once more is none.
+    expect(await release('0.2.0')).toMatchObject({ status: 78 });
+  });
+
+  it('may be the first one of the version that is there, or a candidate of the next', async () => {
+    expect(await release('0.1.0')).toMatchObject({ status: 0 });
+    await write('CHANGELOG.md', '## Unreleased\n\n- More.\n');
+    await run('git', 'commit', '--quiet', '--all', '--message', 'More');
+    expect(await release('0.2.0-rc1')).toMatchObject({ status: 0 });
+    expect(JSON.parse(await read('package.json'))).toMatchObject({ version: '0.2.0-rc1' });
+  });
+
+  it('goes on without an answer about vulnerabilities only if told so', async () => {
+    answers = false;
+    expect(await release('0.2.0')).toMatchObject({ status: 75 });
+    expect(await release('--unaudited', '0.2.0')).toMatchObject({ status: 0 });
+  });
+
+  it.each([
+    ['no version', [], 64, async () => Promise.resolve()],
+    ['one that is none', ['v1'], 64, async () => Promise.resolve()],
+    ['an older one', ['0.0.9'], 78, async () => Promise.resolve()],
+    ['a candidate of the one that is there', ['0.1.0-rc1'], 78, async () => Promise.resolve()],
+    ['changes that are not committed', ['0.2.0'], 78, async () => write('README.md', 'other\n')],
+    [
+      'nothing to tell',
+      ['0.2.0'],
+      78,
+      async () => {
+        await write('CHANGELOG.md', '## Unreleased\n\n## 0.0.1\n\n- The first.\n');
+        await run('git', 'commit', '--quiet', '--all', '--message', 'Nothing');
+      },
+    ],
+  ])('is refused for %s, and changes nothing', async (_title, args, status, prepare) => {
+    await prepare();
+    const before = (await run('git', 'rev-parse', 'HEAD')).said;
+    expect(await release(...args)).toMatchObject({ status });
+    expect((await run('git', 'rev-parse', 'HEAD')).said).toBe(before);
+    expect((await run('git', 'tag')).said).toBe('');
+  });
+});
