@@ -4,7 +4,7 @@
 # must run with the base image's libraries.
 home=/usr/lib/rancher-agent-entrypoint
 first=${1-} second=${2-}
-set -- "$home/lib/ld-linux-x86-64.so.2" --inhibit-cache --library-path "$home/lib" \
+set -- "$home/lib/ld.so" --inhibit-cache --library-path "$home/lib" \
   "$home/bin/node" --max-old-space-size=128 --max-semi-space-size=2 "$home/main.mjs" "$@"
 
 # An agent lives in the host's pid namespace, where the orphans of the server's script are somebody else's to reap. One

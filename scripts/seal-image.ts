@@ -73,9 +73,10 @@ function sealConfig(from: ImageConfig, baseConfig: ImageConfig, layerId: string)
     throw new Error(`the built image is not its base and one layer: ${layers.join(' ')}`);
   const created = new Date(required('created')).toISOString();
   return sortKeys({
-    architecture: from.architecture,
-    os: from.os,
-    ...(from.variant === undefined || from.variant === '' ? {} : { variant: from.variant }),
+    // Not what the builder thinks of it: it may be of another architecture itself.
+    architecture: baseConfig.architecture,
+    os: baseConfig.os,
+    ...(baseConfig.variant === undefined || baseConfig.variant === '' ? {} : { variant: baseConfig.variant }),
     created,
     config: Object.fromEntries(Object.entries(from.config).filter(isPartOfImage)),
     history: [...(baseConfig.history ?? []), { created, created_by: required('by') }],
