@@ -70,8 +70,12 @@ export async function observeRoles(
   const roleNames = [names.agent, ...names.legacyAgents, names.next, names.nextSpare, ...names.previous];
   const listed = await engine.listContainers({ names: roleNames });
   const observed = new Map<string, Observed>();
-  for (const summary of listed) {
-    const details = await engine.inspectContainer(summary.id);
+  // All at once: between an old agent's end and its successor's promotion the host waits for these looks.
+  const looks = listed.map(async (summary) => ({
+    summary,
+    details: await engine.inspectContainer(summary.id),
+  }));
+  for (const { summary, details } of await Promise.all(looks)) {
     const found = details === undefined ? fromCorpse(summary) : fromDetails(details);
     if (found !== undefined) observed.set(summary.name, adopt ? adopted(found) : found);
   }

@@ -37,14 +37,24 @@ export interface StandingBy {
  * @throws TryAgainLaterError when nothing comes of it within the worker's time; Docker then starts us again
  */
 export async function awaitOffice(standing: StandingBy): Promise<void> {
-  const { engine, names, limits, clock, log, signal, own } = standing;
+  const { names, log, own } = standing;
   if (isInOffice(own.name, names)) return;
   log.info(`standing by as ${own.name}: an agent acts only under the name ${names.agent}`);
+  const bell = hangBell(standing);
+  try {
+    await standBy(standing, bell);
+  } finally {
+    bell.takeDown();
+  }
+}
+
+async function standBy(standing: StandingBy, bell: Bell): Promise<void> {
+  const { engine, names, limits, clock, log, own } = standing;
   const deadline = deadlineIn(limits.WORKER_TOTAL, () => clock.now());
   let aloneSince = clock.now();
   let settled = 0;
   while (deadline.left() > 0) {
-    await clock.sleep(limits.ROLE_POLL, signal);
+    await bell.rung();
     const now = await engine.inspectContainer(own.id);
     if (now !== undefined && isInOffice(now.name, names)) return;
     if (clock.now() - aloneSince < limits.STAND_BY_ALONE) continue;
@@ -57,6 +67,43 @@ export async function awaitOffice(standing: StandingBy): Promise<void> {
     aloneSince = clock.now();
   }
   throw new TryAgainLaterError(`still standing by as ${own.name}`, { hint: 'see docker run … IMAGE status' });
+}
+
+interface Bell {
+  /** Resolves when the engine has told of a new name of ours, and every ROLE_POLL whatever the engine tells. */
+  rung(): Promise<void>;
+  takeDown(): void;
+}
+
+/** Every tenth of a second before a promotion is noticed is one without an agent: the engine is asked to tell us. */
+function hangBell({ engine, limits, clock, log, signal, own }: StandingBy): Bell {
+  const over = new AbortController();
+  let pulled = Promise.withResolvers<undefined>();
+  const ring = (): void => {
+    pulled.resolve(undefined);
+  };
+  const following = engine.followRenames(own.id, ring, AbortSignal.any([signal, over.signal]));
+  following.catch((error: unknown) => {
+    if (!over.signal.aborted && !signal.aborted) {
+      log.debug('the engine does not tell of new names; looking now and then', { error: messageOf(error) });
+    }
+  });
+  return {
+    async rung() {
+      const turn = new AbortController();
+      const sleeping = clock.sleep(limits.ROLE_POLL, AbortSignal.any([signal, turn.signal]));
+      try {
+        await Promise.race([sleeping, pulled.promise]);
+      } finally {
+        pulled = Promise.withResolvers();
+        sleeping.catch(() => undefined);
+        turn.abort(new Error('the bell has rung'));
+      }
+    },
+    takeDown() {
+      over.abort(new Error('no more standing by'));
+    },
+  };
 }
 
 /** Any name but those of the other roles: people run agents under names of their own. */

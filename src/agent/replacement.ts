@@ -47,8 +47,10 @@ export interface Replacement {
 
 /** Preflight: is there room, and is the image there? Nothing has been created yet. */
 export async function prepareTarget(work: Work, reference: string, info: EngineInfo): Promise<Target> {
-  await work.reporter.working('looking at the storage', 'preflight');
-  await requireStorage(work.configuration, info);
+  await Promise.all([
+    work.reporter.working('looking at the storage', 'preflight'),
+    requireStorage(work.configuration, info),
+  ]);
   await work.reporter.working(`making sure that ${reference} is here`, 'pull');
   const { limits } = work.configuration;
   const login = async (): Promise<RegistryAuth | undefined> => findLogin(work, reference);

@@ -11,7 +11,10 @@ import type { Outcome } from './outcome.ts';
 
 /** Tells people how the work on this host stands: the status file and the last line of the log. */
 export interface Reporter {
-  /** Work is under way. */
+  /**
+   * Work is under way. Resolves when people can see that, which takes a write to the disk the first time; what it is that is
+   * under way is then written behind the work's back, the newest first: a host whose disk is slow doesn't wait for it.
+   */
   working(summary: string, phase: string): Promise<void>;
   /** It is waited for something: a pause between attempts. */
   waiting(summary: string, until: number): Promise<void>;
@@ -41,6 +44,9 @@ export function createReporter(options: ReporterOptions): Reporter {
   const { paths, limits } = configuration;
   const writeMetrics = createMetricsWriter(options);
   let complained = false;
+  let shown: Draft['state'] | undefined;
+  let next: Draft | undefined;
+  let writing: Promise<void> | undefined;
   let lastWritten: Promise<unknown> = Promise.resolve();
   /** One after the other: what a disk that hangs still writes later must not stand over what was said after it. */
   const writeInTurn = async (draft: Draft): Promise<void> => {
@@ -67,14 +73,31 @@ export function createReporter(options: ReporterOptions): Reporter {
       complained = true;
     }
     await writeMetrics();
+    shown = draft.state;
+  };
+  const writeNewest = async (): Promise<void> => {
+    for (let draft = next; draft !== undefined; draft = next) {
+      next = undefined;
+      await write(draft);
+    }
+    writing = undefined;
+  };
+  /** Resolves when this, or what was said after it, is written. */
+  const say = async (draft: Draft): Promise<void> => {
+    next = draft;
+    writing ??= writeNewest();
+    return writing;
   };
   return {
-    working: async (summary, phase) => write({ state: 'working', summary, phase }),
+    async working(summary, phase) {
+      const written = say({ state: 'working', summary, phase });
+      if (shown !== 'working') await written;
+    },
     waiting: async (summary, until) =>
-      write({ state: 'deferred', summary, phase: 'waiting', nextAttemptAt: new Date(until).toISOString() }),
+      say({ state: 'deferred', summary, phase: 'waiting', nextAttemptAt: new Date(until).toISOString() }),
     async ended(outcome) {
       const { corpses, ...rest } = outcome;
-      await write({ ...rest, ...(corpses === undefined ? {} : { corpses: corpses.map(draftOf) }) });
+      await say({ ...rest, ...(corpses === undefined ? {} : { corpses: corpses.map(draftOf) }) });
       tell(log, outcome);
     },
     async readBefore() {

@@ -48,11 +48,13 @@ export async function run(given: Context): Promise<never> {
   const settle = async (): Promise<void> => {
     await delegate(context, engine, 'settle', await workerImageOf(engine, own, image));
   };
-  if (own !== undefined) await awaitOffice({ engine, names, limits, clock, log, signal, own, settle });
   const host = { paths, limits, log, run: runCommand, signal };
+  // Does the agent in office no harm, and nobody waits for it between that one's end and our own turn.
+  const preparing = prepare(host);
+  preparing.catch(() => undefined);
+  if (own !== undefined) await awaitOffice({ engine, names, limits, clock, log, signal, own, settle });
   if (names.state !== undefined) await releaseOldAgents({ engine, names }, host);
-  await prepareHost(host);
-  await tryOrWarn(host, 'removing the scripts of an earlier run', async () => removeStagedScripts('/tmp'));
+  await preparing;
   const follow = async (): Promise<boolean> => followWorker(context, engine);
   const leftovers = { engine, names, limits, clock, log, paths, signal, settle, followWorker: follow };
   const settling = inBackground(context, 'settling what was left over', async () => {
@@ -76,6 +78,12 @@ export async function run(given: Context): Promise<never> {
       await Promise.race([done, clock.sleep(limits.EXEC_PATIENCE, signal)]);
     },
   });
+}
+
+/** What the host needs before a bootstrap may run. It is done again at every start, and changes nothing that is as it should be. */
+async function prepare(host: HostCommands): Promise<void> {
+  await prepareHost(host);
+  await tryOrWarn(host, 'removing the scripts of an earlier run', async () => removeStagedScripts('/tmp'));
 }
 
 /**

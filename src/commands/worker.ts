@@ -44,8 +44,8 @@ async function work(context: Context, task: Exclude<WorkerTask, 'inspect-host'>)
   const request = { ...context, command: task, ...(target === undefined ? {} : { target }) };
   try {
     // No signal for the engine's calls: the step in hand is finished, the transaction stops at a safe point.
-    const engine = await openEngine(context);
-    const [container] = await findOwnContainer(context.configuration.paths, context.configuration.hostname);
+    const { paths, hostname } = context.configuration;
+    const [engine, [container]] = await Promise.all([openEngine(context), findOwnContainer(paths, hostname)]);
     return await doWork({ ...request, engine, container }, async (work) => {
       const outcome = await perform(work, task);
       if (task !== 'settle') await sweepBehind(work, outcome);

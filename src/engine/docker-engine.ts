@@ -1,3 +1,4 @@
+import { finished } from 'node:stream/promises';
 import { systemClock, type Clock } from '../support/clock.ts';
 import { DeadlineError } from '../support/deadline.ts';
 import { EngineUnavailableError, EntrypointError, messageOf } from '../support/errors.ts';
@@ -217,6 +218,21 @@ class DockerEngine implements Engine {
       signal,
     });
     await copyLog(stream, write);
+  }
+
+  async followRenames(...[id, onRename, signal]: Parameters<Engine['followRenames']>): Promise<void> {
+    const stream = await this.#transport.openStream({
+      what: `follow the names of container ${id}`,
+      method: 'GET',
+      path: '/events',
+      query: { filters: JSON.stringify({ container: [id], event: ['rename'] }) },
+      accept: [200],
+      deadlineMs: this.#limits.INSPECT,
+      signal,
+    });
+    // What exactly it says differs from engine to engine; whoever is called looks for itself.
+    stream.on('data', onRename);
+    await finished(stream);
   }
 
   async inspectImage(reference: string): ReturnType<Engine['inspectImage']> {

@@ -34,6 +34,11 @@ export interface Engine {
   awaitExit(id: string, signal: AbortSignal): Promise<{ readonly exit: Promise<ContainerExit> }>;
   /** Copies a container's log, from its beginning, until it ends or the signal is aborted. */
   followLog(id: string, write: LogWriter, signal: AbortSignal): Promise<void>;
+  /**
+   * Calls back whenever the engine tells that a container was renamed, until the signal is aborted or the engine ends the
+   * stream. A hint and no more: what is missed is missed, so who must know looks as well.
+   */
+  followRenames(id: string, onRename: () => void, signal: AbortSignal): Promise<void>;
   inspectImage(reference: string): Promise<ImageDetails | undefined>;
   /**
    * Pulls an image. Nothing reported for too long, or too long in all, is an EngineUnavailableError whose cause is a

@@ -365,7 +365,11 @@ const table = {
     why: 'revoked keys come back only by a new registration, which replaces us',
   },
   HOST_COMMAND: { value: 30_000, unit: 'ms', why: 'mount, modprobe and the like on a loaded host' },
-  ROLE_POLL: { value: 500, unit: 'ms', why: 'how soon an agent standing by notices its promotion' },
+  ROLE_POLL: {
+    value: 500,
+    unit: 'ms',
+    why: 'how soon an agent standing by notices its promotion if the engine does not tell it',
+  },
   HOUSEKEEPING: {
     value: 20_000,
     unit: 'ms',

@@ -31,6 +31,7 @@ function standing(
   const running = (it: string) => ({ name: it, state: 'running', image: 'rancher/agent:x', labels: {} });
   const engine = {
     inspectContainer: () => Promise.resolve({ name } as ContainerDetails),
+    followRenames: () => Promise.reject(new Error('an engine that tells nothing')),
     listContainers: ({ names: wanted }: { names: readonly string[] }) =>
       Promise.resolve(
         others.filter((other) => wanted.includes(other)).map(running) as unknown as ContainerSummary[],
@@ -77,6 +78,41 @@ describe('one that stands by', () => {
     );
     await awaitOffice(options);
     expect(settledTimes()).toBe(2);
+  });
+
+  it('acts at once when the engine tells of its promotion, and hears no more of it then', async () => {
+    const { options } = standing('rancher-agent-next', () => undefined);
+    let name = 'rancher-agent-next';
+    let tell = (): void => undefined;
+    let over: AbortSignal | undefined;
+    const looks: string[] = [];
+    const engine = {
+      ...options.engine,
+      inspectContainer: () => {
+        looks.push(name);
+        return Promise.resolve({ name } as ContainerDetails);
+      },
+      followRenames: (_id: string, onRename: () => void, signal: AbortSignal) => {
+        tell = onRename;
+        over = signal;
+        return new Promise<void>((_resolve, reject) => {
+          signal.addEventListener('abort', () => reject(new Error('over')));
+        });
+      },
+    } as Engine;
+    // Time stands still: without a word of the engine's it would stand by for ever.
+    const clock = { ...options.clock, sleep: () => new Promise<void>(() => undefined) };
+    const acting = awaitOffice({ ...options, engine, clock });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(looks).toEqual([]);
+    name = 'rancher-agent-previous';
+    tell();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(looks).toEqual(['rancher-agent-previous']);
+    name = 'rancher-agent';
+    tell();
+    await acting;
+    expect(over?.aborted).toBe(true);
   });
 
   it('acts under its own name where the office can’t be had and no other agent runs', async () => {

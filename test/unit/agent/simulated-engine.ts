@@ -432,6 +432,7 @@ export class SimulatedEngine implements Engine {
   readInfo = notSimulated;
   awaitExit = notSimulated;
   followLog = notSimulated;
+  followRenames = notSimulated;
   inspectImage = notSimulated;
   pullImage = notSimulated;
   hasVolume = notSimulated;

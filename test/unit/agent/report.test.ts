@@ -1,0 +1,65 @@
+import { readFileSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createReporter, type Reporter } from '../../../src/agent/report.ts';
+import { systemClock } from '../../../src/support/clock.ts';
+import { readConfiguration } from '../../../src/support/configuration.ts';
+import { silentLog } from '../../../src/support/log.ts';
+import { createSecrets } from '../../../src/support/secrets.ts';
+
+let folder: string;
+let reporter: Reporter;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'report-'));
+  const configuration = readConfiguration({}, 'host');
+  reporter = createReporter({
+    configuration: { ...configuration, paths: { ...configuration.paths, entrypoint: folder } },
+    clock: systemClock,
+    log: silentLog,
+    secrets: createSecrets(),
+    command: 'upgrade',
+    version: 'test',
+  });
+});
+afterEach(async () => rm(folder, { recursive: true, force: true }));
+
+async function read(): Promise<Record<string, unknown>> {
+  return JSON.parse(await readFile(join(folder, 'status.json'), 'utf8')) as Record<string, unknown>;
+}
+
+describe('what is told of a piece of work', () => {
+  it('is on the disk when it begins, before anything else is done', async () => {
+    await reporter.working('looking', 'preflight');
+    expect(await read()).toMatchObject({ state: 'working', phase: 'preflight' });
+  });
+
+  it('follows behind the work, which does not wait for the disk', async () => {
+    await reporter.working('looking', 'preflight');
+    await reporter.working('stopping', 'stop');
+    // A write takes turns of the event loop, and not one has passed.
+    expect(readFileSync(join(folder, 'status.json'), 'utf8')).toContain('preflight');
+    await expect.poll(async () => (await read())['phase']).toBe('stop');
+  });
+
+  it('is its end in the end, whatever was still to be written', async () => {
+    await reporter.working('looking', 'preflight');
+    for (const phase of ['create-next', 'start', 'stop', 'promote']) void reporter.working(phase, phase);
+    await reporter.ended({ state: 'ok', exitCode: 0, summary: 'done' });
+    const ended = await read();
+    expect(ended).toMatchObject({ state: 'ok', summary: 'done' });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(await read()).toEqual(ended);
+    expect(await readFile(join(folder, 'state'), 'utf8')).toBe('ok\n');
+  });
+
+  it('is on the disk again when work goes on behind a pause', async () => {
+    await reporter.working('looking', 'preflight');
+    await reporter.waiting('cooling down', Date.now() + 1_000);
+    expect(await read()).toMatchObject({ state: 'deferred', phase: 'waiting' });
+    await reporter.working('creating', 'create-next');
+    expect(await read()).toMatchObject({ state: 'working', phase: 'create-next' });
+  });
+});
