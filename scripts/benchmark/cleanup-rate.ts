@@ -1,0 +1,25 @@
+/** How many leaked containers `cleanup` removes a second; `scripts/bench cleanup` has more of that. */
+import type { Scene } from '../../test/support/scene.ts';
+import { oldImage } from '../../test/support/leaky-host.ts';
+import { leastRatio, measureSize } from '../bench-cleanup.ts';
+import { clearHost } from './bench-scene.ts';
+import { figureOf, type Figure } from './figure.ts';
+
+const SIZE = 2_000;
+
+export async function measureCleanupRate(scene: Scene, size = SIZE): Promise<readonly Figure[]> {
+  await clearHost(scene);
+  await scene.host.docker('tag', 'agent-test-base', oldImage);
+  const figures = await measureSize(scene.host, size);
+  const rates = (isOurs: boolean): number[] =>
+    figures.filter(({ tool }) => (tool === 'cleanup') === isOurs).map(({ seconds }) => size / seconds);
+  return [
+    figureOf(
+      'cleanup',
+      `of ${size} leaked ones, beside the faster of \`prune\` and \`xargs -P4 docker rm\``,
+      'a second',
+      { ours: rates(true), reference: [Math.max(...rates(false))] },
+      { kind: 'ratio-at-least', value: leastRatio },
+    ),
+  ];
+}
