@@ -109,7 +109,7 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
         recordBegin(attempts, target.reference, clock.now(), configuration.limits),
       );
     },
-    onStep: async (step) => work.reporter.working(withRemark(describeStep(step), change), step.do),
+    onStep: async (step) => tellStep(work, step, withRemark(describeStep(step), change)),
     interrupted: AbortSignal.any([work.signal, lifetime]),
     ...readHands(configuration.environment, work.container),
     holdersOf: async (container) => nameHolders(viewOf(work), container),
@@ -225,6 +225,12 @@ async function changeAttempts(work: Work, change: (attempts: Attempts) => Attemp
     work.log.warn('the record of attempts could not be kept', { error: messageOf(error) });
   }
   return changed;
+}
+
+/** Between the old agent's end and the new one's turn nothing waits for the disk. */
+async function tellStep({ reporter }: Work, step: Step, summary: string): Promise<void> {
+  if (step.do === 'set-aside' || step.do === 'promote') reporter.passing(summary, step.do);
+  else await reporter.working(summary, step.do);
 }
 
 /** What a step does, for the status file. */

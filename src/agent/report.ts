@@ -11,11 +11,10 @@ import type { Outcome } from './outcome.ts';
 
 /** Tells people how the work on this host stands: the status file and the last line of the log. */
 export interface Reporter {
-  /**
-   * Work is under way. Resolves when people can see that, which takes a write to the disk the first time; what it is that is
-   * under way is then written behind the work's back, the newest first: a host whose disk is slow doesn't wait for it.
-   */
+  /** Work is under way. */
   working(summary: string, phase: string): Promise<void>;
+  /** The same, for a moment in which the host has no agent: nobody waits for the disk. Written before what is said next. */
+  passing(summary: string, phase: string): void;
   /** It is waited for something: a pause between attempts. */
   waiting(summary: string, until: number): Promise<void>;
   /** It has ended. */
@@ -44,7 +43,6 @@ export function createReporter(options: ReporterOptions): Reporter {
   const { paths, limits } = configuration;
   const writeMetrics = createMetricsWriter(options);
   let complained = false;
-  let shown: Draft['state'] | undefined;
   let next: Draft | undefined;
   let writing: Promise<void> | undefined;
   let lastWritten: Promise<unknown> = Promise.resolve();
@@ -73,7 +71,6 @@ export function createReporter(options: ReporterOptions): Reporter {
       complained = true;
     }
     await writeMetrics();
-    shown = draft.state;
   };
   const writeNewest = async (): Promise<void> => {
     for (let draft = next; draft !== undefined; draft = next) {
@@ -89,9 +86,9 @@ export function createReporter(options: ReporterOptions): Reporter {
     return writing;
   };
   return {
-    async working(summary, phase) {
-      const written = say({ state: 'working', summary, phase });
-      if (shown !== 'working') await written;
+    working: async (summary, phase) => say({ state: 'working', summary, phase }),
+    passing(summary, phase) {
+      void say({ state: 'working', summary, phase });
     },
     waiting: async (summary, until) =>
       say({ state: 'deferred', summary, phase: 'waiting', nextAttemptAt: new Date(until).toISOString() }),

@@ -30,8 +30,10 @@ export async function upgradeAgent(given: Work, reference: string): Promise<Outc
     });
   }
   addEnvironmentSecrets(secrets, holder.environment);
-  await reporter.working('looking at the host', 'preflight');
-  const facts = await inspectForAgent(work, info);
+  const [facts] = await Promise.all([
+    inspectForAgent(work, info),
+    reporter.working('looking at the host', 'preflight'),
+  ]);
   // What a state container holds stays where it is, whatever can be written.
   const state = names.state === undefined ? undefined : await findStateContainer(engine, names.state);
   if (state === undefined) requireSameIdentity(holder, facts);

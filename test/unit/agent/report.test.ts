@@ -31,35 +31,29 @@ async function read(): Promise<Record<string, unknown>> {
 }
 
 describe('what is told of a piece of work', () => {
-  it('is on the disk when it begins, before anything else is done', async () => {
+  it('is on the disk before the work goes on', async () => {
     await reporter.working('looking', 'preflight');
     expect(await read()).toMatchObject({ state: 'working', phase: 'preflight' });
+    await reporter.working('stopping', 'stop');
+    expect(await read()).toMatchObject({ state: 'working', phase: 'stop' });
   });
 
-  it('follows behind the work, which does not wait for the disk', async () => {
-    await reporter.working('looking', 'preflight');
+  it('follows behind the work while the host has no agent, which does not wait for the disk', async () => {
     await reporter.working('stopping', 'stop');
+    reporter.passing('promoting', 'promote');
     // A write takes turns of the event loop, and not one has passed.
-    expect(readFileSync(join(folder, 'status.json'), 'utf8')).toContain('preflight');
-    await expect.poll(async () => (await read())['phase']).toBe('stop');
+    expect(readFileSync(join(folder, 'status.json'), 'utf8')).toContain('"stop"');
+    await expect.poll(async () => (await read())['phase']).toBe('promote');
   });
 
   it('is its end in the end, whatever was still to be written', async () => {
-    await reporter.working('looking', 'preflight');
-    for (const phase of ['create-next', 'start', 'stop', 'promote']) void reporter.working(phase, phase);
+    await reporter.working('stopping', 'stop');
+    for (const phase of ['set-aside', 'promote']) reporter.passing(phase, phase);
     await reporter.ended({ state: 'ok', exitCode: 0, summary: 'done' });
     const ended = await read();
     expect(ended).toMatchObject({ state: 'ok', summary: 'done' });
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(await read()).toEqual(ended);
     expect(await readFile(join(folder, 'state'), 'utf8')).toBe('ok\n');
-  });
-
-  it('is on the disk again when work goes on behind a pause', async () => {
-    await reporter.working('looking', 'preflight');
-    await reporter.waiting('cooling down', Date.now() + 1_000);
-    expect(await read()).toMatchObject({ state: 'deferred', phase: 'waiting' });
-    await reporter.working('creating', 'create-next');
-    expect(await read()).toMatchObject({ state: 'working', phase: 'create-next' });
   });
 });
