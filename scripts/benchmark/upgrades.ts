@@ -205,7 +205,7 @@ async function countRequests(scene: Scene): Promise<readonly Figure[]> {
   } finally {
     await leaveProxyOut(scene);
   }
-  return [figureOf(subject, 'engine requests', 'requests', counts, { kind: 'at-most', value: 80 })];
+  return [figureOf(subject, 'engine requests', 'requests', counts, { kind: 'at-most', value: 70 })];
 }
 
 function describe(way: Way, upgrade: Upgrade): string {
