@@ -1,68 +1,141 @@
 /**
- * Bundles the entrypoint into one file, dist/main.mjs.
+ * Bundles the entrypoint into one file, for the launcher (image/run.sh) and its loader (image/main.ts).
  *
- * usage: tsx scripts/bundle.ts [--entry src/main.ts] [--out dist/main.mjs] [--metafile FILE]
+ * usage: tsx scripts/bundle.ts [--entry src/main.ts] [--out dist] [--arch x64] [--metafile FILE]
+ *   --arch      for Node on that processor; the code cache is made only where that is this one's
  *   --metafile  gets what went in, as esbuild says it
+ *
+ * writes OUT/main.cjs          the loader, which Node is started with
+ *        OUT/entrypoint.js     the bundle
+ *        OUT/entrypoint.js.LEGAL.txt   the licences of what went in
+ *        OUT/entrypoint.js.ARCH.cache  the bundle as the Node that runs this compiles it (scripts/code-cache.ts)
  */
-import { build, type Plugin } from 'esbuild';
+import { build, type BuildOptions, type OnResolveArgs, type Plugin } from 'esbuild';
+import { execFile } from 'node:child_process';
 import { readFile, stat, writeFile } from 'node:fs/promises';
-import { parseArgs } from 'node:util';
+import { join } from 'node:path';
+import { parseArgs, promisify } from 'node:util';
 
 /**
- * What dockerode loads eagerly and this program never uses (ssh:// hosts, BuildKit sessions): left out, they would cost
- * every start 130 ms. supports-color is nobody's dependency; it is only there if a tool of development brought it.
+ * What the packages load eagerly and this program never uses, by who asks for it: each would cost every start, or every
+ * agent's memory, something. `*` is any package.
  */
-const NEVER_USED = [
-  ...['ssh2', 'cpu-features', '@grpc/grpc-js', '@grpc/proto-loader', 'protobufjs', 'supports-color'],
+const NEVER_USED: Readonly<Record<string, readonly string[]>> = {
+  // ssh:// hosts and BuildKit sessions: 130 ms of CPU. supports-color is nobody's dependency; it is only there if a tool of
+  // development brought it.
+  '*': ['ssh2', 'cpu-features', '@grpc/grpc-js', '@grpc/proto-loader', 'protobufjs', 'supports-color'],
+  // building images from a folder
+  dockerode: ['tar-fs', '@balena/dockerignore'],
+  // writing the log in a thread of its own
+  pino: ['thread-stream'],
+  // HTTP/2: the client says allowH2: false
+  undici: ['node:http2'],
+};
+
+/** What stands for a package in the bundle. A getter has it loaded when it is first used. */
+const PARTS: Readonly<Record<string, string>> = {
+  // Most commands that end well log nothing.
+  pino: `module.exports = { get pino() { return require('pino/pino.js').pino; } };`,
+  // Without `fetch`, WebSockets, mocks and caches: control-plane/client.ts needs these two. Their parser is WebAssembly: to
+  // optimize it, which a few answers an hour aren't worth, V8 takes 10 MB of memory that an agent never gives back.
+  undici: `
+    for (const flag of ['--no-wasm-tier-up', '--no-wasm-dynamic-tiering']) require('node:v8').setFlagsFromString(flag);
+    Object.assign(require('undici/lib/dispatcher/dispatcher.js').prototype, require('undici/lib/api/index.js'));
+    exports.Agent = require('undici/lib/dispatcher/agent.js');
+    exports.ProxyAgent = require('undici/lib/dispatcher/proxy-agent.js');`,
+};
+
+/**
+ * Room for the code cache to be made without a garbage collection, and a known seed: what is left in memory by chance, and
+ * the order of names in a hash table, would stand in it. Sizes don't count where V8 compares flags; the seed is put back.
+ */
+const ALIKE = [
+  '--max-old-space-size=4096',
+  '--min-semi-space-size=64',
+  '--max-semi-space-size=64',
+  '--hash-seed=1',
 ];
 
-/** Bundled CommonJS code calls `require` for Node's own modules, which an ES module does not have. */
-const REQUIRE_FOR_COMMONJS = `import { createRequire as createRequireForBundle } from 'node:module';
-const require = createRequireForBundle(import.meta.url);`;
+const forNode: BuildOptions = {
+  bundle: true,
+  platform: 'node',
+  target: 'node24',
+  format: 'cjs',
+  mainFields: ['module', 'main'],
+  logLevel: 'warning',
+};
 
 const { values } = parseArgs({
   options: {
     entry: { type: 'string', default: 'src/main.ts' },
-    out: { type: 'string', default: 'dist/main.mjs' },
+    out: { type: 'string', default: 'dist' },
+    arch: { type: 'string', default: process.arch },
     metafile: { type: 'string' },
   },
 });
 
-await bundle(values.entry, values.out);
-const { size } = await stat(values.out);
-console.log(`${values.out}: ${Math.round(size / 1024)} KiB`);
-
-/** Writes `out`, and beside it the licences of what went in. */
-async function bundle(entry: string, out: string): Promise<void> {
-  const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { version: string };
-  const { metafile } = await build({
-    entryPoints: [entry],
-    outfile: out,
-    bundle: true,
-    platform: 'node',
-    target: 'node24',
-    format: 'esm',
-    mainFields: ['module', 'main'],
-    minifySyntax: true,
-    legalComments: 'external',
-    banner: { js: REQUIRE_FOR_COMMONJS },
-    define: { __VERSION__: JSON.stringify(version) },
-    plugins: [stubUnused(NEVER_USED)],
-    logLevel: 'warning',
-    metafile: true,
-  });
-  if (values.metafile !== undefined) await writeFile(values.metafile, JSON.stringify(metafile));
+const bundle = join(values.out, 'entrypoint.js');
+await bundleEntrypoint(values.entry, bundle);
+await build({ ...forNode, entryPoints: ['image/main.ts'], outfile: join(values.out, 'main.cjs') });
+await tellSize(bundle);
+if (values.arch === process.arch) {
+  const cache = `${bundle}.${process.arch}.cache`;
+  await promisify(execFile)(process.execPath, [...ALIKE, 'scripts/code-cache.ts', bundle, cache]);
+  await tellSize(cache);
 }
 
-/** Replaces packages by modules that can be loaded, but throw at their first use. */
-function stubUnused(packages: readonly string[]): Plugin {
-  const filter = new RegExp(`^(${packages.join('|')})(/|$)`);
+/** Writes `out`, a function for the loader, and beside it the licences of what went in. */
+async function bundleEntrypoint(entry: string, out: string): Promise<void> {
+  const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { version: string };
+  const { metafile } = await build({
+    ...forNode,
+    metafile: true,
+    entryPoints: [entry],
+    outfile: out,
+    // Names stay: they stand in stack traces.
+    minifySyntax: true,
+    minifyWhitespace: true,
+    // Node shows the line of an error that nobody caught.
+    lineLimit: 120,
+    legalComments: 'external',
+    banner: { js: '(function (require, module, exports) {' },
+    footer: { js: '})' },
+    define: { __VERSION__: JSON.stringify(version) },
+    plugins: [leaveOut(NEVER_USED, PARTS)],
+  });
+  if (values.metafile !== undefined) await writeFile(values.metafile, JSON.stringify(metafile));
+  // The loader reads it byte by byte.
+  if (/[^\0-\x7F]/.test(await readFile(out, 'utf8'))) throw new Error(`${out} is not plain ASCII`);
+}
+
+async function tellSize(file: string): Promise<void> {
+  console.log(`${file}: ${Math.round((await stat(file)).size / 1024)} KiB`);
+}
+
+/** Replaces what is `unused` by modules that can be loaded, but throw at their first use, and packages by `parts` of them. */
+function leaveOut(
+  unused: Readonly<Record<string, readonly string[]>>,
+  parts: Readonly<Record<string, string>>,
+): Plugin {
+  const isUnused = ({ path, importer }: OnResolveArgs): boolean => {
+    const asking = /.*\/node_modules\/([^/]+)\//.exec(importer)?.[1] ?? '';
+    const names = [...(unused['*'] ?? []), ...(unused[asking] ?? [])];
+    return names.some((name) => path === name || path.startsWith(`${name}/`));
+  };
   return {
-    name: 'stub-unused',
+    name: 'leave-out',
     setup(esbuild) {
-      esbuild.onResolve({ filter }, ({ path }) => ({ path, namespace: 'stub' }));
+      esbuild.onResolve({ filter: /^[^.]/ }, (args) => {
+        if (isUnused(args)) return { path: args.path, namespace: 'stub' };
+        return args.path in parts ? { path: args.path, namespace: 'part' } : undefined;
+      });
       esbuild.onLoad({ filter: /.*/, namespace: 'stub' }, ({ path }) => ({
         contents: stubSource(path),
+        loader: 'js',
+      }));
+      esbuild.onLoad({ filter: /.*/, namespace: 'part' }, ({ path }) => ({
+        contents: parts[path] ?? '',
+        resolveDir: process.cwd(),
         loader: 'js',
       }));
     },

@@ -30,10 +30,10 @@ async function main(): Promise<void> {
     version: typeof __VERSION__ === 'string' ? __VERSION__ : 'development',
     signal: watchSignals(),
     write: writeWhole,
-    terminal: terminalOf(process.stdout, configuration.colour),
-    keyboard: keyboardOf(process.stdin),
+    terminal: terminalOf(() => process.stdout, configuration.colour),
+    keyboard: keyboardOf(() => process.stdin),
   };
-  leave(await dispatch(argv, basis));
+  await leave(await dispatch(argv, basis));
 }
 
 function isDebugAsked(argv: readonly string[]): boolean {
@@ -70,15 +70,16 @@ function writeWhole(chunk: string | Buffer, stream: 'stdout' | 'stderr'): void {
 
 /**
  * Ends the process. `exit` waits for Node's threads, for ever if one of them is in a file-system call that a dead disk
- * never answers; becoming another program ends them.
+ * never answers; becoming another program ends them. A call that has just been answered counts until the next turn.
  */
-function leave(status: number): never {
+async function leave(status: number): Promise<never> {
+  await new Promise((resolve) => setImmediate(resolve));
   const isStuck = process.getActiveResourcesInfo().some((resource) => resource.startsWith('FSReq'));
   if (isStuck) becomeProcess(['/bin/sh', '-c', `exit ${status}`], {});
   process.exit(status);
 }
 
-main().catch((error: unknown) => {
+main().catch(async (error: unknown) => {
   process.stderr.write(`ERROR: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-  leave(ExitCode.internal);
+  await leave(ExitCode.internal);
 });

@@ -133,7 +133,7 @@ function stackOf(error: unknown): string {
 export async function inspectForAgent(work: Work, info: EngineInfo): Promise<HostFacts> {
   const facts = await inspectHost({
     paths: work.configuration.paths,
-    operatingSystem: /boot2docker/i.test(info.text) ? 'boot2docker' : info.operatingSystem,
+    operatingSystem: info.text.toLowerCase().includes('boot2docker') ? 'boot2docker' : info.operatingSystem,
     randomBytes,
   });
   work.secrets.add(facts.registrationKey);

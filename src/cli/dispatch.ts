@@ -1,15 +1,5 @@
-import { cleanUpHost, readCleanupOptions } from '../commands/cleanup.ts';
 import { createContext, type Context } from '../commands/context.ts';
-import { examineHost } from '../commands/doctor.ts';
-import { inspectHost } from '../commands/inspect-host.ts';
-import { keeper } from '../commands/keeper.ts';
-import { register, registerUrl } from '../commands/register.ts';
-import { run } from '../commands/run.ts';
-import { readStatusReport, watchStatus } from '../commands/status.ts';
 import type { StatusReport } from '../commands/status-report.ts';
-import { upgrade } from '../commands/upgrade.ts';
-import { worker } from '../commands/worker.ts';
-import { becomeProcess } from '../host/become.ts';
 import {
   EntrypointError,
   exitCodeOf,
@@ -19,16 +9,13 @@ import {
   saidBeyond,
 } from '../support/errors.ts';
 import { forceFlag, parseArguments, type CommandName, type Request } from './arguments.ts';
-import { createCleanupScreen } from './cleanup-screen.ts';
-import { renderHelp } from './help.ts';
-import { renderDoctor } from './render-doctor.ts';
-import { renderChange, renderStatus } from './render-status.ts';
 
 /** What `main` has set up before the command line is looked at. */
 export type Basis = Omit<Parameters<typeof createContext>[0], 'command'>;
 
 /**
- * From the arguments to the exit status. Every error ends here, as one line that says what to do.
+ * From the arguments to the exit status. Every error ends here, as one line that says what to do. A command's modules are
+ * loaded when it is asked for: what `inspect-host` or `--version` costs is little more than an empty Node.
  * @param argv the arguments without the program
  */
 export async function dispatch(argv: readonly string[], basis: Basis): Promise<number> {
@@ -46,53 +33,74 @@ async function perform(request: Request, basis: Basis): Promise<number> {
       basis.log.error('One parameter required');
       return ExitCode.noArgument;
     case 'help':
-      basis.write(renderHelp(basis.version, basis.terminal.columns), 'stdout');
-      return ExitCode.ok;
+      return showHelp(basis);
     case 'version':
       basis.write(`${basis.version}\n`, 'stdout');
       return ExitCode.ok;
     case 'become':
-      return becomeProcess(request.command, basis.configuration.environment);
+      return become(request.command, basis);
     case 'register-url':
-      return registerUrl(createContext({ ...basis, command: 'register' }), request.url, request.force);
+      return registerAt(createContext({ ...basis, command: 'register' }), request.url, request.force);
     case 'command':
       return performCommand(request.name, request.args, createContext({ ...basis, command: request.name }));
   }
 }
 
 async function performCommand(name: CommandName, args: readonly string[], context: Context): Promise<number> {
+  const force = args.includes(forceFlag);
+  const asJson = args.includes('--json');
   switch (name) {
     case 'register':
-      return register(context, args.includes(forceFlag));
+      return (await import('../commands/register.ts')).register(context, force);
     case 'upgrade':
-      return upgrade(context, args.includes(forceFlag));
+      return (await import('../commands/upgrade.ts')).upgrade(context, force);
     case 'inspect-host':
-      return inspectHost(context);
+      return (await import('../commands/inspect-host.ts')).inspectHost(context);
     case 'run':
-      return run(context);
+      return (await import('../commands/run.ts')).run(context);
     case 'worker':
-      return worker(context, args);
+      return (await import('../commands/worker.ts')).worker(context, args);
     case 'status':
-      return args.includes('--watch')
-        ? watch(context, args.includes('--json'))
-        : showStatus(context, args.includes('--json'));
+      return args.includes('--watch') ? watch(context, asJson) : showStatus(context, asJson);
     case 'doctor':
-      return showDiagnosis(context, args.includes('--json'));
+      return showDiagnosis(context, asJson);
     case 'cleanup':
-      return cleanUpHost(
-        context,
-        readCleanupOptions(args),
-        createCleanupScreen(context, args.includes('--json')),
-      );
+      return cleanUp(context, args, asJson);
     case 'keeper':
-      return keeper(context, args);
+      return (await import('../commands/keeper.ts')).keeper(context, args);
     case 'state':
       context.write('Rancher State\n', 'stdout');
       return ExitCode.ok;
   }
 }
 
+async function showHelp({ write, version, terminal }: Basis): Promise<number> {
+  const { renderHelp } = await import('./help.ts');
+  write(renderHelp(version, terminal.columns), 'stdout');
+  return ExitCode.ok;
+}
+
+async function become(command: readonly [string, ...string[]], { configuration }: Basis): Promise<never> {
+  const { becomeProcess } = await import('../host/become.ts');
+  return becomeProcess(command, configuration.environment);
+}
+
+async function registerAt(context: Context, url: string, force: boolean): Promise<number> {
+  const { registerUrl } = await import('../commands/register.ts');
+  return registerUrl(context, url, force);
+}
+
+async function cleanUp(context: Context, args: readonly string[], asJson: boolean): Promise<number> {
+  const [{ cleanUpHost, readCleanupOptions }, { createCleanupScreen }] = await Promise.all([
+    import('../commands/cleanup.ts'),
+    import('./cleanup-screen.ts'),
+  ]);
+  return cleanUpHost(context, readCleanupOptions(args), createCleanupScreen(context, asJson));
+}
+
 async function showStatus(context: Context, asJson: boolean): Promise<number> {
+  const { readStatusReport } = await import('../commands/status.ts');
+  const { renderStatus } = await import('./render-status.ts');
   const report = await readStatusReport(context);
   const text = asJson
     ? `${JSON.stringify(report, undefined, 2)}\n`
@@ -104,6 +112,8 @@ async function showStatus(context: Context, asJson: boolean): Promise<number> {
 /** Draws the screen anew on a terminal; elsewhere a line, or one line of JSON, for each change. Ends with Ctrl-C: 0. */
 async function watch(context: Context, asJson: boolean): Promise<number> {
   const { terminal, secrets, write, clock } = context;
+  const { watchStatus } = await import('../commands/status.ts');
+  const { renderChange, renderStatus } = await import('./render-status.ts');
   let before = '';
   await watchStatus(context, (report) => {
     if (terminal.interactive && !asJson) {
@@ -131,6 +141,8 @@ function changeOf({ verdict, status, containers }: StatusReport): string {
 
 /** @returns 0 healthy, 1 warnings, 2 sick */
 async function showDiagnosis(context: Context, asJson: boolean): Promise<number> {
+  const { examineHost } = await import('../commands/doctor.ts');
+  const { renderDoctor } = await import('./render-doctor.ts');
   const diagnosis = await examineHost(context);
   const text = asJson
     ? `${JSON.stringify(diagnosis, undefined, 2)}\n`

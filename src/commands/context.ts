@@ -4,8 +4,8 @@ import { chooseStateVolume } from '../agent/state-volume.ts';
 import { followRunningWorker, runThroughWorker, type WorkerCall } from '../agent/worker.ts';
 import { selectWorkerEnvironment, workerVariables, type WorkerTask } from '../agent/worker-request.ts';
 import { readAgentConf } from '../control-plane/agent-conf.ts';
-import { connectEngine } from '../engine/docker-engine.ts';
-import type { ContainerDetails, Engine } from '../engine/engine.ts';
+import type { EngineOptions } from '../engine/docker-engine.ts';
+import type { ContainerDetails, Engine, EngineInfo } from '../engine/engine.ts';
 import { systemClock, type Clock } from '../support/clock.ts';
 import type { Configuration, Environment } from '../support/configuration.ts';
 import { ConfigurationError } from '../support/errors.ts';
@@ -84,17 +84,27 @@ export async function openEngine(
   signal?: AbortSignal,
   keepsConnections = false,
 ): Promise<Engine> {
+  const { connectEngine } = await import('../engine/docker-engine.ts');
+  return connectEngine({ ...engineOptions(context, signal), keepsConnections });
+}
+
+/** Asks the engine for its info alone. */
+export async function askEngineInfo(context: Context): Promise<EngineInfo> {
+  const { readEngineInfo } = await import('../engine/docker-engine.ts');
+  return readEngineInfo(engineOptions(context, context.signal));
+}
+
+function engineOptions(context: Context, signal: AbortSignal | undefined): EngineOptions {
   const { configuration, log, version, command, clock } = context;
-  return connectEngine({
+  return {
     socketPath: configuration.socketPath,
     apiVersion: configuration.apiVersion,
     userAgent: `rancher-agent-entrypoint/${version} (${command})`,
     limits: configuration.limits,
     log,
     clock,
-    keepsConnections,
     ...(signal === undefined ? {} : { signal }),
-  });
+  };
 }
 
 /** Has a worker, made from `image`, do a task with our settings and `extra`, and follows it. @returns its exit status */

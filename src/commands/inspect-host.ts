@@ -4,7 +4,7 @@ import { inspectOwnContainer, ownImageOf } from '../agent/own.ts';
 import { inspectHost as lookAtHost, renderInspection } from '../host/inspection.ts';
 import { parseMountinfo } from '../host/mountinfo.ts';
 import { ExitCode, messageOf } from '../support/errors.ts';
-import { delegate, openEngine, type Context } from './context.ts';
+import { askEngineInfo, delegate, openEngine, type Context } from './context.ts';
 
 /**
  * `inspect-host`: the host's capabilities on stdout (contract §2). Where the host's folders are mounted it looks
@@ -25,7 +25,8 @@ export async function inspectHostHere(context: Context): Promise<number> {
   const facts = await lookAtHost({
     paths: configuration.paths,
     operatingSystem: await readOperatingSystem(context),
-    randomBytes,
+    // Node loads `crypto` when something of it is first used; a host that has its key needs nothing.
+    randomBytes: (size) => randomBytes(size),
   });
   secrets.add(facts.registrationKey);
   for (const line of renderInspection(facts, configuration.profile)) write(`${line}\n`, 'stdout');
@@ -35,8 +36,8 @@ export async function inspectHostHere(context: Context): Promise<number> {
 /** Upstream asked `docker info` and took silence for a no; so do we, but say it. */
 async function readOperatingSystem(context: Context): Promise<string> {
   try {
-    const info = await (await openEngine(context, context.signal)).readInfo();
-    return /boot2docker/i.test(info.text) ? 'boot2docker' : info.operatingSystem;
+    const info = await askEngineInfo(context);
+    return info.text.toLowerCase().includes('boot2docker') ? 'boot2docker' : info.operatingSystem;
   } catch (error) {
     context.signal.throwIfAborted();
     context.log.warn('the engine could not be asked whether this is boot2docker; taken as no', {

@@ -13,6 +13,7 @@ import type {
   ContainerState,
   ContainerSummary,
   Engine,
+  EngineInfo,
   EngineVersion,
 } from './engine.ts';
 import { EngineError, isEngineError } from './errors.ts';
@@ -76,6 +77,27 @@ export async function connectEngine(options: EngineOptions): Promise<Engine> {
   return new DockerEngine(options, transport, version);
 }
 
+/**
+ * The engine's info and nothing else, asked without a prefix: one request where connecting and asking takes two.
+ * @throws EngineUnavailableError, NotPermittedError
+ */
+export async function readEngineInfo(options: EngineOptions): Promise<EngineInfo> {
+  return askInfo(options, createTransport(options.socketPath, undefined, options.userAgent));
+}
+
+async function askInfo(options: EngineOptions, transport: Transport): Promise<EngineInfo> {
+  const { signal, limits } = options;
+  const answer = await readRepeatedly(options, transport, {
+    what: 'read engine info',
+    method: 'GET',
+    path: '/info',
+    accept: [200],
+    deadlineMs: limits.LIST,
+    ...(signal === undefined ? {} : { signal }),
+  });
+  return understand('read engine info', () => readInfo(answer.text));
+}
+
 class DockerEngine implements Engine {
   readonly version: EngineVersion;
   readonly features: Engine['features'];
@@ -92,8 +114,7 @@ class DockerEngine implements Engine {
   }
 
   async readInfo(): ReturnType<Engine['readInfo']> {
-    const answer = await this.#read('read engine info', '/info', [200], this.#limits.LIST);
-    return understand('read engine info', () => readInfo(answer.text));
+    return askInfo(this.#options, this.#transport);
   }
 
   async listContainers(filter: ContainerFilter): ReturnType<Engine['listContainers']> {

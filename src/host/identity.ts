@@ -53,7 +53,7 @@ export function makeRegistrationKey(randomBytes: (size: number) => Buffer): stri
 export function parseRegistrationKey(text: string | undefined, file: string): string | undefined {
   const key = text?.trim() ?? '';
   if (key === '') return undefined;
-  if (/^[0-9a-f]+$/i.test(key)) return key;
+  if (/^[0-9a-fA-F]+$/.test(key)) return key;
   throw new ConfigurationError(`${file} holds no registration key: expected hex digits only`, {
     hint:
       'This file is the identity of the host, so it is not replaced. Restore it from a backup; or, to register this ' +

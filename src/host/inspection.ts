@@ -50,7 +50,7 @@ export async function inspectHost(options: InspectionOptions): Promise<HostFacts
 
 async function lookAtHost(options: InspectionOptions): Promise<HostFacts> {
   const { paths, operatingSystem, randomBytes } = options;
-  const boot2docker = /boot2docker/i.test(operatingSystem);
+  const boot2docker = operatingSystem.toLowerCase().includes('boot2docker');
   const stateWritable = await canMakeFolder(paths.state);
   const existing = await readRegistrationKey(paths);
   const registrationKey =

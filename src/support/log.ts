@@ -24,8 +24,16 @@ export interface LogOptions {
   readonly destination?: DestinationStream;
 }
 
-/** The logger of the program: `INFO: …` lines as operators know them, or JSON lines. */
+/**
+ * The logger of the program: `INFO: …` lines as operators know them, or JSON lines. Pino is made, and in the image loaded,
+ * with the first line: most commands that end well say nothing.
+ */
 export function createLog(options: LogOptions): Log {
+  let logger: pino.Logger | undefined;
+  return wrap(() => (logger ??= createLogger(options)), options.debug);
+}
+
+function createLogger(options: LogOptions): pino.Logger {
   const destination = options.destination ?? pino.destination({ fd: 2, sync: true });
   const scrubbed: DestinationStream = {
     write: (line) => {
@@ -33,7 +41,7 @@ export function createLog(options: LogOptions): Log {
       destination.write(options.format === 'json' ? `${JSON.stringify(clean)}\n` : renderText(clean));
     },
   };
-  const logger = pino(
+  return pino(
     {
       level: options.debug ? 'debug' : 'info',
       base: null,
@@ -43,7 +51,6 @@ export function createLog(options: LogOptions): Log {
     },
     scrubbed,
   );
-  return wrap(logger);
 }
 
 /** A log that says nothing, for code that is exercised without an audience. */
@@ -66,18 +73,21 @@ function scrubLine(line: string, secrets: Secrets): Record<string, unknown> {
   }) as Record<string, unknown>;
 }
 
-function wrap(logger: pino.Logger): Log {
+function wrap(logger: () => pino.Logger, debug: boolean): Log {
   const at =
     (level: 'debug' | 'info' | 'warn' | 'error') =>
     (message: string, fields: LogFields = {}): void => {
-      logger[level](fields, message);
+      logger()[level](fields, message);
     };
   return {
-    debug: at('debug'),
+    debug: debug ? at('debug') : () => undefined,
     info: at('info'),
     warn: at('warn'),
     error: at('error'),
-    with: (fields) => wrap(logger.child(fields)),
+    with: (fields) => {
+      let child: pino.Logger | undefined;
+      return wrap(() => (child ??= logger().child(fields)), debug);
+    },
   };
 }
 

@@ -22,18 +22,21 @@ interface Output {
 
 /**
  * The terminal behind stdout. Its width is read each time: people change it while they watch.
+ * @param stdout Node opens it when it is first asked for, so that is left until somebody wants to know
  * @param mayColour false where the environment asks for none (`NO_COLOR`, `TERM=dumb`)
  */
-export function terminalOf(stdout: Output, mayColour: boolean): Terminal {
-  const interactive = stdout.isTTY === true;
+export function terminalOf(stdout: () => Output, mayColour: boolean): Terminal {
   return {
-    interactive,
-    colour: interactive && mayColour,
+    get interactive() {
+      return stdout().isTTY === true;
+    },
+    get colour() {
+      return mayColour && this.interactive;
+    },
     get columns() {
+      const { columns = 0 } = stdout();
       // A terminal without a size (`docker run -t` before its first resize) says 0.
-      return interactive && stdout.columns !== undefined && stdout.columns > 0
-        ? Math.min(widest, stdout.columns)
-        : usual;
+      return this.interactive && columns > 0 ? Math.min(widest, columns) : usual;
     },
   };
 }
@@ -46,11 +49,17 @@ export interface Keyboard {
   readLine(signal: AbortSignal): Promise<string>;
 }
 
-/** The keyboard behind stdin. The terminal stays as it is: it echoes, and turns Ctrl-C into SIGINT. */
-export function keyboardOf(stdin: NodeJS.ReadStream): Keyboard {
+/**
+ * The keyboard behind stdin. The terminal stays as it is: it echoes, and turns Ctrl-C into SIGINT.
+ * @param open gives stdin, which Node opens when it is first asked for
+ */
+export function keyboardOf(open: () => NodeJS.ReadStream): Keyboard {
   return {
-    interactive: stdin.isTTY,
+    get interactive() {
+      return open().isTTY;
+    },
     async readLine(signal) {
+      const stdin = open();
       const over = new AbortController();
       try {
         const line = Promise.race([

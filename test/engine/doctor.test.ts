@@ -268,7 +268,7 @@ describe('the doctor, on hosts with a registered agent', () => {
     await scene.host.freezeEngine();
     const begun = Date.now();
     // Nothing can be started by a frozen engine: the runbook's way into the agent's container.
-    const command = `nsenter -t $(pgrep -o -f 'main.mjs run') -m /run.sh doctor`;
+    const command = `nsenter -t $(pgrep -o -f 'main.cjs run') -m /run.sh doctor`;
     const onHost = ['-t', String(scene.host.initPid), '-m', '-n', '-p', 'sh', '-c', command];
     const limit = { AGENT_LIMIT_DOCTOR_CALL: '3000', PATH: process.env['PATH'] ?? '' };
     const result = await run('nsenter', onHost, { env: limit }).catch(

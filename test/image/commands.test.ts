@@ -49,6 +49,7 @@ describe('the image', () => {
     ['register without RANCHER_URL', ['register'], 0, '', 'INFO: RANCHER_URL is not set'],
     ['a host it cannot be', ['http://localhost:8080/v1/scripts/sometoken'], 78, '', 'ERROR: '],
     ['-- and a command', ['--', 'bash', '-c', 'echo out; echo err >&2; exit 7'], 7, 'out\n', 'err'],
+    ['-- and no program', ['--', 'no-such-program'], 64, '', 'no-such-program: not found'],
     ['upgrade without a socket', ['upgrade'], 69, '', 'mount it: -v /var/run/docker.sock'],
   ])('ends for %s as the contract says', async (_title, args, status, stdout, stderr) => {
     const result = await scene.host.tryDocker('run', '--rm', images.a, ...args);
@@ -73,13 +74,78 @@ describe('the image', () => {
     expect(await scene.host.docker('run', '--rm', images.a, '--', 'sh', '-c', 'echo $$')).toBe('1');
   });
 
-  it('refuses variables that cannot be understood', async () => {
-    const result = await scene.host.tryDocker(
-      ...['run', '--rm', ...socket, '-e', 'AGENT_LIMIT_VERIFY=soon', images.a, 'upgrade'],
-    );
-    expect(result).toMatchObject({ status: 78 });
-    expect(result.stderr).toContain('AGENT_LIMIT_VERIFY must be a whole number');
+  it.each([[['--']], [['--debug', '--']]])(
+    'becomes the command after %j, and no Node stays behind',
+    async (words) => {
+      const id = await scene.host.docker('run', '-d', images.a, ...words, 'sleep', '3600');
+      await scene.waitFor('the command, and nothing else', async () => {
+        const [, ...processes] = (await scene.host.docker('top', id, '-o', 'pid,args')).split('\n');
+        return /^ *\d+ +sleep 3600$/.test(processes.join('\n')) ? true : undefined;
+      });
+    },
+  );
+});
+
+describe('the runtime', () => {
+  const home = '/usr/lib/rancher-agent-entrypoint';
+
+  it('runs code that was compiled when the image was built: the bundle, and all of Node that it loads', async () => {
+    const bundle = `${home}/entrypoint.js`;
+    const look = `
+      const { readFileSync: read } = require('fs');
+      const cachedData = read('${bundle}.' + process.arch + '.cache');
+      const script = new (require('vm').Script)(read('${bundle}', 'latin1'), { filename: '${bundle}', cachedData });
+      require('http'), require('tls');
+      const { internalBinding } = require('internal/test/binding');
+      const { compiledWithCache, compiledWithoutCache } = internalBinding('builtins').getCacheUsage();
+      console.log(JSON.stringify([script.cachedDataRejected, [...compiledWithCache].length, [...compiledWithoutCache]]));`;
+    const [rejected, taken, compiled] = JSON.parse(
+      await asLauncher('--no-warnings', '--expose-internals', '-e', look),
+    ) as [boolean, number, string[]];
+    expect(rejected).toBe(false);
+    expect(taken).toBeGreaterThan(20);
+    expect(compiled).toEqual([]);
   });
+
+  it('loads no more of Node for inspect-host than it needs', async () => {
+    const look = `
+      process.argv.splice(1, 0, '${home}/main.cjs');
+      process.on('exit', () => console.log(JSON.stringify(process.moduleLoadList)));
+      require('${home}/main.cjs');`;
+    const loaded = (await asLauncher('-e', look, 'inspect-host')).split('\n').at(-1) ?? '';
+    expect(loaded).toContain('"NativeModule http"');
+    for (const name of ['tls', 'https', 'http2', 'crypto', 'worker_threads', 'child_process', 'zlib']) {
+      expect(loaded).not.toContain(`"NativeModule ${name}"`);
+    }
+  });
+
+  it.each([
+    ['is missing', 'rm "$cache"'],
+    ['is older than the bundle', 'touch -d tomorrow "$bundle"'],
+    ['is cut off', 'truncate -s 5000 "$cache"'],
+    ['is something else', 'echo something else >"$cache"'],
+    ['belongs to another bundle', 'echo >>"$bundle"'],
+  ])('does the same when the compiled code %s', async (_title, spoil) => {
+    const script = `bundle=${home}/entrypoint.js; cache=$(ls $bundle.*.cache); ${spoil}; exec /run.sh state`;
+    const args = ['run', '--rm', '--entrypoint', 'bash', images.a, '-euc', script];
+    expect(await scene.host.tryDocker(...args)).toMatchObject({
+      status: 0,
+      stdout: 'Rancher State\n',
+      stderr: '',
+    });
+  });
+
+  /** What Node prints, started as the launcher starts it, but with other arguments; the host's key is there. */
+  async function asLauncher(...args: readonly string[]): Promise<string> {
+    await scene.host.docker(...helper, images.a, 'inspect-host');
+    const traced = ['run', '--rm', '--entrypoint', 'sh', images.a, '-x', '/run.sh', 'state'];
+    const { stderr } = await scene.host.tryDocker(...traced);
+    const [, program, options] =
+      /^\+ exec (\S+) (.*) \S+\/main\.cjs state$/m.exec(stderr.replaceAll("'", '')) ?? [];
+    if (program === undefined || options === undefined) throw new Error(`no launch in ${stderr}`);
+    const start = [...helper, '--entrypoint', program, images.a, ...options.split(' ')];
+    return scene.host.docker(...start, ...args);
+  }
 });
 
 describe('inspect-host', () => {

@@ -54,7 +54,8 @@ describe('what the image adds to its base', () => {
       [
         'run.sh',
         ...['usr', 'usr/lib', home],
-        ...['bin', 'bin/node', 'health.sh', 'main.mjs', 'main.mjs.LEGAL.txt', 'sbom.cdx.json'].map(inHome),
+        ...['bin', 'bin/node', 'health.sh', 'main.cjs', 'sbom.cdx.json'].map(inHome),
+        ...['', '.LEGAL.txt', `.${process.arch}.cache`].map((end) => inHome(`entrypoint.js${end}`)),
         ...['lib', 'lib/ld-linux-x86-64.so.2', 'lib/ld.so', 'lib/libc.so.6', 'lib/libdl.so.2'].map(inHome),
         ...['lib/libgcc_s.so.1', 'lib/libm.so.6', 'lib/libpthread.so.0', 'lib/libstdc++.so.6'].map(inHome),
         ...['licenses', 'licenses/LICENSE.txt', 'licenses/node.txt', 'licenses/npm'].map(inHome),
@@ -87,7 +88,9 @@ describe('what the image adds to its base', () => {
       const text = await readFile(join(layer.root, path), 'latin1');
       for (const word of told) expect(text.includes(word), `${word} in ${path}`).toBe(false);
     }
-    for (const path of ['bin/node', 'main.mjs'].map(inHome)) {
+    for (const path of ['bin/node', 'main.cjs', 'entrypoint.js', `entrypoint.js.${process.arch}.cache`].map(
+      inHome,
+    )) {
       const bytes = await readFile(join(layer.root, path));
       expect(bytes.includes(root), path).toBe(false);
     }

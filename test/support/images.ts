@@ -37,6 +37,7 @@ const IMAGE_SOURCES = [
   'test/support/plain-agent-image/*',
   'scripts/build-image',
   'scripts/bundle.ts',
+  'scripts/code-cache.ts',
   'scripts/seal-image.ts',
   'scripts/list-contents.ts',
   'scripts/assemble-runtime',
