@@ -43,7 +43,7 @@ export function renderPage(bench: Bench): string {
   return `# How fast cleanup is
 
 Made by \`scripts/bench cleanup\` on ${bench.date}: ${bench.machine}, Docker ${bench.engine}, ${bench.driver}. Leaked containers that were
-created and never ran; the three commands in turn on sets of the same size, of 100 the quickest of three rounds. \`cleanup\` looks
+created and never ran; the three commands in turn on sets of the same size, each time in another order, and of each the quickest of three rounds, of 6000 of two. \`cleanup\` looks
 at each container once more before it removes it, the others don't. Times are those of the whole command, \`docker run\` and
 the list included. The load of the machine was ${bench.load} meanwhile; ${bench.load > 4 ? 'it had a lot else to do, so that rows measured at other times are only roughly comparable' : 'it had little else to do'}.
 

@@ -4,7 +4,7 @@ export type Unit = 'ms' | 's' | 'MiB' | 'MB' | 'requests' | 'containers' | 'a se
 
 /** What is promised of a figure. */
 export type Bound =
-  /** Ours beside the reference, by their medians. */
+  /** Ours beside the reference, by `ratio`. */
   | { readonly kind: 'ratio-at-most' | 'ratio-at-least'; readonly value: number }
   /** Ours alone. */
   | { readonly kind: 'at-most'; readonly value: number };
@@ -22,7 +22,7 @@ export interface Figure {
   readonly unit: Unit;
   readonly ours: Spread;
   readonly reference?: Spread;
-  /** Of the medians. */
+  /** The median of the rounds' ratios, so that a machine that slows down meanwhile slows both; of the medians where rounds don't match. */
   readonly ratio?: number;
   readonly bound?: Bound;
   /** Whether the bound is kept; left out where nothing is promised. */
@@ -43,13 +43,18 @@ export function figureOf(
   bound?: Bound,
 ): Figure {
   const figure = { subject, name, unit, ours: spreadOf(ours, unit) };
-  const ratio = reference === undefined ? undefined : median(ours) / median(reference);
+  const ratio = reference === undefined ? undefined : ratioOf(ours, reference);
   return {
     ...figure,
     ...(reference === undefined ? {} : { reference: spreadOf(reference, unit) }),
     ...(ratio === undefined || !Number.isFinite(ratio) ? {} : { ratio: rounded(ratio, 2) }),
     ...(bound === undefined ? {} : { bound, kept: isKept(bound, median(ours), ratio) }),
   };
+}
+
+function ratioOf(ours: readonly number[], reference: readonly number[]): number {
+  if (ours.length !== reference.length) return median(ours) / median(reference);
+  return median(ours.map((one, round) => one / (reference[round] ?? Number.NaN)));
 }
 
 /** The middle one; of an even number the mean of the two. */

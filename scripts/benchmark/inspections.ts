@@ -3,7 +3,7 @@ import type { Scene } from '../../test/support/scene.ts';
 import { clearHost, imagesOf, timeDocker, ways, type Way } from './bench-scene.ts';
 import { figureOf, type Figure } from './figure.ts';
 
-const ROUNDS = 15;
+const ROUNDS = 25;
 const subject = 'inspect-host';
 /** As old agents mount it (contract §2). */
 const mounts = [

@@ -16,6 +16,8 @@ interface Memory {
   /** MiB */
   readonly pss: number;
   readonly uss: number;
+  /** Of USS what no file can give again: in a fleet's memory that is what counts. */
+  readonly dirty: number;
 }
 
 export async function measureMemory(
@@ -54,6 +56,12 @@ export async function measureMemory(
       'private (USS)',
       'MiB',
       samples(({ uss }) => uss),
+    ),
+    figureOf(
+      subject,
+      'private and written to',
+      'MiB',
+      samples(({ dirty }) => dirty),
     ),
     figureOf(
       subject,
@@ -105,12 +113,13 @@ async function processesOf({ host }: Scene, container: string): Promise<readonly
 }
 
 async function memoryOf({ host }: Scene, pids: readonly number[]): Promise<Memory> {
-  const sum = { pss: 0, uss: 0 };
+  const sum = { pss: 0, uss: 0, dirty: 0 };
   for (const pid of pids) {
     const text = await readFile(host.pathInHost(`/proc/${pid}/smaps_rollup`), 'utf8');
     const mib = (name: string): number =>
       Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(text)?.[1]) / 1024;
     sum.pss += mib('Pss');
+    sum.dirty += mib('Private_Dirty');
     sum.uss += mib('Private_Clean') + mib('Private_Dirty');
   }
   return sum;

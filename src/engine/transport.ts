@@ -59,7 +59,6 @@ export function createTransport(
   const connection = { socketPath, agent: asOneWord(new Agent(agentOptions(keepsConnections))) };
   const docker = new Docker({
     ...connection,
-    headers: { 'User-Agent': userAgent },
     ...(apiVersion === undefined ? {} : { version: `v${apiVersion}` }),
   });
   type DialOptions = Parameters<typeof docker.modem.dial>[0];
@@ -77,6 +76,7 @@ export function createTransport(
       ...(request.auth === undefined ? {} : { authconfig: request.auth }),
       abortSignal: asOneWord(signal),
       isStream: true,
+      headers: asOneWord({ 'User-Agent': userAgent }),
       statusCodes: everyStatus,
     });
 
@@ -145,15 +145,27 @@ const everyStatus: Readonly<Record<number, true>> = Object.fromEntries(
   Array.from({ length: 500 }, (_, index) => [100 + index, true as const]),
 );
 
+/** By events: for answers as short as these an iterator costs more than the answer. */
 async function readBody(response: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
-  for await (const chunk of piecesOf(response)) chunks.push(chunk);
+  response.on('data', (chunk: Buffer) => chunks.push(chunk));
+  await new Promise<void>((resolve, reject) => {
+    response.once('error', reject);
+    response.once('close', () => {
+      if (response.complete) resolve();
+      else reject(cutError());
+    });
+  });
   return Buffer.concat(chunks).toString('utf8');
 }
 
 async function* piecesOf(response: IncomingMessage): AsyncGenerator<Buffer> {
   for await (const chunk of response) yield chunk as Buffer;
-  if (!response.complete) throw new Error('the connection was cut in the middle of the answer');
+  if (!response.complete) throw cutError();
+}
+
+function cutError(): Error {
+  return new Error('the connection was cut in the middle of the answer');
 }
 
 function check(request: EngineRequest, status: number, text: string): EngineAnswer {

@@ -16,9 +16,9 @@ export const cleanupLimits = {
     why: 'a removal on such a host; longer means that it hangs, and the engine may still finish it',
   },
   CLEANUP_PARALLEL: {
-    value: 64,
+    value: 32,
     unit: 'times',
-    why: 'at a time at most, looked at or removed: they wait for the disk most of the time; docker rm removes 50 at once',
+    why: 'at a time at most, looked at or removed: they wait for the disk most of the time; more are no quicker, and others wait longer',
   },
   CLEANUP_SLOW_FROM: {
     value: 1_000,
