@@ -12,11 +12,11 @@ export async function measureCleanupRate(scene: Scene, size = SIZE): Promise<rea
   await scene.host.docker('tag', 'agent-test-base', oldImage);
   const figures = await measureSize(scene.host, size);
   const rates = (isOurs: boolean): number[] =>
-    figures.filter(({ tool }) => (tool === 'cleanup') === isOurs).map(({ seconds }) => size / seconds);
+    figures.filter(({ tool }) => (tool === 'cleanup') === isOurs).map(({ rate }) => rate);
   return [
     figureOf(
       'cleanup',
-      `of ${size} leaked ones, beside the faster of \`prune\` and \`xargs -P4 docker rm\``,
+      `of ${size} leaked ones, while removing, beside the faster of \`prune\` and \`xargs -P4 docker rm\``,
       'a second',
       { ours: rates(true), reference: [Math.max(...rates(false))] },
       { kind: 'ratio-at-least', value: leastRatio },

@@ -111,6 +111,18 @@ class Run {
   }
 
   async go(): Promise<CleanupResult> {
+    const endWait = (): void => {
+      this.#oneHasEnded();
+    };
+    this.#cleanup.signal.addEventListener('abort', endWait, { once: true });
+    try {
+      return await this.#removeAll();
+    } finally {
+      this.#cleanup.signal.removeEventListener('abort', endWait);
+    }
+  }
+
+  async #removeAll(): Promise<CleanupResult> {
     // Bounded: each turn ends a removal or waits for an engine that may be away for CLEANUP_AWAY, and each entry has
     // CLEANUP_TRIES.
     for (;;) {
@@ -225,10 +237,10 @@ class Run {
 
   /** Waits until one in hand has ended, or until a signal comes. */
   async #awaitOne(): Promise<void> {
-    const ended = new Promise<void>((resolve) => {
+    if (this.#isStopped()) return;
+    await new Promise<void>((resolve) => {
       this.#oneHasEnded = resolve;
     });
-    await this.#unlessStopped(ended).catch(() => undefined);
   }
 
   async #unlessStopped<T>(work: Promise<T>): Promise<T> {
