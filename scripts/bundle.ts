@@ -24,8 +24,6 @@ const NEVER_USED: Readonly<Record<string, readonly string[]>> = {
   // ssh:// hosts and BuildKit sessions: 130 ms of CPU. supports-color is nobody's dependency; it is only there if a tool of
   // development brought it.
   '*': ['ssh2', 'cpu-features', '@grpc/grpc-js', '@grpc/proto-loader', 'protobufjs', 'supports-color'],
-  // building images from a folder
-  dockerode: ['tar-fs', '@balena/dockerignore'],
   // writing the log in a thread of its own
   pino: ['thread-stream'],
   // HTTP/2: the client says allowH2: false
@@ -34,6 +32,14 @@ const NEVER_USED: Readonly<Record<string, readonly string[]>> = {
 
 /** What stands for a package in the bundle. A getter has it loaded when it is first used. */
 const PARTS: Readonly<Record<string, string>> = {
+  // Its modem is all that engine/transport.ts needs.
+  dockerode: `
+    const Modem = require('docker-modem');
+    module.exports = class { constructor(options) { this.modem = new Modem(options); } };`,
+  // Node has its own.
+  'readable-stream': `module.exports = require('node:stream');`,
+  // The modem's log for its developers opens stderr to see whether that is a terminal.
+  debug: `module.exports = () => () => {};`,
   // Most commands that end well log nothing.
   pino: `module.exports = { get pino() { return require('pino/pino.js').pino; } };`,
   // Without `fetch`, WebSockets, mocks and caches: control-plane/client.ts needs these two. Their parser is WebAssembly: to

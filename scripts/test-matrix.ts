@@ -10,7 +10,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
 import { format, resolveConfig } from 'prettier';
 import {
@@ -39,9 +39,10 @@ process.exitCode = await main();
 
 async function main(): Promise<number> {
   const wanted = readArguments();
+  if (wanted?.report !== undefined) return keepReport(wanted.report);
   if (wanted === undefined) {
     console.error(
-      'usage: scripts/test-matrix [--engine NAME]... [--api VERSION]... [--missing] [--list] [FILE...]',
+      'usage: scripts/test-matrix [--engine NAME]... [--api VERSION]... [--missing] [--list] [FILE...] | --keep REPORT',
     );
     return 64;
   }
@@ -71,7 +72,13 @@ async function main(): Promise<number> {
 }
 
 function readArguments():
-  | { columns: readonly Column[]; files: readonly string[]; onlyMissing: boolean; onlyList: boolean }
+  | {
+      columns: readonly Column[];
+      files: readonly string[];
+      onlyMissing: boolean;
+      onlyList: boolean;
+      report?: string;
+    }
   | undefined {
   try {
     const { values, positionals } = parseArgs({
@@ -81,15 +88,17 @@ function readArguments():
         api: { type: 'string', multiple: true },
         missing: { type: 'boolean', default: false },
         list: { type: 'boolean', default: false },
+        keep: { type: 'string' },
       },
     });
-    const { engine: engines = engineNames, api: apis, missing, list } = values;
+    const { engine: engines = engineNames, api: apis, missing, list, keep } = values;
     const files = positionals.length === 0 ? allFiles() : positionals;
     const isKnown = (name: string): name is EngineName => engineNames.some((it) => it === name);
     if (!engines.every(isKnown) || !files.every((file) => allFiles().includes(file))) return undefined;
     if (apis?.some((api) => !/^(own|1\.\d\d)$/.test(api)) === true) return undefined;
     const some = engines.flatMap((engine) => (apis ?? apisOf(engine)).map((api) => ({ engine, api })));
-    return { columns: some, files, onlyMissing: missing, onlyList: list };
+    const report = keep === undefined ? {} : { report: keep };
+    return { columns: some, files, onlyMissing: missing, onlyList: list, ...report };
   } catch {
     return undefined;
   }
@@ -160,12 +169,51 @@ function runCell({ engine, api, file }: Column & { file: string }): EngineCell {
   return { engine, api, file, ...readReport(report, status ?? 1), seconds, commit, date };
 }
 
+/** What `scripts/test` found on this machine's own engine. @returns the exit status */
+async function keepReport(path: string): Promise<number> {
+  chooseEngine('bookworm');
+  const { testResults } = readJson(path);
+  const { engines, cells } = readMatrix();
+  let matrix = { engines: { ...engines, bookworm: await readVersions() }, files: allFiles(), cells };
+  const commit = describeCommit();
+  for (const result of testResults) {
+    const seconds = Math.round((result.endTime - result.startTime) / 1000);
+    const date = new Date(result.startTime).toISOString().slice(0, 10);
+    const found = countTests([result], result.status === 'passed' ? 0 : 1);
+    const file = relative(ROOT, result.name).replace(/^(\.\.\/)+.*?(?=test\/)/, '');
+    if (!allFiles().includes(file)) throw new Error(`not a file of these tests: ${result.name}`);
+    matrix = withCell(matrix, { engine: 'bookworm', api: 'own', file, ...found, seconds, commit, date });
+  }
+  await writeMatrix(matrix);
+  return testResults.every(({ status }) => status === 'passed') ? 0 : 1;
+}
+
+/** What vitest's reporter writes, as far as it counts here. */
+interface Report {
+  readonly testResults: readonly {
+    readonly name: string;
+    readonly status: string;
+    /** Milliseconds since 1970. */
+    readonly startTime: number;
+    readonly endTime: number;
+    readonly assertionResults: readonly { readonly fullName: string; readonly status: string }[];
+  }[];
+}
+
+function readJson(report: string): Report {
+  return JSON.parse(readFileSync(report, 'utf8')) as Report;
+}
+
 /** A file that can't be loaded, whose hooks fail, or in which something fails outside of any test, counts as one failure. */
 function readReport(report: string, status: number): Pick<EngineCell, 'passed' | 'failures'> {
   if (!existsSync(report)) return { passed: 0, failures: ['(broke off)'] };
-  const { testResults } = JSON.parse(readFileSync(report, 'utf8')) as {
-    testResults: { assertionResults: { fullName: string; status: string }[] }[];
-  };
+  return countTests(readJson(report).testResults, status);
+}
+
+function countTests(
+  testResults: Report['testResults'],
+  status: number,
+): Pick<EngineCell, 'passed' | 'failures'> {
   const tests = testResults.flatMap(({ assertionResults }) => assertionResults);
   const failures = tests.filter((it) => it.status !== 'passed').map((it) => it.fullName);
   const passed = tests.length - failures.length;

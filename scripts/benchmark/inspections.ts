@@ -5,6 +5,10 @@ import { figureOf, type Figure } from './figure.ts';
 
 const ROUNDS = 25;
 const subject = 'inspect-host';
+const home = '/usr/lib/rancher-agent-entrypoint';
+/** Node as the launcher starts it. */
+const node = `${home}/lib/ld.so`;
+const flags = ['--inhibit-cache', '--library-path', `${home}/lib`, `${home}/bin/node`, '--v8-pool-size=1'];
 /** As old agents mount it (contract §2). */
 const mounts = [
   ...['--privileged', '-v', '/run:/run', '-v', '/var/run:/var/run', '-v', '/var/lib:/var/lib'],
@@ -15,18 +19,23 @@ const REPEATS = 3;
 
 export async function measureInspections(scene: Scene, rounds = ROUNDS): Promise<readonly Figure[]> {
   await clearHost(scene);
-  const wall = { ours: [] as number[], nothing: [] as number[] };
+  const wall = { ours: [] as number[], nothing: [] as number[], node: [] as number[] };
   const cpu: Record<Way, number[]> = { ours: [], reference: [] };
   for (const way of ways) await startIdle(scene, way);
   const [image] = imagesOf.ours;
   for (let round = 0; round <= rounds; round += 1) {
     const looked = await timeDocker(scene, 'run', '--rm', ...mounts, image, 'inspect-host');
     const nothing = await timeDocker(scene, 'run', '--rm', ...mounts, '--entrypoint', '/bin/true', image);
+    const empty = await timeDocker(
+      scene,
+      ...['run', '--rm', ...mounts, '--entrypoint', node, image, ...flags, '-e', '0'],
+    );
     const used = { ours: await readCpu(scene, 'ours'), reference: await readCpu(scene, 'reference') };
     // The first round warms up.
     if (round === 0) continue;
     wall.ours.push(looked.ms);
     wall.nothing.push(nothing.ms);
+    wall.node.push(empty.ms);
     for (const way of ways) cpu[way].push(used[way]);
   }
   await clearHost(scene);
@@ -38,6 +47,7 @@ export async function measureInspections(scene: Scene, rounds = ROUNDS): Promise
       { ours: wall.ours, reference: wall.nothing },
       { kind: 'ratio-at-most', value: 1.15 },
     ),
+    figureOf(subject, 'an empty Node, beside `true`', 'ms', { ours: wall.node, reference: wall.nothing }),
     figureOf(subject, 'CPU in a started container', 'ms', cpu, { kind: 'ratio-at-most', value: 2 }),
   ];
 }

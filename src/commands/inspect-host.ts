@@ -24,7 +24,7 @@ export async function inspectHostHere(context: Context): Promise<number> {
   const { configuration, secrets, write } = context;
   const facts = await lookAtHost({
     paths: configuration.paths,
-    operatingSystem: await readOperatingSystem(context),
+    operatingSystem: readOperatingSystem(context),
     // Node loads `crypto` when something of it is first used; a host that has its key needs nothing.
     randomBytes: (size) => randomBytes(size),
   });

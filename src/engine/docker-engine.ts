@@ -82,7 +82,8 @@ export async function connectEngine(options: EngineOptions): Promise<Engine> {
  * @throws EngineUnavailableError, NotPermittedError
  */
 export async function readEngineInfo(options: EngineOptions): Promise<EngineInfo> {
-  return askInfo(options, createTransport(options.socketPath, undefined, options.userAgent));
+  // Kept to the end of the process: Node opens stderr, for its own log, when it closes a connection.
+  return askInfo(options, createTransport(options.socketPath, undefined, options.userAgent, true));
 }
 
 async function askInfo(options: EngineOptions, transport: Transport): Promise<EngineInfo> {

@@ -22,8 +22,8 @@ export interface HostFacts {
 
 export interface InspectionOptions {
   readonly paths: Paths;
-  /** `OperatingSystem` of the engine's info. */
-  readonly operatingSystem: string;
+  /** `OperatingSystem` of the engine's info; the host's files are looked at while the engine is asked. */
+  readonly operatingSystem: string | Promise<string>;
   readonly randomBytes: (size: number) => Buffer;
 }
 
@@ -49,21 +49,32 @@ export async function inspectHost(options: InspectionOptions): Promise<HostFacts
 }
 
 async function lookAtHost(options: InspectionOptions): Promise<HostFacts> {
-  const { paths, operatingSystem, randomBytes } = options;
+  const { paths } = options;
+  const [operatingSystem, identity, rancherOs, systemd] = await Promise.all([
+    options.operatingSystem,
+    findIdentity(options),
+    existsOnHost(paths, '/var/run/system-docker.sock'),
+    existsOnHost(paths, '/run/systemd/system'),
+  ]);
+  const { registrationKey, registrationKeyKept, stateWritable } = identity;
   const boot2docker = operatingSystem.toLowerCase().includes('boot2docker');
+  const varLibWritable = stateWritable && !boot2docker;
+  return { registrationKey, registrationKeyKept, boot2docker, varLibWritable, rancherOs, systemd };
+}
+
+/** The host's registration key, made if there is none, and whether it can be kept. */
+async function findIdentity({
+  paths,
+  randomBytes,
+}: InspectionOptions): Promise<
+  Pick<HostFacts, 'registrationKey' | 'registrationKeyKept'> & { readonly stateWritable: boolean }
+> {
   const stateWritable = await canMakeFolder(paths.state);
   const existing = await readRegistrationKey(paths);
   const registrationKey =
     existing ??
     (stateWritable ? await ensureRegistrationKey(paths, randomBytes) : makeRegistrationKey(randomBytes));
-  return {
-    registrationKey,
-    registrationKeyKept: existing !== undefined || stateWritable,
-    boot2docker,
-    varLibWritable: stateWritable && !boot2docker,
-    rancherOs: await existsOnHost(paths, '/var/run/system-docker.sock'),
-    systemd: await existsOnHost(paths, '/run/systemd/system'),
-  };
+  return { registrationKey, registrationKeyKept: existing !== undefined || stateWritable, stateWritable };
 }
 
 /** The lines that `inspect-host` prints on stdout, in the order of contract §2. */
