@@ -174,7 +174,8 @@ async function keepReport(path: string): Promise<number> {
   chooseEngine('bookworm');
   const { testResults } = readJson(path);
   const { engines, cells } = readMatrix();
-  let matrix = { engines: { ...engines, bookworm: await readVersions() }, files: allFiles(), cells };
+  const versions = { ...engines, bookworm: await readVersions() };
+  let matrix: EngineMatrix = { engines: versions, files: allFiles(), cells };
   const commit = describeCommit();
   for (const result of testResults) {
     const seconds = Math.round((result.endTime - result.startTime) / 1000);
