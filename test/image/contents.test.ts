@@ -156,7 +156,7 @@ describe('the bill of materials', () => {
     const libc = versionOf('libc6') ?? 'none';
     expect(await inImage(`/${home}/lib/ld.so`, '--version')).toContain(`Debian GLIBC ${libc})`);
     expect(bill.components.map(({ name }) => name)).toEqual(
-      expect.arrayContaining(['libgcc-s1', 'libstdc++6', 'dockerode', 'undici', 'pino', 'valibot']),
+      expect.arrayContaining(['libgcc-s1', 'libstdc++6', 'docker-modem', 'undici', 'pino', 'valibot']),
     );
   });
 
