@@ -2,13 +2,16 @@
 
 export type Tool = 'cleanup' | 'prune' | 'xargs';
 
-export interface Figures {
+export interface Timing {
   readonly tool: Tool;
   readonly size: number;
   /** The whole command, its own start and list included. */
   readonly seconds: number;
   /** Containers a second from the first removal to the last, as the engine's events tell it. */
   readonly rate: number;
+}
+
+export interface Load {
   /** What `docker ps` took: before, in the middle (median, most), after. */
   readonly psMs: {
     readonly before: number;
@@ -18,6 +21,8 @@ export interface Figures {
   };
   readonly memoryMiB?: { readonly first: number; readonly most: number; readonly last: number };
 }
+
+export type Figures = Timing & Load;
 
 export interface Bench {
   readonly machine: string;
@@ -55,7 +60,7 @@ for all three alike. The load of the machine was ${bench.load} meanwhile; ${benc
 |---|---|---|---|---|---|
 ${sizes.flatMap((size) => timeRows(bench, size)).join('\n')}
 
-What \`docker ps\` takes for others meanwhile, and the memory of \`cleanup\` (resident, of its whole process):
+What \`docker ps\` takes for others meanwhile, and the memory of \`cleanup\` (resident, of its whole process), in a round of its own:
 
 | containers | command | \`docker ps\` before | meanwhile (median, most) | after | memory at first, most, last |
 |---|---|---|---|---|---|
