@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** Unit tests need nothing; engine and image tests start real Docker daemons and run one file at a time. */
+/** Unit tests need nothing; engine and image tests start real Docker daemons a few files at a time. */
 export default defineConfig({
   test: {
     projects: [
@@ -14,7 +14,8 @@ export default defineConfig({
           testTimeout: 180_000,
           hookTimeout: 300_000,
           fileParallelism: true,
-          maxWorkers: 2,
+          // They wait more than they work: three at a time on two cores.
+          maxWorkers: 3,
         },
       },
     ],
