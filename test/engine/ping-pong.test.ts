@@ -85,6 +85,8 @@ describe('two servers behind one address that require different images in turn',
     );
     expect(String((await scene.readStatus())['summary'])).toMatch(turn);
     expect(created('rancher-agent-next')).toBe(3);
+    // Whoever restarts an agent that is still being verified has it taken back.
+    await scene.settled();
 
     const workers = created('rancher-agent-worker');
     const running = (await scene.host.inspect('rancher-agent'))?.Config.Image ?? '';
