@@ -20,7 +20,7 @@ export async function mountSilentDisk(host: TestHost, path: string): Promise<Sil
   const inHost = async (...command: readonly string[]): Promise<unknown> =>
     run('nsenter', [...enterHost(host.initPid), ...command]);
   await inHost('mkdir', '-p', path);
-  await inHost('bindfs', '-o', 'nonempty,allow_other,dev,suid', path, path);
+  await inHost('bindfs', '-o', 'allow_other,dev,suid', path, path);
   const processes = await listHostProcesses(host.initPid);
   const pid = processes.find(({ command }) => command[0] === 'bindfs' && command.at(-1) === path)?.pid;
   if (pid === undefined) throw new Error(`bindfs of ${path} is not running`);
