@@ -4,6 +4,7 @@
  *
  * exit status: 0 all stages ended as expected, 1 one did not
  */
+import { enterHost } from '../test/support/host-namespaces.ts';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { images, limits, startScene, type Scene } from '../test/support/scene.ts';
@@ -245,6 +246,7 @@ function tellHowToReach({ host, server }: Scene): void {
    export DOCKER_HOST=unix://${host.engineSocketPath}
    docker ps -a
    docker exec ${agentName} /run.sh status
+   a shell in it             nsenter ${enterHost(host.initPid).join(' ')} bash     (it has no systemd)
    its /var/lib/rancher      ${host.stateDir}
    registration URL          ${server.registrationUrl}
    end it with               kill ${process.pid}`);

@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { claimName } from '../test/support/host-slot.ts';
+import { enterHost } from '../test/support/host-namespaces.ts';
 import { startHost, type StartOptions } from '../test/support/host.ts';
 
 const USAGE = 'usage: scripts/engine start [--images all|base|none] | stop | status';
@@ -32,6 +33,7 @@ interface EngineStatus {
   address: string;
   gateway: string;
   stateDir: string;
+  initPid: number;
 }
 
 process.exitCode = await main();
@@ -104,6 +106,7 @@ async function showStatus(): Promise<number> {
   export DOCKER_HOST=unix://${status.engineSocketPath}
   socket for containers   /var/run/docker.sock inside the host (${status.socketPath})
   /var/lib/rancher        ${status.stateDir}
+  a shell in the host     nsenter ${enterHost(status.initPid).join(' ')} bash     (it has no systemd)
   host address            ${status.address}
   this machine, seen from its containers   ${status.gateway}`);
   return 0;
@@ -114,7 +117,7 @@ async function hold(images: string): Promise<number> {
   const release = await claimHolderName();
   if (!release) return 70;
   const host = await startHost({ name: 'private', images: IMAGES[images] ?? true });
-  const { name, socketPath, engineSocketPath, address, gateway, stateDir } = host;
+  const { name, socketPath, engineSocketPath, address, gateway, stateDir, initPid } = host;
   const ended = new Promise((resolve) => {
     process.once('SIGTERM', resolve);
     process.once('SIGINT', resolve);
@@ -127,6 +130,7 @@ async function hold(images: string): Promise<number> {
     address,
     gateway,
     stateDir,
+    initPid,
   };
   await writeFile(STATUS_FILE, JSON.stringify(status));
   await ended;

@@ -178,6 +178,12 @@ async function followWorker(call: WorkerCall, worker: Worker): Promise<Container
     const exit = await endOf(call, worker, signal);
     await Promise.race([copying, call.clock.sleep(limits.WORKER_GONE_PAUSE, signal)]);
     return exit;
+  } catch (error) {
+    if (call.signal.aborted) {
+      const { worker: name } = call.names;
+      log.warn(`${name} goes on without us: docker logs -f ${name} shows it, docker stop ${name} ends it`);
+    }
+    throw error;
   } finally {
     over.abort(new Error('the worker has ended'));
   }

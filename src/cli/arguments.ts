@@ -18,7 +18,7 @@ export interface CommandLine {
 export const commandTable = {
   register: 'register this host with RANCHER_URL, as if that URL were given',
   upgrade: "replace this host's agent by one from this image, with the keys and settings it has",
-  'inspect-host': 'print what this host can do, as lines INFO: env "NAME=VALUE"',
+  'inspect-host': 'print what this host can do and its token, as lines INFO: env "NAME=VALUE"',
   run: "what the agent's container runs: keep the server's bootstrap running",
   status: 'is this host all right, what is it doing, since when, what next (--watch, --json)',
   cleanup: 'remove what older entrypoints leaked (--dry-run, --yes, --stop-agent, --json)',
@@ -57,13 +57,25 @@ function readRequest(words: readonly string[]): Request {
   if (words.includes('--help') || words.includes('-h') || first === 'help') return { kind: 'help' };
   if (first === '--version' || first === 'version') return { kind: 'version' };
   const force = words.includes(forceFlag);
-  if (first.startsWith('http')) return { kind: 'register-url', url: first, force };
+  if (isAddress(first)) return { kind: 'register-url', url: first, force };
   if (isCommand(first)) return { kind: 'command', name: first, args: checkArguments(first, args) };
-  throw new UsageError(`unknown command: ${first}`, { hint: 'see --help for the commands' });
+  const hint = first.includes('/scripts/')
+    ? 'an address to register with begins with http:// or https://'
+    : 'see --help for the commands';
+  throw new UsageError(`unknown command: ${first}`, { hint });
+}
+
+function isAddress(word: string): boolean {
+  return word.startsWith('http');
 }
 
 /** Old servers and people may have typed more words than the script read: the commands of that time ignore what they don't know. */
 function checkArguments(name: CommandName, args: readonly string[]): readonly string[] {
+  if (name === 'register' && args.some(isAddress)) {
+    throw new UsageError('register takes no address: it registers with RANCHER_URL', {
+      hint: 'leave the word out: the address alone registers this host',
+    });
+  }
   const known = ownOptions[name];
   const unknown = known === undefined ? undefined : args.find((argument) => !known.includes(argument));
   if (known === undefined || unknown === undefined) return args;

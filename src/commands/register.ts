@@ -38,6 +38,6 @@ export async function registerUrl(context: Context, url: string, force: boolean)
 export async function register(context: Context, force: boolean): Promise<number> {
   const url = context.configuration.environment['RANCHER_URL'] ?? '';
   if (url !== '') return registerUrl(context, url, force);
-  context.log.info('RANCHER_URL is not set: nothing to register');
+  context.log.warn('RANCHER_URL is not set: nothing was registered');
   return ExitCode.ok;
 }

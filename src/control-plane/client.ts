@@ -8,7 +8,7 @@ import type { Limits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
 import { jittered, retry } from '../support/retry.ts';
 import type { Secrets } from '../support/secrets.ts';
-import { explainNetworkError } from './network-reason.ts';
+import { ByProxyError, explainNetworkError } from './network-reason.ts';
 import { chooseProxy, readProxyPasswords } from './proxy.ts';
 import { describeUrl, isSameOrigin } from './url.ts';
 
@@ -236,6 +236,9 @@ async function exchangeOnce(
     });
     const text = await readBounded(body, options.limits.HTTP_BODY, request);
     return { status: statusCode, headers: firstOfEach(headers), text, url: request.url };
+  } catch (error) {
+    const proxy = chooseProxy(url, options.environment);
+    throw proxy === undefined ? error : new ByProxyError(proxy.origin, error);
   } finally {
     // Not awaited: a socket that does not close must not hold up the answer.
     dispatcher.destroy().catch(() => undefined);

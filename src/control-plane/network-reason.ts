@@ -65,8 +65,27 @@ const reasons: Readonly<Record<string, NetworkReason>> = {
   EPROTO: notTls,
 };
 
+/** The request went by way of a proxy, which may be what is wrong. */
+export class ByProxyError extends Error {
+  /** Its address, without a password. */
+  readonly proxy: string;
+
+  constructor(proxy: string, cause: unknown) {
+    super(messageOf(cause), { cause });
+    this.name = 'ByProxyError';
+    this.proxy = proxy;
+  }
+}
+
 /** Says in plain words why a request failed, looking through the causes of the error. */
 export function explainNetworkError(error: unknown): NetworkReason {
+  const reason = findReason(error);
+  const [byProxy] = [...causesOf(error)].filter((each) => each instanceof ByProxyError);
+  if (byProxy === undefined) return reason;
+  return { ...reason, text: `${reason.text}, by way of the proxy ${byProxy.proxy}` };
+}
+
+function findReason(error: unknown): NetworkReason {
   for (const each of causesOf(error)) {
     if (each instanceof DeadlineError) return { kind: 'timeout', text: 'timed out' };
     // undici leaves some errors of its parser without a code.

@@ -65,6 +65,7 @@ export function readConfiguration(raw: NodeJS.ProcessEnv, hostname: string): Con
   const environment = definedOf(raw);
   const { limits, problems } = readLimits(environment);
   const { profile, problem } = readProfile(environment['AGENT_PROFILE']);
+  const api = readApiVersion(nonEmpty(environment['DOCKER_API_VERSION']));
   return {
     profile,
     debug: isOn(environment['CATTLE_SCRIPT_DEBUG']) || isOn(environment['RANCHER_DEBUG']),
@@ -72,12 +73,12 @@ export function readConfiguration(raw: NodeJS.ProcessEnv, hostname: string): Con
     colour: nonEmpty(environment['NO_COLOR']) === undefined && environment['TERM'] !== 'dumb',
     limits,
     socketPath: readSocketPath(environment['DOCKER_HOST']),
-    apiVersion: nonEmpty(environment['DOCKER_API_VERSION']),
+    apiVersion: api.version,
     ownImage: nonEmpty(environment['RANCHER_AGENT_IMAGE']),
     hostname,
     paths: pathsBelow('/var/lib/rancher'),
     environment,
-    problems: problem === undefined ? problems : [...problems, problem],
+    problems: [...problems, problem, api.problem].filter((each) => each !== undefined),
   };
 }
 
@@ -99,6 +100,13 @@ export function parseEnvironmentList(entries: readonly string[]): Record<string,
     if (equals > 0) environment[entry.slice(0, equals)] = entry.slice(equals + 1);
   }
   return environment;
+}
+
+/** Docker's client takes `1.24` alone; people type the `v` of the paths as well. */
+function readApiVersion(text: string | undefined): { version: string | undefined; problem?: string } {
+  const version = text === undefined ? undefined : /^v?(1\.\d{1,3})$/.exec(text)?.[1];
+  if (text === undefined || version !== undefined) return { version };
+  return { version, problem: `DOCKER_API_VERSION must be a version such as 1.24, not "${text}"` };
 }
 
 function readProfile(text: string | undefined): { profile: ProfileName; problem?: string } {

@@ -58,7 +58,10 @@ export function addEnvironmentSecrets(
 
 function maskPatterns(text: string): string {
   return text
-    .replace(/(\/scripts\/)(?!bootstrap\b|ca\.crt\b|ca\.pem\b|api\.crt\b)[^\s"'/?#]+/g, `$1${mask}`)
+    .replace(
+      /(\/scripts\/)(?!bootstrap\b|ca\.crt\b|ca\.pem\b|api\.crt\b|TOKEN\b)[^\s"'/?#;,)]+/g,
+      `$1${mask}`,
+    )
     .replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s/@"']+@/gi, `$1${mask}@`)
     .replace(/\b(Basic|Bearer)\s+[A-Za-z0-9+/=_.-]+/g, `$1 ${mask}`)
     .replace(/\b(CATTLE_[A-Z_]*(?:SECRET|ACCESS)_KEY|TOKEN)(=["']?)[^\s"']+/g, `$1$2${mask}`)

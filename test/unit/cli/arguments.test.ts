@@ -43,6 +43,14 @@ describe('what the old script did not have', () => {
   ])('%s refuses %s and says what it knows', (name, word) => {
     expect(() => parseArguments([name, word])).toThrow(`${name}: unknown argument: ${word}`);
   });
+
+  it.each([
+    [['register', 'http://s:8080/v1/scripts/A'], 'leave the word out'],
+    [['s:8080/v1/scripts/A'], 'begins with http://'],
+  ])('refuses %j, which would register nothing, and says how', (argv, hint) => {
+    const parse = (): unknown => parseArguments(argv);
+    expect(parse).toThrow(expect.objectContaining({ hint: expect.stringContaining(hint) as string }));
+  });
 });
 
 it('the help fits 80 columns', () => {

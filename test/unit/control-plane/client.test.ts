@@ -256,6 +256,15 @@ describe('TLS', () => {
 });
 
 describe('the reason of a failure', () => {
+  it('names the proxy that was in between, without its password', async () => {
+    const environment = { http_proxy: 'http://me:the-proxy-password@127.0.0.1:9' };
+    const { client } = createTestConnection({ environment, limits: { HTTP_TOTAL: 5_000 } });
+    const error = await rejectionOf(client.request(get()));
+    expect(error.message).toContain('connection refused, by way of the proxy http://127.0.0.1:9');
+    expect(explainNetworkError(error.cause).kind).toBe('unreachable');
+    expect(error.message).not.toContain('the-proxy-password');
+  });
+
   it('is found behind causes and aggregates', () => {
     const refused = Object.assign(new Error('x'), { code: 'ECONNREFUSED' });
     expect(

@@ -32,8 +32,8 @@ describe('a report to the server', () => {
     const { stub, report } = await start();
     const connection = createTestConnection();
     connection.secrets.add('the-host-key');
-    await report('failed: key the-host-key at http://h/v1/scripts/TOKEN', connection);
-    expect(JSON.stringify(stub.events)).not.toMatch(/the-host-key|TOKEN/);
+    await report('failed: key the-host-key at http://h/v1/scripts/C0FFEE', connection);
+    expect(JSON.stringify(stub.events)).not.toMatch(/the-host-key|C0FFEE/);
   });
 
   it.each([

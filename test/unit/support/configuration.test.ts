@@ -35,6 +35,18 @@ describe('readConfiguration', () => {
     ]);
   });
 
+  it.each([
+    ['1.24', '1.24', 0],
+    ['v1.24', '1.24', 0],
+    ['', undefined, 0],
+    ['abc', undefined, 1],
+    ['1.24/../info', undefined, 1],
+  ])('takes the API version "%s" for %s', (text, apiVersion, count) => {
+    const { problems, ...rest } = readConfiguration({ DOCKER_API_VERSION: text }, '');
+    expect(rest).toMatchObject({ apiVersion });
+    expect(problems).toHaveLength(count);
+  });
+
   it('takes a socket, not a TCP address, from DOCKER_HOST', () => {
     expect(readConfiguration({ DOCKER_HOST: 'unix:///run/d.sock' }, '').socketPath).toBe('/run/d.sock');
     expect(readConfiguration({ DOCKER_HOST: 'tcp://1.2.3.4:2375' }, '').socketPath).toBe(

@@ -47,6 +47,8 @@ describe('scrub', () => {
   it.each([
     ['http://s:8080/v1/scripts/9C8:147:secret', 'http://s:8080/v1/scripts/***'],
     ['GET /v1/scripts/ABC?x=1 failed', 'GET /v1/scripts/***?x=1 failed'],
+    ['at http://s/v1/scripts/9C8:1:Ab; it says no', 'at http://s/v1/scripts/***; it says no'],
+    ['copy http://SERVER:8080/v1/scripts/TOKEN', 'copy http://SERVER:8080/v1/scripts/TOKEN'],
     ['http://s/v1/scripts/bootstrap', 'http://s/v1/scripts/bootstrap'],
     ['https://s/v1/scripts/ca.crt', 'https://s/v1/scripts/ca.crt'],
     ['http://user:pass@proxy:3128/', 'http://***@proxy:3128/'],

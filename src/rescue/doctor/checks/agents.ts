@@ -8,7 +8,12 @@ import type { AgentRecord, HostRecord } from '../record.ts';
 export function checkAgents(record: HostRecord, limits: Limits): readonly Finding[] {
   const { agents } = record;
   if (!agents.known) return [unseen('agents', agents)];
-  if (isAtWork(record)) return [fine('agents', 'a worker is replacing the agent at this moment')];
+  const worker = workerAtWork(record);
+  if (worker !== undefined) {
+    const age = worker.startedAt === undefined ? '' : ` for ${formatAge(record.now - worker.startedAt)}`;
+    const words = `a worker has been registering or replacing the agent${age}: docker logs ${worker.name}`;
+    return [fine('agents', words)];
+  }
   if (isBeingCleaned(agents.value)) {
     return [fine('agents', 'a clean-up has stopped the agent; its keeper starts it again')];
   }
@@ -27,11 +32,13 @@ export function checkAgents(record: HostRecord, limits: Limits): readonly Findin
 }
 
 /** Whether a worker runs: until it ends nothing about agents is for good. */
-export function isAtWork({ agents }: HostRecord): boolean {
-  return (
-    agents.known &&
-    agents.value.some(({ role, state, ours }) => ours && role === 'worker' && state === 'running')
-  );
+export function isAtWork(record: HostRecord): boolean {
+  return workerAtWork(record) !== undefined;
+}
+
+function workerAtWork({ agents }: HostRecord): AgentRecord | undefined {
+  if (!agents.known) return undefined;
+  return agents.value.find(({ role, state, ours }) => ours && role === 'worker' && state === 'running');
 }
 
 /** Whether somebody is there who starts the agent again when a clean-up is done. */
