@@ -46,7 +46,7 @@ describe('the image', () => {
     ['no argument', [], 1, '', 'ERROR: One parameter required'],
     ['an unknown one', ['frobnicate'], 64, '', 'usage:'],
     ['state', ['state'], 0, 'Rancher State\n', ''],
-    ['register without RANCHER_URL', ['register'], 0, '', 'INFO: RANCHER_URL is not set'],
+    ['register without RANCHER_URL', ['register'], 0, '', 'WARN: RANCHER_URL is not set'],
     ['a host it cannot be', ['http://localhost:8080/v1/scripts/sometoken'], 78, '', 'ERROR: '],
     ['-- and a command', ['--', 'bash', '-c', 'echo out; echo err >&2; exit 7'], 7, 'out\n', 'err'],
     ['-- and no program', ['--', 'no-such-program'], 64, '', 'no-such-program: not found'],

@@ -136,7 +136,8 @@ describe('an image that is not', () => {
     });
     await expect(ensure({ ...quick, PULL_TOTAL: 400 })).rejects.toMatchObject({
       code: 'cannot-change',
-      said: `pull image ${reference} to its end: no answer within 400 ms`,
+      // What is left of the 400 ms when the pull begins.
+      said: expect.stringMatching(/^pull image \S+ to its end: no answer within (400|39\d) ms$/) as string,
     });
     expect(pullCount()).toBe(1);
   });
