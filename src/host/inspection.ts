@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
-import { ConfigurationError, messageOf, systemCodeOf } from '../support/errors.ts';
+import { ConfigurationError, InterruptedError, messageOf, systemCodeOf } from '../support/errors.ts';
 import type { Paths, ProfileName } from '../support/configuration.ts';
 import { InspectionError } from './errors.ts';
 import { makeFolders } from './files.ts';
@@ -33,14 +33,15 @@ const notWritable = new Set(['EROFS', 'EACCES', 'EPERM']);
 /**
  * Looks at the host. An inspection that fails ends the command: upstream swallowed it, took the folder for not
  * writable, and the host got a second identity (incident, why 7).
- * @throws ConfigurationError when the registration key is damaged; InspectionError for everything else (disk full,
+ * @throws ConfigurationError when the registration key is damaged; InterruptedError; InspectionError for everything else (disk full,
  * I/O error, …)
  */
 export async function inspectHost(options: InspectionOptions): Promise<HostFacts> {
   try {
     return await lookAtHost(options);
   } catch (error) {
-    if (error instanceof ConfigurationError) throw error;
+    // A signal comes by way of the question to the engine.
+    if (error instanceof ConfigurationError || error instanceof InterruptedError) throw error;
     throw new InspectionError(`this host could not be inspected: ${messageOf(error)}`, {
       cause: error,
       hint: `Nothing was changed. See to the file system of ${options.paths.rancher}, then try again.`,

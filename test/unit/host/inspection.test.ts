@@ -7,7 +7,7 @@ import { InspectionError } from '../../../src/host/errors.ts';
 import { inspectHost, renderInspection, type HostFacts } from '../../../src/host/inspection.ts';
 import { registrationKeyFileOf } from '../../../src/host/identity.ts';
 import { pathsBelow, type Paths } from '../../../src/support/configuration.ts';
-import { ConfigurationError } from '../../../src/support/errors.ts';
+import { ConfigurationError, InterruptedError } from '../../../src/support/errors.ts';
 import { isRoot, onFewInodes, onReadOnly } from './small-disk.ts';
 
 let folder: string;
@@ -28,6 +28,12 @@ const inspect = (operatingSystem = 'CentOS Linux 7 (Core)'): Promise<HostFacts> 
   inspectHost({ paths, operatingSystem, randomBytes });
 
 describe('inspectHost', () => {
+  it('lets a signal that comes while the engine is asked pass as what it is', async () => {
+    const operatingSystem = Promise.reject<string>(new InterruptedError('SIGTERM'));
+    const inspecting = inspectHost({ paths, operatingSystem, randomBytes });
+    await expect(inspecting).rejects.toBeInstanceOf(InterruptedError);
+  });
+
   it('finds an ordinary host writable and gives it an identity', async () => {
     const facts = await inspect();
     expect(facts).toMatchObject({
