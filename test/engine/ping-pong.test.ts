@@ -93,11 +93,13 @@ describe('two servers behind one address that require different images in turn',
     const refused = running === images.a ? images.b : images.a;
     scene.server.setRequiredImage(refused);
     for (let round = 0; round < 2; round += 1) {
-      const asked = scene.server.requestsTo('bootstrap').length;
+      const begun = new Date().toISOString();
       await scene.host.docker('restart', '-t', '2', 'rancher-agent');
-      await scene.waitFor('the next bootstrap', () =>
-        Promise.resolve(scene.server.requestsTo('bootstrap').length > asked ? true : undefined),
-      );
+      // Not the bootstrap's request: the agent decides some time after it, by what `attempts.json` says then.
+      await scene.waitFor('the next refusal', async () => {
+        const { cause, updatedAt } = await scene.readStatus();
+        return cause === 'ping-pong' && String(updatedAt) > begun ? true : undefined;
+      });
     }
     expect(created('rancher-agent-worker')).toBe(workers);
     expect((await scene.host.inspect('rancher-agent'))?.Config.Image).toBe(running);
