@@ -6,6 +6,7 @@ import { readConfiguration } from './support/configuration.ts';
 import { ExitCode, InterruptedError } from './support/errors.ts';
 import { createLog } from './support/log.ts';
 import { addEnvironmentSecrets, createSecrets } from './support/secrets.ts';
+import { stuckLine } from './support/stuck.ts';
 import { keyboardOf, terminalOf } from './support/terminal.ts';
 
 /** Set by the bundler from package.json. */
@@ -75,7 +76,10 @@ function writeWhole(chunk: string | Buffer, stream: 'stdout' | 'stderr'): void {
 async function leave(status: number): Promise<never> {
   await new Promise((resolve) => setImmediate(resolve));
   const isStuck = process.getActiveResourcesInfo().some((resource) => resource.startsWith('FSReq'));
-  if (isStuck) becomeProcess(['/bin/sh', '-c', `exit ${status}`], {});
+  if (isStuck) {
+    writeWhole(stuckLine(status), 'stderr');
+    becomeProcess(['/bin/sh', '-c', `exit ${status}`], {});
+  }
   process.exit(status);
 }
 

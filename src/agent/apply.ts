@@ -1,7 +1,7 @@
 import type { ContainerSpec, Engine } from '../engine/engine.ts';
 import { isEngineError } from '../engine/errors.ts';
 import type { Clock } from '../support/clock.ts';
-import { EngineUnavailableError, messageOf } from '../support/errors.ts';
+import { EngineUnavailableError, InterruptedError, messageOf } from '../support/errors.ts';
 import type { Limits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
 import { doubling, retry } from '../support/retry.ts';
@@ -63,7 +63,7 @@ export async function performStep(step: Step, context: ApplyContext): Promise<vo
       log.info(`starting ${describe(step.container)}`);
       return engine.startContainer(step.container.id);
     case 'stand-by':
-      return watch(step.container, limits.STAND_BY, context);
+      return watch(step.container, limits.STAND_BY, context, context.interrupted);
     case 'stop':
       log.info(`stopping ${describe(step.container)}`);
       return engine.stopContainer(step.container.id, limits.STOP_GRACE);
@@ -75,7 +75,7 @@ export async function performStep(step: Step, context: ApplyContext): Promise<vo
       return rename(step.container, nameInPool(step.slot, names) ?? names.next, context);
     case 'verify':
       log.info(`watching ${describe(step.container)}`, { for: `${limits.VERIFY / 1000} s` });
-      return watch(step.container, limits.VERIFY, context);
+      return watch(step.container, limits.VERIFY, context, hurry(context.interrupted));
     case 'discard':
       return discard(step.container, context);
     case 'done':
@@ -109,14 +109,33 @@ async function rename(container: Observed, to: string, context: ApplyContext): P
 }
 
 /**
+ * Only a signal leaves no time to watch an agent in office to the end. Going back for a lock that was lost (its disk may be
+ * silent) would stop the agent that runs and start one that perhaps can't.
+ */
+function hurry(interrupted: AbortSignal): AbortSignal {
+  const hurrying = new AbortController();
+  const onAbort = (): void => {
+    if (interrupted.reason instanceof InterruptedError) hurrying.abort(interrupted.reason);
+  };
+  if (interrupted.aborted) onAbort();
+  else interrupted.addEventListener('abort', onAbort, { once: true });
+  return hurrying.signal;
+}
+
+/**
  * Looks at a container until it has been up for `ms` milliseconds without a restart. One that ends or restarts
  * meanwhile is rejected; the plan then says what follows.
  */
-async function watch(container: Observed, ms: number, context: ApplyContext): Promise<void> {
-  const { engine, clock, limits, interrupted } = context;
+async function watch(
+  container: Observed,
+  ms: number,
+  context: ApplyContext,
+  signal: AbortSignal,
+): Promise<void> {
+  const { engine, clock, limits } = context;
   const pause = Math.max(1, Math.min(limits.VERIFY_POLL, ms));
   for (let seen = 0; seen < ms; seen += pause) {
-    await clock.sleep(pause, interrupted);
+    await clock.sleep(pause, signal);
     const now = await engine.inspectContainer(container.id);
     if (now?.state !== 'running' || now.restartCount > container.restartCount) {
       context.log.warn(`${describe(container)} did not stay up`, {

@@ -83,7 +83,8 @@ function hintFor(corpses: readonly Corpse[]): string {
 function describeAgent(result: TransactionResult): string {
   if (!result.agentRuns) return 'NO agent runs on this host';
   const agent = `${result.agent?.name ?? 'the agent'} (${result.agent?.image ?? 'unknown image'})`;
-  return result.touchedAgent ? `${agent} is back and runs` : `${agent} was not touched and runs`;
+  if (!result.touchedAgent) return `${agent} was not touched and runs`;
+  return result.isIncumbent ? `${agent} is back and runs` : `${agent} has taken over and runs`;
 }
 
 function withCorpses(outcome: Outcome, corpses: readonly Corpse[]): Outcome {

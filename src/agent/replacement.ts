@@ -1,13 +1,10 @@
 import {
   findAttempt,
   nextAttemptAt,
-  readAttempts,
   recordAbandon,
   recordBegin,
   recordFailure,
   recordSuccess,
-  writeAttempts,
-  type Attempts,
 } from '../host/attempts.ts';
 import type { EngineInfo } from '../engine/engine.ts';
 import type { RegistryAuth } from '../engine/registry-auth.ts';
@@ -15,7 +12,8 @@ import type { HostFacts } from '../host/inspection.ts';
 import { readRegistryCredentials } from '../host/registry-credentials.ts';
 import { dockerConfigFolder, type Environment } from '../support/configuration.ts';
 import { formatDuration } from '../support/deadline.ts';
-import { InterruptedError, messageOf, TryAgainLaterError } from '../support/errors.ts';
+import { InterruptedError, TryAgainLaterError } from '../support/errors.ts';
+import { changeAttempts, lookUpAttempts, noteAttempts } from './attempt-book.ts';
 import { nameHolders } from './mount-holders.ts';
 import { describeChange } from './direction.ts';
 import type { Observation, Observed } from './observe.ts';
@@ -28,6 +26,7 @@ import { dockerRootOf, ensureStateContainer } from './state-container.ts';
 import { chooseStateVolume } from './state-volume.ts';
 import { requireStorage } from './storage-guard.ts';
 import { ensureImage, type Target } from './target.ts';
+import { tellStep } from './tell-step.ts';
 import { runTransaction, type TransactionResult } from './transaction.ts';
 import { viewOf, type Work } from './work.ts';
 import { readHands } from './worker-request.ts';
@@ -109,7 +108,7 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
         recordBegin(attempts, target.reference, clock.now(), configuration.limits),
       );
     },
-    onStep: async (step) => tellStep(work, step, withRemark(describeStep(step), change)),
+    onStep: async (step) => tellStep(work.reporter, step, withRemark(describeStep(step), change)),
     interrupted: AbortSignal.any([work.signal, lifetime]),
     ...readHands(configuration.environment, work.container),
     holdersOf: async (container) => nameHolders(viewOf(work), container),
@@ -154,14 +153,14 @@ async function concludeAttempt(work: Work, reference: string, result: Transactio
   const { clock, configuration } = work;
   const outcome = judgeTransaction(withReason(result));
   if (result.reached) {
-    await changeAttempts(work, (attempts) => recordSuccess(attempts, reference));
+    await noteAttempts(work, (attempts) => recordSuccess(attempts, reference));
     return outcome;
   }
   if (result.error instanceof InterruptedError || result.error instanceof TryAgainLaterError) {
-    await changeAttempts(work, (attempts) => recordAbandon(attempts, reference));
+    await noteAttempts(work, (attempts) => recordAbandon(attempts, reference));
     return outcome;
   }
-  const attempts = await changeAttempts(work, (before) =>
+  const attempts = await noteAttempts(work, (before) =>
     recordFailure(before, reference, outcome.cause ?? 'unknown', clock.now(), configuration.limits),
   );
   const next = nextAttemptAt(findAttempt(attempts, reference), configuration.limits, clock.now());
@@ -190,8 +189,8 @@ function withReason(result: TransactionResult): TransactionResult {
  */
 async function refuseQuarrel(work: Work, reference: string): Promise<void> {
   const { clock, configuration, log, reporter, signal } = work;
-  const { limits, paths } = configuration;
-  const { history } = (await readAttempts(paths)).attempts;
+  const { limits } = configuration;
+  const { history } = await lookUpAttempts(work);
   const quarrel = findQuarrel(history, reference, limits, clock.now());
   if (quarrel === undefined) return;
   log.warn(quarrel.sentence, { hint: quarrelHint });
@@ -203,8 +202,7 @@ async function refuseQuarrel(work: Work, reference: string): Promise<void> {
 /** The last attempt failed: waits here, so that callers find a worker and make nothing new. */
 async function coolDown(work: Work, reference: string): Promise<void> {
   const { clock, configuration, log, reporter, signal } = work;
-  const { attempts } = await readAttempts(configuration.paths);
-  const record = findAttempt(attempts, reference);
+  const record = findAttempt(await lookUpAttempts(work), reference);
   const next = nextAttemptAt(record, configuration.limits, clock.now());
   if (next === undefined) return;
   const pause = next - clock.now();
@@ -212,25 +210,6 @@ async function coolDown(work: Work, reference: string): Promise<void> {
   log.warn(summary, { for: formatDuration(pause), until: new Date(next).toISOString() });
   await reporter.waiting(summary, next);
   await clock.sleep(pause, signal);
-}
-
-async function changeAttempts(work: Work, change: (attempts: Attempts) => Attempts): Promise<Attempts> {
-  const { paths } = work.configuration;
-  const { attempts, problem } = await readAttempts(paths);
-  if (problem !== undefined) work.log.warn('the record of attempts could not be read', { problem });
-  const changed = change(attempts);
-  try {
-    await writeAttempts(paths, changed);
-  } catch (error) {
-    work.log.warn('the record of attempts could not be kept', { error: messageOf(error) });
-  }
-  return changed;
-}
-
-/** Between the old agent's end and the new one's turn nothing waits for the disk. */
-async function tellStep({ reporter }: Work, step: Step, summary: string): Promise<void> {
-  if (step.do === 'set-aside' || step.do === 'promote') reporter.passing(summary, step.do);
-  else await reporter.working(summary, step.do);
 }
 
 /** What a step does, for the status file. */

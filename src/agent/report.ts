@@ -2,7 +2,7 @@ import { writeStatus, readStatus, type HostStatus, type StatusDraft } from '../h
 import type { Clock } from '../support/clock.ts';
 import type { Configuration } from '../support/configuration.ts';
 import { messageOf, saidBeyond } from '../support/errors.ts';
-import { withDeadline } from '../support/deadline.ts';
+import { DeadlineError, withDeadline } from '../support/deadline.ts';
 import type { Log } from '../support/log.ts';
 import type { Secrets } from '../support/secrets.ts';
 import type { Corpse } from './apply.ts';
@@ -43,6 +43,8 @@ export function createReporter(options: ReporterOptions): Reporter {
   const { paths, limits } = configuration;
   const writeMetrics = createMetricsWriter(options);
   let complained = false;
+  /** A write was not answered in time and is still under way: no other one is waited for. */
+  let silent = false;
   let next: Draft | undefined;
   let writing: Promise<void> | undefined;
   let lastWritten: Promise<unknown> = Promise.resolve();
@@ -64,9 +66,19 @@ export function createReporter(options: ReporterOptions): Reporter {
     await written;
   };
   const write = async (draft: Draft): Promise<void> => {
+    const written = writeInTurn(draft);
+    if (silent) {
+      written.catch(() => undefined);
+      return;
+    }
     try {
-      await withDeadline('write the status', limits.HOST_FILE, async () => writeInTurn(draft));
+      await withDeadline('write the status', limits.HOST_FILE, async () => written);
     } catch (error) {
+      silent = error instanceof DeadlineError;
+      const speakAgain = (): void => {
+        silent = false;
+      };
+      written.then(speakAgain, speakAgain);
       if (!complained) log.warn("the status can't be kept on this host", { error: messageOf(error) });
       complained = true;
     }
@@ -98,8 +110,16 @@ export function createReporter(options: ReporterOptions): Reporter {
       tell(log, outcome);
     },
     async readBefore() {
-      const reading = await readStatus(paths);
-      return reading.kind === 'valid' ? reading.status : undefined;
+      try {
+        const reading = await withDeadline('read the status', limits.HOST_FILE, async () =>
+          readStatus(paths),
+        );
+        return reading.kind === 'valid' ? reading.status : undefined;
+      } catch (error) {
+        if (!(error instanceof DeadlineError)) throw error;
+        log.warn(error.message);
+        return undefined;
+      }
     },
   };
 }

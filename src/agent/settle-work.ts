@@ -1,9 +1,11 @@
-import { readAttempts, recordSuccess, writeAttempts } from '../host/attempts.ts';
+import { recordSuccess } from '../host/attempts.ts';
 import type { HostStatus } from '../host/status.ts';
 import { messageOf } from '../support/errors.ts';
+import { noteAttempts } from './attempt-book.ts';
 import { nameHolders } from './mount-holders.ts';
 import { judgeTransaction, type Outcome } from './outcome.ts';
 import { isAgentContainer } from './roles.ts';
+import { tellStep } from './tell-step.ts';
 import { runTransaction } from './transaction.ts';
 import { viewOf, type Work } from './work.ts';
 import { readHands } from './worker-request.ts';
@@ -24,11 +26,15 @@ export async function settleHost(work: Work): Promise<Outcome> {
     goal: { kind: 'settle' },
     ...readHands(configuration.environment, work.container),
     holdersOf: async (container) => nameHolders(viewOf(work), container),
-    onStep: async (step) => work.reporter.working(`settling: ${step.do}`, step.do),
+    onStep: async (step) => tellStep(work.reporter, step, `settling: ${step.do}`),
     interrupted: AbortSignal.any([work.signal, AbortSignal.timeout(configuration.limits.WORKER_TOTAL)]),
   });
   await removeDeadWorker(work);
-  if (result.reached && result.agent !== undefined) await forgetTroubles(work, result.agent.image);
+  if (result.reached && result.agent !== undefined) {
+    const { image } = result.agent;
+    // The agent that runs is the proof that its image works, whoever was killed before saying so.
+    await noteAttempts(work, (attempts) => recordSuccess(attempts, image));
+  }
   return keepFailure(before, judgeTransaction(result));
 }
 
@@ -40,17 +46,6 @@ async function removeDeadWorker({ engine, names, log }: Work): Promise<void> {
     await engine.removeContainer(dead.id, { force: false });
   } catch (error) {
     log.warn(`${names.deadWorker} still can't be removed`, { error: messageOf(error) });
-  }
-}
-
-/** The agent that runs is the proof that its image works, whoever was killed before saying so. */
-async function forgetTroubles(work: Work, image: string): Promise<void> {
-  const { paths } = work.configuration;
-  const { attempts } = await readAttempts(paths);
-  try {
-    await writeAttempts(paths, recordSuccess(attempts, image));
-  } catch (error) {
-    work.log.warn('the record of attempts could not be kept', { error: messageOf(error) });
   }
 }
 

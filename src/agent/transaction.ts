@@ -64,6 +64,8 @@ export interface TransactionResult {
   readonly corpses: readonly Corpse[];
   /** Whether the agent that was in office at the beginning was stopped at any time. */
   readonly touchedAgent: boolean;
+  /** Whether it is that one which is in office now. */
+  readonly isIncumbent: boolean;
   /** Why the goal was not reached. */
   readonly error: Error | undefined;
 }
@@ -279,6 +281,7 @@ class Transaction {
       agentRuns: agent?.ours === true && isUp(agent),
       corpses: this.#presentCorpses(observation),
       touchedAgent: this.#touchedAgent,
+      isIncumbent: agent !== undefined && agent.id === this.#incumbent,
       error: this.#error,
     };
   }

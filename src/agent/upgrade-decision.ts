@@ -1,10 +1,10 @@
 import { readRequiredImage, type RequiredImage } from '../control-plane/required-image.ts';
 import type { Engine } from '../engine/engine.ts';
-import { readAttempts } from '../host/attempts.ts';
 import type { Clock } from '../support/clock.ts';
 import type { Configuration } from '../support/configuration.ts';
 import { ExitCode } from '../support/errors.ts';
 import type { Log } from '../support/log.ts';
+import { lookUpAttempts } from './attempt-book.ts';
 import { findQuarrel, isCalm, quarrelHint, type Quarrel } from './ping-pong.ts';
 import type { Reporter } from './report.ts';
 
@@ -50,8 +50,8 @@ export async function decideUpgrade(
   if (required.kind === 'unclear') log.warn(`no upgrade: REQUIRED_IMAGE is unclear: ${required.reason}`);
   if (required.kind !== 'image') return nothing;
   const { image } = required;
-  const { limits, paths } = configuration;
-  const { history } = (await readAttempts(paths)).attempts;
+  const { limits } = configuration;
+  const { history } = await lookUpAttempts(decision);
   if (await isReached(decision, image, own)) {
     if (isCalm(history, image, limits, clock.now())) await tellAgreement(decision, image);
     return nothing;

@@ -12,6 +12,7 @@ import {
 import type { Limits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
 import { doubling, retry } from '../support/retry.ts';
+import { listenForStuck } from '../support/stuck.ts';
 import { isAgentContainer, labels, type RoleNames } from './roles.ts';
 import { buildWorkerSpec, digestOfRequest, type WorkerRequest } from './worker-request.ts';
 
@@ -40,16 +41,22 @@ const killedStatus = 137;
 /**
  * Has a worker do what is asked and follows it.
  * @returns the worker's exit status
- * @throws TryAgainLaterError when others keep the worker busy; CannotChangeError when there can be no worker
+ * @throws TryAgainLaterError when others keep the worker busy, or it can't end; CannotChangeError when there can be no worker
  */
 export async function runThroughWorker(call: WorkerCall, request: WorkerRequest): Promise<number> {
   const deadline = deadlineIn(call.limits.FOLLOW_TOTAL, () => call.clock.now());
   const wanted = digestOfRequest(request);
   for (let round = 0; round < call.limits.WORKER_ROUNDS && deadline.left() > 0; round += 1) {
     const worker = await findOrMakeWorker(call, request, deadline);
-    const exit = await followWorker(call, worker);
-    await removeEndedWorker(call, worker.id);
     const isOurs = worker.labels[labels.request] === wanted;
+    const exit = await followWorker(call, worker);
+    if (exit !== 'gone' && exit.isStuck === true) {
+      const error = stuckError(call);
+      if (!isOurs) throw error;
+      call.log.warn(error.message, { hint: error.hint ?? '' });
+      return exit.status;
+    }
+    await removeEndedWorker(call, worker.id);
     if (isOurs && exit !== 'gone' && exit.status !== killedStatus) return exit.status;
     call.log.info(explainRound(isOurs, exit));
   }
@@ -63,14 +70,18 @@ export async function isWorkerRunning(call: Pick<WorkerCall, 'engine' | 'names'>
   return (await call.engine.inspectContainer(call.names.worker))?.state === 'running';
 }
 
-/** Follows a worker that runs, whoever made it; undefined if there is none. */
-export async function followRunningWorker(call: WorkerCall): Promise<ContainerExit | undefined> {
+/** Follows a worker that runs, whoever made it. @returns how it ended; undefined if there is none */
+export async function followRunningWorker(call: WorkerCall): Promise<WorkerEnd | undefined> {
   const worker = await call.engine.inspectContainer(call.names.worker);
   if (worker === undefined) return undefined;
   const exit = worker.state === 'running' ? await followWorker(call, worker) : undefined;
-  await removeEndedWorker(call, worker.id);
+  const isStuck = exit !== undefined && exit !== 'gone' && exit.isStuck === true;
+  if (!isStuck) await removeEndedWorker(call, worker.id);
   return exit;
 }
+
+/** Stuck: its work has ended, and its process can't for as long as a disk of the host doesn't answer. */
+export type WorkerEnd = 'gone' | { readonly status: number; readonly isStuck?: boolean };
 
 type Worker = Pick<ContainerDetails, 'id' | 'labels'> & { readonly exit?: Promise<ContainerExit> };
 
@@ -162,11 +173,22 @@ async function makeWorkerFrom(
 }
 
 /** Copies its log and waits for its end; looks now and then, since either stream may have died without a word. */
-async function followWorker(call: WorkerCall, worker: Worker): Promise<ContainerExit> {
+async function followWorker(call: WorkerCall, worker: Worker): Promise<WorkerEnd> {
   const { engine, limits, log } = call;
   const over = new AbortController();
   const signal = AbortSignal.any([call.signal, over.signal]);
-  const copying = engine.followLog(worker.id, call.write, signal).catch((error: unknown) => {
+  const { promise: stuck, resolve: onStuck } = Promise.withResolvers<WorkerEnd>();
+  const listen = listenForStuck((status) => {
+    // Where the kernel lets it, it has ended by then.
+    void call.clock.sleep(limits.FOLLOW_POLL, signal).then(() => {
+      onStuck({ status, isStuck: true });
+    }, gone);
+  });
+  const write: WorkerCall['write'] = (chunk, stream) => {
+    call.write(chunk, stream);
+    listen(chunk);
+  };
+  const copying = engine.followLog(worker.id, write, signal).catch((error: unknown) => {
     // One that was quick and is gone has said what it had to in the status.
     if (signal.aborted || isEngineError(error, 'not-found')) return;
     log.warn("the worker's log can't be followed from here; the worker goes on", {
@@ -175,7 +197,7 @@ async function followWorker(call: WorkerCall, worker: Worker): Promise<Container
     });
   });
   try {
-    const exit = await endOf(call, worker, signal);
+    const exit = await Promise.race([endOf(call, worker, signal), stuck]);
     await Promise.race([copying, call.clock.sleep(limits.WORKER_GONE_PAUSE, signal)]);
     return exit;
   } catch (error) {
@@ -273,6 +295,15 @@ function explainRound(isOurs: boolean, exit: ContainerExit): string {
   return exit === 'gone'
     ? 'the worker vanished before its end could be read: looking again'
     : 'the worker was killed: making another one, which looks and goes on';
+}
+
+function stuckError({ names }: WorkerCall): TryAgainLaterError {
+  return new TryAgainLaterError(
+    'the worker hangs: a disk of this host does not answer, and it can not end before',
+    {
+      hint: `look at the disks: dmesg -T | tail -50; ${names.worker} goes as soon as they answer, or with a reboot`,
+    },
+  );
 }
 
 function strangerError(found: ContainerDetails): CannotChangeError {

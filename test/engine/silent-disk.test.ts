@@ -1,10 +1,12 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { callEngine } from '../support/engine-call.ts';
+import type { RequestFilter } from '../support/engine-proxy.ts';
+import { mountFrozenDisk, type FrozenDisk } from '../support/frozen-disk.ts';
 import { images, limits, startScene, type Scene } from '../support/scene.ts';
 import { mountSilentDisk, type SilentDisk } from '../support/silent-disk.ts';
 
 let scene: Scene;
-let disk: SilentDisk | undefined;
+let disk: Pick<SilentDisk | FrozenDisk, 'unmount'> | undefined;
 
 beforeAll(async () => {
   scene = await startScene({ name: 'silent-disk' });
@@ -30,16 +32,27 @@ async function expectAgentUntouched(id: string | undefined): Promise<void> {
   );
 }
 
+const nextIsMade: RequestFilter = ({ userAgent, path }) =>
+  userAgent.includes('(worker)') && path.endsWith('/containers/create');
+const soon = limits({
+  HOST_FILE: 2_000,
+  WORKER_LIFE: 40_000,
+  LOCK_STALE: 6_000,
+  LOCK_REFRESH: 2_000,
+  FOLLOW_POLL: 4_000,
+});
+
 it('puts an upgrade off where the disk of the Docker root does not answer, and the worker ends', async () => {
   const agent = await scene.host.inspect('rancher-agent');
-  disk = await mountSilentDisk(scene.host, '/var/lib/silent');
+  const silent = await mountSilentDisk(scene.host, '/var/lib/silent');
+  disk = silent;
   const { body } = await callEngine(scene.host.engineSocketPath, 'GET', '/info');
   // The engine itself has to go on, so its data is elsewhere.
   scene.host.proxy.addRule({
     match: ({ path }) => path.endsWith('/info'),
     action: { kind: 'answer', status: 200, body: { ...(body as object), DockerRootDir: '/var/lib/silent' } },
   });
-  await disk.silence();
+  await silent.silence();
   const result = await scene.upgrade(images.b, ...limits({ HOST_FILE: 2_000 }));
   expect(result, result.stderr).toMatchObject({ status: 75 });
   expect(result.stderr).toContain('deferred: the storage of this host does not answer');
@@ -47,29 +60,81 @@ it('puts an upgrade off where the disk of the Docker root does not answer, and t
   await expectAgentUntouched(agent?.Id);
 });
 
-it('ends a worker whose status and lock are on a disk that goes silent, and goes on when it speaks again', async () => {
-  disk = await mountSilentDisk(scene.host, '/var/lib/rancher');
+it.each([
+  // Before the old agent is stopped, and when the new one has taken over.
+  { longest: 'STAND_BY', image: images.a },
+  { longest: 'VERIFY', image: images.b },
+])(
+  'ends a worker whose status and lock are on a disk that goes silent, in $longest: $image acts; and goes on when it speaks again',
+  async ({ longest, image }) => {
+    const silent = await mountSilentDisk(scene.host, '/var/lib/rancher');
+    disk = silent;
+    scene.host.proxy.addRule({
+      match: nextIsMade,
+      times: 1,
+      action: { kind: 'call', when: 'before', run: silent.silence },
+    });
+    const result = await scene.upgrade(images.b, ...soon, ...limits({ [longest]: 12_000 }));
+    expect(result, result.stderr).toMatchObject({ status: 75 });
+    expect(result.stderr).toContain('the lock of this host was lost');
+    expect(await scene.host.inspect('rancher-agent')).toMatchObject({
+      Config: { Image: image },
+      State: { Running: true },
+    });
+    silent.speak();
+    await scene.removeUpgradeContainer();
+    const again = await scene.upgrade(images.b);
+    expect(again, again.stderr).toMatchObject({ status: 0 });
+    await scene.removeUpgradeContainer();
+    expect((await scene.settled())[0]).toMatchObject({ image: images.b, state: 'running' });
+  },
+);
+
+it('keeps nobody waiting for a worker that the kernel does not let end, and makes no second one', async () => {
+  const frozen = await mountFrozenDisk(scene.host, '/var/lib/rancher');
+  disk = frozen;
   const agent = await scene.host.inspect('rancher-agent');
-  const silence = disk.silence;
   scene.host.proxy.addRule({
-    match: ({ userAgent, path }) => userAgent.includes('(worker)') && path.endsWith('/containers/create'),
+    match: ({ userAgent, path }) => userAgent.includes('(worker)') && path.endsWith('/info'),
     times: 1,
-    action: { kind: 'call', when: 'before', run: silence },
+    action: { kind: 'call', when: 'before', run: frozen.freeze },
   });
-  const result = await scene.upgrade(
-    images.b,
-    ...limits({ HOST_FILE: 2_000, WORKER_LIFE: 16_000, LOCK_STALE: 6_000, LOCK_REFRESH: 2_000 }),
-  );
-  expect(result, result.stderr).toMatchObject({ status: 75 });
-  expect(result.stderr).toContain('the lock of this host was lost');
-  expect(await scene.host.inspect('rancher-agent')).toMatchObject({
-    Id: agent?.Id,
-    State: { Running: true },
-  });
-  disk.speak();
-  await scene.removeUpgradeContainer();
+  for (const image of [images.b, images.broken]) {
+    const result = await scene.upgrade(image, ...soon);
+    expect(result, result.stderr).toMatchObject({ status: 75 });
+    expect(result.stderr).toMatch(/^STUCK: a disk of this host does not answer.* \(exit status 75\)$/m);
+    expect(result.stderr).toContain('the worker hangs: a disk of this host does not answer');
+    await scene.removeUpgradeContainer();
+    expect((await scene.names()).join()).toBe('rancher-agent,rancher-agent-worker');
+    expect(await scene.host.inspect('rancher-agent-worker')).toMatchObject({ State: { Running: true } });
+    expect(await scene.host.inspect('rancher-agent')).toMatchObject({
+      Id: agent?.Id,
+      State: { Running: true },
+    });
+  }
+  await frozen.thaw();
+  await scene.settled();
   const again = await scene.upgrade(images.b);
   expect(again, again.stderr).toMatchObject({ status: 0 });
   await scene.removeUpgradeContainer();
   expect((await scene.settled())[0]).toMatchObject({ image: images.b, state: 'running' });
+});
+
+it('upgrades to the end where the disk goes silent in the middle, without waiting for it between two agents', async () => {
+  const frozen = await mountFrozenDisk(scene.host, '/var/lib/rancher');
+  disk = frozen;
+  scene.host.proxy.addRule({
+    match: nextIsMade,
+    times: 1,
+    action: { kind: 'call', when: 'before', run: frozen.freeze },
+  });
+  const result = await scene.upgrade(images.b, ...soon, ...limits({ LOCK_STALE: 60_000 }));
+  expect(result, result.stderr).toMatchObject({ status: 0 });
+  expect(result.stderr).toMatch(/^STUCK: .* \(exit status 0\)$/m);
+  await scene.removeUpgradeContainer();
+  await frozen.thaw();
+  expect((await scene.settled())[0]).toMatchObject({ image: images.b, state: 'running' });
+  await scene.waitFor('the state that could not be written', async () =>
+    (await scene.readStatus())['state'] === 'ok' ? true : undefined,
+  );
 });

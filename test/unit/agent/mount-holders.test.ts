@@ -141,6 +141,7 @@ describe('a removal that fails', () => {
       agentRuns: true,
       corpses: [corpse],
       touchedAgent: true,
+      isIncumbent: false,
       error: undefined,
     });
     expect(outcome.hint).toMatch(/^old is held by cadvisor \(pid 8 and 3 more, container monitor\): end or/);

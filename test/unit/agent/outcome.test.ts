@@ -17,6 +17,7 @@ function resultWith(parts: Partial<TransactionResult>): TransactionResult {
     agentRuns: false,
     corpses: [],
     touchedAgent: false,
+    isIncumbent: true,
     error: undefined,
     ...parts,
   };

@@ -1,5 +1,6 @@
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { lstat, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -14,7 +15,7 @@ let reporter: Reporter;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'report-'));
-  const configuration = readConfiguration({}, 'host');
+  const configuration = readConfiguration({ AGENT_LIMIT_HOST_FILE: '1000' }, 'host');
   reporter = createReporter({
     configuration: { ...configuration, paths: { ...configuration.paths, entrypoint: folder } },
     clock: systemClock,
@@ -55,5 +56,18 @@ describe('what is told of a piece of work', () => {
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(await read()).toEqual(ended);
     expect(await readFile(join(folder, 'state'), 'utf8')).toBe('ok\n');
+  });
+
+  it('waits once for a disk that does not answer, and not again; what was said last is written when it does', async () => {
+    // Whoever opens it waits for somebody at its other end.
+    execFileSync('mkfifo', [join(folder, 'status.json')]);
+    // Thirty times a second would be longer than a test may take.
+    for (let step = 1; step <= 30; step += 1) await reporter.working(`step ${step}`, 'discard');
+    expect(await reporter.readBefore()).toBeUndefined();
+    await writeFile(join(folder, 'status.json'), '');
+    await expect.poll(async () => (await lstat(join(folder, 'status.json'))).isFile()).toBe(true);
+    await expect.poll(async () => (await read())['summary']).toBe('step 30');
+    await reporter.working('speaking again', 'discard');
+    expect(await read()).toMatchObject({ summary: 'speaking again' });
   });
 });

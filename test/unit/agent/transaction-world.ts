@@ -5,6 +5,7 @@ import { selectProfile } from '../../../src/agent/profile.ts';
 import { runTransaction, type TransactionResult } from '../../../src/agent/transaction.ts';
 import type { ContainerSpec } from '../../../src/engine/engine.ts';
 import { defaultLimits, type Limits } from '../../../src/support/limits.ts';
+import { InterruptedError, TryAgainLaterError } from '../../../src/support/errors.ts';
 import { silentLog } from '../../../src/support/log.ts';
 import {
   SimulatedEngine,
@@ -75,8 +76,10 @@ export interface Run {
 
 export interface RunOptions {
   readonly faultOf?: (call: Call) => Fault | undefined;
-  /** SIGTERM arrives before this call. */
+  /** SIGTERM arrives before this call, */
   readonly interruptAt?: number;
+  /** or the lock is lost there. */
+  readonly lockLostAt?: number;
   readonly goal?: 'replace' | 'settle';
   readonly limits?: Partial<Limits>;
 }
@@ -116,7 +119,8 @@ export class World {
     const engine = new SimulatedEngine(this.host, {
       faultOf: (call) => {
         this.#checkReplacement(call);
-        if (call.number === options.interruptAt) interrupt.abort(new Error('SIGTERM'));
+        if (call.number === options.interruptAt) interrupt.abort(new InterruptedError('SIGTERM'));
+        if (call.number === options.lockLostAt) interrupt.abort(new TryAgainLaterError('the lock was lost'));
         return options.faultOf?.(call);
       },
       afterCall: (call) => {

@@ -34,7 +34,8 @@ type Mishap =
   | { readonly kind: 'killed'; readonly at: number; readonly effect: Fault['effect'] }
   | { readonly kind: 'once'; readonly at: number; readonly fault: Fault }
   | { readonly kind: 'for ever'; readonly verb: Verb; readonly fault: Fault }
-  | { readonly kind: 'interrupted'; readonly at: number };
+  | { readonly kind: 'interrupted'; readonly at: number }
+  | { readonly kind: 'lock lost'; readonly at: number };
 
 interface Episode {
   readonly goal: 'replace' | 'settle';
@@ -106,6 +107,7 @@ const mishaps: fc.Arbitrary<Mishap> = fc.oneof(
     fault: faults,
   }),
   fc.record({ kind: fc.constant('interrupted' as const), at: callNumbers }),
+  fc.record({ kind: fc.constant('lock lost' as const), at: callNumbers }),
 );
 const episodes: fc.Arbitrary<Episode> = fc.record({
   goal: fc.constantFrom('replace' as const, 'replace' as const, 'settle' as const),
@@ -119,6 +121,8 @@ function optionsFor({ goal, mishap }: Episode): RunOptions {
       return { goal };
     case 'interrupted':
       return { goal, interruptAt: mishap.at };
+    case 'lock lost':
+      return { goal, lockLostAt: mishap.at };
     case 'killed':
       return {
         goal,

@@ -366,6 +366,20 @@ describe('SIGTERM at any call', () => {
     }
   });
 
+  it('leaves the new agent in office when the lock is lost behind its promotion: it does not go back', async () => {
+    const calls = await callsOf(upgrade);
+    const ends = new Set<string>();
+    for (let number = 1; number <= calls; number += 1) {
+      const world = new World(upgrade);
+      const { result, steps } = await world.run({ lockLostAt: number });
+      expect(steps, `at ${number}`).not.toContain('demote');
+      expect(world.acting(), `at ${number}`).toHaveLength(1);
+      ends.add(`${result?.touchedAgent === true ? 'replaced' : 'untouched'}, ${String(result?.isIncumbent)}`);
+      expectSettled(world, await world.run(), `at ${number}`);
+    }
+    expect([...ends].sort()).toEqual(['replaced, false', 'untouched, true']);
+  });
+
   it('keeps a next agent that is the only one of ours, beside a stranger that has keys', async () => {
     const world = new World({ ...emptyScene, next: actor('wanted', 'running') });
     const image = { reference: 'nginx', id: 'sha256:nginx', standsBy: false, health: 'good' } as const;
