@@ -78,16 +78,18 @@ function rehearse(args: readonly string[], conclude: (status: unknown) => void):
   (script.runInThisContext() as Bundle)(requireBelowRoot(), {}, {});
 }
 
-/** Node's modules, but every path given to `fs/promises` is one below `root`, and what is printed goes nowhere. */
+/** Node's modules, but every path given to `fs/promises` and `readFile` is one below `root`, and what is printed goes nowhere. */
 function requireBelowRoot(): Require {
   const require = createRequire(import.meta.url);
   const below = Object.entries(promises).map(([name, value]) => {
     return [name, typeof value === 'function' ? withPathBelow(root, value as Call) : value] as const;
   });
+  const fs = require('node:fs') as typeof import('node:fs');
   const replaced: Readonly<Record<string, unknown>> = {
     'node:fs/promises': Object.fromEntries(below),
     'node:fs': {
-      ...(require('node:fs') as object),
+      ...fs,
+      readFile: withPathBelow(root, fs.readFile as Call),
       writeSync: (_: number, bytes: Uint8Array) => bytes.length,
     },
   };

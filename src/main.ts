@@ -71,16 +71,26 @@ function writeWhole(chunk: string | Buffer, stream: 'stdout' | 'stderr'): void {
 
 /**
  * Ends the process. `exit` waits for Node's threads, for ever if one of them is in a file-system call that a dead disk
- * never answers; becoming another program ends them. A call that has just been answered counts until the next turn.
+ * never answers; becoming another program ends them. A call that was under way when something else failed is given time.
  */
 async function leave(status: number): Promise<never> {
   await new Promise((resolve) => setImmediate(resolve));
-  const isStuck = process.getActiveResourcesInfo().some((resource) => resource.startsWith('FSReq'));
-  if (isStuck) {
-    writeWhole(stuckLine(status), 'stderr');
-    becomeProcess(['/bin/sh', '-c', `exit ${status}`], {});
+  for (let waited = 0; isInFileCall(); waited += LEAVE_POLL) {
+    if (waited >= LEAVE_PATIENCE) {
+      writeWhole(stuckLine(status), 'stderr');
+      becomeProcess(['/bin/sh', '-c', `exit ${status}`], {});
+    }
+    await new Promise((resolve) => setTimeout(resolve, LEAVE_POLL));
   }
   process.exit(status);
+}
+
+/** Milliseconds. */
+const LEAVE_POLL = 10;
+const LEAVE_PATIENCE = 2_000;
+
+function isInFileCall(): boolean {
+  return process.getActiveResourcesInfo().some((resource) => resource.startsWith('FSReq'));
 }
 
 main().catch(async (error: unknown) => {

@@ -1,10 +1,9 @@
 import { namesOf, readNames, type RoleNames } from '../agent/roles.ts';
 import { hostSocketOf, selectProfile, type Profile } from '../agent/profile.ts';
 import { chooseStateVolume } from '../agent/state-volume.ts';
-import { followRunningWorker, runThroughWorker, type WorkerCall } from '../agent/worker.ts';
+import type { WorkerCall } from '../agent/worker.ts';
 import { selectWorkerEnvironment, workerVariables, type WorkerTask } from '../agent/worker-request.ts';
-import { readAgentConf } from '../control-plane/agent-conf.ts';
-import type { EngineOptions } from '../engine/docker-engine.ts';
+import type { EngineOptions } from '../engine/reads.ts';
 import type { ContainerDetails, Engine, EngineInfo } from '../engine/engine.ts';
 import { systemClock, type Clock } from '../support/clock.ts';
 import type { Configuration, Environment } from '../support/configuration.ts';
@@ -64,6 +63,7 @@ export function requireSoundConfiguration({ configuration }: Context): void {
  */
 export async function withAgentConf(context: Context): Promise<Context> {
   const { configuration, log, secrets } = context;
+  const { readAgentConf } = await import('../control-plane/agent-conf.ts');
   const { variables, problems } = await readAgentConf(`${configuration.paths.rancher}/etc/agent.conf`);
   for (const problem of problems) log.warn(`agent.conf: ${problem}`);
   addEnvironmentSecrets(secrets, variables);
@@ -88,10 +88,10 @@ export async function openEngine(
   return connectEngine({ ...engineOptions(context, signal), keepsConnections });
 }
 
-/** Asks the engine for its info alone. */
-export async function askEngineInfo(context: Context): Promise<EngineInfo> {
-  const { readEngineInfo } = await import('../engine/docker-engine.ts');
-  return readEngineInfo(engineOptions(context, context.signal));
+/** Asks the engine for its info alone. @param signal ends that */
+export async function askEngineInfo(context: Context, signal: AbortSignal): Promise<EngineInfo> {
+  const { readEngineInfo } = await import('../engine/engine-info.ts');
+  return readEngineInfo(engineOptions(context, signal));
 }
 
 function engineOptions(context: Context, signal: AbortSignal | undefined): EngineOptions {
@@ -117,11 +117,13 @@ export async function delegate(
 ): Promise<number> {
   const environment = { ...selectWorkerEnvironment(context.configuration.environment, task), ...extra };
   const hostSocket = hostSocketOf(context.profile, context.configuration.environment);
+  const { runThroughWorker } = await import('../agent/worker.ts');
   return runThroughWorker(await callOf(context, engine), { task, image, environment, hostSocket });
 }
 
 /** Follows the worker that runs to its end. @returns false if there was none */
 export async function followWorker(context: Context, engine: Engine): Promise<boolean> {
+  const { followRunningWorker } = await import('../agent/worker.ts');
   return (await followRunningWorker(await callOf(context, engine))) !== undefined;
 }
 

@@ -1,19 +1,23 @@
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { inspectOwnContainer, ownImageOf } from '../agent/own.ts';
-import { inspectHost as lookAtHost, renderInspection } from '../host/inspection.ts';
+import { readFile } from 'node:fs';
+import { promisify } from 'node:util';
 import { parseMountinfo } from '../host/mountinfo.ts';
 import { ExitCode, messageOf } from '../support/errors.ts';
 import { askEngineInfo, delegate, openEngine, type Context } from './context.ts';
 
 /**
  * `inspect-host`: the host's capabilities on stdout (contract §2). Where the host's folders are mounted it looks
- * itself; otherwise it has the worker look, under its fixed name.
+ * itself; otherwise it has the worker look, under its fixed name. The engine is asked first: nothing else takes as long.
  * @returns the exit status
  */
 export async function inspectHost(context: Context): Promise<number> {
-  if (await isHostFolderMounted(context)) return inspectHostHere(context);
+  const asking = new AbortController();
+  const operatingSystem = readOperatingSystem(context, AbortSignal.any([context.signal, asking.signal]));
+  operatingSystem.catch(() => undefined);
+  if (await isHostFolderMounted(context)) return tellFacts(context, operatingSystem);
+  asking.abort(new Error('the worker asks for itself'));
   const { configuration, signal } = context;
+  const { inspectOwnContainer, ownImageOf } = await import('../agent/own.ts');
   const engine = await openEngine(context, signal);
   const image = ownImageOf(await inspectOwnContainer(engine, configuration), configuration);
   return delegate(context, engine, 'inspect-host', image);
@@ -21,10 +25,15 @@ export async function inspectHost(context: Context): Promise<number> {
 
 /** Inspects the host from a container that has its `/var/lib/rancher`. */
 export async function inspectHostHere(context: Context): Promise<number> {
+  return tellFacts(context, readOperatingSystem(context, context.signal));
+}
+
+async function tellFacts(context: Context, operatingSystem: Promise<string>): Promise<number> {
   const { configuration, secrets, write } = context;
+  const { inspectHost: lookAtHost, renderInspection } = await import('../host/inspection.ts');
   const facts = await lookAtHost({
     paths: configuration.paths,
-    operatingSystem: readOperatingSystem(context),
+    operatingSystem,
     // Node loads `crypto` when something of it is first used; a host that has its key needs nothing.
     randomBytes: (size) => randomBytes(size),
   });
@@ -33,13 +42,13 @@ export async function inspectHostHere(context: Context): Promise<number> {
   return ExitCode.ok;
 }
 
-/** Upstream asked `docker info` and took silence for a no; so do we, but say it. */
-async function readOperatingSystem(context: Context): Promise<string> {
+/** Upstream asked `docker info` and took silence for a no; so do we, but say it. @throws the signal's reason */
+async function readOperatingSystem(context: Context, signal: AbortSignal): Promise<string> {
   try {
-    const info = await askEngineInfo(context);
+    const info = await askEngineInfo(context, signal);
     return info.text.toLowerCase().includes('boot2docker') ? 'boot2docker' : info.operatingSystem;
   } catch (error) {
-    context.signal.throwIfAborted();
+    signal.throwIfAborted();
     context.log.warn('the engine could not be asked whether this is boot2docker; taken as no', {
       error: messageOf(error),
     });
@@ -49,7 +58,10 @@ async function readOperatingSystem(context: Context): Promise<string> {
 
 /** Whether what we see under `/var/lib/rancher` is a mount and not a folder of our own image. */
 async function isHostFolderMounted({ configuration }: Context): Promise<boolean> {
-  const mounts = parseMountinfo(await readFile(`${configuration.paths.proc}/self/mountinfo`, 'utf8'));
+  // Not by `fs/promises`, which takes a millisecond to load: the question to the engine goes out before that.
+  const mounts = parseMountinfo(
+    await promisify(readFile)(`${configuration.paths.proc}/self/mountinfo`, 'utf8'),
+  );
   const folder = configuration.paths.rancher;
   return mounts.some(({ mountPoint }) => mountPoint !== '/' && `${folder}/`.startsWith(`${mountPoint}/`));
 }

@@ -1,11 +1,9 @@
 import { finished } from 'node:stream/promises';
-import { systemClock, type Clock } from '../support/clock.ts';
 import { DeadlineError } from '../support/deadline.ts';
-import { EngineUnavailableError, EntrypointError, messageOf } from '../support/errors.ts';
+import { EntrypointError, messageOf } from '../support/errors.ts';
 import type { Limits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
-import { doubling, retry } from '../support/retry.ts';
-import { readDetails, readImage, readInfo, readSummary } from './answers.ts';
+import { readDetails, readImage, readSummary } from './answers.ts';
 import { buildCreateBody } from './create-body.ts';
 import type {
   ContainerExit,
@@ -13,14 +11,15 @@ import type {
   ContainerState,
   ContainerSummary,
   Engine,
-  EngineInfo,
   EngineVersion,
 } from './engine.ts';
-import { EngineError, isEngineError } from './errors.ts';
+import { askInfo } from './engine-info.ts';
+import { EngineError } from './errors.ts';
 import { featuresOf, higherVersion, lowerVersion } from './features.ts';
 import { elementsOf } from './json-elements.ts';
 import { copyLog } from './log-stream.ts';
 import { followPull, pullQuery } from './pull.ts';
+import { readRepeatedly, repeatRead, understand, type EngineOptions } from './reads.ts';
 import {
   createTransport,
   unavailable,
@@ -28,20 +27,6 @@ import {
   type EngineRequest,
   type Transport,
 } from './transport.ts';
-
-export interface EngineOptions {
-  readonly socketPath: string;
-  /** Pins the API version (`DOCKER_API_VERSION`), as far as the engine takes it. */
-  readonly apiVersion: string | undefined;
-  readonly userAgent: string;
-  readonly limits: Limits;
-  readonly log: Log;
-  readonly clock?: Clock;
-  /** Connections are used again. A call may then fail because the engine was restarted before it. */
-  readonly keepsConnections?: boolean;
-  /** Aborting it ends every call in hand and every call to come. */
-  readonly signal?: AbortSignal;
-}
 
 /**
  * Connects to the Docker engine and learns its API version (`GET /version` without a prefix: the only question that
@@ -75,28 +60,6 @@ export async function connectEngine(options: EngineOptions): Promise<Engine> {
       ? unversioned
       : createTransport(options.socketPath, version.api, options.userAgent, options.keepsConnections);
   return new DockerEngine(options, transport, version);
-}
-
-/**
- * The engine's info and nothing else, asked without a prefix: one request where connecting and asking takes two.
- * @throws EngineUnavailableError, NotPermittedError
- */
-export async function readEngineInfo(options: EngineOptions): Promise<EngineInfo> {
-  // Kept to the end of the process: Node opens stderr, for its own log, when it closes a connection.
-  return askInfo(options, createTransport(options.socketPath, undefined, options.userAgent, true));
-}
-
-async function askInfo(options: EngineOptions, transport: Transport): Promise<EngineInfo> {
-  const { signal, limits } = options;
-  const answer = await readRepeatedly(options, transport, {
-    what: 'read engine info',
-    method: 'GET',
-    path: '/info',
-    accept: [200],
-    deadlineMs: limits.LIST,
-    ...(signal === undefined ? {} : { signal }),
-  });
-  return understand('read engine info', () => readInfo(answer.text));
 }
 
 class DockerEngine implements Engine {
@@ -340,46 +303,6 @@ class DockerEngine implements Engine {
 
   #withSignal(): { signal?: AbortSignal } {
     return this.#options.signal === undefined ? {} : { signal: this.#options.signal };
-  }
-}
-
-/** Reads are safe to repeat: an engine that is restarting or stumbles once must not end an upgrade. */
-async function readRepeatedly(
-  options: EngineOptions,
-  transport: Transport,
-  request: EngineRequest,
-): Promise<EngineAnswer> {
-  return repeatRead(options, request, async () => transport.request(request));
-}
-
-async function repeatRead<T>(
-  options: EngineOptions,
-  request: EngineRequest,
-  read: () => Promise<T>,
-): Promise<T> {
-  return retry(
-    {
-      what: request.what,
-      tries: options.limits.CALL_TRIES,
-      pause: doubling(options.limits.CALL_PAUSE, options.limits.REMOVE_PAUSE_MAX),
-      worthRetrying: (error) => error instanceof EngineUnavailableError || isEngineError(error, 'failed'),
-      clock: options.clock ?? systemClock,
-      log: options.log,
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
-    },
-    read,
-  );
-}
-
-/** An answer that isn't what it should be comes from something between us and the engine, or from an engine in pieces. */
-function understand<T>(what: string, read: () => T): T {
-  try {
-    return read();
-  } catch (cause) {
-    throw new EngineUnavailableError(`${what}: the answer makes no sense`, {
-      hint: 'is that really a Docker engine behind the socket? its log: journalctl -u docker',
-      cause,
-    });
   }
 }
 

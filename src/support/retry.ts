@@ -41,7 +41,7 @@ export async function retry<T>(policy: RetryPolicy, attempt: (tryNumber: number)
       // Waiting for a try that may not begin any more helps nobody.
       if (deadline !== undefined && pause >= deadline.left()) throw error;
       policy.log.warn(`${policy.what}: try ${attemptNumber} of ${policy.tries} failed`, {
-        error: messageOf(error),
+        error: messageOf(error).replace(`${policy.what}: `, ''),
         next: `in ${formatDuration(pause)}`,
       });
       await clock.sleep(pause, policy.signal);

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { connectEngine, type EngineOptions } from '../../../src/engine/docker-engine.ts';
+import { connectEngine } from '../../../src/engine/docker-engine.ts';
+import type { EngineOptions } from '../../../src/engine/reads.ts';
 import type { ContainerSpec, Engine } from '../../../src/engine/engine.ts';
 import { isEngineError } from '../../../src/engine/errors.ts';
 import type { RegistryAuth } from '../../../src/engine/registry-auth.ts';

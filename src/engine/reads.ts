@@ -1,0 +1,61 @@
+import { systemClock, type Clock } from '../support/clock.ts';
+import { EngineUnavailableError } from '../support/errors.ts';
+import type { Limits } from '../support/limits.ts';
+import type { Log } from '../support/log.ts';
+import { doubling, retry } from '../support/retry.ts';
+import { isEngineError } from './errors.ts';
+import type { EngineAnswer, EngineRequest, Transport } from './transport.ts';
+
+export interface EngineOptions {
+  readonly socketPath: string;
+  /** Pins the API version (`DOCKER_API_VERSION`), as far as the engine takes it. */
+  readonly apiVersion: string | undefined;
+  readonly userAgent: string;
+  readonly limits: Limits;
+  readonly log: Log;
+  readonly clock?: Clock;
+  /** Connections are used again. A call may then fail because the engine was restarted before it. */
+  readonly keepsConnections?: boolean;
+  /** Aborting it ends every call in hand and every call to come. */
+  readonly signal?: AbortSignal;
+}
+
+/** Reads are safe to repeat: an engine that is restarting or stumbles once must not end an upgrade. */
+export async function readRepeatedly(
+  options: EngineOptions,
+  transport: Transport,
+  request: EngineRequest,
+): Promise<EngineAnswer> {
+  return repeatRead(options, request, async () => transport.request(request));
+}
+
+export async function repeatRead<T>(
+  options: EngineOptions,
+  request: EngineRequest,
+  read: () => Promise<T>,
+): Promise<T> {
+  return retry(
+    {
+      what: request.what,
+      tries: options.limits.CALL_TRIES,
+      pause: doubling(options.limits.CALL_PAUSE, options.limits.REMOVE_PAUSE_MAX),
+      worthRetrying: (error) => error instanceof EngineUnavailableError || isEngineError(error, 'failed'),
+      clock: options.clock ?? systemClock,
+      log: options.log,
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    },
+    read,
+  );
+}
+
+/** An answer that isn't what it should be comes from something between us and the engine, or from an engine in pieces. */
+export function understand<T>(what: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw new EngineUnavailableError(`${what}: the answer makes no sense`, {
+      hint: 'is that really a Docker engine behind the socket? its log: journalctl -u docker',
+      cause,
+    });
+  }
+}
