@@ -6,7 +6,7 @@ import { selectWorkerEnvironment, workerVariables, type WorkerTask } from '../ag
 import type { EngineOptions } from '../engine/reads.ts';
 import type { ContainerDetails, Engine, EngineInfo } from '../engine/engine.ts';
 import { systemClock, type Clock } from '../support/clock.ts';
-import type { Configuration, Environment } from '../support/configuration.ts';
+import { remarksOn, type Configuration, type Environment } from '../support/configuration.ts';
 import { ConfigurationError } from '../support/errors.ts';
 import { readLimits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
@@ -51,8 +51,12 @@ export function adoptNames(context: Context, own: ContainerDetails | undefined):
   return createContext({ ...context, configuration: { ...context.configuration, environment } });
 }
 
-/** Refuses to start on variables that could not be understood. @throws ConfigurationError */
-export function requireSoundConfiguration({ configuration }: Context): void {
+/** Refuses to start on variables that could not be understood, and tells which look odd. @throws ConfigurationError */
+export function requireSoundConfiguration({
+  configuration,
+  log,
+}: Pick<Context, 'configuration' | 'log'>): void {
+  for (const remark of remarksOn(configuration.environment)) log.warn(remark);
   if (configuration.problems.length === 0) return;
   throw new ConfigurationError(configuration.problems.join('; '), { hint: 'correct or unset them' });
 }

@@ -1,7 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs';
-import { promisify } from 'node:util';
-import { parseMountinfo } from '../host/mountinfo.ts';
+import { isRancherFolderMounted } from '../host/rancher-folder.ts';
 import { ExitCode, messageOf } from '../support/errors.ts';
 import { askEngineInfo, delegate, openEngine, type Context } from './context.ts';
 
@@ -14,7 +12,7 @@ export async function inspectHost(context: Context): Promise<number> {
   const asking = new AbortController();
   const operatingSystem = readOperatingSystem(context, AbortSignal.any([context.signal, asking.signal]));
   operatingSystem.catch(() => undefined);
-  if (await isHostFolderMounted(context)) return tellFacts(context, operatingSystem);
+  if (await isRancherFolderMounted(context.configuration.paths)) return tellFacts(context, operatingSystem);
   asking.abort(new Error('the worker asks for itself'));
   const { configuration, signal } = context;
   const { inspectOwnContainer, ownImageOf } = await import('../agent/own.ts');
@@ -54,14 +52,4 @@ async function readOperatingSystem(context: Context, signal: AbortSignal): Promi
     });
     return '';
   }
-}
-
-/** Whether what we see under `/var/lib/rancher` is a mount and not a folder of our own image. */
-async function isHostFolderMounted({ configuration }: Context): Promise<boolean> {
-  // Not by `fs/promises`, which takes a millisecond to load: the question to the engine goes out before that.
-  const mounts = parseMountinfo(
-    await promisify(readFile)(`${configuration.paths.proc}/self/mountinfo`, 'utf8'),
-  );
-  const folder = configuration.paths.rancher;
-  return mounts.some(({ mountPoint }) => mountPoint !== '/' && `${folder}/`.startsWith(`${mountPoint}/`));
 }

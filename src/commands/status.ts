@@ -3,12 +3,13 @@ import { roleTable } from '../agent/role-table.ts';
 import type { RoleNames } from '../agent/roles.ts';
 import { connectEngine } from '../engine/docker-engine.ts';
 import type { Engine } from '../engine/engine.ts';
-import { nextAttemptAt, readAttempts } from '../host/attempts.ts';
-import { readLockHolder } from '../host/lock.ts';
-import { readStatus } from '../host/status.ts';
+import { nextAttemptAt, noAttempts, readAttempts } from '../host/attempts.ts';
+import { readLockHolder, type LockHolder } from '../host/lock.ts';
+import { isRancherFolderMounted } from '../host/rancher-folder.ts';
+import { readStatus, type StatusReading } from '../host/status.ts';
 import { countLeaks, type LeakFigures } from '../rescue/leak-figures.ts';
 import { listSuspects } from '../rescue/removal.ts';
-import { deadlineIn } from '../support/deadline.ts';
+import { deadlineIn, withDeadline } from '../support/deadline.ts';
 import { messageOf } from '../support/errors.ts';
 import { silentLog } from '../support/log.ts';
 import { adoptNames, type Context } from './context.ts';
@@ -50,18 +51,23 @@ async function reportFrom(
   context: Context,
   count: (engine: Engine) => Promise<LeakFigures | Problem>,
 ): Promise<StatusReport> {
-  const { configuration, clock } = context;
+  const { configuration, clock, signal } = context;
   const { paths, limits } = configuration;
   const engine = connect(context);
-  const [status, containers, leaks, lock, { attempts }] = await Promise.all([
-    readStatus(paths),
+  const read = async <T>(what: string, work: () => Promise<T>): Promise<T> =>
+    withDeadline(what, limits.STATUS_FILE, work, signal);
+  const [status, containers, leaks, lock, attempts] = await Promise.all([
+    read('read the status', async () => readStatus(paths)).catch(asDamaged),
     engine
       .then(async (connected) => listRoles(connected, await findNames(context, connected)))
       .catch(problemOf),
     engine.then(count).catch(problemOf),
-    readLockHolder(paths.entrypoint, limits, clock.now()).catch(problemOf),
-    readAttempts(paths),
+    read('look at the lock', async () => lookAtLock(context)).catch(problemOf),
+    read('read the record of attempts', async () => (await readAttempts(paths)).attempts).catch(
+      () => noAttempts,
+    ),
   ]);
+  signal.throwIfAborted();
   const now = clock.now();
   const facts: StatusFacts = {
     status,
@@ -110,6 +116,19 @@ async function listRoles(engine: Engine, names: RoleNames): Promise<readonly Rol
       .filter((container) => roleNames.includes(container.name))
       .map(({ id, name, image, state }) => ({ role, name, id, image, state })),
   );
+}
+
+/** Who has the lock; a folder of our own image, where nobody mounted the host's, says nothing about it. */
+async function lookAtLock({ configuration, clock }: Context): Promise<LockHolder> {
+  const { paths, limits } = configuration;
+  const holder = await readLockHolder(paths.entrypoint, limits, clock.now());
+  if (holder.state === 'free' && !(await isRancherFolderMounted(paths)))
+    throw new Error('/var/lib/rancher is not mounted');
+  return holder;
+}
+
+function asDamaged(error: unknown): StatusReading {
+  return { kind: 'damaged', reason: messageOf(error) };
 }
 
 function problemOf(error: unknown): Problem {

@@ -1,4 +1,4 @@
-import { readLimits, type Limits } from './limits.ts';
+import { isLimitVariable, readLimits, type Limits } from './limits.ts';
 
 /** The families of images this entrypoint serves (contract §1). */
 export const profileNames = ['rancher-1.0', 'rancher-1.2', 'pasturestack'] as const;
@@ -80,6 +80,26 @@ export function readConfiguration(raw: NodeJS.ProcessEnv, hostname: string): Con
     environment,
     problems: [...problems, problem, api.problem].filter((each) => each !== undefined),
   };
+}
+
+/**
+ * Sentences about variables that are taken as they are, and are probably not what somebody meant. No reason to stop an
+ * agent: some may be meant for another program.
+ */
+export function remarksOn(environment: Environment): readonly string[] {
+  const format = nonEmpty(environment['LOG_FORMAT']);
+  const unlabelled = (environment['CATTLE_HOST_LABELS'] ?? '')
+    .split('&')
+    .filter((label) => label !== '' && !/^[^=]+=/.test(label));
+  return [
+    ...(format === undefined || ['text', 'json'].includes(format)
+      ? []
+      : [`LOG_FORMAT is text or json, not "${format}": text is used`]),
+    ...Object.keys(environment)
+      .filter((name) => name.startsWith('AGENT_LIMIT_') && !isLimitVariable(name))
+      .map((name) => `there is no limit ${name}: it changes nothing; those that there are: … IMAGE --help`),
+    ...unlabelled.map((label) => `CATTLE_HOST_LABELS: "${label}" is no label; they look like a=b&c=d`),
+  ];
 }
 
 /** The folder of the `config.json` that `docker login` writes, where Docker's client looks for it. */

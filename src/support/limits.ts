@@ -227,6 +227,11 @@ const table = {
     unit: 'ms',
     why: 'three engine calls one after the other; then what is known is shown',
   },
+  STATUS_FILE: {
+    value: 10_000,
+    unit: 'ms',
+    why: 'a person waits; of a disk that takes longer for a small file `status` says that it does not answer',
+  },
   DOCTOR_SERVER: { value: 20_000, unit: 'ms', why: 'a server that is well answers within one second' },
   DOCTOR_AGENTS: {
     value: 20,
@@ -429,6 +434,11 @@ const limitNames = Object.keys(table) as LimitName[];
 /** The environment variable that overrides a limit. */
 export function variableOf(name: LimitName): string {
   return `AGENT_LIMIT_${name}`;
+}
+
+/** Whether an environment variable overrides a limit. */
+export function isLimitVariable(variable: string): boolean {
+  return limitNames.some((name) => variableOf(name) === variable);
 }
 
 export const defaultLimits: Limits = Object.fromEntries(

@@ -62,11 +62,11 @@ it('puts an upgrade off where the disk of the Docker root does not answer, and t
 
 it.each([
   // Before the old agent is stopped, and when the new one has taken over.
-  { longest: 'STAND_BY', image: images.a },
-  { longest: 'VERIFY', image: images.b },
+  { longest: 'STAND_BY', image: images.a, says: /^state +working, /m },
+  { longest: 'VERIFY', image: images.b, says: /read the status: no answer\s+within 1 s/ },
 ])(
   'ends a worker whose status and lock are on a disk that goes silent, in $longest: $image acts; and goes on when it speaks again',
-  async ({ longest, image }) => {
+  async ({ longest, image, says }) => {
     const silent = await mountSilentDisk(scene.host, '/var/lib/rancher');
     disk = silent;
     scene.host.proxy.addRule({
@@ -81,6 +81,11 @@ it.each([
       Config: { Image: image },
       State: { Running: true },
     });
+    // The agent that was made while the disk was silent has it mounted; the other one has what was there before.
+    const status = await scene.host.tryDocker(
+      ...['exec', '-e', 'AGENT_LIMIT_STATUS_FILE=1000', 'rancher-agent', '/run.sh', 'status'],
+    );
+    expect(status.stdout).toMatch(says);
     silent.speak();
     await scene.removeUpgradeContainer();
     const again = await scene.upgrade(images.b);

@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { parseEnvironmentList, pathsBelow, readConfiguration } from '../../../src/support/configuration.ts';
+import {
+  parseEnvironmentList,
+  pathsBelow,
+  readConfiguration,
+  remarksOn,
+} from '../../../src/support/configuration.ts';
 import { defaultLimits } from '../../../src/support/limits.ts';
 
 describe('readConfiguration', () => {
@@ -68,5 +73,30 @@ describe('parseEnvironmentList', () => {
       L: 'a=b&c=d',
       EMPTY: '',
     });
+  });
+});
+
+describe('remarksOn', () => {
+  it('says nothing of what is in order', () => {
+    const environment = {
+      LOG_FORMAT: 'json',
+      AGENT_LIMIT_VERIFY: '1000',
+      CATTLE_HOST_LABELS: 'a=b&c=&d=e=f',
+      OTHER_LIMIT: 'x',
+    };
+    expect(remarksOn(environment)).toEqual([]);
+    expect(remarksOn({ LOG_FORMAT: '', CATTLE_HOST_LABELS: '' })).toEqual([]);
+  });
+
+  it.each([
+    [{ LOG_FORMAT: 'xml' }, 'LOG_FORMAT is text or json, not "xml": text is used'],
+    [
+      { AGENT_LIMIT_VERFY: '1000' },
+      'there is no limit AGENT_LIMIT_VERFY: it changes nothing; those that there are: … IMAGE --help',
+    ],
+    [{ CATTLE_HOST_LABELS: 'a=b&ssd' }, 'CATTLE_HOST_LABELS: "ssd" is no label; they look like a=b&c=d'],
+    [{ CATTLE_HOST_LABELS: '=b' }, 'CATTLE_HOST_LABELS: "=b" is no label; they look like a=b&c=d'],
+  ])('names what is probably not meant: %j', (environment, remark) => {
+    expect(remarksOn(environment)).toEqual([remark]);
   });
 });
