@@ -19,8 +19,11 @@ export interface SilentDisk {
 export async function mountSilentDisk(host: TestHost, path: string): Promise<SilentDisk> {
   const inHost = async (...command: readonly string[]): Promise<unknown> =>
     run('nsenter', [...enterHost(host.initPid), ...command]);
-  await inHost('mkdir', '-p', path);
-  await inHost('bindfs', '-o', 'allow_other,dev,suid', path, path);
+  // What is behind it has a path of its own: newer versions of bindfs go by that, and would wait for themselves.
+  const behind = `/run/behind${path.replaceAll('/', '-')}`;
+  await inHost('mkdir', '-p', path, behind);
+  await inHost('mount', '--bind', path, behind);
+  await inHost('bindfs', '-o', 'allow_other,dev,suid', behind, path);
   const processes = await listHostProcesses(host.initPid);
   const pid = processes.find(({ command }) => command[0] === 'bindfs' && command.at(-1) === path)?.pid;
   if (pid === undefined) throw new Error(`bindfs of ${path} is not running`);
@@ -32,7 +35,7 @@ export async function mountSilentDisk(host: TestHost, path: string): Promise<Sil
     speak,
     unmount: async () => {
       speak();
-      await inHost('umount', '--lazy', path);
+      await inHost('umount', '--lazy', path, behind);
     },
   };
 }
