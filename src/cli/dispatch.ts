@@ -31,6 +31,7 @@ async function perform(request: Request, basis: Basis): Promise<number> {
   switch (request.kind) {
     case 'nothing':
       basis.log.error('One parameter required');
+      showUsage(basis);
       return ExitCode.noArgument;
     case 'help':
       return showHelp(basis);
@@ -157,7 +158,8 @@ function interruptedStatus(argv: readonly string[], error: InterruptedError): nu
   return isOwn ? error.exitCode : ExitCode.noArgument;
 }
 
-function tell({ log, secrets, write }: Basis, error: unknown): void {
+function tell(basis: Basis, error: unknown): void {
+  const { log } = basis;
   if (!(error instanceof EntrypointError)) {
     const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
     log.error('this is a defect of the entrypoint: please report it', { error: stack });
@@ -166,8 +168,12 @@ function tell({ log, secrets, write }: Basis, error: unknown): void {
   const said = saidBeyond(error.message, error.said);
   log.error(said === '' ? error.message : `${error.message} (${said})`, { cause: error.code });
   if (error.hint !== undefined) log.info(`what to do: ${error.hint}`);
-  if (error.code === 'usage') write(secrets.scrub(`usage: ${usage}\n`), 'stderr');
+  if (error.code === 'usage') showUsage(basis);
   log.debug('stack', { stack: error.stack ?? messageOf(error) });
+}
+
+function showUsage({ secrets, write }: Basis): void {
+  write(secrets.scrub(`usage: ${usage}\n`), 'stderr');
 }
 
 const usage =

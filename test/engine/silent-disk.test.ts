@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { callEngine } from '../support/engine-call.ts';
-import type { RequestFilter } from '../support/engine-proxy.ts';
+import type { ProxyRule } from '../support/engine-proxy.ts';
 import { mountFrozenDisk, type FrozenDisk } from '../support/frozen-disk.ts';
 import { images, limits, startScene, type Scene } from '../support/scene.ts';
 import { mountSilentDisk, type SilentDisk } from '../support/silent-disk.ts';
@@ -32,8 +32,12 @@ async function expectAgentUntouched(id: string | undefined): Promise<void> {
   );
 }
 
-const nextIsMade: RequestFilter = ({ userAgent, path }) =>
-  userAgent.includes('(worker)') && path.endsWith('/containers/create');
+const byWorker =
+  (call: string): ProxyRule['match'] =>
+  ({ userAgent, path }) =>
+    userAgent.includes('(worker)') && path.endsWith(call);
+const nextIsMade = byWorker('/containers/create');
+const agentIsStopped = byWorker('/stop');
 const soon = limits({
   HOST_FILE: 2_000,
   WORKER_LIFE: 40_000,
@@ -62,15 +66,20 @@ it('puts an upgrade off where the disk of the Docker root does not answer, and t
 
 it.each([
   // Before the old agent is stopped, and when the new one has taken over.
-  { longest: 'STAND_BY', image: images.a, says: /^state +working, /m },
-  { longest: 'VERIFY', image: images.b, says: /read the status: no answer\s+within 1 s/ },
+  { longest: 'STAND_BY', silentFrom: nextIsMade, image: images.a, says: /^state +working, /m },
+  {
+    longest: 'VERIFY',
+    silentFrom: agentIsStopped,
+    image: images.b,
+    says: /read the status: no answer\s+within 1 s/,
+  },
 ])(
   'ends a worker whose status and lock are on a disk that goes silent, in $longest: $image acts; and goes on when it speaks again',
-  async ({ longest, image, says }) => {
+  async ({ longest, silentFrom, image, says }) => {
     const silent = await mountSilentDisk(scene.host, '/var/lib/rancher');
     disk = silent;
     scene.host.proxy.addRule({
-      match: nextIsMade,
+      match: silentFrom,
       times: 1,
       action: { kind: 'call', when: 'before', run: silent.silence },
     });

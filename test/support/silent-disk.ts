@@ -19,10 +19,12 @@ export interface SilentDisk {
 export async function mountSilentDisk(host: TestHost, path: string): Promise<SilentDisk> {
   const inHost = async (...command: readonly string[]): Promise<unknown> =>
     run('nsenter', [...enterHost(host.initPid), ...command]);
-  // What is behind it has a path of its own: newer versions of bindfs go by that, and would wait for themselves.
+  // What is behind it has a path of its own: newer versions of bindfs go by that, and would wait for themselves. Older
+  // ones want an empty folder.
   const behind = `/run/behind${path.replaceAll('/', '-')}`;
-  await inHost('mkdir', '-p', path, behind);
+  await inHost('mkdir', '-p', path, behind, `${behind}.empty`);
   await inHost('mount', '--bind', path, behind);
+  await inHost('mount', '--bind', `${behind}.empty`, path);
   await inHost('bindfs', '-o', 'allow_other,dev,suid', behind, path);
   const processes = await listHostProcesses(host.initPid);
   const pid = processes.find(({ command }) => command[0] === 'bindfs' && command.at(-1) === path)?.pid;
@@ -35,6 +37,7 @@ export async function mountSilentDisk(host: TestHost, path: string): Promise<Sil
     speak,
     unmount: async () => {
       speak();
+      await inHost('umount', '--lazy', path);
       await inHost('umount', '--lazy', path, behind);
     },
   };
