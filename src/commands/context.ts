@@ -68,7 +68,8 @@ export function requireSoundConfiguration({
 export async function withAgentConf(context: Context): Promise<Context> {
   const { configuration, log, secrets } = context;
   const { readAgentConf } = await import('../control-plane/agent-conf.ts');
-  const { variables, problems } = await readAgentConf(`${configuration.paths.rancher}/etc/agent.conf`);
+  const reading = readAgentConf(`${configuration.paths.rancher}/etc/agent.conf`);
+  const { variables, problems } = await tellingIfSilent(context, reading);
   for (const problem of problems) log.warn(`agent.conf: ${problem}`);
   addEnvironmentSecrets(secrets, variables);
   const isTold = (name: string): boolean => Object.values<string>(workerVariables).includes(name);
@@ -77,6 +78,20 @@ export async function withAgentConf(context: Context): Promise<Context> {
   const { limits, problems: wrongLimits } = readLimits(environment);
   for (const problem of wrongLimits) log.warn(`agent.conf: ${problem}; the default counts`);
   return { ...context, configuration: { ...configuration, environment, limits } };
+}
+
+/** There is nothing to be done without the disk but to wait; whoever looks at the log learns what for. */
+async function tellingIfSilent<T>({ configuration, log }: Context, reading: Promise<T>): Promise<T> {
+  const timer = setTimeout(() => {
+    log.error('the disk of /var/lib/rancher does not answer; nothing is done before it does', {
+      hint: 'look at that disk: dmesg -T | tail -50',
+    });
+  }, configuration.limits.HOST_FILE);
+  try {
+    return await reading;
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /**
