@@ -43,8 +43,15 @@ export function createReporter(options: ReporterOptions): Reporter {
   const { paths, limits } = configuration;
   const writeMetrics = createMetricsWriter(options);
   let complained = false;
-  /** A write was not answered in time and is still under way: no other one is waited for. */
+  /** A call to the disk was not answered in time and is still under way: no other one is waited for. */
   let silent = false;
+  const isSilentUntil = (call: Promise<unknown>): void => {
+    silent = true;
+    const speaksAgain = (): void => {
+      silent = false;
+    };
+    call.then(speaksAgain, speaksAgain);
+  };
   let next: Draft | undefined;
   let writing: Promise<void> | undefined;
   let lastWritten: Promise<unknown> = Promise.resolve();
@@ -74,11 +81,7 @@ export function createReporter(options: ReporterOptions): Reporter {
     try {
       await withDeadline('write the status', limits.HOST_FILE, async () => written);
     } catch (error) {
-      silent = error instanceof DeadlineError;
-      const speakAgain = (): void => {
-        silent = false;
-      };
-      written.then(speakAgain, speakAgain);
+      if (error instanceof DeadlineError) isSilentUntil(written);
       if (!complained) log.warn("the status can't be kept on this host", { error: messageOf(error) });
       complained = true;
     }
@@ -110,14 +113,16 @@ export function createReporter(options: ReporterOptions): Reporter {
       tell(log, outcome);
     },
     async readBefore() {
+      // Each call that hangs keeps one of Node's four threads.
+      if (silent) return undefined;
+      const reading = readStatus(paths);
       try {
-        const reading = await withDeadline('read the status', limits.HOST_FILE, async () =>
-          readStatus(paths),
-        );
-        return reading.kind === 'valid' ? reading.status : undefined;
+        const found = await withDeadline('read the status', limits.HOST_FILE, async () => reading);
+        return found.kind === 'valid' ? found.status : undefined;
       } catch (error) {
         if (!(error instanceof DeadlineError)) throw error;
         log.warn(error.message);
+        isSilentUntil(reading);
         return undefined;
       }
     },
