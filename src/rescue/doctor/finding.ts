@@ -52,3 +52,19 @@ export function unseen(check: CheckName, seen: Extract<Seen<unknown>, { known: f
     ...(seen.hint === undefined ? {} : { advice: seen.hint }),
   };
 }
+
+/** The same about something on a disk: one that doesn't answer is worse than not to be seen. */
+export function unseenOnDisk(
+  check: CheckName,
+  disk: string,
+  seen: Extract<Seen<unknown>, { known: false }>,
+): Finding {
+  if (seen.silent !== true) return unseen(check, seen);
+  return {
+    check,
+    level: 'sick',
+    text: `the disk of ${disk} does not answer: ${seen.why}`,
+    cause: 'disk-silent',
+    advice: 'Look at that disk: dmesg -T | tail -50. No upgrade begins before it answers.',
+  };
+}

@@ -1,5 +1,5 @@
 import type { Deadline } from '../../support/deadline.ts';
-import { withDeadline } from '../../support/deadline.ts';
+import { DeadlineError, withDeadline } from '../../support/deadline.ts';
 import { EntrypointError, messageOf } from '../../support/errors.ts';
 import type { Seen } from './record.ts';
 
@@ -39,7 +39,13 @@ export async function look<T>(what: string, bounds: Bounds, work: () => Promise<
     if (error instanceof BlindError)
       return { known: false, why: error.message, hint: error.hint, blind: true };
     const hint = error instanceof EntrypointError ? error.hint : undefined;
-    return { known: false, why: messageOf(error), ...(hint === undefined ? {} : { hint }), blind: false };
+    return {
+      known: false,
+      why: messageOf(error),
+      ...(hint === undefined ? {} : { hint }),
+      blind: false,
+      ...(error instanceof DeadlineError ? { silent: true } : {}),
+    };
   }
 }
 

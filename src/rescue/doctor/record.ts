@@ -18,6 +18,8 @@ export type Seen<T> =
       readonly hint?: string;
       /** It can't be seen from where the doctor was started: nothing of the host is to blame. */
       readonly blind: boolean;
+      /** What was asked did not answer in time. */
+      readonly silent?: true;
     };
 
 /** An agent's container, in a role by its name or running under another one. */

@@ -1,5 +1,5 @@
 import { formatAge } from '../../../support/deadline.ts';
-import { fine, unseen, type Finding } from '../finding.ts';
+import { fine, unseen, unseenOnDisk, type Finding } from '../finding.ts';
 import type { HostRecord } from '../record.ts';
 
 /** The cause of both traces that a killed worker leaves: its lock, and a state that says somebody is at work. */
@@ -7,7 +7,7 @@ export const workerDied = 'worker-died';
 
 /** The lock of this host and its holder. */
 export function checkLock({ lock, now }: HostRecord): readonly Finding[] {
-  if (!lock.known) return [unseen('lock', lock)];
+  if (!lock.known) return [unseenOnDisk('lock', '/var/lib/rancher', lock)];
   const holder = lock.value;
   if (holder.state === 'free') return [fine('lock', 'free', { state: 'free' })];
   const { owner, untouchedMs } = holder;

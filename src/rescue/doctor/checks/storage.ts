@@ -7,14 +7,20 @@ import {
   type PoolUsage,
 } from '../../../host/storage.ts';
 import type { Limits } from '../../../support/limits.ts';
-import { fine, unseen, type Figures, type Finding } from '../finding.ts';
+import { fine, unseenOnDisk, type Figures, type Finding } from '../finding.ts';
 import type { HostRecord } from '../record.ts';
 
 /** The file system of the Docker root: bytes and inodes. */
 export function checkStorage({ info, fileSystem }: HostRecord, limits: Limits): readonly Finding[] {
   const driver = info.known ? info.value.storageDriver : 'unknown driver';
   if (!fileSystem.known) {
-    return [{ ...unseen('storage', fileSystem), text: `${driver}; free space unknown: ${fileSystem.why}` }];
+    const root = info.known ? info.value.rootDirectory : 'the Docker root';
+    const finding = unseenOnDisk('storage', root, fileSystem);
+    return [
+      finding.level === 'sick'
+        ? finding
+        : { ...finding, text: `${driver}; free space unknown: ${fileSystem.why}` },
+    ];
   }
   const facts = fileSystem.value;
   const text = `${driver}; free: ${describeFileSystem(facts)}`;

@@ -307,6 +307,22 @@ const table: readonly (readonly [
     ['worker-died'],
     1,
   ],
+  [
+    'a disk of the agent that does not answer',
+    {
+      lock: { known: false, why: 'look at the lock: no answer within 60 s', blind: false, silent: true },
+      key: unknown('look for the registration key: no answer within 60 s'),
+      status: unknown('read the status: no answer within 60 s'),
+    },
+    ['disk-silent'],
+    2,
+  ],
+  [
+    'a disk of the Docker root that does not answer',
+    { fileSystem: { known: false, why: 'no answer within 60 s', blind: false, silent: true } },
+    ['disk-silent'],
+    2,
+  ],
   ['no key beside an agent', { key: known('missing') }, ['key-missing'], 1],
   ['a damaged key', { key: known('damaged') }, ['key-damaged'], 2],
   [

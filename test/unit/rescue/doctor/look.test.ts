@@ -13,7 +13,12 @@ const never = async (): Promise<never> => new Promise(() => undefined);
 describe('a look', () => {
   it('ends at its own deadline, even if what it waits for never settles', async () => {
     const seen = await look('count the stars', bounds(20, 60_000), never);
-    expect(seen).toEqual({ known: false, why: 'count the stars: no answer within 20 ms', blind: false });
+    expect(seen).toEqual({
+      known: false,
+      why: 'count the stars: no answer within 20 ms',
+      blind: false,
+      silent: true,
+    });
   });
 
   it('ends at the deadline of all looks, and none begins after it', async () => {
