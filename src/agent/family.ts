@@ -1,6 +1,6 @@
-import { profileNames, type ProfileName } from '../support/configuration.ts';
+import { profileNames, type Environment, type ProfileName } from '../support/configuration.ts';
 import { selectProfile } from './profile.ts';
-import { namesOf } from './roles.ts';
+import { namesOf, type RoleNames } from './roles.ts';
 import type { Target } from './target.ts';
 import type { Work } from './work.ts';
 
@@ -30,4 +30,13 @@ export function familyOf({ reference, image }: Target): ProfileName | undefined 
   const version = /(?:^|\/)rancher\/agent:v1\.(\d+)/.exec(reference)?.[1];
   if (version === undefined) return undefined;
   return version === '0' ? 'rancher-1.0' : 'rancher-1.2';
+}
+
+/**
+ * What workers are called on a host whose agent is of any family: the one that made an agent of another family had the
+ * name of the old one's.
+ */
+export function workerNames(own: RoleNames, environment: Environment): readonly string[] {
+  const all = profileNames.map((name) => namesOf(selectProfile(name, environment)).worker);
+  return [...new Set([own.worker, ...all])];
 }

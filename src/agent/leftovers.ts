@@ -12,6 +12,8 @@ import { isAgentContainer, type RoleNames } from './roles.ts';
 export interface Leftovers {
   readonly engine: Engine;
   readonly names: RoleNames;
+  /** What a worker may be called here (`workerNames`). */
+  readonly workers: readonly string[];
   readonly limits: Limits;
   readonly clock: Clock;
   readonly log: Log;
@@ -49,7 +51,7 @@ export async function keepHouse(leftovers: Leftovers): Promise<never> {
   for (let turn = 1; ; turn += 1) {
     await clock.sleep(limits.HOUSEKEEPING, signal);
     try {
-      await removeForgottenWorker(leftovers);
+      for (const name of leftovers.workers) await removeForgottenWorker(leftovers, name);
       if (turn < due) continue;
       due = turn + ((await settleForgotten(leftovers)) ? 2 * turn : limits.HOUSEKEEPING_TURNS);
     } catch (error) {
@@ -63,13 +65,13 @@ export async function keepHouse(leftovers: Leftovers): Promise<never> {
  * A worker whose callers were all killed: on engines without AutoRemove one that has ended stays, and on every engine
  * one that was created and never started.
  */
-async function removeForgottenWorker({ engine, names, limits, clock, log }: Leftovers): Promise<void> {
-  const worker = await engine.inspectContainer(names.worker);
+async function removeForgottenWorker({ engine, limits, clock, log }: Leftovers, name: string): Promise<void> {
+  const worker = await engine.inspectContainer(name);
   if (worker === undefined || !isAgentContainer(worker)) return;
   const age = worker.createdAt === undefined ? 0 : clock.now() - worker.createdAt;
   const isForgotten = worker.state === 'created' && age > limits.WORKER_UNSTARTED;
   if (worker.state !== 'exited' && !isForgotten) return;
-  log.info(`removing ${names.worker}`, { state: worker.state });
+  log.info(`removing ${name}`, { state: worker.state });
   await engine.removeContainer(worker.id, { force: false });
 }
 

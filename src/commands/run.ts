@@ -1,6 +1,7 @@
 import { removeStagedScripts } from '../agent/bootstrap-child.ts';
 import { askRequiredImage, keepBootstrapRunning } from '../agent/bootstrap-loop.ts';
 import { watchForErrors } from '../agent/error-events.ts';
+import { workerNames } from '../agent/family.ts';
 import { keepHouse, settleLeftovers } from '../agent/leftovers.ts';
 import { awaitOffice } from '../agent/office.ts';
 import { inspectOwnContainer, ownImageOf, workerImageOf } from '../agent/own.ts';
@@ -56,7 +57,19 @@ export async function run(given: Context): Promise<never> {
   if (names.state !== undefined) await releaseOldAgents({ engine, names }, host);
   await preparing;
   const follow = async (): Promise<boolean> => followWorker(context, engine);
-  const leftovers = { engine, names, limits, clock, log, paths, signal, settle, followWorker: follow };
+  const workers = workerNames(names, environment);
+  const leftovers = {
+    engine,
+    names,
+    workers,
+    limits,
+    clock,
+    log,
+    paths,
+    signal,
+    settle,
+    followWorker: follow,
+  };
   const settling = inBackground(context, 'settling what was left over', async () => {
     await settleLeftovers(leftovers);
     await sweepBeside(context, engine);

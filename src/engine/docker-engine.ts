@@ -84,6 +84,7 @@ class DockerEngine implements Engine {
   async listContainers(filter: ContainerFilter): ReturnType<Engine['listContainers']> {
     const filters = JSON.stringify({
       ...(filter.names === undefined ? {} : { name: filter.names }),
+      ...(filter.ids === undefined ? {} : { id: filter.ids }),
       ...(filter.label === undefined ? {} : { label: [filter.label] }),
       ...(filter.states === undefined || !this.#knowsStates(filter.states) ? {} : { status: filter.states }),
     });
@@ -346,6 +347,7 @@ function createSharing(): (summary: ContainerSummary) => ContainerSummary {
 /** Old engines ignore filters they don't know and return every container: check again. */
 function matches(summary: ContainerSummary, filter: ContainerFilter): boolean {
   if (filter.names !== undefined && !filter.names.includes(summary.name)) return false;
+  if (filter.ids !== undefined && !filter.ids.includes(summary.id)) return false;
   if (filter.states !== undefined && !filter.states.includes(summary.state)) return false;
   if (filter.label === undefined) return true;
   const equals = filter.label.indexOf('=');

@@ -83,6 +83,8 @@ export interface EngineInfo {
 export interface ContainerFilter {
   /** Exact names, without the leading slash. */
   readonly names?: readonly string[];
+  /** Whole ids. */
+  readonly ids?: readonly string[];
   readonly label?: string;
   /**
    * In any of these states. Alone it finds thousands on a host that leaks, and takes seconds there: ask once per start.

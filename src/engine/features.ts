@@ -6,6 +6,8 @@ export interface EngineFeatures {
   readonly waitConditions: boolean;
   /** The restart policy can be changed later; 1.22 answers 200 and ignores it (1.23). */
   readonly restartUpdate: boolean;
+  /** A dead container can be inspected; 1.10.3 lists it and knows nothing of it (1.25 does, others were not to be had). */
+  readonly deadInspection: boolean;
   /** `CgroupnsMode` (1.41). */
   readonly cgroupNamespace: boolean;
 }
@@ -17,6 +19,7 @@ export function featuresOf(apiVersion: string): EngineFeatures {
     autoRemove: minor >= 25,
     waitConditions: minor >= 30,
     restartUpdate: minor >= 23,
+    deadInspection: minor >= 25,
     cgroupNamespace: minor >= 41,
   };
 }

@@ -58,14 +58,28 @@ export async function judgeSuspect(
   imageLabels: ImageLabels,
 ): Promise<Verdict> {
   const container = await engine.inspectContainer(suspect.container.id);
+  const listed = container === undefined ? await findAgain(engine, suspect) : suspect;
   const judge = (all: LeakRules): Verdict =>
-    container === undefined ? judgeDeadHelper(suspect, all) : judgeHelper(container, all);
+    container === undefined ? judgeDeadHelper(listed, all) : judgeHelper(container, all);
   const subject = container ?? suspect.container;
   const verdict = judge(rules);
   const isOpen = verdict.leak || verdict.because === 'was given a label';
   if (!isOpen || !dependsOnImage(subject)) return verdict;
   const given = await imageLabels(subject.imageId);
   return given === undefined ? verdict : judge({ ...rules, imageLabels: given });
+}
+
+/**
+ * A suspect that can't be inspected, as the list has it now. Where a dead one can't be (1.10.3), it may have died since: its
+ * removal was begun, and the engine restarted.
+ */
+async function findAgain(
+  engine: Pick<Engine, 'features' | 'listContainers'>,
+  suspect: Suspect,
+): Promise<Suspect> {
+  if (engine.features.deadInspection || suspect.container.state === 'dead') return suspect;
+  const [found] = await engine.listContainers({ ids: [suspect.container.id] });
+  return found === undefined ? suspect : { ...suspect, container: found };
 }
 
 /** A container that may have to go. */

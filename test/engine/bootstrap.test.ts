@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { agentMarker } from '../support/control-plane/stub-bootstrap-whole.ts';
 import { bootstrapMarker, endMarker, upgradeMarker } from '../support/control-plane/stub-bootstrap.ts';
-import { pinnedApi } from '../support/engine-root.ts';
+import { toldApi } from '../support/engine-root.ts';
 import { images, limits, startScene, type Scene } from '../support/scene.ts';
 
 /** Of an agent that the server knows from the start. */
@@ -121,11 +121,9 @@ describe.each([
       expect(created).toEqual(new Set(['create witness', `create ${agent}`, `create ${agent}-worker`]));
       expect((await scene.host.inspect(upgrade))?.Id).toBe(bystander);
 
-      // The same text without us: this is what does not happen. A client of today has to be told that an engine is old.
-      const api = pinnedApi();
-      const told = api === undefined ? [] : ['-e', `DOCKER_API_VERSION=${api}`];
+      // The same text without us: this is what does not happen.
       const script = `curl -s "$CATTLE_URL/scripts/bootstrap" > /tmp/alone.sh; timeout 60 bash /tmp/alone.sh`;
-      const alone = await scene.host.tryDocker('exec', ...told, agent, 'bash', '-c', script);
+      const alone = await scene.host.tryDocker('exec', ...toldApi(), agent, 'bash', '-c', script);
       expect(alone.stdout).toContain(upgradeMarker);
       await scene.waitFor('the end of the bystander', async () =>
         (await scene.host.inspect(upgrade)) === undefined ? true : undefined,

@@ -25,6 +25,12 @@ export function pinnedApi(): string | undefined {
   return version === '' ? undefined : version;
 }
 
+/** Options of `docker run` and `docker exec` for a container with Docker's client of today: it has to be told that an engine is old. */
+export function toldApi(): readonly string[] {
+  const api = pinnedApi();
+  return api === undefined ? [] : ['-e', `DOCKER_API_VERSION=${api}`];
+}
+
 async function buildRoot(suite: string): Promise<string> {
   const script = join(ROOT, 'scripts', 'build-engine-root');
   const { stdout } = await run(script, [suite], { cwd: ROOT, timeout: BUILD_DEADLINE_MS });

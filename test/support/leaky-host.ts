@@ -2,6 +2,7 @@
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ageContainers, makeLeak, makeLeaks, shareMnt, type Leak } from './leak-maker.ts';
+import { toldApi } from './engine-root.ts';
 import type { TestHost } from './test-host.ts';
 
 /** The image of the incident, by name: its own entrypoint is never needed, only what it is called by. */
@@ -88,7 +89,7 @@ export async function makeInnocents(host: TestHost, leaked: readonly string[]): 
 /** The agent of the incident: its loop leaks two a second. */
 export async function startOldAgent(host: TestHost): Promise<string> {
   return host.docker(
-    ...['run', '-d', '--name', 'rancher-agent', '--restart', 'always'],
+    ...['run', '-d', '--name', 'rancher-agent', '--restart', 'always', ...toldApi()],
     ...['-v', '/var/run/docker.sock:/var/run/docker.sock', '-v', '/var/lib/rancher:/var/lib/rancher'],
     ...['-e', 'CATTLE_URL=http://server:8080/v1', '-e', 'CATTLE_ACCESS_KEY=TESTACCESSKEY0000001'],
     ...['-e', 'CATTLE_SECRET_KEY=testsecretkey000000000000000000000000001'],

@@ -59,6 +59,7 @@ it('takes an engine that doesn’t tell for the oldest', async () => {
   daemon.on('GET', '/version', json(200, {}));
   expect((await connect()).features).toEqual({
     autoRemove: false,
+    deadInspection: false,
     waitConditions: false,
     restartUpdate: false,
     cgroupNamespace: false,

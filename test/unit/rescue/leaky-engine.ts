@@ -4,6 +4,7 @@ import type {
   ContainerSummary,
   Engine,
 } from '../../../src/engine/engine.ts';
+import { featuresOf } from '../../../src/engine/features.ts';
 import { EngineError } from '../../../src/engine/errors.ts';
 import type { Clock } from '../../../src/support/clock.ts';
 import { EngineUnavailableError } from '../../../src/support/errors.ts';
@@ -22,7 +23,11 @@ export interface Leaked {
 }
 
 /** An engine with nothing but leaked helpers, which costs 20 ms of the clock per call. */
-export class LeakyEngine implements Pick<Engine, 'listContainers' | 'inspectContainer' | 'removeContainer'> {
+export class LeakyEngine implements Pick<
+  Engine,
+  'features' | 'listContainers' | 'inspectContainer' | 'removeContainer'
+> {
+  readonly features = featuresOf('1.41');
   /** Every call in order: `list`, `inspect a`, `remove a`. */
   readonly calls: string[] = [];
   readonly forced: string[] = [];

@@ -3,6 +3,7 @@ import { selectProfile } from '../../../src/agent/profile.ts';
 import { namesOf } from '../../../src/agent/roles.ts';
 import { connectEngine } from '../../../src/engine/docker-engine.ts';
 import type { Engine } from '../../../src/engine/engine.ts';
+import { createImageLabels, listSuspects, removeSuspect, type Fate } from '../../../src/rescue/removal.ts';
 import { sweepLeaks, type SweepResult } from '../../../src/rescue/sweep.ts';
 import { systemClock } from '../../../src/support/clock.ts';
 import { defaultLimits } from '../../../src/support/limits.ts';
@@ -147,6 +148,22 @@ describe('the engine of the incident (1.10.3)', () => {
     expect(removed()).toEqual(['b', 'a']);
     expect(daemon.seen.some(({ url }) => url.includes('force'))).toBe(false);
   });
+});
+
+it('a removal that 1.10.3 was restarted in leaves a dead one that it lists and does not know: it is tried again', async () => {
+  const id = container('a', {}, text(404, 'no such container\n'));
+  const engine = await connect();
+  const names = namesOf(selectProfile('rancher-1.2', {}));
+  const [suspect] = await listSuspects(engine, names);
+  if (suspect === undefined) throw new Error('none was found');
+  const rules = { names, now: Date.now(), age: 0 };
+  const remove = async (): Promise<Fate> => removeSuspect(engine, suspect, rules, createImageLabels(engine));
+  expect(await remove()).toEqual({ kind: 'kept', because: 'gone' });
+  daemon.on('GET', '/containers/json', json(200, [{ ...listed[0], Status: 'Dead' }]));
+  expect(await remove()).toEqual({ kind: 'removed' });
+  expect(removed()).toEqual(['a']);
+  const asked = daemon.seen.findLast(({ url }) => url.includes('/containers/json'))?.url ?? '';
+  expect(decodeURIComponent(asked)).toContain(`{"id":["${id}"]}`);
 });
 
 it('an engine of today is asked for what is no more in use, the dead that it lists as `removing` included', async () => {
