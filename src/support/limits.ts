@@ -378,7 +378,7 @@ const table = {
   HOUSEKEEPING: {
     value: 20_000,
     unit: 'ms',
-    why: 'how soon the agent removes a worker whose callers were all killed; one small request',
+    why: 'how soon the agent removes a worker whose callers were all killed; two small requests',
   },
   WORKER_UNSTARTED: {
     value: 90_000,
