@@ -103,9 +103,18 @@ async function createNext(name: string, context: ApplyContext): Promise<void> {
   await engine.createContainer(name, nextSpec);
 }
 
+/**
+ * An engine that was away may have done it after all: before we looked again, while we did (it then knows the container by
+ * its old name and gives the new one), or since.
+ */
 async function rename(container: Observed, to: string, context: ApplyContext): Promise<void> {
+  if (container.name === to) return;
   context.log.info(`renaming ${describe(container)} to ${to}`);
-  await context.engine.renameContainer(container.id, to);
+  try {
+    await context.engine.renameContainer(container.id, to);
+  } catch (error) {
+    if (!isEngineError(error) || !/same name as its current name/i.test(error.said)) throw error;
+  }
 }
 
 /**
