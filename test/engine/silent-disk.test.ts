@@ -32,6 +32,13 @@ async function expectAgentUntouched(id: string | undefined): Promise<void> {
   );
 }
 
+async function expectNextUpgrade(): Promise<void> {
+  const again = await scene.upgrade(images.b);
+  expect(again, again.stderr).toMatchObject({ status: 0 });
+  await scene.removeUpgradeContainer();
+  expect((await scene.settled())[0]).toMatchObject({ image: images.b, state: 'running' });
+}
+
 const byWorker =
   (call: string): ProxyRule['match'] =>
   ({ userAgent, path }) =>
@@ -97,10 +104,7 @@ it.each([
     expect(status.stdout).toMatch(says);
     silent.speak();
     await scene.removeUpgradeContainer();
-    const again = await scene.upgrade(images.b);
-    expect(again, again.stderr).toMatchObject({ status: 0 });
-    await scene.removeUpgradeContainer();
-    expect((await scene.settled())[0]).toMatchObject({ image: images.b, state: 'running' });
+    await expectNextUpgrade();
   },
 );
 
@@ -109,7 +113,7 @@ it('keeps nobody waiting for a worker that the kernel does not let end, and make
   disk = frozen;
   const agent = await scene.host.inspect('rancher-agent');
   scene.host.proxy.addRule({
-    match: ({ userAgent, path }) => userAgent.includes('(worker)') && path.endsWith('/info'),
+    match: byWorker('/info'),
     times: 1,
     action: { kind: 'call', when: 'before', run: frozen.freeze },
   });
@@ -128,10 +132,7 @@ it('keeps nobody waiting for a worker that the kernel does not let end, and make
   }
   await frozen.thaw();
   await scene.settled();
-  const again = await scene.upgrade(images.b);
-  expect(again, again.stderr).toMatchObject({ status: 0 });
-  await scene.removeUpgradeContainer();
-  expect((await scene.settled())[0]).toMatchObject({ image: images.b, state: 'running' });
+  await expectNextUpgrade();
 });
 
 it('upgrades to the end where the disk goes silent in the middle, without waiting for it between two agents', async () => {

@@ -2,10 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { performStep } from '../../../src/agent/apply.ts';
 import type { Observed } from '../../../src/agent/observe.ts';
 import { EngineError } from '../../../src/engine/errors.ts';
-import { defaultLimits } from '../../../src/support/limits.ts';
-import { silentLog } from '../../../src/support/log.ts';
 import { SimulatedEngine } from './simulated-engine.ts';
-import { actor, emptyScene, names, World } from './transaction-world.ts';
+import { actor, emptyScene, names, stepContext, World } from './transaction-world.ts';
 
 describe('setting aside', () => {
   const world = new World({ ...emptyScene, agent: actor('upstream', 'exited') });
@@ -18,19 +16,7 @@ describe('setting aside', () => {
       return Promise.reject(new EngineError('rename', 400, said));
     };
     const container = { ...world.agent(), name } as unknown as Observed;
-    await performStep(
-      { do: 'set-aside', container, slot: 0 },
-      {
-        engine,
-        names,
-        limits: defaultLimits,
-        clock: world.host.clock,
-        log: silentLog,
-        interrupted: new AbortController().signal,
-        rejected: new Set(),
-        watched: new Map(),
-      },
-    );
+    await performStep({ do: 'set-aside', container, slot: 0 }, stepContext(world, engine));
     return asked;
   }
   const [aside = ''] = names.previous;

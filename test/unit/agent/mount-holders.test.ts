@@ -11,7 +11,7 @@ import { pathsBelow } from '../../../src/support/configuration.ts';
 import { defaultLimits } from '../../../src/support/limits.ts';
 import { silentLog } from '../../../src/support/log.ts';
 import { SimulatedEngine } from './simulated-engine.ts';
-import { actor, emptyScene, names, World } from './transaction-world.ts';
+import { actor, emptyScene, stepContext, World } from './transaction-world.ts';
 
 const layer = '1a7e'.repeat(16);
 const imageLayer = 'ba5e'.repeat(16);
@@ -114,20 +114,9 @@ describe('a removal that fails', () => {
   async function discard(holdersOf: () => Promise<readonly Holder[]>): Promise<unknown> {
     const world = new World({ ...emptyScene, agent: actor('upstream', 'dead') });
     const container = { ...world.agent(), corpse: true, state: 'dead', name: 'old' } as unknown as Observed;
-    return performStep(
-      { do: 'discard', container },
-      {
-        engine: new SimulatedEngine(world.host),
-        names,
-        limits: defaultLimits,
-        clock: world.host.clock,
-        log: silentLog,
-        interrupted: new AbortController().signal,
-        rejected: new Set(),
-        watched: new Map(),
-        holdersOf,
-      },
-    ).catch((error: unknown) => error);
+    return performStep({ do: 'discard', container }, { ...stepContext(world), holdersOf }).catch(
+      (error: unknown) => error,
+    );
   }
 
   it('says who holds the container, in the state and in what to do', async () => {

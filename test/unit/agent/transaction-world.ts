@@ -1,3 +1,4 @@
+import type { ApplyContext } from '../../../src/agent/apply.ts';
 import { findKeyHolder, observeRoles } from '../../../src/agent/observe.ts';
 import type { Goal, Step } from '../../../src/agent/plan.ts';
 import { isAgentImage, labels, namesOf, type RoleNames } from '../../../src/agent/roles.ts';
@@ -314,4 +315,18 @@ function labelsOf(maker: Maker): Readonly<Record<string, string>> {
 
 function isOurs(container: SimulatedContainer): boolean {
   return labels.role in container.labels || isAgentImage(container.image.reference);
+}
+
+/** What a single step is performed with in a world. */
+export function stepContext({ host }: World, engine = new SimulatedEngine(host)): ApplyContext {
+  return {
+    engine,
+    names,
+    limits: defaultLimits,
+    clock: host.clock,
+    log: silentLog,
+    interrupted: new AbortController().signal,
+    rejected: new Set(),
+    watched: new Map(),
+  };
 }
