@@ -25,11 +25,13 @@ export default defineConfig(
           message: 'Only the configuration module reads the environment.',
         },
       ],
+      // Nothing to find: tsconfig.json allows no enum (erasableSyntaxOnly). It took two thirds of the time of all rules.
+      '@typescript-eslint/no-unsafe-enum-assignment': 'off',
       'max-lines': ['error', { max: 450, skipBlankLines: true, skipComments: true }],
     },
   },
   {
-    files: ['src/main.ts', 'test/**', 'scripts/**'],
+    files: ['src/main.ts', 'image/main.ts', 'test/**', 'scripts/**'],
     rules: { 'no-restricted-properties': 'off' },
   },
 );

@@ -5,6 +5,11 @@
  */
 import { readFileSync, statSync } from 'node:fs';
 import { Script } from 'node:vm';
+import { askAhead } from '../src/engine/head-start.ts';
+import { readSocketPath } from '../src/support/socket-path.ts';
+
+/** Set by the bundler from package.json. */
+declare const __VERSION__: string;
 
 type Require = (id: string) => unknown;
 type Bundle = (require: Require, module: object, exports: object) => void;
@@ -16,14 +21,28 @@ type Bundle = (require: Require, module: object, exports: object) => void;
 const late = new Set(['child_process', 'crypto', 'https', 'tls', 'worker_threads', 'zlib']);
 
 const file = `${__dirname}/entrypoint.js`;
-const cachedData = readCodeCache();
-// One byte a character: the bundle is plain ASCII.
-const script = new Script(readFileSync(file, 'latin1'), {
-  filename: file,
-  ...(cachedData === undefined ? {} : { cachedData }),
-});
 const exports = {};
-(script.runInThisContext() as Bundle)(requireLate, { exports }, exports);
+
+if (process.argv[2] === 'inspect-host') {
+  askAhead(
+    readSocketPath(process.env['DOCKER_HOST']),
+    `rancher-agent-entrypoint/${__VERSION__} (inspect-host)`,
+  );
+  // A connection that is there is told, and the question sent, in a turn of the event loop.
+  setImmediate(runBundle);
+} else {
+  runBundle();
+}
+
+function runBundle(): void {
+  const cachedData = readCodeCache();
+  // One byte a character: the bundle is plain ASCII.
+  const script = new Script(readFileSync(file, 'latin1'), {
+    filename: file,
+    ...(cachedData === undefined ? {} : { cachedData }),
+  });
+  (script.runInThisContext() as Bundle)(requireLate, { exports }, exports);
+}
 
 /** The compiled code; none when it is missing, or older than a bundle that somebody has changed. */
 function readCodeCache(): Buffer | undefined {

@@ -62,12 +62,14 @@ const ALIKE = [
   '--hash-seed=1',
 ];
 
+const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { version: string };
 const forNode: BuildOptions = {
   bundle: true,
   platform: 'node',
   target: 'node24',
   format: 'cjs',
   mainFields: ['module', 'main'],
+  define: { __VERSION__: JSON.stringify(version) },
   logLevel: 'warning',
 };
 
@@ -92,7 +94,6 @@ if (values.arch === process.arch) {
 
 /** Writes `out`, a function for the loader, and beside it the licences of what went in. */
 async function bundleEntrypoint(entry: string, out: string): Promise<void> {
-  const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { version: string };
   const { metafile } = await build({
     ...forNode,
     metafile: true,
@@ -106,7 +107,6 @@ async function bundleEntrypoint(entry: string, out: string): Promise<void> {
     legalComments: 'external',
     banner: { js: '(function (require, module, exports) {' },
     footer: { js: '})' },
-    define: { __VERSION__: JSON.stringify(version) },
     plugins: [leaveOut(NEVER_USED, PARTS)],
   });
   if (values.metafile !== undefined) await writeFile(values.metafile, JSON.stringify(metafile));

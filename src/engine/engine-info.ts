@@ -1,29 +1,58 @@
+import { withDeadline } from '../support/deadline.ts';
 import type { EngineInfo } from './engine.ts';
+import { takeAnswerAhead } from './head-start.ts';
 import { readRepeatedly, understand, type EngineOptions } from './reads.ts';
-import { createTransport, type Transport } from './transport.ts';
+import type { Transport } from './transport.ts';
+
+const what = 'read engine info';
 
 /**
- * The engine's info and nothing else, asked without a prefix: one request where connecting and asking takes two.
+ * The engine's info and nothing else, asked without a prefix: one request where connecting and asking takes two, and none if
+ * the loader has asked already.
  * @throws EngineUnavailableError, NotPermittedError
  */
 export async function readEngineInfo(options: EngineOptions): Promise<EngineInfo> {
-  // Kept to the end of the process: Node opens stderr, for its own log, when it closes a connection.
-  return askInfo(options, createTransport(options.socketPath, undefined, options.userAgent, true));
+  return understandInfo(readInfoText(options));
 }
 
-/** The same over a transport that is there. What reads the answer is loaded while the engine is busy with it. */
+/** The same over a transport that is there. */
 export async function askInfo(options: EngineOptions, transport: Transport): Promise<EngineInfo> {
+  return understandInfo(askInfoText(options, transport));
+}
+
+/** What was asked ahead is the first try; whatever came of that but an answer, the next one is an ordinary question. */
+async function readInfoText(options: EngineOptions): Promise<string> {
+  const { limits, signal } = options;
+  const ahead = takeAnswerAhead();
+  if (ahead !== undefined) {
+    const answer = await withDeadline(what, limits.LIST, async () => ahead, signal).catch(() => undefined);
+    signal?.throwIfAborted();
+    if (answer?.status === 200) return answer.text;
+  }
+  const { createTransport } = await import('./transport.ts');
+  const tries = Math.max(1, limits.CALL_TRIES - (ahead === undefined ? 0 : 1));
+  // Kept to the end of the process: Node opens stderr, for its own log, when it closes a connection.
+  const transport = createTransport(options.socketPath, undefined, options.userAgent, true);
+  return askInfoText({ ...options, limits: { ...limits, CALL_TRIES: tries } }, transport);
+}
+
+async function askInfoText(options: EngineOptions, transport: Transport): Promise<string> {
   const { signal, limits } = options;
-  const asking = readRepeatedly(options, transport, {
-    what: 'read engine info',
+  const { text } = await readRepeatedly(options, transport, {
+    what,
     method: 'GET',
     path: '/info',
     accept: [200],
     deadlineMs: limits.LIST,
     ...(signal === undefined ? {} : { signal }),
   });
-  const [answer, { readInfo }] = await Promise.all([asking, loadReader()]);
-  return understand('read engine info', () => readInfo(answer.text));
+  return text;
+}
+
+/** What reads the answer is loaded while the engine is busy with it. */
+async function understandInfo(asking: Promise<string>): Promise<EngineInfo> {
+  const [text, { readInfo }] = await Promise.all([asking, loadReader()]);
+  return understand(what, () => readInfo(text));
 }
 
 async function loadReader(): Promise<typeof import('./answers.ts')> {

@@ -1,4 +1,5 @@
 import { isLimitVariable, readLimits, type Limits } from './limits.ts';
+import { readSocketPath } from './socket-path.ts';
 
 /** The families of images this entrypoint serves (contract §1). */
 export const profileNames = ['rancher-1.0', 'rancher-1.2', 'pasturestack'] as const;
@@ -137,10 +138,6 @@ function readProfile(text: string | undefined): { profile: ProfileName; problem?
     profile: 'rancher-1.2',
     problem: `AGENT_PROFILE must be one of ${profileNames.join(', ')}, not "${text}"`,
   };
-}
-
-function readSocketPath(dockerHost: string | undefined): string {
-  return dockerHost?.startsWith('unix://') ? dockerHost.slice('unix://'.length) : '/var/run/docker.sock';
 }
 
 function isOn(text: string | undefined): boolean {
