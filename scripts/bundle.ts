@@ -30,7 +30,7 @@ const NEVER_USED: Readonly<Record<string, readonly string[]>> = {
   undici: ['node:http2'],
 };
 
-/** What stands for a package in the bundle. A getter has it loaded when it is first used. */
+/** What stands for a package in the bundle, by its name or by `WHO ASKS > NAME`. A getter has it loaded when it is first used. */
 const PARTS: Readonly<Record<string, string>> = {
   // Its modem is all that engine/transport.ts needs.
   dockerode: `
@@ -38,8 +38,10 @@ const PARTS: Readonly<Record<string, string>> = {
     module.exports = class { constructor(options) { this.modem = new Modem(options); } };`,
   // Node has its own.
   'readable-stream': `module.exports = require('node:stream');`,
-  // The modem's log for its developers opens stderr to see whether that is a terminal.
+  // The modem's log for its developers opens stderr to see whether that is a terminal, and each request is spelled out for it,
+  // to any depth, whether anybody reads it or not.
   debug: `module.exports = () => () => {};`,
+  'docker-modem > util': `module.exports = Object.create(require('node:util'), { inspect: { value: () => '' } });`,
   // Most commands that end well log nothing.
   pino: `module.exports = { get pino() { return require('pino/pino.js').pino; } };`,
   // Without `fetch`, WebSockets, mocks and caches: control-plane/client.ts needs these two. Their parser is WebAssembly: to
@@ -123,8 +125,11 @@ function leaveOut(
   unused: Readonly<Record<string, readonly string[]>>,
   parts: Readonly<Record<string, string>>,
 ): Plugin {
-  const isUnused = ({ path, importer }: OnResolveArgs): boolean => {
-    const asking = /.*\/node_modules\/([^/]+)\//.exec(importer)?.[1] ?? '';
+  const askingOf = ({ importer }: OnResolveArgs): string =>
+    /.*\/node_modules\/([^/]+)\//.exec(importer)?.[1] ?? '';
+  const isUnused = (args: OnResolveArgs): boolean => {
+    const { path } = args;
+    const asking = askingOf(args);
     const names = [...(unused['*'] ?? []), ...(unused[asking] ?? [])];
     return names.some((name) => path === name || path.startsWith(`${name}/`));
   };
@@ -133,7 +138,8 @@ function leaveOut(
     setup(esbuild) {
       esbuild.onResolve({ filter: /^[^.]/ }, (args) => {
         if (isUnused(args)) return { path: args.path, namespace: 'stub' };
-        return args.path in parts ? { path: args.path, namespace: 'part' } : undefined;
+        const part = [`${askingOf(args)} > ${args.path}`, args.path].find((name) => name in parts);
+        return part === undefined ? undefined : { path: part, namespace: 'part' };
       });
       esbuild.onLoad({ filter: /.*/, namespace: 'stub' }, ({ path }) => ({
         contents: stubSource(path),

@@ -19,6 +19,7 @@ import { featuresOf, higherVersion, lowerVersion } from './features.ts';
 import { elementsOf } from './json-elements.ts';
 import { copyLog } from './log-stream.ts';
 import { followPull, pullQuery } from './pull.ts';
+import { createPlainTransport } from './plain-transport.ts';
 import { readRepeatedly, repeatRead, understand, type EngineOptions } from './reads.ts';
 import {
   createTransport,
@@ -34,12 +35,8 @@ import {
  * @throws EngineUnavailableError, NotPermittedError
  */
 export async function connectEngine(options: EngineOptions): Promise<Engine> {
-  const unversioned = createTransport(
-    options.socketPath,
-    undefined,
-    options.userAgent,
-    options.keepsConnections,
-  );
+  const create = options.keepsConnections === true ? createPlainTransport : createTransport;
+  const unversioned = create(options.socketPath, undefined, options.userAgent);
   const answer = await readRepeatedly(options, unversioned, {
     what: 'ask the engine for its version',
     method: 'GET',
@@ -58,7 +55,7 @@ export async function connectEngine(options: EngineOptions): Promise<Engine> {
   const transport =
     options.apiVersion === undefined
       ? unversioned
-      : createTransport(options.socketPath, version.api, options.userAgent, options.keepsConnections);
+      : create(options.socketPath, version.api, options.userAgent);
   return new DockerEngine(options, transport, version);
 }
 

@@ -1,4 +1,4 @@
-import { connect } from 'node:net';
+import { PlainConnection } from './plain-connection.ts';
 import type { EngineAnswer } from './transport.ts';
 
 /**
@@ -12,13 +12,12 @@ const place = Symbol.for('rancher-agent-entrypoint.head-start');
 const places = globalThis as { [place]?: Promise<EngineAnswer> | undefined };
 
 /**
- * Asks for the engine's info. Over HTTP/1.0, which has no chunks and whose answer ends with the connection (RFC 1945, 7.2.2):
- * Node's own client takes 4 ms to load and to send.
+ * Asks for the engine's info. It goes out in the next turn of the event loop.
  * @param socketPath of the engine
  * @param userAgent tells the engine's log who asked
  */
 export function askAhead(socketPath: string, userAgent: string): void {
-  const answer = ask(socketPath, `GET /info HTTP/1.0\r\nHost: docker\r\nUser-Agent: ${userAgent}\r\n\r\n`);
+  const answer = new PlainConnection(socketPath, userAgent).ask('GET', '/info');
   // Nobody may ever want it.
   answer.catch(() => undefined);
   places[place] = answer;
@@ -29,30 +28,4 @@ export function takeAnswerAhead(): Promise<EngineAnswer> | undefined {
   const answer = places[place];
   places[place] = undefined;
   return answer;
-}
-
-function ask(socketPath: string, request: string): Promise<EngineAnswer> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    connect(socketPath)
-      .on('error', reject)
-      .on('data', (chunk: Buffer) => chunks.push(chunk))
-      .on('end', () => {
-        const answer = readAnswer(Buffer.concat(chunks).toString('utf8'));
-        if (answer === undefined) reject(new Error('the answer was cut'));
-        else resolve(answer);
-      })
-      .write(request);
-  });
-}
-
-/** @returns undefined if there is less than the headers promise, or something in pieces */
-function readAnswer(raw: string): EngineAnswer | undefined {
-  const [, status, headers, text] =
-    /^HTTP\/1\.[01] (\d{3})[^\r\n]*\r\n((?:[^\r\n]+\r\n)*)\r\n([^]*)$/.exec(raw) ?? [];
-  if (status === undefined || headers === undefined || text === undefined) return undefined;
-  const fields = headers.toLowerCase();
-  const length = /^content-length: *(\d+)/m.exec(fields)?.[1];
-  const isWhole = length === undefined || Number(length) === Buffer.byteLength(text);
-  return isWhole && !fields.includes('transfer-encoding:') ? { status: Number(status), text } : undefined;
 }

@@ -1,5 +1,3 @@
-import { createServer, type Server, type Socket } from 'node:net';
-import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -75,57 +73,6 @@ describe('a question that went out before the program was loaded', () => {
     const signal = AbortSignal.abort(new Error('SIGTERM'));
     await expect(read({}, daemon.socketPath, signal)).rejects.toThrow('SIGTERM');
   });
-});
-
-describe('an answer as bytes', () => {
-  let folder: string;
-  let server: Server;
-
-  beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'head-start-'));
-  });
-
-  afterEach(async () => {
-    await new Promise((resolve) => server.close(resolve));
-    await rm(folder, { recursive: true, force: true });
-  });
-
-  it.each([
-    ['in one piece, without a length', ['HTTP/1.0 200 OK\r\nServer: Docker\r\n\r\n{"a":1}'], '{"a":1}'],
-    ['without any header', ['HTTP/1.1 200 OK\r\n\r\n{}'], '{}'],
-    [
-      'in pieces, a letter cut in two',
-      ['HTTP/1.1 200 OK\r\nContent-', 'Length: 2\r\n\r', '\n\u00c3', '\u00a4'],
-      'ä',
-    ],
-    ['shorter than it says', ['HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n{}'], undefined],
-    ['in chunks', ['HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n'], undefined],
-    ['cut in the headers', ['HTTP/1.1 200 OK\r\nServer: Do'], undefined],
-    ['of another protocol', ['SSH-2.0-OpenSSH_9.2\r\n'], undefined],
-    ['empty', [''], undefined],
-  ])('%s', async (_, pieces, expected) => {
-    const socketPath = await serve(pieces);
-    askAhead(socketPath, 'test');
-    const answer = await takeAnswerAhead()?.catch(() => undefined);
-    expect(answer).toEqual(expected === undefined ? undefined : { status: 200, text: expected });
-  });
-
-  /** A server that answers each connection with these bytes, one piece after the other, and ends it. */
-  async function serve(pieces: readonly string[]): Promise<string> {
-    const socketPath = join(folder, 'docker.sock');
-    const answer = async (socket: Socket): Promise<void> => {
-      for (const piece of pieces) {
-        await new Promise((resolve) => socket.write(Buffer.from(piece, 'latin1'), resolve));
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      }
-      socket.end();
-    };
-    server = createServer((socket) => {
-      socket.once('data', () => void answer(socket));
-    });
-    await new Promise<void>((resolve) => server.listen(socketPath, resolve));
-    return socketPath;
-  }
 });
 
 function asSeen(error: unknown): unknown {
