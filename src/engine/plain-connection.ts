@@ -2,6 +2,9 @@ import { connect, type Socket } from 'node:net';
 import { readAnswer } from './plain-answer.ts';
 import type { EngineAnswer } from './transport.ts';
 
+/** Bytes that are read at once; an inspection has some 8,000. */
+const PIECE = 32_768;
+
 /** One connection to the engine, for one question at a time that has no body. */
 export class PlainConnection {
   readonly #socket: Socket;
@@ -17,10 +20,12 @@ export class PlainConnection {
    */
   constructor(socketPath: string, userAgent: string) {
     this.#fields = `Host: docker\r\nUser-Agent: ${userAgent}\r\n\r\n`;
-    this.#socket = connect(socketPath)
-      .on('data', (piece: Buffer) => {
-        this.#receive(piece);
-      })
+    // Read into one buffer, beside Node's streams, which take twice as long for answers that come in one piece.
+    const callback = (length: number, buffer: Uint8Array): boolean => {
+      this.#receive(Buffer.from(buffer.buffer, buffer.byteOffset, length));
+      return true;
+    };
+    this.#socket = connect({ path: socketPath, onread: { buffer: Buffer.allocUnsafeSlow(PIECE), callback } })
       .on('end', () => {
         this.#isOpen = false;
         this.#read(true);
@@ -45,7 +50,7 @@ export class PlainConnection {
   async ask(method: 'GET' | 'DELETE', path: string): Promise<EngineAnswer> {
     const question = Promise.withResolvers<EngineAnswer>();
     this.#question = question;
-    this.#socket.write(`${method} ${path} HTTP/1.1\r\n${this.#fields}`);
+    this.#socket.write(`${method} ${path} HTTP/1.1\r\n${this.#fields}`, 'latin1');
     return question.promise;
   }
 
@@ -63,6 +68,8 @@ export class PlainConnection {
     }
     this.#received = this.#received === empty ? piece : Buffer.concat([this.#received, piece]);
     this.#read(false);
+    // The next piece is read into the same buffer.
+    if (this.#received === piece) this.#received = Buffer.from(piece);
   }
 
   #read(ended: boolean): void {
