@@ -11,6 +11,12 @@ export interface Timing {
   readonly rate: number;
 }
 
+/** The medians of some rounds. */
+export interface Summary extends Timing {
+  /** Of `cleanup`: its rates beside those of the faster of the others, the median of the rounds' own. */
+  readonly beside?: { readonly whole: number; readonly removing: number };
+}
+
 export interface Load {
   /** What `docker ps` took: before, in the middle (median, most), after. */
   readonly psMs: {
@@ -22,7 +28,7 @@ export interface Load {
   readonly memoryMiB?: { readonly first: number; readonly most: number; readonly last: number };
 }
 
-export type Figures = Timing & Load;
+export type Figures = Summary & Load;
 
 export interface Bench {
   readonly machine: string;
@@ -48,9 +54,9 @@ export function renderPage(bench: Bench): string {
   return `# How fast cleanup is
 
 Made by \`scripts/bench cleanup\` on ${bench.date}: ${bench.machine}, Docker ${bench.engine}, ${bench.driver}. Leaked containers that were
-created and never ran; the three commands in turn on sets of the same size, each time in another order, and of each the
-quickest of several rounds: whatever else the machine does only slows down. \`cleanup\` looks at each container once more before
-it removes it, the others don't. *Whole* is the whole command: of \`cleanup\` also the start of its container, half a second
+created and never ran; the three commands in turn on sets of the same size, each time in another order. Figures are the medians of
+several rounds, and what is beside the fastest other is the median of the rounds' own: from round to round one and the same
+command differs by a fifth, as the disk has it. \`cleanup\` looks at each container once more before it removes it, the others don't. *Whole* is the whole command: of \`cleanup\` also the start of its container, half a second
 whatever there is to do. *While removing* is counted from the first removal to the last, as the engine's own events tell it,
 for all three alike. The load of the machine was ${bench.load} meanwhile; ${bench.load > 4 ? 'it had a lot else to do, so that rows measured at other times are only roughly comparable' : 'it had little else to do'}.
 
@@ -71,14 +77,12 @@ The figures: [cleanup-benchmark.json](cleanup-benchmark.json).
 }
 
 function timeRows({ figures }: Bench, size: number): readonly string[] {
-  const rows = figures.filter((row) => row.size === size);
-  const others = rows.filter(({ tool }) => tool !== 'cleanup');
-  const quickest = Math.min(...others.map(({ seconds }) => seconds));
-  const highest = Math.max(...others.map(({ rate }) => rate));
-  return rows.map(({ tool, seconds, rate }) => {
-    const [whole, removing] = tool === 'cleanup' ? [quickest / seconds, rate / highest] : [];
-    return `| ${size} | \`${titles[tool]}\` | ${seconds} s | ${whole?.toFixed(2) ?? ''} | ${rate} | ${removing?.toFixed(2) ?? ''} |`;
-  });
+  return figures
+    .filter((row) => row.size === size)
+    .map(
+      ({ tool, seconds, rate, beside }) =>
+        `| ${size} | \`${titles[tool]}\` | ${seconds} s | ${beside?.whole.toFixed(2) ?? ''} | ${rate} | ${beside?.removing.toFixed(2) ?? ''} |`,
+    );
 }
 
 function loadRow({ tool, size, psMs, memoryMiB }: Figures): string {

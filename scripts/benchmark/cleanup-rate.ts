@@ -1,7 +1,7 @@
 /** How many leaked containers `cleanup` removes a second; `scripts/bench cleanup` has more of that. */
 import type { Scene } from '../../test/support/scene.ts';
 import { oldImage } from '../../test/support/leaky-host.ts';
-import { leastRatio, timeTools } from '../bench-cleanup.ts';
+import { fasterOf, leastRatio, timeRounds } from '../bench-cleanup.ts';
 import { clearHost } from './bench-scene.ts';
 import { figureOf, type Figure } from './figure.ts';
 
@@ -10,15 +10,13 @@ const SIZE = 2_000;
 export async function measureCleanupRate(scene: Scene, size = SIZE): Promise<readonly Figure[]> {
   await clearHost(scene);
   await scene.host.docker('tag', 'agent-test-base', oldImage);
-  const figures = await timeTools(scene.host, size);
-  const rates = (isOurs: boolean): number[] =>
-    figures.filter(({ tool }) => (tool === 'cleanup') === isOurs).map(({ rate }) => rate);
+  const rounds = await timeRounds(scene.host, size);
   return [
     figureOf(
       'cleanup',
       `of ${size} leaked ones, while removing, beside the faster of \`prune\` and \`xargs -P4 docker rm\``,
       'a second',
-      { ours: rates(true), reference: [Math.max(...rates(false))] },
+      { ours: rounds.map(({ cleanup }) => cleanup.rate), reference: rounds.map(fasterOf) },
       { kind: 'ratio-at-least', value: leastRatio },
     ),
   ];
