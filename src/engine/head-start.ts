@@ -17,7 +17,9 @@ const places = globalThis as { [place]?: Promise<EngineAnswer> | undefined };
  * @param userAgent tells the engine's log who asked
  */
 export function askAhead(socketPath: string, userAgent: string): void {
-  const answer = new PlainConnection(socketPath, userAgent).ask('GET', '/info');
+  const ask = async (): Promise<EngineAnswer> =>
+    new PlainConnection(socketPath, userAgent).ask('GET', '/info');
+  const answer = ask();
   // Nobody may ever want it.
   answer.catch(() => undefined);
   places[place] = answer;

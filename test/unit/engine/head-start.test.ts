@@ -57,14 +57,14 @@ describe('a question that went out before the program was loaded', () => {
     expect(daemon.seen).toHaveLength(defaultLimits.CALL_TRIES);
   });
 
-  it('tells the same as the ordinary way when there is no engine', async () => {
-    const socketPath = join(tmpdir(), 'no-engine-here.sock');
-    const ordinary: unknown = await read({ CALL_PAUSE: 1 }, socketPath).catch(asSeen);
+  it.each([
+    ['no socket', join(tmpdir(), 'no-engine-here.sock')],
+    ['no socket that can be', `/${'long/'.repeat(50)}docker.sock`],
+  ])('tells the same as the ordinary way where there is %s', async (_, socketPath) => {
+    const ordinary: unknown = await read({}, socketPath).catch(asSeen);
     askAhead(socketPath, 'test');
-    expect(await read({ CALL_PAUSE: 1 }, socketPath).catch(asSeen)).toEqual(ordinary);
-    expect(ordinary).toMatchObject({
-      message: expect.stringContaining('there is no Docker socket') as string,
-    });
+    expect(await read({}, socketPath).catch(asSeen)).toEqual(ordinary);
+    expect(ordinary).toMatchObject({ code: 'engine-unavailable' });
   });
 
   it('ends with the signal', async () => {

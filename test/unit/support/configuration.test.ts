@@ -54,6 +54,7 @@ describe('readConfiguration', () => {
 
   it('takes a socket, not a TCP address, from DOCKER_HOST', () => {
     expect(readConfiguration({ DOCKER_HOST: 'unix:///run/d.sock' }, '').socketPath).toBe('/run/d.sock');
+    expect(readConfiguration({ DOCKER_HOST: 'unix://' }, '').socketPath).toBe('/var/run/docker.sock');
     expect(readConfiguration({ DOCKER_HOST: 'tcp://1.2.3.4:2375' }, '').socketPath).toBe(
       '/var/run/docker.sock',
     );
