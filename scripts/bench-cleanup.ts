@@ -31,7 +31,7 @@ import {
 const run = promisify(execFile);
 const docs = join(import.meta.dirname, '..', 'docs');
 const usualSizes = [100, 2_000, 6_000];
-/** Each size so often, each time in another order. */
+/** Each size so often. */
 const roundsOf = (size: number): number => (size > 2_000 ? 3 : 7);
 const tools: readonly Tool[] = ['cleanup', 'prune', 'xargs'];
 /** What the issue asks for: at least this part of the rate of the faster one of the others. */
@@ -76,7 +76,7 @@ async function main(): Promise<number> {
 
 async function measureSize(host: TestHost, size: number): Promise<readonly Figures[]> {
   const figures: Figures[] = [];
-  for (const timing of summarize(await timeRounds(host, size))) {
+  for (const timing of summarize(await timeRounds(host, size, roundsOf(size), tools))) {
     await fill(host, size);
     const load = await measureLoad(host, timing.tool);
     const { psMs, memoryMiB } = load;
@@ -88,16 +88,21 @@ async function measureSize(host: TestHost, size: number): Promise<readonly Figur
   return figures;
 }
 
-/** One try of each of the three. */
-export type Round = Readonly<Record<Tool, Timing>>;
+/** One try of each tool. */
+export type Round<T extends Tool = Tool> = Readonly<Record<T, Timing>>;
 
-/** Each tool on sets of this size, with nobody looking on: that takes time of its own. */
-export async function timeRounds(host: TestHost, size: number): Promise<readonly Round[]> {
-  const rounds: Round[] = [];
-  for (let round = 0; round < roundsOf(size); round += 1) {
-    const timings: [Tool, Timing][] = [];
-    for (const index of tools.keys()) {
-      const tool = tools[(index + round) % tools.length] ?? 'cleanup';
+/** Each tool on sets of this size, each time in another order, with nobody looking on: that takes time of its own. */
+export async function timeRounds<T extends Tool>(
+  host: TestHost,
+  size: number,
+  count: number,
+  each: readonly T[],
+): Promise<readonly Round<T>[]> {
+  const rounds: Round<T>[] = [];
+  for (let round = 0; round < count; round += 1) {
+    const timings: [T, Timing][] = [];
+    const turn = round % each.length;
+    for (const tool of [...each.slice(turn), ...each.slice(0, turn)]) {
       await fill(host, size);
       const timing = await time(host, tool, size);
       timings.push([tool, timing]);
@@ -105,7 +110,7 @@ export async function timeRounds(host: TestHost, size: number): Promise<readonly
         `${size} ${tool.padEnd(8)} ${timing.seconds.toFixed(1)} s, ${timing.rate}/s while removing`,
       );
     }
-    rounds.push(Object.fromEntries(timings) as Round);
+    rounds.push(Object.fromEntries(timings) as Round<T>);
   }
   return rounds;
 }
@@ -128,7 +133,7 @@ function summarize(rounds: readonly Round[]): readonly Summary[] {
 }
 
 /** The rate of the faster one of the others. */
-export function fasterOf({ prune, xargs }: Round): number {
+function fasterOf({ prune, xargs }: Round): number {
   return Math.max(prune.rate, xargs.rate);
 }
 
