@@ -56,8 +56,8 @@ export function renderPage(bench: Bench): string {
 Made by \`scripts/bench cleanup\` on ${bench.date}: ${bench.machine}, Docker ${bench.engine}, ${bench.driver}. Leaked containers that were
 created and never ran; the three commands in turn on sets of the same size, each time in another order. Figures are the medians of
 several rounds, and what is beside the fastest other is the median of the rounds' own: from round to round one and the same
-command differs by a fifth, as the disk has it. \`cleanup\` looks at each container once more before it removes it, the others don't. *Whole* is the whole command: of \`cleanup\` also the start of its container, half a second
-whatever there is to do. *While removing* is counted from the first removal to the last, as the engine's own events tell it,
+command differs by a fifth, as the disk has it. \`cleanup\` looks at each container once more before it removes it, the others don't.
+*Whole* is the whole command: of \`cleanup\` also the start of its container, half a second whatever there is to do. *While removing* is counted from the first removal to the last, as the engine's own events tell it,
 for all three alike. The load of the machine was ${bench.load} meanwhile; ${bench.load > 4 ? 'it had a lot else to do, so that rows measured at other times are only roughly comparable' : 'it had little else to do'}.
 
 ![Seconds for so many containers](cleanup-benchmark.svg)

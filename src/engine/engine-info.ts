@@ -1,8 +1,9 @@
 import { withDeadline } from '../support/deadline.ts';
+import { messageOf } from '../support/errors.ts';
 import type { EngineInfo } from './engine.ts';
 import { takeAnswerAhead } from './head-start.ts';
 import { readRepeatedly, understand, type EngineOptions } from './reads.ts';
-import type { Transport } from './transport.ts';
+import type { EngineAnswer, Transport } from './transport.ts';
 
 const what = 'read engine info';
 
@@ -22,18 +23,35 @@ export async function askInfo(options: EngineOptions, transport: Transport): Pro
 
 /** What was asked ahead is the first try; whatever came of that but an answer, the next one is an ordinary question. */
 async function readInfoText(options: EngineOptions): Promise<string> {
-  const { limits, signal } = options;
+  const { limits } = options;
   const ahead = takeAnswerAhead();
   if (ahead !== undefined) {
-    const answer = await withDeadline(what, limits.LIST, async () => ahead, signal).catch(() => undefined);
-    signal?.throwIfAborted();
-    if (answer?.status === 200) return answer.text;
+    const text = await readAnswerAhead(options, ahead);
+    if (text !== undefined) return text;
   }
   const { createTransport } = await import('./transport.ts');
   const tries = Math.max(1, limits.CALL_TRIES - (ahead === undefined ? 0 : 1));
   // Kept to the end of the process: Node opens stderr, for its own log, when it closes a connection.
   const transport = createTransport(options.socketPath, undefined, options.userAgent, true);
   return askInfoText({ ...options, limits: { ...limits, CALL_TRIES: tries } }, transport);
+}
+
+/** @returns undefined, and says why, if it is no good answer */
+async function readAnswerAhead(
+  { limits, signal, log }: EngineOptions,
+  ahead: Promise<EngineAnswer>,
+): Promise<string | undefined> {
+  let error: string;
+  try {
+    const { status, text } = await withDeadline(what, limits.LIST, async () => ahead, signal);
+    if (status === 200) return text;
+    error = `the engine answered ${status}`;
+  } catch (cause) {
+    signal?.throwIfAborted();
+    error = messageOf(cause).replace(`${what}: `, '');
+  }
+  log.warn(`${what}: the question asked ahead failed`, { error, next: 'asked again' });
+  return undefined;
 }
 
 async function askInfoText(options: EngineOptions, transport: Transport): Promise<string> {

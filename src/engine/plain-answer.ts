@@ -82,9 +82,13 @@ function readChunks(received: Buffer, start: number): Body | undefined {
     const size = parseInt(digits, 16);
     const from = lineEnd + 2;
     if (size === 0) return readTrailer(received, from, chunks);
-    if (received.length < from + size + 2) return undefined;
-    chunks.push(received.subarray(from, from + size));
-    at = from + size + 2;
+    const end = from + size;
+    if (received.length < end + 2) return undefined;
+    if (received.toString('latin1', end, end + 2) !== '\r\n') {
+      throw new GarbledAnswerError('a chunk longer than its length');
+    }
+    chunks.push(received.subarray(from, end));
+    at = end + 2;
   }
 }
 

@@ -3,8 +3,9 @@
  * else. Whatever a scene left behind is searched for the secrets it worked with.
  */
 import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { expect } from 'vitest';
+import { systemCodeOf } from '../../src/support/errors.ts';
 import type { Scene } from './scene.ts';
 
 /** Secrets by what they are. */
@@ -48,12 +49,36 @@ export async function placesOf(scene: Scene): Promise<Places> {
     places[`the log of ${name}`] = log.stdout + log.stderr;
     places[`what inspect shows of ${name}`] = JSON.stringify(await host.inspect(id), withoutEnvironment);
   }
-  const folder = join(host.stateDir, 'entrypoint');
-  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])) {
+  return { ...places, ...(await readFiles(join(host.stateDir, 'entrypoint'))) };
+}
+
+/**
+ * An agent that runs writes each file under another name first and renames it: one that vanished before it was read has its
+ * own name by now, so all are read again.
+ */
+async function readFiles(folder: string): Promise<Places> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await readFilesOnce(folder);
+    } catch (error) {
+      if (tries === 20 || systemCodeOf(error) !== 'ENOENT') throw error;
+    }
+  }
+}
+
+async function readFilesOnce(folder: string): Promise<Places> {
+  const places: Record<string, string> = {};
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true }).catch(noFolder)) {
     if (!entry.isFile()) continue;
-    places[`the file ${entry.name}`] = await readFile(join(entry.parentPath, entry.name), 'utf8');
+    const path = join(entry.parentPath, entry.name);
+    places[`the file ${relative(folder, path)}`] = await readFile(path, 'utf8');
   }
   return places;
+}
+
+function noFolder(error: unknown): [] {
+  if (systemCodeOf(error) === 'ENOENT') return [];
+  throw error;
 }
 
 /** Fails for every secret that stands in one of the places, as it is, URL-encoded or in base64. */

@@ -39,15 +39,25 @@ describe('a question that went out before the program was loaded', () => {
   });
 
   it.each([
-    ['refused', text(500, 'driver failed')],
-    ['cut in the middle', cutInTheBody],
-    ['cut before anything came', cutAtOnce],
-    ['never answered', silence],
-  ])('is asked again in the ordinary way when it was %s', async (_, first) => {
+    ['refused', text(500, 'driver failed'), 'the engine answered 500'],
+    ['cut in the middle', cutInTheBody, 'cut in the middle'],
+    ['cut before anything came', cutAtOnce, 'ended'],
+    ['never answered', silence, 'no answer within 200 ms'],
+  ])('is asked again in the ordinary way when it was %s, and that is told', async (_, first, why) => {
     daemon.on('GET', '/info', first, json(200, info));
     askAhead(daemon.socketPath, 'test');
-    expect(await read({ LIST: 200 })).toMatchObject({ storageDriver: 'aufs' });
+    const lines: unknown[] = [];
+    const log = { ...silentLog, warn: (...line: unknown[]) => void lines.push(line) };
+    expect(await read({ LIST: 200 }, daemon.socketPath, undefined, log)).toMatchObject({
+      storageDriver: 'aufs',
+    });
     expect(daemon.seen).toHaveLength(2);
+    expect(lines).toEqual([
+      [
+        'read engine info: the question asked ahead failed',
+        { error: expect.stringContaining(why) as string, next: 'asked again' },
+      ],
+    ]);
   });
 
   it('counts as the first try: an engine that never answers is asked no more often than without it', async () => {
@@ -84,13 +94,14 @@ async function read(
   limits: Partial<typeof defaultLimits> = {},
   socketPath = daemon.socketPath,
   signal?: AbortSignal,
+  log = silentLog,
 ): Promise<unknown> {
   return readEngineInfo({
     socketPath,
     apiVersion: undefined,
     userAgent: 'test',
     limits: { ...defaultLimits, CALL_PAUSE: 1, ...limits },
-    log: silentLog,
+    log,
     ...(signal === undefined ? {} : { signal }),
   });
 }
