@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { callEngine } from '../support/engine-call.ts';
+import { toldApi } from '../support/engine-root.ts';
 import { sweepDeadHosts } from '../support/host-slot.ts';
 import { startHost, type TestHost } from '../support/host.ts';
 
@@ -227,7 +228,7 @@ describe('the proxy', () => {
   });
 
   it('passes standard input through and ends it', async () => {
-    const client = host.spawnDocker('-H', `unix://${host.socketPath}`, 'run', '-i', '--rm', IMAGE, 'cat');
+    const client = host.spawnProxiedDocker('run', '-i', '--rm', IMAGE, 'cat');
     client.stdin?.end('back and forth');
     const chunks: Buffer[] = [];
     client.stdout?.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -237,7 +238,7 @@ describe('the proxy', () => {
 
   it('serves containers that mount the socket', async () => {
     const mount = '/var/run/docker.sock:/var/run/docker.sock';
-    await host.docker('run', '--rm', '-v', mount, IMAGE, 'docker', 'ps');
+    await host.docker('run', '--rm', '-v', mount, ...toldApi(), IMAGE, 'docker', 'ps');
     expect(host.proxy.count({ path: '/containers/json' })).toBe(1);
   });
 

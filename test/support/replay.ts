@@ -4,6 +4,7 @@
  * in the newer image makes the difference: the old way's (old-way/run.sh, our own words) or ours.
  */
 import { join } from 'node:path';
+import { pinnedApi } from './engine-root.ts';
 import type { CpuSeconds } from './host-cpu.ts';
 import type { ContainerSummary } from './host.ts';
 import { images, startScene, type Scene } from './scene.ts';
@@ -55,7 +56,8 @@ export async function startReplay({ way, delayMs, pauseSeconds = 5 }: ReplayOpti
   const scene = await startScene({ name: `replay-${way}`, stub });
   try {
     const { host } = scene;
-    await host.docker('build', '-q', '-t', oldImage, join(import.meta.dirname, 'old-way'));
+    const client = ['--build-arg', `DOCKER_API_VERSION=${pinnedApi() ?? ''}`];
+    await host.docker('build', '-q', '-t', oldImage, ...client, join(import.meta.dirname, 'old-way'));
     await host.docker('tag', oldImage, newImages.old);
     await host.proxy.reset();
     slowDown(scene, delayMs);

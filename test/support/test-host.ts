@@ -191,10 +191,16 @@ export class TestHost {
 
   /** Starts the Docker client against the engine itself, for tests that watch or kill it. */
   spawnDocker(...args: string[]): ChildProcess {
-    return spawn(DOCKER, args, {
-      env: this.#clientEnvironment(this.engineSocketPath),
-      stdio: ['pipe', 'pipe', 'pipe'],
-    });
+    return this.#spawnDocker(this.engineSocketPath, args);
+  }
+
+  /** The same through the proxy. */
+  spawnProxiedDocker(...args: string[]): ChildProcess {
+    return this.#spawnDocker(this.socketPath, args);
+  }
+
+  #spawnDocker(socketPath: string, args: string[]): ChildProcess {
+    return spawn(DOCKER, args, { env: this.#clientEnvironment(socketPath), stdio: ['pipe', 'pipe', 'pipe'] });
   }
 
   /** @returns undefined if the engine knows no such container */
@@ -381,10 +387,13 @@ export class TestHost {
   }
 
   #clientEnvironment(socketPath: string): Record<string, string> {
+    const api = this.#options.api ?? pinnedApi();
     return {
       PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
       HOME: this.dir,
       DOCKER_HOST: `unix://${socketPath}`,
+      // Docker's client has to be told that an engine is old.
+      ...(api !== undefined && socketPath === this.socketPath ? { DOCKER_API_VERSION: api } : {}),
     };
   }
 
