@@ -122,13 +122,13 @@ async function runTurn(loop: BootstrapLoop, settings: AgentSettings, script: Sta
   try {
     if (environment['CATTLE_EXEC_AGENT'] === 'true') return await leaveTo(loop, script, environment);
     log.info(`running the bootstrap of ${describeUrl(settings.cattleUrl)}`);
-    const begun = clock.now();
+    const begun = clock.elapsed();
     const exit = await runScript(script.file, environment, { limits: configuration.limits, clock, signal });
     log.info(
       'the bootstrap has ended',
       exit.signal === null ? { status: exit.status } : { signal: exit.signal },
     );
-    return { kind: 'ran', ms: clock.now() - begun };
+    return { kind: 'ran', ms: clock.elapsed() - begun };
   } finally {
     await script.dispose();
   }

@@ -104,7 +104,7 @@ export async function keepAgent(
   await awaitEnd(view, ids.cleanup, signal);
   log.info('the clean-up has ended without starting the agent again: doing it now');
   const pause = doubling(limits.REMOVE_PAUSE_MIN, limits.KEEPER_PAUSE_MAX);
-  const deadline = deadlineIn(limits.KEEPER_TOTAL, () => clock.now());
+  const deadline = deadlineIn(limits.KEEPER_TOTAL, clock);
   for (let tries = 1; deadline.left() > 0; tries += 1) {
     try {
       log.info(`${await startIfStillAgent(view, ids.agent)} runs again`);
@@ -127,7 +127,7 @@ async function awaitEnd(
   id: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const deadline = deadlineIn(limits.KEEPER_TOTAL, () => clock.now());
+  const deadline = deadlineIn(limits.KEEPER_TOTAL, clock);
   while (deadline.left() > 0) {
     try {
       const state = (await engine.inspectContainer(id))?.state;

@@ -120,7 +120,7 @@ async function removeUpgradeContainers(leftovers: Leftovers): Promise<void> {
 
 async function removeWhenEnded(leftovers: Leftovers, name: string): Promise<void> {
   const { engine, limits, clock, signal, log } = leftovers;
-  const deadline = deadlineIn(limits.UPGRADE_CONTAINER_GRACE, () => clock.now());
+  const deadline = deadlineIn(limits.UPGRADE_CONTAINER_GRACE, clock);
   for (;;) {
     const container = await engine.inspectContainer(name);
     if (container === undefined || !isAgentContainer(container)) return;

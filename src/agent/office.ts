@@ -50,21 +50,21 @@ export async function awaitOffice(standing: StandingBy): Promise<void> {
 
 async function standBy(standing: StandingBy, bell: Bell): Promise<void> {
   const { engine, names, limits, clock, log, own } = standing;
-  const deadline = deadlineIn(limits.WORKER_TOTAL, () => clock.now());
-  let aloneSince = clock.now();
+  const deadline = deadlineIn(limits.WORKER_TOTAL, clock);
+  let aloneSince = clock.elapsed();
   let settled = 0;
   while (deadline.left() > 0) {
     await bell.rung();
     const now = await engine.inspectContainer(own.id);
     if (now !== undefined && isInOffice(now.name, names)) return;
-    if (clock.now() - aloneSince < limits.STAND_BY_ALONE) continue;
+    if (clock.elapsed() - aloneSince < limits.STAND_BY_ALONE) continue;
     if (settled >= limits.STAND_BY_TRIES && now !== undefined && (await isVacant(standing, now.name))) {
       log.error(`the name ${names.agent} can't be had: acting as ${now.name} instead`);
       return;
     }
     await settleQuietly(standing);
     settled += 1;
-    aloneSince = clock.now();
+    aloneSince = clock.elapsed();
   }
   throw new TryAgainLaterError(`still standing by as ${own.name}`, { hint: 'see docker run … IMAGE status' });
 }

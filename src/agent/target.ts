@@ -52,7 +52,7 @@ export async function ensureImage(pull: Pull, reference: string): Promise<Target
 /** A pull may be begun anew at any time: the engine keeps the layers that it has. */
 async function pullPatiently(pull: Pull, reference: string, auth: RegistryAuth | undefined): Promise<void> {
   const { engine, limits, clock, log, signal } = pull;
-  const deadline = deadlineIn(limits.PULL_TOTAL, () => clock.now());
+  const deadline = deadlineIn(limits.PULL_TOTAL, clock);
   const onProgress = (text: string): void => log.debug(text);
   await retry(
     {

@@ -236,7 +236,7 @@ class Transaction {
   /** Looks at the host; an engine that is restarting gets the recovery time to come back. */
   async #observe(): Promise<Observation> {
     const { engine, names, clock, limits, log } = this.#options;
-    const deadline = deadlineIn(limits.RECOVERY, () => clock.now());
+    const deadline = deadlineIn(limits.RECOVERY, clock);
     for (;;) {
       try {
         return await observeRoles(engine, names, () => clock.now(), this.#options.adopt);

@@ -44,7 +44,7 @@ const killedStatus = 137;
  * @throws TryAgainLaterError when others keep the worker busy, or it can't end; CannotChangeError when there can be no worker
  */
 export async function runThroughWorker(call: WorkerCall, request: WorkerRequest): Promise<number> {
-  const deadline = deadlineIn(call.limits.FOLLOW_TOTAL, () => call.clock.now());
+  const deadline = deadlineIn(call.limits.FOLLOW_TOTAL, call.clock);
   const wanted = digestOfRequest(request);
   for (let round = 0; round < call.limits.WORKER_ROUNDS && deadline.left() > 0; round += 1) {
     const worker = await findOrMakeWorker(call, request, deadline);
@@ -231,7 +231,7 @@ function gone(): Promise<ContainerExit> {
 
 /** Bounded by the worker's own time and the caller's: FOLLOW_TOTAL. */
 async function lookUntilEnded(call: WorkerCall, id: string, signal: AbortSignal): Promise<ContainerExit> {
-  const deadline = deadlineIn(call.limits.FOLLOW_TOTAL, () => call.clock.now());
+  const deadline = deadlineIn(call.limits.FOLLOW_TOTAL, call.clock);
   while (deadline.left() > 0) {
     await call.clock.sleep(call.limits.FOLLOW_POLL, signal);
     const found = await inspectPatiently(call, id);

@@ -17,7 +17,7 @@ export async function examineHost(context: Context): Promise<Diagnosis> {
     LIST: DOCTOR_CALL,
     INSPECT: DOCTOR_INSPECT,
   };
-  const begun = clock.now();
+  const begun = clock.elapsed();
   const record = await examine({
     ...context,
     kernelRelease: release(),
@@ -32,5 +32,5 @@ export async function examineHost(context: Context): Promise<Diagnosis> {
         signal,
       }),
   });
-  return diagnose(record, configuration.limits, names, clock.now() - begun);
+  return diagnose(record, configuration.limits, names, clock.elapsed() - begun);
 }

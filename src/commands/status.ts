@@ -28,11 +28,11 @@ export async function readStatusReport(context: Context): Promise<StatusReport> 
 export async function watchStatus(context: Context, show: (report: StatusReport) => void): Promise<void> {
   const { clock, signal, configuration } = context;
   const { limits } = configuration;
-  const end = deadlineIn(limits.STATUS_WATCH, () => clock.now());
+  const end = deadlineIn(limits.STATUS_WATCH, clock);
   let counted: { readonly leaks: LeakFigures | Problem; readonly at: number } | undefined;
   const count = async (engine: Engine): Promise<LeakFigures | Problem> => {
-    if (counted === undefined || clock.now() - counted.at >= limits.STATUS_LEAKS) {
-      counted = { leaks: await countNow(engine, context).catch(problemOf), at: clock.now() };
+    if (counted === undefined || clock.elapsed() - counted.at >= limits.STATUS_LEAKS) {
+      counted = { leaks: await countNow(engine, context).catch(problemOf), at: clock.elapsed() };
     }
     return counted.leaks;
   };

@@ -114,7 +114,7 @@ async function repeatExchange(
 ): Promise<HttpResponse> {
   const { limits, clock, log, signal } = options;
   const total = request.deadlineMs ?? limits.HTTP_TOTAL;
-  const deadline = deadlineIn(total, () => clock.now());
+  const deadline = deadlineIn(total, clock);
   const pauseOf = jittered(limits.HTTP_RETRY_PAUSE_MIN, limits.HTTP_RETRY_PAUSE_MAX, () => clock.random());
   try {
     return await retry(

@@ -59,7 +59,7 @@ export async function registerHost(
 ): Promise<Credentials> {
   const { limits, clock, log, secrets, signal } = connection;
   secrets.add(request.hostKey, request.credentials.secretKey);
-  const deadline = deadlineIn(limits.REGISTER_TOTAL, () => clock.now());
+  const deadline = deadlineIn(limits.REGISTER_TOTAL, clock);
   let last = 'the registration vanished again and again';
   for (let round = 1; round <= limits.REGISTER_ROUNDS && deadline.left() > 0; round++) {
     if (round > 1) await clock.sleep(Math.min(limits.REGISTER_POLL_MAX, deadline.left()), signal);

@@ -128,7 +128,7 @@ async function findTokenSchema(api: Api, schemas: readonly Schema[]): Promise<Sc
 /** The URL of the first active registration token, made if there is none. */
 async function obtainToken(api: Api, collection: string): Promise<string> {
   const { limits, clock } = api.connection;
-  const deadline = deadlineIn(limits.RESOLVE_TOTAL, () => clock.now());
+  const deadline = deadlineIn(limits.RESOLVE_TOTAL, clock);
   const list = await api.request('GET', withQuery(collection, 'state', 'active'));
   const [existing] = readApiAnswer('List registration tokens', list, tokenCollection).data;
   const token = existing ?? (await createToken(api, collection));

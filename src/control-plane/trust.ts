@@ -129,7 +129,7 @@ async function probeTrust(
   client: HttpClient,
   url: string,
 ): Promise<NetworkReason | undefined> {
-  const deadline = deadlineIn(limits.SERVER_TOTAL, () => clock.now());
+  const deadline = deadlineIn(limits.SERVER_TOTAL, clock);
   let told = '';
   for (let tries = 1; tries <= limits.SERVER_TRIES && deadline.left() > 0; tries++) {
     const reason = await tryHandshake(client, url);

@@ -39,7 +39,7 @@ type Verdict =
 export async function waitForServer(connection: Connection, request: WaitRequest): Promise<HttpResponse> {
   const { limits, clock, log, signal } = connection;
   const shown = describeUrl(request.url);
-  const deadline = deadlineIn(limits.SERVER_TOTAL, () => clock.now());
+  const deadline = deadlineIn(limits.SERVER_TOTAL, clock);
   let reason = 'no answer';
   let hint: string | undefined;
   let told = '';

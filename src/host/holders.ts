@@ -59,7 +59,7 @@ export async function searchMounts(
   pick: (mountinfo: string) => readonly string[],
 ): Promise<HolderSearch> {
   const { paths, limits, clock } = options;
-  const deadline = deadlineIn(limits.HOLDERS_TOTAL, () => clock.now());
+  const deadline = deadlineIn(limits.HOLDERS_TOTAL, clock);
   const pids = await readPids(paths.proc);
   const except =
     options.exceptPid === undefined ? undefined : await namespaceOf(paths.proc, options.exceptPid);

@@ -143,7 +143,7 @@ interface HeldLock {
 async function acquire(options: HostLockOptions, onLost: (reason: string) => void): Promise<HeldLock> {
   const { folder, limits, clock, signal } = options;
   await makeFolder(folder);
-  const deadline = deadlineIn(limits.LOCK_WAIT, () => clock.now());
+  const deadline = deadlineIn(limits.LOCK_WAIT, clock);
   for (;;) {
     signal?.throwIfAborted();
     const held = await tryAcquire(options, onLost);
@@ -248,10 +248,10 @@ async function releaseQuietly(release: () => Promise<void>, limits: Limits, log:
 /** proper-lockfile notices a foreign touch; what it misses, because here nothing is stale for it, is looked for here. */
 async function watchOwnership(options: HostLockOptions, held: HeldLock, signal: AbortSignal): Promise<void> {
   const { folder, limits, clock } = options;
-  let knownGoodAt = clock.now();
+  let knownGoodAt = clock.elapsed();
   while (await slept(clock, limits.LOCK_REFRESH, signal)) {
     const reason = await lookForLoss(folder, held.generation, limits, clock, knownGoodAt);
-    if (reason === undefined) knownGoodAt = clock.now();
+    if (reason === undefined) knownGoodAt = clock.elapsed();
     else if (reason !== 'unknown') {
       // A lock given back while we looked is missing, not lost.
       if (!signal.aborted) held.onLost(reason);
@@ -281,7 +281,7 @@ async function lookForLoss(
     const entries = await withDeadline('look at the lock', LOCK_REFRESH, async () => readLockEntries(folder));
     return findLoss(entries, generation, LOCK_STALE, clock.now());
   } catch (error) {
-    return clock.now() - knownGoodAt > LOCK_STALE ? `it can't be looked at: ${messageOf(error)}` : 'unknown';
+    return clock.elapsed() - knownGoodAt > LOCK_STALE ? `it can't be looked at: ${messageOf(error)}` : 'unknown';
   }
 }
 

@@ -105,7 +105,7 @@ class Run {
 
   constructor(cleanup: Cleanup) {
     this.#cleanup = cleanup;
-    this.#begun = cleanup.clock.now();
+    this.#begun = cleanup.clock.elapsed();
     this.#queue = cleanup.jobs.map((job) => ({ ...job, tries: 0 }));
     this.#total = this.#queue.length;
   }
@@ -154,11 +154,11 @@ class Run {
 
   #begin(entry: Entry): void {
     const { clock, pace, signal } = this.#cleanup;
-    const begun = clock.now();
+    const begun = clock.elapsed();
     const work = entry
       .remove()
       .then((fate) => {
-        if (fate.kind !== 'unanswered') pace.took(clock.now() - begun);
+        if (fate.kind !== 'unanswered') pace.took(clock.elapsed() - begun);
         this.#settle(entry, fate);
       })
       .catch((error: unknown) => {
@@ -208,7 +208,7 @@ class Run {
   async #awaitEngine(): Promise<boolean> {
     const { clock, limits, probe, signal } = this.#cleanup;
     const pause = doubling(limits.CALL_PAUSE, limits.CLEANUP_GLANCE);
-    const begun = clock.now();
+    const begun = clock.elapsed();
     this.#wait('engine');
     for (let tries = 1; !this.#isStopped(); tries += 1) {
       try {
@@ -219,7 +219,7 @@ class Run {
       } catch {
         // Asked again below, for as long as an engine that restarts may take.
       }
-      if (clock.now() - begun >= limits.CLEANUP_AWAY) return false;
+      if (clock.elapsed() - begun >= limits.CLEANUP_AWAY) return false;
       await clock.sleep(pause(tries), signal).catch(() => undefined);
     }
     return false;
@@ -228,8 +228,8 @@ class Run {
   /** Gives way to a worker: one at a time while it is at work. */
   async #glance(): Promise<void> {
     const { clock, limits, pace, isWorkerRunning } = this.#cleanup;
-    if (this.#doubtful || clock.now() - this.#lastGlance < limits.CLEANUP_GLANCE) return;
-    this.#lastGlance = clock.now();
+    if (this.#doubtful || clock.elapsed() - this.#lastGlance < limits.CLEANUP_GLANCE) return;
+    this.#lastGlance = clock.elapsed();
     const isBusy = await this.#unlessStopped(isWorkerRunning()).catch(() => false);
     pace.hold(isBusy);
     this.#wait(isBusy ? 'worker' : undefined);
@@ -297,7 +297,7 @@ class Run {
       failures: [...this.#failures.values()],
       skipped: this.#skipped,
       left: this.#total - settled,
-      ms: this.#cleanup.clock.now() - this.#begun,
+      ms: this.#cleanup.clock.elapsed() - this.#begun,
     };
   }
 }

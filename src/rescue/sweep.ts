@@ -91,7 +91,7 @@ async function sweepCounting(sweep: Sweep, tally: Tally): Promise<SweepEnd> {
 
 async function removeInTurn(sweep: Sweep, suspects: readonly Suspect[], tally: Tally): Promise<SweepEnd> {
   const { engine, names, limits, clock, log, signal } = sweep;
-  const deadline = deadlineIn(limits.SWEEP_TOTAL, () => clock.now());
+  const deadline = deadlineIn(limits.SWEEP_TOTAL, clock);
   const imageLabels = createImageLabels(engine);
   let failedInARow = 0;
   for (const suspect of suspects) {

@@ -4,6 +4,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 export interface Clock {
   /** Milliseconds since 1970, as the wall clock says. */
   now(): number;
+  /**
+   * Milliseconds since the host started, by a clock that nobody sets (CLOCK_MONOTONIC): for every duration and deadline. All
+   * processes of a host read the same value, in whatever container.
+   */
+  elapsed(): number;
   /** Waits; rejects with the signal's reason when aborted. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
   /** A number in [0, 1). */
@@ -13,6 +18,7 @@ export interface Clock {
 /** The real clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),
+  elapsed: () => Number(process.hrtime.bigint() / 1000n) / 1000,
   async sleep(ms, signal) {
     signal?.throwIfAborted();
     try {

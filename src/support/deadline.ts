@@ -1,3 +1,5 @@
+import type { Clock } from './clock.ts';
+
 /** A wait ended because its time was up; who waited says what for. */
 export class DeadlineError extends Error {
   readonly what: string;
@@ -68,15 +70,14 @@ export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Pr
 
 /** A point in time that a longer piece of work must not pass, handed down to its parts. */
 export interface Deadline {
-  readonly endsAt: number;
   /** Milliseconds left, never negative. */
   left(): number;
 }
 
-/** A deadline `ms` milliseconds from now by the given clock. */
-export function deadlineIn(ms: number, now: () => number): Deadline {
-  const endsAt = now() + ms;
-  return { endsAt, left: () => Math.max(0, endsAt - now()) };
+/** A deadline `ms` milliseconds from now, by the clock that nobody can set. */
+export function deadlineIn(ms: number, clock: Pick<Clock, 'elapsed'>): Deadline {
+  const endsAt = clock.elapsed() + ms;
+  return { left: () => Math.max(0, endsAt - clock.elapsed()) };
 }
 
 /** `1500` as `1.5 s`, `90000` as `90 s`, `900000` as `15 min`. */

@@ -27,7 +27,7 @@ export interface RetryPolicy {
  */
 export async function retry<T>(policy: RetryPolicy, attempt: (tryNumber: number) => Promise<T>): Promise<T> {
   const clock = policy.clock ?? systemClock;
-  const deadline = policy.total === undefined ? undefined : deadlineIn(policy.total, () => clock.now());
+  const deadline = policy.total === undefined ? undefined : deadlineIn(policy.total, clock);
   return pRetry(attempt, {
     retries: Math.max(0, policy.tries - 1),
     minTimeout: 0,

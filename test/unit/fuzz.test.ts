@@ -153,6 +153,7 @@ describe('JSON of the server', () => {
       secrets: createSecrets(),
       clock: {
         now: () => now,
+        elapsed: () => now,
         random: () => 0.5,
         sleep: (ms) => Promise.resolve(void (now += Math.max(1, ms))),
       },

@@ -43,7 +43,7 @@ export async function examine(examination: Examination): Promise<HostRecord> {
   const { limits } = configuration;
   const bounds: Bounds = {
     each: limits.DOCTOR_CALL,
-    total: deadlineIn(limits.DOCTOR_TOTAL, () => clock.now()),
+    total: deadlineIn(limits.DOCTOR_TOTAL, clock),
     signal,
   };
   const [engine, host, mounts] = await Promise.all([
@@ -60,7 +60,7 @@ type EnginePart = Pick<HostRecord, 'engine' | 'info' | 'fileSystem' | 'container
 
 async function examineEngine(examination: Examination, bounds: Bounds): Promise<EnginePart> {
   const { clock, configuration, names } = examination;
-  const begun = clock.now();
+  const begun = clock.elapsed();
   // Mostly it is there, and an engine that is silent must not hide a full disk.
   const usual = examineFileSystem(examination, bounds, usualRoot);
   const connected = await look('connect to the engine', bounds, examination.connect);
@@ -83,7 +83,7 @@ async function examineEngine(examination: Examination, bounds: Bounds): Promise<
   const record: EngineRecord = {
     version: engine.version,
     features: engine.features,
-    tookMs: clock.now() - begun,
+    tookMs: clock.elapsed() - begun,
   };
   const [info, containers] = await Promise.all([
     look('ask the engine about itself', bounds, async () => engine.readInfo()),

@@ -38,7 +38,7 @@ class SimulatedTime {
   /** A clock for one host, with chance of its own. */
   clockOf(host: number): Clock {
     const random = seeded(host);
-    return { now: () => this.now, sleep: async (ms) => this.sleep(ms), random };
+    return { now: () => this.now, elapsed: () => this.now, sleep: async (ms) => this.sleep(ms), random };
   }
 }
 

@@ -57,6 +57,7 @@ async function start(options: StubOptions = {}) {
       clock: {
         ...systemClock,
         now: () => now,
+        elapsed: () => now,
         sleep: async () => {
           if (left.length === 0) over.abort(new Error('over'));
           over.signal.throwIfAborted();

@@ -45,6 +45,7 @@ function standing(
       limits: defaultLimits,
       clock: {
         now: () => now,
+        elapsed: () => now,
         random: () => 0.5,
         sleep: (ms: number) => {
           now += ms;

@@ -46,6 +46,7 @@ function agentInOffice() {
     limits: defaultLimits,
     clock: {
       now: () => now,
+      elapsed: () => now,
       random: () => 0,
       sleep: (ms, signal) =>
         new Promise((resolve, reject) => {

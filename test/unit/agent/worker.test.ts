@@ -15,6 +15,7 @@ import { empty, FakeDaemon, json, text, type Answer } from '../engine/fake-daemo
 /** Gives the event loop a turn, so that what is waited for beside it can come. */
 const clock: Clock = {
   now: Date.now,
+  elapsed: Date.now,
   sleep: async (_ms, signal) => {
     await new Promise((resolve) => setImmediate(resolve));
     signal?.throwIfAborted();

@@ -200,6 +200,7 @@ describe('repeating', () => {
     const pauses: number[] = [];
     const clock = {
       now: () => 0,
+      elapsed: () => 0,
       random: () => 0.5,
       sleep: (ms: number) => {
         pauses.push(ms);

@@ -99,6 +99,7 @@ describe('a registration that does not go well', () => {
     const { stub, register } = await start({ register: 'vanishing' });
     const clock = {
       now: () => 0,
+      elapsed: () => 0,
       random: () => 0,
       sleep: () => {
         stub.behaviour.register = 'vanishing';

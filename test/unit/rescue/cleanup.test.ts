@@ -46,6 +46,7 @@ beforeEach(() => {
 /** Time passes while somebody sleeps; a sleep ends when its signal says so. */
 const clock: Clock = {
   now: () => time,
+  elapsed: () => time,
   async sleep(ms, signal) {
     signal?.throwIfAborted();
     time += ms;

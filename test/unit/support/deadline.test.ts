@@ -48,7 +48,7 @@ describe('withDeadline', () => {
 describe('deadlineIn', () => {
   it('never has less than nothing left', () => {
     let now = 1_000;
-    const deadline = deadlineIn(500, () => now);
+    const deadline = deadlineIn(500, { elapsed: () => now });
     expect(deadline.left()).toBe(500);
     now = 9_000;
     expect(deadline.left()).toBe(0);

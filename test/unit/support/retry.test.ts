@@ -10,6 +10,7 @@ function fakeClock(): Clock & { readonly sleeps: number[] } {
   return {
     sleeps,
     now: () => now,
+    elapsed: () => now,
     random: () => 0.5,
     sleep: (ms, signal) => {
       signal?.throwIfAborted();

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { skewOf } from '../../../../src/rescue/doctor/look-server.ts';
 import { BlindError, look, type Bounds } from '../../../../src/rescue/doctor/look.ts';
+import { systemClock } from '../../../../src/support/clock.ts';
 import { deadlineIn } from '../../../../src/support/deadline.ts';
 import { EngineUnavailableError, InterruptedError } from '../../../../src/support/errors.ts';
 
 function bounds(each: number, total: number, signal = new AbortController().signal): Bounds {
-  return { each, total: deadlineIn(total, () => Date.now()), signal };
+  return { each, total: deadlineIn(total, systemClock), signal };
 }
 
 const never = async (): Promise<never> => new Promise(() => undefined);
