@@ -1,4 +1,4 @@
-import type { ContainerSpec, Engine } from '../engine/engine.ts';
+import { restartPolicies, type ContainerSpec, type Engine } from '../engine/engine.ts';
 import { isEngineError } from '../engine/errors.ts';
 import type { Clock } from '../support/clock.ts';
 import { EngineUnavailableError, InterruptedError, messageOf } from '../support/errors.ts';
@@ -23,9 +23,22 @@ export interface ApplyContext {
   readonly own?: readonly string[];
   /** Who holds the mounts of a container that could not be removed. */
   readonly holdersOf?: (container: Observed) => Promise<readonly Holder[]>;
+  /**
+   * Waits until a next agent has proven that it can serve, or may be promoted without that. Left out: it is watched for STAND_BY.
+   * @throws when it may not be promoted: NotReadyError, TryAgainLaterError, HoldError
+   */
+  readonly awaitReady?: (next: Observed) => Promise<void>;
+  /**
+   * Watches the bootstrap of an agent that was promoted. Left out: it counts as settled.
+   * @throws BootstrapFailsError when the parked agent should come back
+   */
+  readonly watchBootstrap?: (agent: Observed) => Promise<'settled' | 'keep-parked'>;
   /** Filled by `verify` and `stand-by`. */
   readonly rejected: Set<string>;
   readonly watched: Map<string, number>;
+  /** Filled by `ready` and `watch`. */
+  readonly ready: Set<string>;
+  readonly bootstraps: Map<string, 'settled' | 'keep-parked'>;
 }
 
 /** A container of ours that stays although it should not. */
@@ -64,7 +77,10 @@ export async function performStep(step: Step, context: ApplyContext): Promise<vo
       return engine.startContainer(step.container.id);
     case 'stand-by':
       return watch(step.container, limits.STAND_BY, context, context.interrupted);
+    case 'ready':
+      return proveReady(step.container, context);
     case 'stop':
+      await keepOverReboots(step.container, context);
       log.info(`stopping ${describe(step.container)}`);
       return engine.stopContainer(step.container.id, limits.STOP_GRACE);
     case 'set-aside':
@@ -72,10 +88,14 @@ export async function performStep(step: Step, context: ApplyContext): Promise<vo
     case 'promote':
       return rename(step.container, names.agent, context);
     case 'demote':
-      return rename(step.container, nameInPool(step.slot, names) ?? names.next, context);
+      return rename(step.container, nameAfterDemotion(step.slot, names), context);
     case 'verify':
       log.info(`watching ${describe(step.container)}`, { for: `${limits.VERIFY / 1000} s` });
       return watch(step.container, limits.VERIFY, context, hurry(context.interrupted));
+    case 'watch':
+      return watchBootstrap(step.container, context);
+    case 'restore-policy':
+      return restorePolicy(step.container, step.policy, context);
     case 'discard':
       return discard(step.container, context);
     case 'done':
@@ -87,9 +107,52 @@ export async function performStep(step: Step, context: ApplyContext): Promise<vo
 /** The last guard, whatever was planned and why: nobody saws off the branch that the work sits on. */
 function requireOthers(step: Step, own: readonly string[]): void {
   if (!('container' in step) || !isOwn(step.container, own)) return;
-  if (step.do !== 'fail' && step.do !== 'verify' && step.do !== 'stand-by' && step.do !== 'start') {
-    throw ownContainerError(step.container);
+  if (!harmless.includes(step.do)) throw ownContainerError(step.container);
+}
+
+/** What neither ends nor moves a container. */
+const harmless: readonly Step['do'][] = [
+  'fail',
+  'verify',
+  'watch',
+  'stand-by',
+  'ready',
+  'start',
+  'restore-policy',
+];
+
+async function proveReady(next: Observed, context: ApplyContext): Promise<void> {
+  if (context.awaitReady === undefined)
+    await watch(next, context.limits.STAND_BY, context, context.interrupted);
+  else {
+    context.log.info(`waiting until ${describe(next)} has proven that it can serve`);
+    await context.awaitReady(next);
   }
+  if (!context.rejected.has(next.id)) context.ready.add(next.id);
+}
+
+async function watchBootstrap(agent: Observed, context: ApplyContext): Promise<void> {
+  context.bootstraps.set(agent.id, (await context.watchBootstrap?.(agent)) ?? 'settled');
+}
+
+/**
+ * An agent that is about to be parked comes back after a power cut, whatever its restart policy was. A label of the next agent
+ * keeps the former policy for a rollback.
+ */
+async function keepOverReboots(container: Observed, { engine }: ApplyContext): Promise<void> {
+  const policy = container.restartPolicy ?? '';
+  if (policy === '' || policy === 'always' || container.condemned || !container.ours) return;
+  await engine.setRestartPolicy(container.id, 'always');
+}
+
+async function restorePolicy(agent: Observed, policy: string, context: ApplyContext): Promise<void> {
+  const known = restartPolicies.find((each) => each === policy);
+  context.log.info(`giving ${describe(agent)} its restart policy back`, { policy });
+  await context.engine.setRestartPolicy(agent.id, known ?? 'always');
+}
+
+function nameAfterDemotion(slot: number | 'spare' | undefined, names: RoleNames): string {
+  return slot === 'spare' ? names.nextSpare : (nameInPool(slot, names) ?? names.next);
 }
 
 function nameInPool(slot: number | undefined, names: RoleNames): string | undefined {
@@ -197,7 +260,7 @@ async function discard(container: Observed, context: ApplyContext): Promise<void
 async function quiet(container: Observed, context: ApplyContext): Promise<void> {
   const { engine, limits } = context;
   try {
-    await engine.disableRestart(container.id);
+    await engine.setRestartPolicy(container.id, 'no');
   } catch (error) {
     // An engine refuses it for one that it has begun to remove: the removal itself says what is wrong.
     if (!isEngineError(error)) throw error;

@@ -197,7 +197,7 @@ async function removeKeeper({ engine, names, log }: KeeperView): Promise<void> {
 /** By force, since it runs: the engine ends us in the middle of this call. */
 async function removeSelf({ engine }: KeeperView, own: string | undefined): Promise<void> {
   if (own === undefined) return;
-  await engine.disableRestart(own);
+  await engine.setRestartPolicy(own, 'no');
   await engine.removeContainer(own, { force: true });
 }
 

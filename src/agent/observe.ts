@@ -6,7 +6,14 @@ import type {
   Engine,
 } from '../engine/engine.ts';
 import type { Environment } from '../support/configuration.ts';
-import { isAgentContainer, isAgentImage, labels, standsBy, type RoleNames } from './roles.ts';
+import {
+  checksReadiness,
+  isAgentContainer,
+  isAgentImage,
+  labels,
+  standsBy,
+  type RoleNames,
+} from './roles.ts';
 
 /** A container in one of our roles, as far as decisions need it. */
 export interface Observed {
@@ -26,8 +33,19 @@ export interface Observed {
   readonly foreign?: true;
   /** Marked for removal and not gone: it can't be started again. */
   readonly corpse: boolean;
-  /** Its restart policy is off: somebody began to remove it, and no reboot brings it back. */
+  /**
+   * Its removal has begun, and no reboot brings it back. Every agent gets the policy `always` before it is parked, so a parked
+   * one whose policy is off is one that we began to remove. An engine that cannot change policies (1.22) never shows that.
+   */
   readonly condemned: boolean;
+  /** `always`, `no`, …; empty where the engine does not say, or cannot change it (1.22). */
+  readonly restartPolicy?: string;
+  /** Process id in the host's pid namespace; 0 while it does not run. */
+  readonly pid?: number;
+  /** Its `run` proves on standby that it can serve, and keeps a record of its serving. */
+  readonly checksReadiness?: boolean;
+  /** Milliseconds since 1970; undefined if the engine does not say. */
+  readonly createdAt?: number | undefined;
   /** Made from an image of ours (a container has the labels of its image): acts only in office. */
   readonly standsBy: boolean;
   readonly environment: Environment;
@@ -46,6 +64,8 @@ export interface Observation {
   readonly agent: Observed | undefined;
   readonly legacy: readonly Observed[];
   readonly next: Observed | undefined;
+  /** Whether it has the spare name. */
+  readonly nextHasSpareName?: boolean;
   /** Beside it, under the other one of the two names: a corpse, or somebody's that is not to be there. */
   readonly besideNext?: Observed;
   /** One entry per set-aside name, in the pool's order. */
@@ -70,13 +90,14 @@ export async function observeRoles(
   const roleNames = [names.agent, ...names.legacyAgents, names.next, names.nextSpare, ...names.previous];
   const listed = await engine.listContainers({ names: roleNames });
   const observed = new Map<string, Observed>();
+  const policies = readPolicies(engine, names);
   // All at once: between an old agent's end and its successor's promotion the host waits for these looks.
   const looks = listed.map(async (summary) => ({
     summary,
     details: await engine.inspectContainer(summary.id),
   }));
   for (const { summary, details } of await Promise.all(looks)) {
-    const found = details === undefined ? fromCorpse(summary) : fromDetails(details);
+    const found = details === undefined ? fromCorpse(summary) : fromDetails(details, policies);
     if (found !== undefined) observed.set(summary.name, adopt ? adopted(found) : found);
   }
   return {
@@ -92,15 +113,30 @@ export async function observeRoles(
 function chooseNext(
   first: Observed | undefined,
   spare: Observed | undefined,
-): Pick<Observation, 'next' | 'besideNext'> {
+): Pick<Observation, 'next' | 'besideNext' | 'nextHasSpareName'> {
   const both = [first, spare].filter((observed) => observed !== undefined);
   const own = both.filter(({ ours }) => ours);
   const next = own.find(({ corpse }) => !corpse) ?? first ?? own[0];
   const beside = both.find((observed) => observed !== next);
-  return { next, ...(beside === undefined ? {} : { besideNext: beside }) };
+  const nextHasSpareName = next !== undefined && next === spare;
+  return { next, nextHasSpareName, ...(beside === undefined ? {} : { besideNext: beside }) };
 }
 
-function fromDetails(details: ContainerDetails): Observed {
+type Policy = Required<Pick<Observed, 'condemned' | 'restartPolicy'>>;
+
+/** What a restart policy tells: nothing where the engine cannot change it; of an agent, what a person wants. */
+function readPolicies(
+  { features }: Pick<Engine, 'features'>,
+  names: RoleNames,
+): (details: ContainerDetails) => Policy {
+  const active = [names.agent, ...names.legacyAgents];
+  return ({ name, restartPolicy }) =>
+    features.restartUpdate
+      ? { restartPolicy, condemned: restartPolicy === 'no' && !active.includes(name) }
+      : { restartPolicy: '', condemned: false };
+}
+
+function fromDetails(details: ContainerDetails, policyOf: (details: ContainerDetails) => Policy): Observed {
   return {
     id: details.id,
     name: details.name,
@@ -112,8 +148,11 @@ function fromDetails(details: ContainerDetails): Observed {
     restartCount: details.restartCount,
     ours: isAgentContainer(details),
     corpse: isCorpse(details.state),
-    condemned: details.restartPolicy === 'no',
+    ...policyOf(details),
+    pid: details.pid ?? 0,
+    createdAt: details.createdAt,
     standsBy: standsBy(details.labels),
+    checksReadiness: checksReadiness(details.labels),
     environment: details.environment,
     binds: details.binds,
     mounts: details.mounts ?? [],

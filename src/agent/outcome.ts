@@ -83,6 +83,8 @@ function hintFor(corpses: readonly Corpse[]): string {
 function describeAgent(result: TransactionResult): string {
   if (!result.agentRuns) return 'NO agent runs on this host';
   const agent = `${result.agent?.name ?? 'the agent'} (${result.agent?.image ?? 'unknown image'})`;
+  if (result.restarts) return `${agent} restarts again and again`;
+  if (result.agent !== undefined && !result.isIncumbent && !result.touchedAgent) return `${agent} runs`;
   if (!result.touchedAgent) return `${agent} was not touched and runs`;
   return result.isIncumbent ? `${agent} is back and runs` : `${agent} has taken over and runs`;
 }

@@ -1,3 +1,4 @@
+import { labels } from './roles.ts';
 import { everyone, oldAgents, type Observation, type Observed } from './observe.ts';
 
 /**
@@ -18,6 +19,8 @@ export type Goal =
       readonly digest: string;
       readonly imageId: string;
       readonly standsBy: boolean;
+      /** Its `run` proves on standby that it can serve. */
+      readonly checksReadiness: boolean;
     }
   /** One agent of those that are there, the one in office if it is sound, and nothing else. */
   | { readonly kind: 'settle' };
@@ -34,6 +37,10 @@ export interface Experience {
   readonly unmovable: ReadonlySet<string>;
   /** For how long (ms) a container was seen to stay up in its present role, whatever the clocks say. */
   readonly watched: ReadonlyMap<string, number>;
+  /** Ids that may be promoted: they have proven that they can serve, or the rules let them go on without that. */
+  readonly ready: ReadonlySet<string>;
+  /** Ids whose bootstrap was watched after their promotion, and whether the parked agents may go. */
+  readonly bootstraps: ReadonlyMap<string, 'settled' | 'keep-parked'>;
 }
 
 export interface Patience {
@@ -47,12 +54,21 @@ export type Step =
   | { readonly do: 'create-next'; readonly name: 'first' | 'spare' }
   | { readonly do: 'start'; readonly container: Observed }
   | { readonly do: 'stand-by'; readonly container: Observed }
+  /** Waits until it has proven that it can serve (readiness.md). */
+  | { readonly do: 'ready'; readonly container: Observed }
   | { readonly do: 'stop'; readonly container: Observed }
   | { readonly do: 'set-aside'; readonly container: Observed; readonly slot: number }
   | { readonly do: 'promote'; readonly container: Observed }
-  /** Takes a promotion back: an agent that failed is the next one again, or goes into a slot, until it is removed. */
-  | { readonly do: 'demote'; readonly container: Observed; readonly slot: number | undefined }
+  /**
+   * Takes a promotion back: an agent that failed is the next one again, under its first or spare name, or is parked, until it
+   * is removed.
+   */
+  | { readonly do: 'demote'; readonly container: Observed; readonly slot: number | 'spare' | undefined }
   | { readonly do: 'verify'; readonly container: Observed }
+  /** Waits until its bootstrap has run for a while. */
+  | { readonly do: 'watch'; readonly container: Observed }
+  /** Gives an agent that came back the restart policy that it had. */
+  | { readonly do: 'restore-policy'; readonly container: Observed; readonly policy: string }
   | { readonly do: 'discard'; readonly container: Observed }
   | { readonly do: 'done'; readonly agent: Observed }
   | Fail;
@@ -75,7 +91,7 @@ export function planStep(
   experience: Experience,
   patience: Patience,
 ): Step {
-  const scene = new Scene(observation, experience, patience);
+  const scene = new Scene(observation, experience, patience, goal);
   return goal.kind === 'settle' ? planSettling(scene) : planReplacement(scene, goal);
 }
 
@@ -105,10 +121,13 @@ class Scene {
   readonly strangerInOffice: Observed | undefined;
   readonly strangerAsNext: Observed | undefined;
   readonly patience: Patience;
+  /** Whether the goal is one agent of those that are there. */
+  readonly isReconciling: boolean;
   readonly #observation: Observation;
   readonly #experience: Experience;
 
-  constructor(observation: Observation, experience: Experience, patience: Patience) {
+  constructor(observation: Observation, experience: Experience, patience: Patience, goal: Goal) {
+    this.isReconciling = goal.kind === 'settle';
     this.#observation = observation;
     this.#experience = experience;
     this.patience = patience;
@@ -169,6 +188,36 @@ class Scene {
     );
   }
 
+  isReady(container: Observed): boolean {
+    return this.#experience.ready.has(container.id);
+  }
+
+  /** Whether its bootstrap still has to be watched: while somebody could come back, or where this run promoted it. */
+  mustBeWatched(agent: Observed): boolean {
+    if (agent.checksReadiness !== true || agent.state === 'paused') return false;
+    if (this.#experience.bootstraps.has(agent.id)) return false;
+    return this.olds.length > 0 || this.isReady(agent);
+  }
+
+  keepsParked(agent: Observed): boolean {
+    return this.#experience.bootstraps.get(agent.id) === 'keep-parked';
+  }
+
+  /**
+   * The restart policy that an agent must get before the containers beside it go. After a rollback that is the one that it had,
+   * as the label of another container tells; without such a label a policy that is off is ours, from a removal that was begun.
+   */
+  policyToRestore({ id, restartPolicy = '' }: Observed): string | undefined {
+    if (restartPolicy !== 'always' && restartPolicy !== 'no') return undefined;
+    const shortId = id.slice(0, 12);
+    const told = everyone(this.#observation)
+      .filter((other) => other.ours && other.id !== id)
+      .map((other) => /^([^=]*)=(.*)$/.exec(other.labels?.[labels.formerRestart] ?? ''))
+      .find((match) => match?.[1] === shortId);
+    const policy = told?.[2] ?? 'always';
+    return policy === restartPolicy ? undefined : policy;
+  }
+
   /** Something of ours under a set-aside name that is of no use and may be removable. */
   findRubbish(): Observed | undefined {
     return this.#observation.previous.find(
@@ -184,6 +233,11 @@ class Scene {
   /** Whether a corpse keeps the name of the next one for good, and there is the other one. */
   isSpareNeeded(next: Observed): boolean {
     return next.corpse && this.#observation.besideNext === undefined;
+  }
+
+  /** The one of the two names of a next agent that the present one does not have. */
+  get otherNextName(): 'first' | 'spare' {
+    return this.#observation.nextHasSpareName === true ? 'first' : 'spare';
   }
 
   freeSlot(): number {
@@ -239,9 +293,11 @@ function planReplacement(scene: Scene, goal: Replacement): Step {
     const isLast = (agent === undefined || agent.corpse) && olds.length === 0 && !next.corpse;
     if (isLast) return planSuccession(scene, agent);
     const clearing = discardNext(scene, next);
-    return clearing.do === 'fail' && scene.isSpareNeeded(next) ? planBeginning(scene, 'spare') : clearing;
+    return clearing.do === 'fail' && scene.isSpareNeeded(next)
+      ? planBeginning(scene, scene.otherNextName)
+      : clearing;
   }
-  return planRelief(scene, next, goal.standsBy) ?? planTakeOver(scene, next);
+  return planRelief(scene, next, goal) ?? planTakeOver(scene, next);
 }
 
 /** The agent is the one that was asked for: it must be the only one that acts, be sound, and then the rest goes. */
@@ -252,7 +308,8 @@ function planFinish(scene: Scene, agent: Observed): Step {
   }
   const bringingUp = planBringingUp(scene, agent);
   if (bringingUp !== undefined) return bringingUp;
-  return scene.isProven(agent) ? planTidying(scene, agent) : { do: 'verify', container: agent };
+  if (!scene.isProven(agent)) return { do: 'verify', container: agent };
+  return scene.mustBeWatched(agent) ? { do: 'watch', container: agent } : planTidying(scene, agent);
 }
 
 /** Nothing of the new one is there yet: make sure that there is a way back, and begin. */
@@ -263,7 +320,11 @@ function planBeginning(scene: Scene, name: 'first' | 'spare'): Step {
 }
 
 /** Brings the next one up, if it can stand by, before the old one is touched. Undefined: it may take over. */
-function planRelief(scene: Scene, next: Observed, canStandBy: boolean): Step | undefined {
+function planRelief(
+  scene: Scene,
+  next: Observed,
+  { standsBy: canStandBy, checksReadiness }: Pick<Replacement, 'standsBy' | 'checksReadiness'>,
+): Step | undefined {
   const fitness = scene.fitnessOf(next);
   if (fitness === 'broken' || fitness === 'shaky') {
     return { do: 'fail', why: 'next-does-not-run', container: next };
@@ -274,6 +335,7 @@ function planRelief(scene: Scene, next: Observed, canStandBy: boolean): Step | u
     return actsBesideAgent ? { do: 'stop', container: next } : undefined;
   }
   if (fitness === 'fresh' || fitness === 'stopped') return { do: 'start', container: next };
+  if (checksReadiness) return scene.isReady(next) ? undefined : { do: 'ready', container: next };
   return scene.ageOf(next) < scene.patience.standByMs ? { do: 'stand-by', container: next } : undefined;
 }
 
@@ -351,7 +413,9 @@ function planSettling(scene: Scene): Step {
   if (fitness === 'broken') return planWithBrokenAgent(scene, agent);
   const bringingUp = planBringingUp(scene, agent);
   if (bringingUp !== undefined) return bringingUp;
-  if (scene.isProven(agent)) return planTidying(scene, agent);
+  const isProven = scene.isProven(agent);
+  if (isProven && scene.mustBeWatched(agent)) return { do: 'watch', container: agent };
+  if (isProven) return planTidying(scene, agent);
   if (scene.olds.length > 0 || fitness === 'shaky') return { do: 'verify', container: agent };
   if (scene.ageOf(agent) < scene.patience.standByMs) return { do: 'stand-by', container: agent };
   return planTidying(scene, agent);
@@ -371,6 +435,8 @@ function planDemotion(scene: Scene, agent: Observed): Step {
   const freeing = planFreeingName(scene);
   if (freeing?.do === 'fail') {
     const { next, olds } = scene;
+    if (next !== undefined && scene.isSpareNeeded(next))
+      return { do: 'demote', container, slot: scene.otherNextName === 'spare' ? 'spare' : undefined };
     const isInTheWay = next !== undefined && olds.length > 0 && scene.canBeRemoved(next);
     return isInTheWay ? { do: 'discard', container: next } : planInPlace(scene, freeing);
   }
@@ -390,8 +456,10 @@ function planWithBrokenAgent(scene: Scene, agent: Observed): Step {
   return discardNext(scene, next);
 }
 
-/** Nobody is in office: the best of the old ones, else the next one. */
+/** Nobody is in office: a next one that is ready, else the best of the old ones, else the next one. */
 function planSuccession(scene: Scene, corpse: Observed | undefined): Step {
+  const proving = planProof(scene);
+  if (proving !== undefined) return proving;
   const [successor] = rankSuccessors(scene);
   const stranger = scene.strangerInOffice;
   if (stranger !== undefined) {
@@ -402,6 +470,21 @@ function planSuccession(scene: Scene, corpse: Observed | undefined): Step {
   if (corpse === undefined) return planPromotion(scene, successor);
   const settingAside = planSettingAside(scene, corpse);
   return settingAside.do === 'fail' ? planDemotion(scene, corpse) : settingAside;
+}
+
+/**
+ * A power cut between parking and promotion: the next agent is promoted if it proves once more that it can serve; otherwise the
+ * parked one comes back (readiness.md, 4). Undefined: it has, or there is nothing to prove.
+ */
+function planProof(scene: Scene): Step | undefined {
+  const { next, olds } = scene;
+  if (next?.checksReadiness !== true || olds.length === 0 || scene.isReady(next)) return undefined;
+  if (!scene.isReconciling || !scene.canBeRenamed(next)) return undefined;
+  if (scene.strangerInOffice !== undefined || next.condemned || olds.some((old) => scene.acts(old)))
+    return undefined;
+  const fitness = scene.fitnessOf(next);
+  if (fitness === 'broken' || fitness === 'shaky') return undefined;
+  return isUp(next) ? { do: 'ready', container: next } : { do: 'start', container: next };
 }
 
 /**
@@ -428,6 +511,7 @@ function rankSuccessors(scene: Scene): readonly Observed[] {
   const rank = (container: Observed): readonly number[] => [
     Number(scene.fitnessOf(container) !== 'broken'),
     Number(container.foreign !== true),
+    Number(container === next && scene.isReady(next) && scene.canBeRenamed(next)),
     Number(scene.acts(container)),
     Number(olds.includes(container)),
     Number(container === next && !next.condemned),
@@ -444,9 +528,13 @@ function compareRanks(a: readonly number[], b: readonly number[]): number {
 
 /** The agent is sound: everything else goes, and what can't be removed is named in the end. */
 function planTidying(scene: Scene, agent: Observed): Step {
-  const rest = [scene.next, scene.besideNext, ...scene.olds, ...scene.condemned, scene.findRubbish()];
+  const olds = scene.keepsParked(agent) ? [] : scene.olds;
+  const rest = [scene.next, scene.besideNext, ...olds, ...scene.condemned, scene.findRubbish()];
   const discarded = rest.find((container) => container !== undefined && scene.canBeRemoved(container));
-  return discarded === undefined ? { do: 'done', agent } : { do: 'discard', container: discarded };
+  if (discarded === undefined) return { do: 'done', agent };
+  const policy = scene.policyToRestore(agent);
+  if (policy !== undefined) return { do: 'restore-policy', container: agent, policy };
+  return { do: 'discard', container: discarded };
 }
 
 /** A next one that can't be removed keeps the name under which we create. */

@@ -20,7 +20,7 @@ import type { Observation, Observed } from './observe.ts';
 import { judgeTransaction, type Outcome } from './outcome.ts';
 import { findQuarrel, PingPongError, quarrelHint } from './ping-pong.ts';
 import type { Step } from './plan.ts';
-import { labels, standsBy } from './roles.ts';
+import { checksReadiness, labels, standsBy } from './roles.ts';
 import { buildAgentSpec, type AgentIngredients } from './spec.ts';
 import { dockerRootOf, ensureStateContainer } from './state-container.ts';
 import { chooseStateVolume } from './state-volume.ts';
@@ -94,6 +94,7 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
       digest: spec.labels[labels.spec] ?? '',
       imageId: target.image.id,
       standsBy: standsBy(target.image.labels),
+      checksReadiness: checksReadiness(target.image.labels),
     },
     nextSpec: spec,
     ...(replacement.observation === undefined ? {} : { firstLook: replacement.observation }),

@@ -1,6 +1,7 @@
 import type { ContainerDetails } from '../engine/engine.ts';
 import type { Environment } from '../support/configuration.ts';
 import { selectOverrides, type Profile } from './profile.ts';
+import { readinessLabel } from './run/readiness-result.ts';
 
 /**
  * Invariant 1: every container we make has a fixed name per role and a label. This file is the only place where those
@@ -56,6 +57,10 @@ export const labels = {
   names: 'io.rancher.agent-entrypoint.names',
   /** On images: their `run` stands by until its container gets the agent's name. */
   version: 'io.rancher.agent-entrypoint.version',
+  /** On images: their `run` proves on standby that it can serve. */
+  readiness: readinessLabel,
+  /** On an agent: the restart policy that the agent before it had, for a rollback: `SHORT_ID=POLICY`. */
+  formerRestart: 'io.rancher.agent-entrypoint.former-restart',
   /** On every agent image, upstream's included. */
   system: 'io.rancher.container.system',
 } as const;
@@ -80,6 +85,11 @@ export function readNames(own: Readonly<Record<string, string>>): Environment {
  */
 export function standsBy(imageLabels: Readonly<Record<string, string>>): boolean {
   return (imageLabels[labels.version] ?? '') !== '';
+}
+
+/** Whether an image's `run` proves on standby that it can serve. An empty label is none, as above. */
+export function checksReadiness(imageLabels: Readonly<Record<string, string>>): boolean {
+  return standsBy(imageLabels) && (imageLabels[labels.readiness] ?? '') !== '';
 }
 
 /** Whether a container was made by us, or is an agent of an older entrypoint. Anything else is never touched. */

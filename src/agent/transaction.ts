@@ -6,7 +6,7 @@ import { CannotChangeError, EngineUnavailableError, EntrypointError, messageOf }
 import type { Limits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
 import { doubling } from '../support/retry.ts';
-import { performStep, UnremovableError, type Corpse } from './apply.ts';
+import { performStep, UnremovableError, type ApplyContext, type Corpse } from './apply.ts';
 import type { Holder } from './mount-holders.ts';
 import {
   everyone,
@@ -17,7 +17,8 @@ import {
   type Observed,
 } from './observe.ts';
 import { isUp, planStep, type Experience, type Failure, type Goal, type Step } from './plan.ts';
-import type { RoleNames } from './roles.ts';
+import { HoldError } from './not-ready.ts';
+import { labels, type RoleNames } from './roles.ts';
 import { strangerError } from './strangers.ts';
 
 /**
@@ -47,6 +48,9 @@ export interface TransactionOptions {
   readonly own?: readonly string[];
   /** Asked who holds a container that could not be removed. */
   readonly holdersOf?: (container: Observed) => Promise<readonly Holder[]>;
+  /** See `ApplyContext`; the observation is the one that the step was planned from. */
+  readonly awaitReady?: (next: Observed, observation: Observation) => Promise<void>;
+  readonly watchBootstrap?: (agent: Observed, observation: Observation) => Promise<'settled' | 'keep-parked'>;
   /** Asked before anything is created: may wait (cooling down), or refuse by throwing (storage low). */
   readonly beforeCreating?: (observation: Observation) => Promise<void>;
   /** Told before each step, for the status file. */
@@ -61,6 +65,8 @@ export interface TransactionResult {
   readonly agent: Observed | undefined;
   /** Whether the agent in the end has a process. */
   readonly agentRuns: boolean;
+  /** Whether it restarts again and again, or was seen to fail. */
+  readonly restarts: boolean;
   readonly corpses: readonly Corpse[];
   /** Whether the agent that was in office at the beginning was stopped at any time. */
   readonly touchedAgent: boolean;
@@ -80,6 +86,8 @@ class Transaction {
   readonly #rejected = new Set<string>();
   readonly #unmovable = new Set<string>();
   readonly #watched = new Map<string, number>();
+  readonly #ready = new Set<string>();
+  readonly #bootstraps = new Map<string, 'settled' | 'keep-parked'>();
   readonly #corpses = new Map<string, Corpse>();
   readonly #failures = new Map<string, number>();
   readonly #repeats = new Map<string, number>();
@@ -87,6 +95,8 @@ class Transaction {
   /** Id of the agent that was in office at the beginning. */
   #incumbent: string | undefined;
   #touchedAgent = false;
+  /** Nothing more is to be done for now, and nothing is to be undone. */
+  #held: HoldError | undefined;
   #error: Error | undefined;
 
   constructor(options: TransactionOptions) {
@@ -99,6 +109,10 @@ class Transaction {
       const isFirst = count === 0;
       const observation = (isFirst ? this.#options.firstLook : undefined) ?? (await this.#observe());
       if (isFirst) this.#incumbent = incumbentOf(observation);
+      if (this.#held !== undefined) {
+        this.#error ??= this.#held;
+        return this.#result(observation, false);
+      }
       if (this.#mayStop(observation)) return await this.#stopHere(observation);
       const step = planStep(observation, this.#goal, this.#experience(), this.#patience());
       if (step.do === 'done') return this.#result(observation, this.#error === undefined);
@@ -122,11 +136,27 @@ class Transaction {
       if (step.do === 'create-next') await this.#options.beforeCreating?.(observation);
       await this.#options.onStep?.(step);
       this.#remember(step);
-      await performStep(step, { ...this.#options, rejected: this.#rejected, watched: this.#watched });
+      await performStep(step, this.#contextOf(observation));
       this.#countRepeat(key, step);
     } catch (error) {
       await this.#weigh(step, key, error);
     }
+  }
+
+  #contextOf(observation: Observation): ApplyContext {
+    const { awaitReady, watchBootstrap, nextSpec, ...options } = this.#options;
+    return {
+      ...options,
+      rejected: this.#rejected,
+      watched: this.#watched,
+      ready: this.#ready,
+      bootstraps: this.#bootstraps,
+      ...(nextSpec && { nextSpec: withFormerPolicy(nextSpec, observation) }),
+      ...(awaitReady && { awaitReady: async (next: Observed) => awaitReady(next, observation) }),
+      ...(watchBootstrap && {
+        watchBootstrap: async (agent: Observed) => watchBootstrap(agent, observation),
+      }),
+    };
   }
 
   #remember(step: Step): void {
@@ -136,6 +166,8 @@ class Transaction {
     if (step.do === 'demote') this.#rejected.add(id);
     // In another role, or started again, it has to prove itself anew.
     if (step.do === 'promote' || step.do === 'start') this.#watched.delete(id);
+    // Another process proves nothing for this one.
+    if (step.do === 'start') this.#ready.delete(id);
   }
 
   async #weigh(step: Step, key: string, error: unknown): Promise<void> {
@@ -143,8 +175,13 @@ class Transaction {
       this.#corpses.set(error.corpse.id, error.corpse);
       return;
     }
+    if (error instanceof HoldError) {
+      this.#held = error;
+      return;
+    }
     if (this.#isInterruption(error)) {
-      if (step.do !== 'stand-by' && step.do !== 'verify') return;
+      // One whose bootstrap was still watched has been verified: it stays, and so does the parked one.
+      if (step.do !== 'stand-by' && step.do !== 'ready' && step.do !== 'verify') return;
       // A container that still has to show that it runs can't be waited for any more.
       const cause = asOutcome(step, error);
       this.#turnBack(cause);
@@ -163,7 +200,9 @@ class Transaction {
     // A dead next one that keeps its name (1.10.3) stands in nobody's way: there is a spare name.
     const mayGoOn = step.do === 'set-aside' && step.container.corpse && step.container.id !== this.#incumbent;
     const turnsBack = !mayGoOn && this.#turnBack(cause);
-    if (!turnsBack || step.do === 'start') this.#giveUpOn(step, cause);
+    // Going back must not ask again what has just been answered.
+    const isAnswer = step.do === 'start' || step.do === 'ready' || step.do === 'watch';
+    if (!turnsBack || isAnswer) this.#giveUpOn(step, cause);
   }
 
   #isInterruption(error: unknown): boolean {
@@ -226,7 +265,7 @@ class Transaction {
     const reason: unknown = this.#options.interrupted.reason;
     this.#error ??= reason instanceof Error ? reason : new Error('interrupted');
     const { next, agent } = observation;
-    const isAgentSafe = agent?.ours === true && !agent.corpse && !agent.condemned;
+    const isAgentSafe = agent?.ours === true && !agent.corpse && agent.restartPolicy !== 'no';
     if (next?.ours === true && isAgentSafe && findKeyHolder(observation) !== next) {
       await this.#try({ do: 'discard', container: next }, observation);
     }
@@ -258,6 +297,8 @@ class Transaction {
       unremovable: new Set(this.#corpses.keys()),
       unmovable: this.#unmovable,
       watched: this.#watched,
+      ready: this.#ready,
+      bootstraps: this.#bootstraps,
     };
   }
 
@@ -279,12 +320,21 @@ class Transaction {
       reached,
       agent,
       agentRuns: agent?.ours === true && isUp(agent),
+      restarts: agent?.state === 'restarting' || (agent !== undefined && this.#rejected.has(agent.id)),
       corpses: this.#presentCorpses(observation),
       touchedAgent: this.#touchedAgent,
       isIncumbent: agent !== undefined && agent.id === this.#incumbent,
       error: this.#error,
     };
   }
+}
+
+/** The next agent's label tells a rollback which restart policy the agent before it had. */
+function withFormerPolicy(spec: ContainerSpec, { agent }: Observation): ContainerSpec {
+  const policy = agent?.restartPolicy ?? '';
+  if (agent === undefined || policy === '' || policy === 'always') return spec;
+  const value = `${agent.id.slice(0, 12)}=${policy}`;
+  return { ...spec, labels: { ...spec.labels, [labels.formerRestart]: value } };
 }
 
 function keyOf(step: Step): string {
@@ -341,11 +391,14 @@ const verbs: Readonly<Record<Step['do'], string>> = {
   'create-next': 'create',
   start: 'start',
   'stand-by': 'bring up',
+  ready: 'bring up',
   stop: 'stop',
   'set-aside': 'set aside',
   promote: 'promote',
   demote: 'take back',
   verify: 'verify',
+  watch: 'watch the bootstrap of',
+  'restore-policy': 'restore the restart policy of',
   discard: 'remove',
   done: 'finish',
   fail: 'finish',

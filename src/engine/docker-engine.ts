@@ -12,9 +12,13 @@ import type {
   ContainerSummary,
   Engine,
   EngineVersion,
+  ExecuteCall,
+  ExecuteResult,
+  RestartPolicy,
 } from './engine.ts';
 import { askInfo } from './engine-info.ts';
 import { EngineError } from './errors.ts';
+import { executeIn } from './execute.ts';
 import { featuresOf, higherVersion, lowerVersion } from './features.ts';
 import { elementsOf } from './json-elements.ts';
 import { copyLog } from './log-stream.ts';
@@ -149,11 +153,11 @@ class DockerEngine implements Engine {
     );
   }
 
-  async disableRestart(id: string): Promise<void> {
+  async setRestartPolicy(id: string, policy: RestartPolicy): Promise<void> {
     if (!this.features.restartUpdate) return;
-    const body = { RestartPolicy: { Name: 'no', MaximumRetryCount: 0 } };
+    const body = { RestartPolicy: { Name: policy, MaximumRetryCount: 0 } };
     await this.#change(
-      `switch the restart policy of ${id} off`,
+      `set the restart policy of ${id} to ${policy}`,
       `/containers/${id}/update`,
       [200, 204],
       this.#limits.RENAME,
@@ -254,6 +258,10 @@ class DockerEngine implements Engine {
     const path = `/volumes/${encodeURIComponent(name)}`;
     const answer = await this.#read(`inspect volume ${name}`, path, [200, 404], this.#limits.INSPECT);
     return answer.status === 200;
+  }
+
+  async execute(id: string, call: ExecuteCall): Promise<ExecuteResult> {
+    return executeIn(this.#transport, id, call);
   }
 
   async #read(

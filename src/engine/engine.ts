@@ -23,8 +23,8 @@ export interface Engine {
   /** SIGTERM, after `graceMs` SIGKILL; success if it has stopped already. */
   stopContainer(id: string, graceMs: number): Promise<void>;
   renameContainer(id: string, name: string): Promise<void>;
-  /** Switches the restart policy off; does nothing where the engine can't (API below 1.23). */
-  disableRestart(id: string): Promise<void>;
+  /** Changes the restart policy; does nothing where the engine cannot (API below 1.23). */
+  setRestartPolicy(id: string, policy: RestartPolicy): Promise<void>;
   /** One try. Success if it is gone already. `force` kills it first. Anonymous volumes stay. */
   removeContainer(id: string, options: { readonly force: boolean }): Promise<void>;
   /**
@@ -47,7 +47,34 @@ export interface Engine {
   pullImage(reference: string, call: PullCall): Promise<void>;
   /** Whether a named volume exists. */
   hasVolume(name: string): Promise<boolean>;
+  /**
+   * Runs a command in a running container and returns what it printed. The engine cannot end such a process: the command must
+   * end by itself.
+   * @throws EngineError when the container does not run, or when the answer is longer than `maxBytes`
+   */
+  execute(id: string, call: ExecuteCall): Promise<ExecuteResult>;
 }
+
+export interface ExecuteCall {
+  /** Program and arguments. Every user of the host can read them: no secrets. */
+  readonly command: readonly [string, ...string[]];
+  /** For the whole call, in ms. */
+  readonly deadlineMs: number;
+  /** Limit of stdout and stderr together, in bytes. */
+  readonly maxBytes: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface ExecuteResult {
+  /** Exit status; undefined where the engine did not say. */
+  readonly status: number | undefined;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** The policies that people and we use; `on-failure` without a limit of its own. */
+export const restartPolicies = ['no', 'always', 'unless-stopped', 'on-failure'] as const;
+export type RestartPolicy = (typeof restartPolicies)[number];
 
 export interface PullCall {
   /** Gets a short text now and then. */
@@ -128,6 +155,8 @@ export interface ContainerDetails {
   readonly command: readonly string[];
   readonly binds: readonly string[];
   readonly state: ContainerState;
+  /** Process id in the host's pid namespace; 0 or left out while it does not run. */
+  readonly pid?: number;
   readonly exitCode: number;
   /** Why it could not be started, in the engine's words; empty if it could. */
   readonly startError: string;

@@ -71,7 +71,7 @@ describe("a stranger's container under the agent's name", () => {
     expect(changesOf(calls, stranger?.id).map(({ verb }) => verb)).toEqual([
       'stop',
       'rename',
-      'disableRestart',
+      'setRestartPolicy',
       'remove',
     ]);
     const started = calls.findIndex(({ verb, id }) => verb === 'start' && id !== stranger?.id);
@@ -134,6 +134,8 @@ describe('the container in which the work, or who asked for it, runs', () => {
       interrupted: new AbortController().signal,
       rejected: new Set(),
       watched: new Map(),
+      ready: new Set(),
+      bootstraps: new Map(),
       // As a host name gives it: the short id.
       own: [id.slice(0, 12)],
     };

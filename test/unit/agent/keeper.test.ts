@@ -76,7 +76,7 @@ const engine = {
     set(id, 'exited');
     return Promise.resolve();
   },
-  disableRestart: async (id: string) => {
+  setRestartPolicy: async (id: string) => {
     call(`policy off ${id}`);
     return Promise.resolve();
   },

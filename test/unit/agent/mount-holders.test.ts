@@ -128,6 +128,7 @@ describe('a removal that fails', () => {
       reached: true,
       agent: undefined,
       agentRuns: true,
+      restarts: false,
       corpses: [corpse],
       touchedAgent: true,
       isIncumbent: false,

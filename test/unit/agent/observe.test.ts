@@ -50,9 +50,29 @@ describe('looking at the host', () => {
   it('sees that a removal was begun', async () => {
     const { host } = new World({ ...emptyScene, agent: actor('upstream', 'running') });
     const engine = new SimulatedEngine(host);
-    await engine.disableRestart(host.named(names.agent)?.id ?? '');
+    const id = host.named(names.agent)?.id ?? '';
+    await engine.renameContainer(id, names.previous[0] ?? '');
+    await engine.setRestartPolicy(id, 'no');
     const observation = await observeRoles(engine, names, () => host.clock.now());
-    expect(observation.agent?.condemned).toBe(true);
+    expect(observation.previous[0]?.condemned).toBe(true);
+  });
+
+  it('takes a policy that a person has switched off for no removal: the agent is still one to go back to', async () => {
+    const { host } = new World({ ...emptyScene, agent: actor('upstream', 'running') });
+    const engine = new SimulatedEngine(host);
+    await engine.setRestartPolicy(host.named(names.agent)?.id ?? '', 'no');
+    const observation = await observeRoles(engine, names, () => host.clock.now());
+    expect(observation.agent).toMatchObject({ condemned: false, restartPolicy: 'no' });
+  });
+
+  it('never takes a policy for a removal where the engine cannot change it (1.10.3)', async () => {
+    const { host } = new World({
+      ...emptyScene,
+      oldEngine: true,
+      previous: [actor('upstream', 'exited', { policy: 'no' })],
+    });
+    const observation = await observeRoles(new SimulatedEngine(host), names, () => host.clock.now());
+    expect(observation.previous[0]?.condemned).toBe(false);
   });
 });
 

@@ -15,6 +15,7 @@ function resultWith(parts: Partial<TransactionResult>): TransactionResult {
     reached: false,
     agent: undefined,
     agentRuns: false,
+    restarts: false,
     corpses: [],
     touchedAgent: false,
     isIncumbent: true,
@@ -47,6 +48,15 @@ describe('how work ends', () => {
   it('says that a host has no agent, if it has none', () => {
     const judged = judgeTransaction(resultWith({ error: new CannotChangeError('no'), touchedAgent: true }));
     expect(judged.summary).toBe('no; NO agent runs on this host');
+  });
+
+  it.each([
+    ['restarts again and again', { restarts: true }],
+    ['runs', { isIncumbent: false }],
+  ])('never says "not touched" of a new agent or one in a crash loop: it %s', (words, parts) => {
+    const error = new CannotChangeError('no');
+    const judged = judgeTransaction(resultWith({ error, agent, agentRuns: true, ...parts }));
+    expect(judged.summary).toBe(`no; rancher-agent (rancher/agent:v1) ${words}`);
   });
 
   it('is degraded, not ok, while a container stays; without a holder the hint is the runbook', () => {

@@ -7,8 +7,9 @@ import { planStep, type Experience, type Goal, type Step } from '../../../src/ag
 export const now = Date.UTC(2026, 0, 1);
 export const patience = { verifyMs: 10_000, standByMs: 1_000 };
 export const wanted = { digest: 'new', imageId: 'sha256:new' };
-export const replace: Goal = { kind: 'replace', ...wanted, standsBy: true };
-export const replaceCold: Goal = { kind: 'replace', ...wanted, standsBy: false };
+export const replace: Goal = { kind: 'replace', ...wanted, standsBy: true, checksReadiness: false };
+export const replaceProven: Goal = { kind: 'replace', ...wanted, standsBy: true, checksReadiness: true };
+export const replaceCold: Goal = { kind: 'replace', ...wanted, standsBy: false, checksReadiness: false };
 export const settle: Goal = { kind: 'settle' };
 
 type Parts = Partial<Observed>;
@@ -73,10 +74,21 @@ interface Learnt {
   readonly unremovable?: readonly string[];
   readonly unmovable?: readonly string[];
   readonly watched?: Readonly<Record<string, number>>;
+  readonly ready?: readonly string[];
+  readonly bootstraps?: Readonly<Record<string, 'settled' | 'keep-parked'>>;
 }
 
-function experience({ rejected = [], unremovable = [], unmovable = [], watched = {} }: Learnt): Experience {
+function experience({
+  rejected = [],
+  unremovable = [],
+  unmovable = [],
+  watched = {},
+  ready = [],
+  bootstraps = {},
+}: Learnt): Experience {
   return {
+    ready: new Set(ready),
+    bootstraps: new Map(Object.entries(bootstraps)),
     rejected: new Set(rejected),
     unremovable: new Set(unremovable),
     unmovable: new Set(unmovable),

@@ -6,6 +6,7 @@ import type {
   ContainerState,
   ContainerSummary,
   Engine,
+  RestartPolicy,
 } from '../../../src/engine/engine.ts';
 import { EngineError } from '../../../src/engine/errors.ts';
 import { featuresOf } from '../../../src/engine/features.ts';
@@ -36,6 +37,8 @@ export interface SimulatedImage {
   readonly id: string;
   /** Its `run` is ours: it acts only under the agent's name. */
   readonly standsBy: boolean;
+  /** Its `run` proves on standby that it can serve. */
+  readonly checksReadiness?: boolean;
   readonly health: Health;
 }
 
@@ -48,7 +51,7 @@ export interface SimulatedContainer {
   readonly image: SimulatedImage;
   readonly labels: Readonly<Record<string, string>>;
   readonly environment: Environment;
-  policy: 'always' | 'no';
+  policy: RestartPolicy;
   /** What it is apart from its process, which may come and go by itself. */
   body: 'created' | 'started' | 'exited' | 'paused' | 'dead';
   startedAt: number | undefined;
@@ -238,9 +241,9 @@ export class SimulatedHost {
     container.inOfficeSince = name === this.agentName ? this.clock.now() : undefined;
   }
 
-  disableRestart(id: string): void {
+  setRestartPolicy(id: string, policy: RestartPolicy): void {
     const container = this.#get(id);
-    if (!this.old) container.policy = 'no';
+    if (!this.old) container.policy = policy;
   }
 
   remove(id: string, force: boolean): void {
@@ -342,10 +345,11 @@ export class SimulatedHost {
 
 /** A container has the labels of its image as well as its own. */
 function labelsOf({ image, labels: own }: SimulatedContainer): Readonly<Record<string, string>> {
-  return image.standsBy ? { [labels.version]: '1', ...own } : own;
+  const proving = image.checksReadiness === true ? { [labels.readiness]: '1' } : {};
+  return image.standsBy ? { [labels.version]: '1', ...proving, ...own } : own;
 }
 
-export const changingVerbs = ['create', 'start', 'stop', 'rename', 'disableRestart', 'remove'] as const;
+export const changingVerbs = ['create', 'start', 'stop', 'rename', 'setRestartPolicy', 'remove'] as const;
 export type Verb = 'list' | 'inspect' | (typeof changingVerbs)[number];
 
 /** One call on its way to the engine; `number` counts from 1 within a connection. */
@@ -420,10 +424,10 @@ export class SimulatedEngine implements Engine {
     });
   }
 
-  async disableRestart(id: string): Promise<void> {
+  async setRestartPolicy(id: string, policy: RestartPolicy): Promise<void> {
     if (!this.features.restartUpdate) return;
-    return this.#do('disableRestart', id, undefined, () => {
-      this.#host.disableRestart(id);
+    return this.#do('setRestartPolicy', id, undefined, () => {
+      this.#host.setRestartPolicy(id, policy);
     });
   }
 
@@ -440,6 +444,7 @@ export class SimulatedEngine implements Engine {
   inspectImage = notSimulated;
   pullImage = notSimulated;
   hasVolume = notSimulated;
+  execute = notSimulated;
 
   // eslint-disable-next-line @typescript-eslint/require-await -- an engine call rejects, it doesn't throw
   async #do<T>(verb: Verb, id: string | undefined, toName: string | undefined, work: () => T): Promise<T> {

@@ -13,7 +13,12 @@ const image = json(200, { Id: 'sha256:2' });
 const missing = text(404, `no such image: ${reference}\n`);
 
 /** Pauses between tries cost nothing here. */
-const clock: Clock = { now: Date.now, elapsed: Date.now, sleep: async () => Promise.resolve(), random: () => 0 };
+const clock: Clock = {
+  now: Date.now,
+  elapsed: Date.now,
+  sleep: async () => Promise.resolve(),
+  random: () => 0,
+};
 const quick: Limits = { ...defaultLimits, PULL_SILENCE: 200, INSPECT: 5_000 };
 
 let daemon: FakeDaemon;

@@ -3,8 +3,14 @@ import { findKeyHolder, observeRoles } from '../../../src/agent/observe.ts';
 import type { Goal, Step } from '../../../src/agent/plan.ts';
 import { isAgentImage, labels, namesOf, type RoleNames } from '../../../src/agent/roles.ts';
 import { selectProfile } from '../../../src/agent/profile.ts';
+import {
+  BootstrapFailsError,
+  HoldError,
+  NotProvenError,
+  NotReadyError,
+} from '../../../src/agent/not-ready.ts';
 import { runTransaction, type TransactionResult } from '../../../src/agent/transaction.ts';
-import type { ContainerSpec } from '../../../src/engine/engine.ts';
+import type { ContainerSpec, RestartPolicy } from '../../../src/engine/engine.ts';
 import { defaultLimits, type Limits } from '../../../src/support/limits.ts';
 import { InterruptedError, TryAgainLaterError } from '../../../src/support/errors.ts';
 import { silentLog } from '../../../src/support/log.ts';
@@ -38,9 +44,18 @@ export interface Actor {
   readonly body: Body;
   readonly removal: Removal;
   readonly stoppable: boolean;
+  /** Its restart policy; `always` unless a person has changed it. */
+  readonly policy?: RestartPolicy;
 }
 
+/** What a next agent's proof, or the watch over its bootstrap, comes to. */
+export type Proof = 'ready' | 'refused' | 'deferred' | 'held';
+export type Watch = 'settled' | 'keep-parked' | 'fails';
+
 export interface SceneDescription {
+  /** Whether the wanted image proves on standby that it can serve, and what that comes to. */
+  readonly proof?: Proof | undefined;
+  readonly watch?: Watch;
   readonly oldEngine: boolean;
   /** Whether the wanted image's `run` is ours. */
   readonly standsBy: boolean;
@@ -91,6 +106,8 @@ export class World {
   readonly wanted: SimulatedImage;
   readonly violations: string[] = [];
   readonly #strangers: ReadonlySet<string>;
+  readonly #proof: Proof;
+  readonly #watch: Watch;
   #keysWereSafe: boolean;
   #acting: number;
 
@@ -100,7 +117,12 @@ export class World {
       legacyNames: names.legacyAgents,
       old: scene.oldEngine,
     });
-    this.wanted = imageOf('rancher/agent:wanted', scene.standsBy, scene.health);
+    this.wanted = {
+      ...imageOf('rancher/agent:wanted', scene.standsBy, scene.health),
+      checksReadiness: scene.standsBy && scene.proof !== undefined,
+    };
+    this.#proof = scene.proof ?? 'ready';
+    this.#watch = scene.watch ?? 'settled';
     this.host.addImage(this.wanted);
     this.#settle(names.agent, scene.agent);
     this.#settle(names.next, scene.next);
@@ -110,6 +132,11 @@ export class World {
     this.#strangers = new Set(this.strangers().map(({ id }) => id));
     this.#keysWereSafe = this.#keysAreSafe();
     this.#acting = this.acting().length;
+  }
+
+  /** Whether the wanted image can become the agent. */
+  get canServe(): boolean {
+    return this.wanted.health === 'good' && this.#proof === 'ready' && this.#watch === 'settled';
   }
 
   /** Runs one transaction as a worker would: the next agent is made from the keys found. */
@@ -142,6 +169,15 @@ export class World {
           steps.push(step.do);
           return Promise.resolve();
         },
+        awaitReady: async () => {
+          await this.host.clock.sleep(2_000, interrupt.signal);
+          if (this.#proof !== 'ready') throw new proofErrors[this.#proof]('ready-curl-tls', 'not ready');
+        },
+        watchBootstrap: async () => {
+          await this.host.clock.sleep(5_000, interrupt.signal);
+          if (this.#watch === 'fails') throw new BootstrapFailsError('the bootstrap fails');
+          return this.#watch;
+        },
         interrupted: interrupt.signal,
       });
       return { result, thrown: undefined, steps, calls };
@@ -158,7 +194,8 @@ export class World {
 
   goal(kind: 'replace' | 'settle'): Goal {
     if (kind === 'settle') return { kind };
-    return { kind, digest: wantedDigest, imageId: this.wanted.id, standsBy: this.wanted.standsBy };
+    const { id: imageId, standsBy, checksReadiness = false } = this.wanted;
+    return { kind, digest: wantedDigest, imageId, standsBy, checksReadiness };
   }
 
   agent(): SimulatedContainer | undefined {
@@ -212,7 +249,7 @@ export class World {
 
   #settle(name: string | undefined, described: Actor | undefined): void {
     if (name === undefined || described === undefined) return;
-    const { maker, body, removal, stoppable } = described;
+    const { maker, body, removal, stoppable, policy = 'always' } = described;
     const neverRuns = maker === 'wanted' && this.wanted.health === 'start-fails';
     const startedAt = body === 'created' ? undefined : this.host.clock.now();
     const image =
@@ -225,6 +262,7 @@ export class World {
       body: neverRuns && body !== 'dead' ? 'created' : bodies[body],
       startedAt,
       removal,
+      policy,
       // A process that hangs doesn't end by itself either.
       stoppable: stoppable || image.health !== 'good',
     });
@@ -283,6 +321,8 @@ export class World {
   }
 }
 
+const proofErrors = { refused: NotReadyError, deferred: NotProvenError, held: HoldError };
+
 const references = {
   ours: 'rancher/agent:earlier',
   'ours-cold': 'rancher/agent:v1.2.10',
@@ -328,5 +368,7 @@ export function stepContext({ host }: World, engine = new SimulatedEngine(host))
     interrupted: new AbortController().signal,
     rejected: new Set(),
     watched: new Map(),
+    ready: new Set(),
+    bootstraps: new Map(),
   };
 }

@@ -16,9 +16,11 @@ import {
   type Actor,
   type Body,
   type Maker,
+  type Proof,
   type Run,
   type RunOptions,
   type SceneDescription,
+  type Watch,
 } from './transaction-world.ts';
 
 const seed = Number(process.env['FC_SEED'] ?? 20_160_713);
@@ -74,6 +76,8 @@ const setAside = arbitraryActor(
 const scenes: fc.Arbitrary<SceneDescription> = fc.record({
   oldEngine: fc.boolean(),
   standsBy: fc.boolean(),
+  proof: fc.constantFrom<Proof | undefined>(undefined, 'ready', 'ready', 'ready', 'refused', 'deferred', 'held'),
+  watch: mostly<Watch>('settled', 'keep-parked', 'fails'),
   health: fc.constantFrom<Health>(
     'good',
     'good',
@@ -176,6 +180,7 @@ function obstacleTo(world: World): string | undefined {
   const strangers = world.strangers().map(({ name }) => name);
   if (strangers.includes(names.agent) || strangers.includes(names.next)) return 'a stranger in a role';
   if (wanted.health !== 'good') return 'a bad image';
+  if (!world.canServe) return 'an image that cannot serve';
   const keepsName = ({ body, removal }: SimulatedContainer): boolean =>
     removal === 'dies' || (body === 'dead' && removal !== 'works');
   const holders = [agent, host.named(names.next)].filter((holder) => holder !== undefined);
@@ -213,7 +218,10 @@ function lookAt(world: World): Before {
   const ours = world.ours();
   const hasPaused = ours.some(({ body }) => body === 'paused');
   const sick = ours.filter(({ removal, stoppable }) => removal !== 'works' || !stoppable);
-  const mustWork = workingAgents(world).some(({ name }) => name !== names.next && name !== names.nextSpare);
+  const mustWork = workingAgents(world).some(
+    ({ name, image }) =>
+      name !== names.next && name !== names.nextSpare && (image !== world.wanted || world.canServe),
+  );
   const isHopeful = !hasPaused && sick.length <= 1 && !isPoolFull(world);
   return { obstacle: obstacleTo(world), mustWork: mustWork && isHopeful };
 }

@@ -25,6 +25,7 @@ const goodScenes: readonly (readonly [string, SceneDescription])[] = [
   ['an upgrade', upgrade],
   ['an upgrade from an agent of ours', { ...emptyScene, agent: actor('ours', 'running') }],
   ['an upgrade to an image that cannot stand by', coldUpgrade],
+  ['an upgrade to an image that proves its readiness', { ...upgrade, proof: 'ready' }],
   ['an upgrade of a stopped agent', { ...emptyScene, agent: actor('upstream', 'exited') }],
   ['an upgrade of a crash-looping agent', { ...emptyScene, agent: actor('ours', 'crash-looping') }],
   ['an upgrade of an agent with a legacy name', takeOverOfLegacy],
@@ -32,6 +33,8 @@ const goodScenes: readonly (readonly [string, SceneDescription])[] = [
 const badScenes: readonly (readonly [string, SceneDescription])[] = [
   ['a roll-back', badUpgrade],
   ['a roll-back from an image that cannot stand by', badColdUpgrade],
+  ['a roll-back from an image that cannot prove its readiness', { ...upgrade, proof: 'refused' }],
+  ['a roll-back from an image whose bootstrap fails', { ...upgrade, proof: 'ready', watch: 'fails' }],
   ['a roll-back to a legacy agent', { ...takeOverOfLegacy, health: 'exits-soon' }],
 ];
 const onBothEngines = (
@@ -75,7 +78,7 @@ function expectOldAgent(world: World, run: Run, when: string): void {
 }
 
 function expectSettled(world: World, run: Run, when: string): void {
-  if (world.wanted.health === 'good') expectOneWantedAgent(world, run, when);
+  if (world.canServe) expectOneWantedAgent(world, run, when);
   else expectOldAgent(world, run, when);
 }
 
@@ -152,6 +155,77 @@ describe('a new image that is bad', () => {
       expect(result?.agentRuns).toBe(true);
     },
   );
+});
+
+describe('an image that proves its readiness', () => {
+  const proven: SceneDescription = { ...upgrade, proof: 'ready' };
+
+  it('is promoted after its proof, and its bootstrap is watched before the parked agent goes', async () => {
+    const world = new World(proven);
+    const run = await world.run();
+    expect(run.steps).toEqual(
+      'create-next start ready stop set-aside promote verify watch discard'.split(' '),
+    );
+    expectOneWantedAgent(world, run, 'in the end');
+  });
+
+  it.each(['refused', 'deferred'] as const)('costs the old agent nothing if it is %s', async (proof) => {
+    const world = new World({ ...proven, proof });
+    const { id, startedAt } = world.agent() ?? {};
+    const { result } = await world.run();
+    expect(result).toMatchObject({ reached: false, touchedAgent: false, isIncumbent: true });
+    expect(world.ours().map((agent) => [agent.id, agent.startedAt])).toEqual([[id, startedAt]]);
+  });
+
+  it('stays on standby while it is held: nothing is removed, and the next worker goes on with it', async () => {
+    const world = new World({ ...proven, proof: 'held' });
+    const { result } = await world.run();
+    expect(result).toMatchObject({ reached: false, touchedAgent: false });
+    const before = world.host.named(names.next)?.id;
+    const { calls } = await world.run();
+    expect(calls.filter(({ verb }) => verb === 'create' || verb === 'remove')).toEqual([]);
+    expect(world.host.named(names.next)?.id).toBe(before);
+  });
+
+  it('whose bootstrap fails is rolled back, and the old agent gets its restart policy back', async () => {
+    for (const policy of ['always', 'unless-stopped', 'no'] as const) {
+      const world = new World({ ...proven, agent: actor('upstream', 'running', { policy }), watch: 'fails' });
+      const { result } = await world.run();
+      expect(result, policy).toMatchObject({ reached: false, agentRuns: true, isIncumbent: true });
+      expect(world.ours().map((agent) => [agent.image.reference, agent.policy])).toEqual([
+        ['rancher/agent:v1.2.11', policy],
+      ]);
+    }
+  });
+
+  it('on a rescued host keeps the parked agent until it serves', async () => {
+    const world = new World({ ...proven, agent: actor('upstream', 'exited'), watch: 'keep-parked' });
+    const { result } = await world.run();
+    expect(result?.reached).toBe(true);
+    expect(world.host.named(names.previous[0] ?? '')?.image.reference).toBe('rancher/agent:v1.2.11');
+  });
+});
+
+describe('an old agent with a restart policy of its own', () => {
+  const policies = ['no', 'unless-stopped', 'on-failure'] as const;
+  const healths: readonly Health[] = ['start-fails', 'exits-at-once', 'exits-soon', 'fails-in-office'];
+  const cases = policies.flatMap((policy) =>
+    healths.flatMap((health) =>
+      [true, false].flatMap((standsBy) =>
+        [true, false].map((oldEngine) => ({ policy, health, standsBy, oldEngine })),
+      ),
+    ),
+  );
+
+  it.each(cases)('comes back from an image that fails, with its policy: %o', async ({ policy, ...parts }) => {
+    const world = new World({ ...upgrade, ...parts, agent: actor('upstream', 'running', { policy }) });
+    const { result } = await world.run();
+    expect(result).toMatchObject({ reached: false, agentRuns: true });
+    expect(world.acting().map(({ name, image, policy: now }) => [name, image.reference, now])).toEqual([
+      [names.agent, 'rancher/agent:v1.2.11', policy],
+    ]);
+    expect(world.host.containers()).toHaveLength(1);
+  });
 });
 
 describe('a next agent of an earlier upgrade that is dead and keeps its name (1.10.3)', () => {
@@ -277,7 +351,8 @@ describe('killed at any call', () => {
         world.reboot();
         const { result } = await world.run({ goal: 'settle' });
         const isSomebodyThere = world.ours().length > 0;
-        expect(result?.reached ?? false, `killed at ${number}`).toBe(isSomebodyThere);
+        if (scene.watch === 'fails') expect(result?.agentRuns, `killed at ${number}`).toBe(true);
+        else expect(result?.reached ?? false, `killed at ${number}`).toBe(isSomebodyThere);
         expect(world.ours().length, `killed at ${number}`).toBeLessThanOrEqual(1);
         expect(world.violations, `killed at ${number}`).toEqual([]);
       }

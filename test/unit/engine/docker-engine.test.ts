@@ -341,14 +341,14 @@ describe('version gates', () => {
   it('a restart policy that the engine would pretend to change is not asked for (1.22)', async () => {
     daemon.on('GET', '/version', json(200, { ApiVersion: '1.22' }));
     const engine = await connect();
-    await engine.disableRestart(id);
+    await engine.setRestartPolicy(id, 'no');
     expect(daemon.countOf('POST', `/containers/${id}/update`)).toBe(0);
   });
 
   it('from 1.23 it is switched off', async () => {
     daemon.on('POST', `/containers/${id}/update`, json(200, { Warnings: null }));
     const engine = await connect();
-    await engine.disableRestart(id);
+    await engine.setRestartPolicy(id, 'no');
     expect(JSON.parse(daemon.seen.at(-1)?.body ?? '')).toMatchObject({ RestartPolicy: { Name: 'no' } });
   });
 

@@ -187,7 +187,7 @@ describe('the engine of the incident (1.10.3)', () => {
 
   it('pretends to change a restart policy: it is not asked to', async () => {
     daemon.on('POST', `/containers/${id}/update`, json(200, { Warnings: null }));
-    await (await connect()).disableRestart(id);
+    await (await connect()).setRestartPolicy(id, 'no');
     expect(daemon.countOf('POST', `/containers/${id}/update`)).toBe(0);
   });
 });
