@@ -9,6 +9,7 @@ import {
 import type { Corpse } from './apply.ts';
 import { describeHolder } from './mount-holders.ts';
 import type { TransactionResult } from './transaction.ts';
+import type { Serving } from './worker/serving.ts';
 
 /** How a piece of work ended: what stands in the status file, in the last line of the log and in the exit status. */
 export interface Outcome {
@@ -27,9 +28,12 @@ export interface Outcome {
   readonly corpses?: readonly Corpse[];
 }
 
-/** What a transaction's end means for the host. */
-export function judgeTransaction(result: TransactionResult): Outcome {
-  if (result.reached) return judgeReached(result);
+/**
+ * What a transaction's end means for the host.
+ * @param serving what was observed of the agent in the end; `ok` means that it serves
+ */
+export function judgeTransaction(result: TransactionResult, serving: Serving = { kind: 'serves' }): Outcome {
+  if (result.reached) return withServing(judgeReached(result), serving);
   const error = result.error ?? new Error('the upgrade ended without a reason');
   return withCorpses(
     { ...judgeError(error), summary: `${messageOf(error)}; ${describeAgent(result)}` },
@@ -52,6 +56,28 @@ export function judgeError(error: unknown): Outcome {
   const exitCode = error instanceof EntrypointError ? error.exitCode : ExitCode.internal;
   return { ...details, state: 'failed', exitCode };
 }
+
+/** An agent that runs is not one that serves: the state says no more than what was observed (readiness.md, 5). */
+function withServing(outcome: Outcome, serving: Serving): Outcome {
+  if (serving.kind === 'serves') return outcome;
+  const { cause, message } = serving;
+  const summary = `${outcome.summary}; ${message}`;
+  if (outcome.state === 'degraded') return { ...outcome, summary };
+  if (cause === 'keys-revoked')
+    return {
+      ...outcome,
+      summary,
+      cause,
+      state: 'failed',
+      exitCode: ExitCode.notPermitted,
+      hint: registerAgain,
+    };
+  const exitCode = serving.kind === 'unknown' ? ExitCode.ok : ExitCode.cannotChange;
+  const hint = serving.hint ?? 'see what it says: docker logs --tail 50 of the agent, or `doctor`';
+  return { ...outcome, summary, cause, state: 'degraded', exitCode, hint };
+}
+
+const registerAgain = 'register this host again: docker run … IMAGE with its registration URL';
 
 function judgeReached(result: TransactionResult): Outcome {
   const running = `${result.agent?.name ?? 'the agent'} runs (${result.agent?.image ?? 'unknown image'})`;

@@ -28,6 +28,8 @@ import { requireStorage } from './storage-guard.ts';
 import { ensureImage, type Target } from './target.ts';
 import { tellStep } from './tell-step.ts';
 import { runTransaction, type TransactionResult } from './transaction.ts';
+import type { Serving } from './worker/serving.ts';
+import { createProof } from './worker/proof.ts';
 import { viewOf, type Work } from './work.ts';
 import { readHands } from './worker-request.ts';
 
@@ -82,7 +84,15 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
     ...(await provideState(work, replacement)),
   });
   let change: string | undefined;
-  const lifetime = AbortSignal.timeout(configuration.limits.WORKER_TOTAL);
+  const lifetime = startLifetime(configuration.limits.WORKER_TOTAL);
+  const proof = createProof({
+    work,
+    target: target.reference,
+    isReconciling: false,
+    lifetime: lifetime.signal,
+    environment: configuration.environment,
+    onReady: lifetime.end,
+  });
   const result = await runTransaction({
     engine,
     names,
@@ -110,11 +120,15 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
       );
     },
     onStep: async (step) => tellStep(work.reporter, step, withRemark(describeStep(step), change)),
-    interrupted: AbortSignal.any([work.signal, lifetime]),
+    interrupted: AbortSignal.any([work.signal, lifetime.signal]),
+    awaitReady: proof.awaitReady,
+    watchBootstrap: proof.watchBootstrap,
     ...readHands(configuration.environment, work.container),
     holdersOf: async (container) => nameHolders(viewOf(work), container),
   });
-  const outcome = await concludeAttempt(work, target.reference, result);
+  lifetime.end();
+  const serving = result.reached ? await proof.conclude(result) : undefined;
+  const outcome = await concludeAttempt(work, target.reference, result, serving);
   if (!result.reached) return outcome;
   const isOtherName = result.agent?.image !== target.reference;
   const alias = isOtherName ? `${target.reference} is another name of the same image` : undefined;
@@ -150,9 +164,28 @@ function withRemark(summary: string, remark: string | undefined): string {
   return remark === undefined ? summary : `${summary}; ${remark}`;
 }
 
-async function concludeAttempt(work: Work, reference: string, result: TransactionResult): Promise<Outcome> {
+/** The worker's time for waiting. The switch has its own: it must not be cut off half-way. */
+function startLifetime(ms: number): { readonly signal: AbortSignal; readonly end: () => void } {
+  const controller = new AbortController();
+  const timer = setTimeout(() => {
+    controller.abort(new TryAgainLaterError("the worker's time was up", { hint: 'the next try goes on' }));
+  }, ms);
+  return {
+    signal: controller.signal,
+    end: () => {
+      clearTimeout(timer);
+    },
+  };
+}
+
+async function concludeAttempt(
+  work: Work,
+  reference: string,
+  result: TransactionResult,
+  serving: Serving | undefined,
+): Promise<Outcome> {
   const { clock, configuration } = work;
-  const outcome = judgeTransaction(withReason(result));
+  const outcome = judgeTransaction(result, serving);
   if (result.reached) {
     await noteAttempts(work, (attempts) => recordSuccess(attempts, reference));
     return outcome;
@@ -168,19 +201,6 @@ async function concludeAttempt(work: Work, reference: string, result: Transactio
   return next === undefined
     ? outcome
     : { ...outcome, next: `not tried again before ${new Date(next).toISOString()}` };
-}
-
-/** An abort that is not a signal of ours is the end of the worker's own time. */
-function withReason(result: TransactionResult): TransactionResult {
-  const { error } = result;
-  if (error?.name !== 'TimeoutError') return result;
-  return {
-    ...result,
-    error: new TryAgainLaterError("the worker's time was up", {
-      hint: 'the next start goes on',
-      cause: error,
-    }),
-  };
 }
 
 /**

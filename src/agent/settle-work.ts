@@ -7,6 +7,7 @@ import { judgeTransaction, type Outcome } from './outcome.ts';
 import { isAgentContainer } from './roles.ts';
 import { tellStep } from './tell-step.ts';
 import { runTransaction } from './transaction.ts';
+import { createProof } from './worker/proof.ts';
 import { viewOf, type Work } from './work.ts';
 import { readHands } from './worker-request.ts';
 
@@ -17,6 +18,15 @@ export async function settleHost(work: Work): Promise<Outcome> {
   const { engine, names, configuration, clock, log } = work;
   const before = await work.reporter.readBefore();
   await work.reporter.working('settling what was left behind', 'settle');
+  const lifetime = AbortSignal.timeout(configuration.limits.WORKER_TOTAL);
+  const proof = createProof({
+    work,
+    target: '',
+    isReconciling: true,
+    lifetime,
+    environment: configuration.environment,
+    onReady: () => undefined,
+  });
   const result = await runTransaction({
     engine,
     names,
@@ -27,7 +37,9 @@ export async function settleHost(work: Work): Promise<Outcome> {
     ...readHands(configuration.environment, work.container),
     holdersOf: async (container) => nameHolders(viewOf(work), container),
     onStep: async (step) => tellStep(work.reporter, step, `settling: ${step.do}`),
-    interrupted: AbortSignal.any([work.signal, AbortSignal.timeout(configuration.limits.WORKER_TOTAL)]),
+    awaitReady: proof.awaitReady,
+    watchBootstrap: proof.watchBootstrap,
+    interrupted: AbortSignal.any([work.signal, lifetime]),
   });
   await removeDeadWorker(work);
   if (result.reached && result.agent !== undefined) {
@@ -35,7 +47,8 @@ export async function settleHost(work: Work): Promise<Outcome> {
     // The agent that runs is the proof that its image works, whoever was killed before saying so.
     await noteAttempts(work, (attempts) => recordSuccess(attempts, image));
   }
-  return keepFailure(before, judgeTransaction(result));
+  const serving = result.reached ? await proof.conclude(result) : undefined;
+  return keepFailure(before, judgeTransaction(result, serving));
 }
 
 /** One try, as for every corpse of an earlier run. */
@@ -51,7 +64,8 @@ async function removeDeadWorker({ engine, names, log }: Work): Promise<void> {
 
 /** Tidying up after a failed upgrade doesn't make the upgrade a success: the failure stays readable. */
 function keepFailure(before: HostStatus | undefined, outcome: Outcome): Outcome {
-  if (outcome.state !== 'ok' || before?.state !== 'failed') return outcome;
+  const hasNothingNew = outcome.state === 'ok' || outcome.cause === 'serving-unknown';
+  if (!hasNothingNew || before?.state !== 'failed') return outcome;
   return {
     ...outcome,
     state: 'failed',

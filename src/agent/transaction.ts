@@ -175,7 +175,7 @@ class Transaction {
       this.#corpses.set(error.corpse.id, error.corpse);
       return;
     }
-    if (error instanceof HoldError) {
+    if (error instanceof HoldError && this.#goal.kind === 'replace' && !this.#touchedAgent) {
       this.#held = error;
       return;
     }

@@ -13,7 +13,7 @@ import { judgeError, type Outcome } from './outcome.ts';
 import type { Profile } from './profile.ts';
 import { createReporter, type Reporter } from './report.ts';
 import type { RoleNames } from './roles.ts';
-import { workerVariables } from './worker-request.ts';
+import { workerVariables, type Asker } from './worker-request.ts';
 
 /** What a piece of work on a host has in hand. */
 export interface Work {
@@ -29,6 +29,8 @@ export interface Work {
   readonly signal: AbortSignal;
   /** Id of the container that does the work, if it is one. */
   readonly container: string | undefined;
+  /** Who asked for it. */
+  readonly askedBy: Asker;
 }
 
 /** What it takes to look for the holders of a container. */

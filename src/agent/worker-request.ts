@@ -29,7 +29,21 @@ export const workerVariables = {
   force: 'AGENT_FORCE',
   /** Id of the container that asks: the work never touches it. */
   caller: 'AGENT_CALLER',
+  /** Who asked: see `Asker`. */
+  askedBy: 'AGENT_ASKED_BY',
+  /** `true`: the server is not asked (`upgrade --offline`). */
+  offline: 'AGENT_OFFLINE',
 } as const;
+
+/** Who asked for an upgrade: the server (its script, or an active agent that reads it), a tool, or a person. */
+export const askers = ['person', 'server', 'automation'] as const;
+export type Asker = (typeof askers)[number];
+
+/** Reads who asked; a person where nothing else is said. */
+export function readAsker(environment: Environment): Asker {
+  const said = environment[workerVariables.askedBy];
+  return askers.find((asker) => asker === said) ?? 'person';
+}
 
 /** Settings of this entrypoint itself; none of them is a secret. */
 const ownSettings =
@@ -49,7 +63,7 @@ export function selectWorkerEnvironment(environment: Environment, task: WorkerTa
 /** Digest of a request, whoever asks: two callers with the same one want the same thing and share its outcome. */
 export function digestOfRequest(request: WorkerRequest): string {
   const entries = Object.entries(request.environment)
-    .filter(([name]) => name !== workerVariables.caller)
+    .filter(([name]) => name !== workerVariables.caller && name !== workerVariables.askedBy)
     .sort(([a], [b]) => (a < b ? -1 : 1));
   return createHash('sha256')
     .update(JSON.stringify([request.task, request.image, entries]))
@@ -91,14 +105,24 @@ export function buildWorkerSpec(request: WorkerRequest, stateVolume?: string): C
  * @param own the container in which the caller runs
  */
 export function describeCaller(
-  own: Pick<ContainerDetails, 'id' | 'command'> | undefined,
-  force: boolean,
+  own: Pick<ContainerDetails, 'id' | 'name' | 'command'> | undefined,
+  { force, offline = false, upgradeNames }: CallerWords,
 ): Environment {
   const isAgent = own?.command.at(-1) === 'run';
+  const isServersScript = own !== undefined && upgradeNames.includes(own.name);
   return {
     ...(own === undefined || isAgent ? {} : { [workerVariables.caller]: own.id }),
+    ...(isServersScript ? { [workerVariables.askedBy]: 'server' } : {}),
     ...(force ? { [workerVariables.force]: 'true' } : {}),
+    ...(offline ? { [workerVariables.offline]: 'true' } : {}),
   };
+}
+
+export interface CallerWords {
+  readonly force: boolean;
+  readonly offline?: boolean;
+  /** The names under which the server's script creates its upgrade container. */
+  readonly upgradeNames: readonly string[];
 }
 
 /** What a worker was told about whom it may touch. */

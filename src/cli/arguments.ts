@@ -17,7 +17,8 @@ export interface CommandLine {
 /** The commands with a word of their own, for the help. `worker` and `keeper` are ours alone and stay out of it. */
 export const commandTable = {
   register: 'register this host with RANCHER_URL, as if that URL were given',
-  upgrade: "replace this host's agent by one from this image, with the keys and settings it has",
+  upgrade:
+    "replace this host's agent by one from this image, with its keys and settings (--offline: the server is not asked)",
   'inspect-host': 'print what this host can do and its token, as lines INFO: env "NAME=VALUE"',
   run: "what the agent's container runs: keep the server's bootstrap running",
   status: 'is this host all right, what is it doing, since when, what next (--watch, --json)',
@@ -28,6 +29,9 @@ export const commandTable = {
 
 /** For `upgrade`, `register` and a registration URL; the other commands have nothing to force. */
 export const forceFlag = '--force';
+
+/** For `upgrade`: the new agent is promoted without asking the server. */
+export const offlineFlag = '--offline';
 
 export type CommandName = keyof typeof commandTable | 'worker' | 'keeper';
 

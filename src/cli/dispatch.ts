@@ -8,7 +8,7 @@ import {
   messageOf,
   saidBeyond,
 } from '../support/errors.ts';
-import { forceFlag, parseArguments, type CommandName, type Request } from './arguments.ts';
+import { forceFlag, offlineFlag, parseArguments, type CommandName, type Request } from './arguments.ts';
 
 /** What `main` has set up before the command line is looked at. */
 export type Basis = Omit<Parameters<typeof createContext>[0], 'command'>;
@@ -54,7 +54,10 @@ async function performCommand(name: CommandName, args: readonly string[], contex
     case 'register':
       return (await import('../commands/register.ts')).register(context, force);
     case 'upgrade':
-      return (await import('../commands/upgrade.ts')).upgrade(context, force);
+      return (await import('../commands/upgrade.ts')).upgrade(context, {
+        force,
+        offline: args.includes(offlineFlag),
+      });
     case 'inspect-host':
       return (await import('../commands/inspect-host.ts')).inspectHost(context);
     case 'run':

@@ -30,7 +30,7 @@ export async function registerUrl(context: Context, url: string, force: boolean)
   return delegate(context, engine, 'register', image, {
     [workerVariables.targetImage]: image,
     [workerVariables.registrationUrl]: url,
-    ...describeCaller(own, force),
+    ...describeCaller(own, { force, upgradeNames: context.names.upgrades }),
   });
 }
 

@@ -147,6 +147,7 @@ function createUpgrader(
         const workerImage = await workerImageOf(engine, own, image);
         return await delegate(context, engine, 'upgrade', workerImage, {
           [workerVariables.targetImage]: wanted,
+          [workerVariables.askedBy]: 'server',
         });
       } catch (error) {
         await tellWithoutWorker(reporter, error, image);

@@ -4,7 +4,7 @@ import { createReporter } from '../agent/report.ts';
 import { settleHost } from '../agent/settle-work.ts';
 import { upgradeAgent } from '../agent/upgrade-work.ts';
 import { doWork, type Work } from '../agent/work.ts';
-import { workerTasks, workerVariables, type WorkerTask } from '../agent/worker-request.ts';
+import { readAsker, workerTasks, workerVariables, type WorkerTask } from '../agent/worker-request.ts';
 import { findOwnContainer } from '../host/own-container.ts';
 import { sweepLeaks } from '../rescue/sweep.ts';
 import { DeadlineError, withDeadline } from '../support/deadline.ts';
@@ -41,7 +41,8 @@ async function bounded({ configuration }: Context, work: () => Promise<number>):
 
 async function work(context: Context, task: Exclude<WorkerTask, 'inspect-host'>): Promise<number> {
   const target = context.configuration.environment[workerVariables.targetImage];
-  const request = { ...context, command: task, ...(target === undefined ? {} : { target }) };
+  const askedBy = readAsker(context.configuration.environment);
+  const request = { ...context, command: task, askedBy, ...(target === undefined ? {} : { target }) };
   try {
     // No signal for the engine's calls: the step in hand is finished, the transaction stops at a safe point.
     const { paths, hostname } = context.configuration;

@@ -76,11 +76,7 @@ async function readOutput(
 }
 
 /** Cut before it is taken apart: a frame's header may promise gigabytes. */
-async function* limited(
-  what: string,
-  stream: AsyncIterable<unknown>,
-  maxBytes: number,
-): AsyncGenerator<unknown> {
+async function* limited(what: string, stream: AsyncIterable<unknown>, maxBytes: number): AsyncGenerator {
   let length = 0;
   for await (const chunk of stream) {
     length += (chunk as Buffer).length;

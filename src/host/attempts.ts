@@ -153,12 +153,24 @@ export async function readAttempts(paths: Paths): Promise<{ attempts: Attempts; 
   try {
     const text = await readTextIfExists(attemptsFileOf(paths));
     if (text === undefined) return { attempts: noAttempts };
-    return { attempts: v.parse(attemptsSchema, JSON.parse(text)) };
+    return parseAttempts(text, attemptsFileOf(paths));
   } catch (error) {
     return {
       attempts: noAttempts,
       problem: `${attemptsFileOf(paths)} can't be understood: ${messageOf(error)}`,
     };
+  }
+}
+
+/** Understands the text of the record; what cannot be understood counts as none, with the reason. */
+export function parseAttempts(
+  text: string,
+  name = 'attempts.json',
+): { attempts: Attempts; problem?: string } {
+  try {
+    return { attempts: v.parse(attemptsSchema, JSON.parse(text)) };
+  } catch (error) {
+    return { attempts: noAttempts, problem: `${name} can't be understood: ${messageOf(error)}` };
   }
 }
 

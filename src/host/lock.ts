@@ -281,7 +281,9 @@ async function lookForLoss(
     const entries = await withDeadline('look at the lock', LOCK_REFRESH, async () => readLockEntries(folder));
     return findLoss(entries, generation, LOCK_STALE, clock.now());
   } catch (error) {
-    return clock.elapsed() - knownGoodAt > LOCK_STALE ? `it can't be looked at: ${messageOf(error)}` : 'unknown';
+    return clock.elapsed() - knownGoodAt > LOCK_STALE
+      ? `it can't be looked at: ${messageOf(error)}`
+      : 'unknown';
   }
 }
 

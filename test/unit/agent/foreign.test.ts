@@ -51,6 +51,8 @@ function changesOf(calls: readonly Call[], id: string | undefined): readonly Cal
   return calls.filter((call) => call.id === id && changingVerbs.some((verb) => verb === call.verb));
 }
 
+const words = (force: boolean) => ({ force, upgradeNames: ['rancher-agent-upgrade'] });
+
 describe("a stranger's container under the agent's name", () => {
   it('is not touched, and nothing is created beside it', async () => {
     const { world, calls, replace } = hostWith({ agent: actor('stranger', 'running') });
@@ -156,15 +158,15 @@ describe('the container in which the work, or who asked for it, runs', () => {
   });
 
   it('is told to the worker, unless it is the agent itself that is to be replaced (docker exec)', () => {
-    const asking = describeCaller({ id, command: ['/run.sh', 'http://server'] }, false);
+    const asking = describeCaller({ id, name: 'job', command: ['/run.sh', 'http://server'] }, words(false));
     expect(readHands(asking, 'worker')).toEqual({ adopt: false, own: ['worker', id] });
-    const inside = describeCaller({ id, command: ['/run.sh', 'run'] }, true);
+    const inside = describeCaller({ id, name: 'rancher-agent', command: ['/run.sh', 'run'] }, words(true));
     expect(readHands(inside, undefined)).toEqual({ adopt: true, own: [] });
   });
 
   it('two callers that want the same still share one worker', () => {
     const digest = (caller: string, force: boolean): string | undefined => {
-      const environment = describeCaller({ id: caller, command: ['upgrade'] }, force);
+      const environment = describeCaller({ id: caller, name: 'job', command: ['upgrade'] }, words(force));
       return buildWorkerSpec({ task: 'upgrade', image: 'i', environment }).labels[labels.request];
     };
     expect(digest('a', false)).toBe(digest('b', false));

@@ -76,7 +76,15 @@ const setAside = arbitraryActor(
 const scenes: fc.Arbitrary<SceneDescription> = fc.record({
   oldEngine: fc.boolean(),
   standsBy: fc.boolean(),
-  proof: fc.constantFrom<Proof | undefined>(undefined, 'ready', 'ready', 'ready', 'refused', 'deferred', 'held'),
+  proof: fc.constantFrom<Proof | undefined>(
+    undefined,
+    'ready',
+    'ready',
+    'ready',
+    'refused',
+    'deferred',
+    'held',
+  ),
   watch: mostly<Watch>('settled', 'keep-parked', 'fails'),
   health: fc.constantFrom<Health>(
     'good',

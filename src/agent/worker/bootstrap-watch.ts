@@ -1,0 +1,137 @@
+import * as v from 'valibot';
+import { readInside } from '../../host/read-inside.ts';
+import { deadlineIn, formatDuration } from '../../support/deadline.ts';
+import { messageOf } from '../../support/errors.ts';
+import { BootstrapFailsError, NotReadyError } from '../not-ready.ts';
+import { oldAgents, type Observation, type Observed } from '../observe.ts';
+import { servingFile, servingRecordSchema, type ServingRecord } from '../run/serving-record.ts';
+import type { Work } from '../work.ts';
+import { askRequirement } from './requirement.ts';
+import { servingOf, type Serving } from './serving.ts';
+
+export interface WatchResult {
+  readonly serving: Serving;
+  readonly parked: 'settled' | 'keep-parked';
+}
+
+/** What a record says about the bootstrap's proof (readiness.md, 4): pure. */
+export type BootstrapVerdict = 'proven' | 'fails' | 'revoked' | 'unknown' | 'undecided';
+
+export interface WatchLimits {
+  /** So long (ms) the bootstrap must run. */
+  readonly watchMs: number;
+  /** So many exits with an error in a row are a failure. */
+  readonly mostFailures: number;
+}
+
+/** Judges what an agent's record says. @param elapsed now, ms since the host started */
+export function judgeBootstrap(
+  { bootstrap, cause, serving }: ServingRecord,
+  elapsed: number,
+  { watchMs, mostFailures }: WatchLimits,
+): BootstrapVerdict {
+  const { runningSinceElapsed, lastExit, failuresInARow } = bootstrap;
+  if (serving === 'unknown') return 'unknown';
+  if (failuresInARow >= mostFailures) return 'fails';
+  if (runningSinceElapsed !== undefined && elapsed - runningSinceElapsed >= watchMs) return 'proven';
+  if (lastExit?.byDesign === true && failuresInARow === 0) return 'proven';
+  return cause === 'keys-revoked' ? 'revoked' : 'undecided';
+}
+
+export interface BootstrapWatch {
+  readonly work: Work;
+  /** It was promoted although a check had failed: the first word about it decides. */
+  readonly wasReady: boolean;
+  /** No agent ran before: the parked one stays until the new one serves. */
+  readonly isRescue: boolean;
+}
+
+/**
+ * Watches the bootstrap of an agent that was promoted, until it has run for a while, exited by design, or failed three times in
+ * a row while the server answered.
+ * @throws BootstrapFailsError when the parked agent is to come back; NotReadyError when the agent itself exits
+ */
+export async function watchBootstrap(
+  { work, wasReady, isRescue }: BootstrapWatch,
+  agent: Observed,
+  observation: Observation,
+): Promise<WatchResult> {
+  const { clock, configuration, reporter, signal } = work;
+  const { limits } = configuration;
+  const parked = oldAgents(observation).filter(({ ours, condemned }) => ours && !condemned);
+  // With nobody to roll back to, a bootstrap that runs is enough: from then on the agent itself keeps the state true.
+  const watchMs =
+    parked.length === 0 ? Math.min(limits.VERIFY, limits.BOOTSTRAP_WATCH) : limits.BOOTSTRAP_WATCH;
+  const bounds = { watchMs, mostFailures: limits.BOOTSTRAP_FAILURES };
+  await reporter.working(`${agent.name} is active; watching its bootstrap`, 'watch');
+  const deadline = deadlineIn(limits.BOOTSTRAP_WATCH_TOTAL, clock);
+  let record: ServingRecord | undefined;
+  while (deadline.left() > 0) {
+    record = (await readServing(work, agent)) ?? record;
+    const verdict = record === undefined ? 'undecided' : judgeBootstrap(record, clock.elapsed(), bounds);
+    if (verdict === 'proven') return { serving: { kind: 'serves' }, parked: 'settled' };
+    if (verdict === 'unknown' || verdict === 'revoked') break;
+    if (verdict === 'fails') return await concludeFailure(work, record, parked);
+    if (!wasReady && record?.serving === 'no' && record.cause !== undefined) break;
+    await clock.sleep(limits.READY_POLL * 4, signal);
+  }
+  return { serving: servingOf(record), parked: isRescue ? 'keep-parked' : 'settled' };
+}
+
+/** Rolls back if that can help: a legacy agent does not work while its server requires another image. */
+async function concludeFailure(
+  work: Work,
+  record: ServingRecord | undefined,
+  parked: readonly Observed[],
+): Promise<WatchResult> {
+  const [old] = parked;
+  const message = describeFailure(record);
+  if (old !== undefined && (old.standsBy || (await askRequirement(work, old)) === old.image)) {
+    throw new BootstrapFailsError(message, {
+      hint: "see why: docker logs of the agent, or the worker's log on the host",
+    });
+  }
+  return { serving: { kind: 'not-serving', cause: 'bootstrap-fails', message }, parked: 'settled' };
+}
+
+function describeFailure(record: ServingRecord | undefined): string {
+  const exit = record?.bootstrap.lastExit;
+  const last =
+    exit === undefined
+      ? ''
+      : `, the last time with status ${exit.status ?? exit.signal ?? 'unknown'} after ${formatDuration(exit.ms)}`;
+  return `the server's bootstrap script failed ${record?.bootstrap.failuresInARow ?? 0} times in a row${last}`;
+}
+
+/**
+ * The record that an agent keeps in its own container.
+ * @returns undefined where there is none of this start, or it cannot be read
+ * @throws NotReadyError when the agent does not run any more
+ */
+export async function readServing(work: Work, agent: Observed): Promise<ServingRecord | undefined> {
+  const { engine, configuration, log } = work;
+  const { paths, limits } = configuration;
+  const now = await engine.inspectContainer(agent.id);
+  if (now?.state !== 'running' || now.restartCount > agent.restartCount) {
+    throw new NotReadyError(
+      'agent-does-not-run',
+      `the agent does not stay up: ${agent.name} (${agent.image})`,
+      {
+        hint: `see why: docker logs --tail 50 ${agent.name}`,
+        said: `state ${now?.state ?? 'gone'}, exit status ${now?.exitCode ?? 'unknown'}`,
+      },
+    );
+  }
+  try {
+    const file = { proc: paths.proc, pid: now.pid ?? 0, path: servingFile, maxBytes: limits.READY_BYTES };
+    const text = now.pid === 0 ? undefined : await readInside({ ...file, deadlineMs: limits.HOST_FILE });
+    if (text === undefined) return undefined;
+    const parsed = v.safeParse(servingRecordSchema, JSON.parse(text));
+    if (!parsed.success) return undefined;
+    const isOfThisStart = parsed.output.container === now.id && parsed.output.startedAt === now.startedAt;
+    return isOfThisStart ? parsed.output : undefined;
+  } catch (error) {
+    log.debug("the agent's serving record cannot be read", { error: messageOf(error) });
+    return undefined;
+  }
+}

@@ -1,0 +1,27 @@
+import { fetchBootstrap } from '../../control-plane/bootstrap.ts';
+import { messageOf } from '../../support/errors.ts';
+import type { Observed } from '../observe.ts';
+import { openConnection, readAgentSettings } from '../server.ts';
+import { readRequirement } from '../upgrade-decision.ts';
+import type { Work } from '../work.ts';
+
+/**
+ * Asks an agent's server which image it requires now.
+ * @returns its name; undefined: none; `unknown`: the server gave no script, or one that cannot be understood
+ */
+export async function askRequirement(work: Work, agent: Observed): Promise<string | undefined> {
+  try {
+    const settings = readAgentSettings(agent.environment);
+    work.secrets.add(settings.keys.secretKey);
+    const { client } = await openConnection(work, settings.cattleUrl, { tools: false });
+    const bootstrap = await fetchBootstrap(client, settings.cattleUrl, settings.keys);
+    if (!bootstrap.ok) return 'unknown';
+    const required = readRequirement(bootstrap.script, agent.image);
+    if (required.kind === 'unclear') return 'unknown';
+    return required.kind === 'image' ? required.image : undefined;
+  } catch (error) {
+    work.signal.throwIfAborted();
+    work.log.debug('the server could not be asked which image it requires', { error: messageOf(error) });
+    return 'unknown';
+  }
+}

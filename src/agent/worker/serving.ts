@@ -1,0 +1,31 @@
+import type { ServingRecord } from '../run/serving-record.ts';
+
+/** What is known about an agent's serving when the work on its host ends. */
+export type Serving =
+  | { readonly kind: 'serves' }
+  | NotServing
+  /** Never worded as serving. */
+  | (Omit<NotServing, 'kind'> & { readonly kind: 'unknown' });
+
+export interface NotServing {
+  readonly kind: 'not-serving';
+  /** Stable code. */
+  readonly cause: string;
+  /** One sentence for a person. */
+  readonly message: string;
+  readonly hint?: string;
+}
+
+/** What a record says in the end. */
+export function servingOf(record: ServingRecord | undefined): Serving {
+  if (record === undefined) {
+    return {
+      kind: 'unknown',
+      cause: 'serving-unknown',
+      message: 'the agent has not reported whether it serves',
+    };
+  }
+  if (record.serving === 'yes') return { kind: 'serves' };
+  const { cause = 'serving-unknown', message = 'it is not known whether the agent serves' } = record;
+  return { kind: record.serving === 'no' ? 'not-serving' : 'unknown', cause, message };
+}
