@@ -1,6 +1,7 @@
 import type { ContainerDetails } from '../engine/engine.ts';
 import type { Environment } from '../support/configuration.ts';
 import { selectOverrides, type Profile } from './profile.ts';
+import { readinessLabel } from './run/readiness-result.ts';
 
 /**
  * Invariant 1: every container we make has a fixed name per role and a label. This file is the only place where those
@@ -80,6 +81,11 @@ export function readNames(own: Readonly<Record<string, string>>): Environment {
  */
 export function standsBy(imageLabels: Readonly<Record<string, string>>): boolean {
   return (imageLabels[labels.version] ?? '') !== '';
+}
+
+/** Whether an image's `run` checks its readiness on standby; an earlier hardened image has only the version label. */
+export function checksReadiness(imageLabels: Readonly<Record<string, string>>): boolean {
+  return standsBy(imageLabels) && (imageLabels[readinessLabel] ?? '') !== '';
 }
 
 /** Whether a container was made by us, or is an agent of an older entrypoint. Anything else is never touched. */
