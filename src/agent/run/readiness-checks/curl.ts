@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isHtml, quote } from '../../../control-plane/answer.ts';
+import type { ServerFaultKind } from '../../../control-plane/server-fault.ts';
 import { joinUrl } from '../../../control-plane/url.ts';
 import type { CommandResult, CommandRunner } from '../../../host/processes.ts';
 import { CommandError } from '../../../host/processes.ts';
@@ -8,7 +9,7 @@ import type { Environment } from '../../../support/configuration.ts';
 import { DeadlineError } from '../../../support/deadline.ts';
 import type { Limits } from '../../../support/limits.ts';
 import type { ReadinessFailure } from '../readiness-result.ts';
-import { faultOf, serverFaultHints, type ServerFaultKind } from '../server-faults.ts';
+import { faultOf, hintOf } from '../server-faults.ts';
 
 export interface CurlRequest {
   readonly cattleUrl: string;
@@ -152,7 +153,7 @@ function describe(kind: ServerFaultKind, message: string): ReadinessFailure {
     fault: faultOf(kind),
     cause: `ready-curl-${kind}`,
     message,
-    hint: serverFaultHints[kind],
+    hint: hintOf(kind),
   };
 }
 

@@ -6,7 +6,7 @@ import { quote } from '../../../control-plane/answer.ts';
 import type { Limits } from '../../../support/limits.ts';
 import { stageScript, type StagedScript } from '../../bootstrap-child.ts';
 import type { ReadinessFailure } from '../readiness-result.ts';
-import { serverFaultHints } from '../server-faults.ts';
+import { hintOf } from '../server-faults.ts';
 
 /** A bootstrap script that is ready to run: what the promoted agent runs first, without a request. */
 export interface StagedBootstrap {
@@ -73,7 +73,7 @@ function notWhole(reason: string): ReadinessFailure {
 }
 
 function noScript(reason: string): ReadinessFailure {
-  return { ...describe('ready-script-page', reason, serverFaultHints.page), fault: 'way' };
+  return { ...describe('ready-script-page', reason, hintOf('page')), fault: 'way' };
 }
 
 function describe(cause: string, message: string, hint: string | undefined): ReadinessFailure {
