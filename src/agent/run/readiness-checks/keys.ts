@@ -30,7 +30,7 @@ export async function checkKeys(
   return {
     check: 'keys',
     fault: 'keys',
-    cause: 'ready-keys-refused',
+    cause: 'ready-keys-revoked',
     message: `the server refuses the keys of this agent: ${found.reason}`,
     hint: 'Register this host again: docker run … IMAGE with the registration URL of the server.',
   };
