@@ -15,6 +15,7 @@ import { doubling } from '../support/retry.ts';
 import { becomeScript, runScript, stageScript, type StagedScript } from './bootstrap-child.ts';
 import type { Profile } from './profile.ts';
 import type { Reporter } from './report.ts';
+import { composeEnvironment } from './run/script-environment.ts';
 import { openConnection, readAgentSettings, type AgentSettings, type ServerAccess } from './server.ts';
 import { readRequirement } from './upgrade-decision.ts';
 
@@ -118,7 +119,7 @@ export async function askRequiredImage(
 
 async function runTurn(loop: BootstrapLoop, settings: AgentSettings, script: StagedScript): Promise<Turn> {
   const { clock, log, configuration, signal } = loop;
-  const environment = composeEnvironment(loop, settings);
+  const environment = composeEnvironment(configuration, settings);
   try {
     if (environment['CATTLE_EXEC_AGENT'] === 'true') return await leaveTo(loop, script, environment);
     log.info(`running the bootstrap of ${describeUrl(settings.cattleUrl)}`);
@@ -140,21 +141,6 @@ async function leaveTo(loop: BootstrapLoop, script: StagedScript, environment: E
   loop.signal.throwIfAborted();
   loop.log.info('CATTLE_EXEC_AGENT: the bootstrap takes the place of this process');
   return becomeScript(script.file, environment);
-}
-
-/** What the script and the agent that it becomes see (contract §5, control-plane §5.4). */
-function composeEnvironment({ configuration }: BootstrapLoop, settings: AgentSettings): Environment {
-  const environment: Record<string, string> = {
-    CATTLE_HOME: '/var/lib/cattle',
-    CATTLE_CONFIG_URL: settings.cattleUrl,
-    CATTLE_STORAGE_URL: settings.cattleUrl,
-    ...configuration.environment,
-    CATTLE_STATE_DIR: configuration.paths.state,
-    CATTLE_AGENT_LOG_FILE: '/var/log/rancher/agent.log',
-  };
-  // From the environment it would bring the script's upgrade branch back to life.
-  delete environment['REQUIRED_IMAGE'];
-  return environment;
 }
 
 async function tellRevoked(loop: BootstrapLoop, settings: AgentSettings, reason: string): Promise<Turn> {

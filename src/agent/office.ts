@@ -24,8 +24,8 @@ export interface StandingBy {
   readonly log: Log;
   readonly signal: AbortSignal;
   readonly own: ContainerDetails;
-  /** Has a worker finish the transaction that we are part of. */
-  readonly settle: () => Promise<void>;
+  /** Has a worker finish the transaction that we are part of; the signal ends the waiting, not the worker. */
+  readonly settle: (signal: AbortSignal) => Promise<void>;
 }
 
 /**
@@ -49,24 +49,63 @@ export async function awaitOffice(standing: StandingBy): Promise<void> {
 }
 
 async function standBy(standing: StandingBy, bell: Bell): Promise<void> {
-  const { engine, names, limits, clock, log, own } = standing;
+  const { names, limits, clock, log, own } = standing;
   const deadline = deadlineIn(limits.WORKER_TOTAL, clock);
   let aloneSince = clock.elapsed();
   let settled = 0;
   while (deadline.left() > 0) {
     await bell.rung();
-    const now = await engine.inspectContainer(own.id);
-    if (now !== undefined && isInOffice(now.name, names)) return;
+    const name = await readOwnName(standing);
+    if (name !== undefined && isInOffice(name, names)) return;
     if (clock.elapsed() - aloneSince < limits.STAND_BY_ALONE) continue;
-    if (settled >= limits.STAND_BY_TRIES && now !== undefined && (await isVacant(standing, now.name))) {
-      log.error(`the name ${names.agent} can't be had: acting as ${now.name} instead`);
+    if (settled >= limits.STAND_BY_TRIES && name !== undefined && (await isVacant(standing, name))) {
+      log.error(`the name ${names.agent} can't be had: acting as ${name} instead`);
       return;
     }
-    await settleQuietly(standing);
+    if (await isPromotedDuring(standing, bell, async (signal) => settleQuietly(standing, signal))) return;
     settled += 1;
     aloneSince = clock.elapsed();
   }
   throw new TryAgainLaterError(`still standing by as ${own.name}`, { hint: 'see docker run … IMAGE status' });
+}
+
+/** Our own name now; undefined while the engine does not say. An engine that does not answer is waited for here. */
+async function readOwnName({ engine, own, log, signal }: StandingBy): Promise<string | undefined> {
+  try {
+    return (await engine.inspectContainer(own.id))?.name;
+  } catch (error) {
+    signal.throwIfAborted();
+    log.debug('the engine does not say the name of this container', { error: messageOf(error) });
+    return undefined;
+  }
+}
+
+/**
+ * Does `work`, which may take as long as a worker, and looks at our own name meanwhile: where stopping the old agent takes
+ * long, the promotion comes while we follow the worker, and the host has no active agent until we notice.
+ * @returns whether we were promoted; `work` is then told to end and not waited for
+ */
+async function isPromotedDuring(
+  standing: StandingBy,
+  bell: Bell,
+  work: (signal: AbortSignal) => Promise<void>,
+): Promise<boolean> {
+  const over = new AbortController();
+  const signal = AbortSignal.any([standing.signal, over.signal]);
+  const working = work(signal).then(() => 'done' as const);
+  working.catch(() => undefined);
+  try {
+    for (;;) {
+      const first = await Promise.race([working, bell.rung().then(() => 'look' as const)]);
+      if (first === 'done') return false;
+      const named = readOwnName(standing);
+      const seen = await Promise.race([working, named]);
+      if (seen === 'done') return false;
+      if (seen !== undefined && isInOffice(seen, standing.names)) return true;
+    }
+  } finally {
+    over.abort(new Error('no more standing by'));
+  }
 }
 
 interface Bell {
@@ -79,8 +118,13 @@ interface Bell {
 function hangBell({ engine, limits, clock, log, signal, own }: StandingBy): Bell {
   const over = new AbortController();
   let pulled = Promise.withResolvers<undefined>();
+  // Counted, so that none is missed that comes while nobody waits.
+  let rings = 0;
+  let heard = 0;
   const ring = (): void => {
+    rings += 1;
     pulled.resolve(undefined);
+    pulled = Promise.withResolvers();
   };
   const following = engine.followRenames(own.id, ring, AbortSignal.any([signal, over.signal]));
   following.catch((error: unknown) => {
@@ -93,9 +137,9 @@ function hangBell({ engine, limits, clock, log, signal, own }: StandingBy): Bell
       const turn = new AbortController();
       const sleeping = clock.sleep(limits.ROLE_POLL, AbortSignal.any([signal, turn.signal]));
       try {
-        await Promise.race([sleeping, pulled.promise]);
+        if (rings === heard) await Promise.race([sleeping, pulled.promise]);
       } finally {
-        pulled = Promise.withResolvers();
+        heard = rings;
         sleeping.catch(() => undefined);
         turn.abort(new Error('the bell has rung'));
       }
@@ -107,7 +151,7 @@ function hangBell({ engine, limits, clock, log, signal, own }: StandingBy): Bell
 }
 
 /** Any name but those of the other roles: people run agents under names of their own. */
-function isInOffice(name: string, names: RoleNames): boolean {
+export function isInOffice(name: string, names: RoleNames): boolean {
   const office = officeOf(name, names);
   return office === 'agent' || office === 'other';
 }
@@ -127,11 +171,12 @@ function namesBefore(name: string, pool: readonly string[]): readonly string[] {
 }
 
 /** Follows the worker that runs, or makes one; its failure is its own to tell, we look again. */
-async function settleQuietly(standing: StandingBy): Promise<void> {
+async function settleQuietly(standing: StandingBy, signal: AbortSignal): Promise<void> {
   try {
-    await standing.settle();
+    await standing.settle(signal);
   } catch (error) {
     standing.signal.throwIfAborted();
+    if (signal.aborted) return;
     standing.log.warn('the transaction could not be finished yet', { error: messageOf(error) });
   }
 }

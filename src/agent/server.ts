@@ -3,7 +3,7 @@ import type { Connection } from '../control-plane/connection.ts';
 import { establishTrust } from '../control-plane/trust.ts';
 import { runCommand } from '../host/processes.ts';
 import type { Clock } from '../support/clock.ts';
-import type { Configuration, Environment } from '../support/configuration.ts';
+import type { Configuration, Environment, Paths } from '../support/configuration.ts';
 import { ConfigurationError } from '../support/errors.ts';
 import type { Limits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
@@ -18,16 +18,22 @@ export interface ServerAccess {
   readonly signal: AbortSignal;
 }
 
+/** A connection, and whose certificates it trusts besides the well-known ones. */
+export interface TrustedConnection extends Connection {
+  readonly trust: Trust;
+}
+
 /**
  * Finds out whose certificates to trust and opens the connection to the server (contract §5).
  * @param url an address of the server
  * @param tools whether other programs of this container talk to the server as well and shall trust it
+ * @param readOnly nothing is written anywhere: for an agent on standby, beside the active one
  */
 export async function openConnection(
   access: ServerAccess,
   url: string,
-  { tools }: { readonly tools: boolean } = { tools: true },
-): Promise<Connection> {
+  { tools, readOnly }: { readonly tools: boolean; readonly readOnly?: boolean } = { tools: true },
+): Promise<TrustedConnection> {
   const { configuration, clock, log, secrets, signal } = access;
   const { limits, environment, paths } = configuration;
   const createClient = (trust: Trust): HttpClient =>
@@ -38,15 +44,21 @@ export async function openConnection(
       url,
       fingerprint: environment['CA_FINGERPRINT'],
       files: {
-        caFile: `${paths.rancher}/etc/ssl/ca.crt`,
+        caFile: caFileOf(paths),
         agentConf: `${paths.rancher}/etc/agent.conf`,
         systemCaFile: '/usr/local/share/ca-certificates/rancher/rancherAddedCA.crt',
       },
       createClient,
       refreshSystemStore: tools ? async () => refreshSystemStore(limits, signal) : undefined,
+      readOnly,
     },
   );
-  return { client: createClient(trust), limits, clock, log, secrets, signal };
+  return { client: createClient(trust), trust, limits, clock, log, secrets, signal };
+}
+
+/** Where the certificate of the server's authority is kept on the host. */
+export function caFileOf(paths: Paths): string {
+  return `${paths.rancher}/etc/ssl/ca.crt`;
 }
 
 async function refreshSystemStore(limits: Limits, signal: AbortSignal): Promise<void> {

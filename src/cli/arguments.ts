@@ -24,6 +24,7 @@ export const commandTable = {
   status: 'is this host all right, what is it doing, since when, what next (--watch, --json)',
   cleanup: 'remove what older entrypoints leaked (--dry-run, --yes, --stop-agent, --json)',
   doctor: 'check this host up and say what is wrong and what to do; changes nothing (--json)',
+  ready: "check, here and now, whether this image can work for the agent's server; changes nothing (--json)",
   state: 'print "Rancher State" (for the state container of rancher/agent v1.0.x)',
 } as const;
 
@@ -39,6 +40,7 @@ export type CommandName = keyof typeof commandTable | 'worker' | 'keeper';
 const ownOptions: Readonly<Partial<Record<CommandName, readonly string[]>>> = {
   status: ['--json', '--watch'],
   doctor: ['--json'],
+  ready: ['--json'],
   cleanup: ['--dry-run', '--yes', '--stop-agent', '--json'],
 };
 

@@ -68,6 +68,8 @@ async function performCommand(name: CommandName, args: readonly string[], contex
       return args.includes('--watch') ? watch(context, asJson) : showStatus(context, asJson);
     case 'doctor':
       return showDiagnosis(context, asJson);
+    case 'ready':
+      return showReadiness(context, asJson);
     case 'cleanup':
       return cleanUp(context, args, asJson);
     case 'keeper':
@@ -155,9 +157,21 @@ async function showDiagnosis(context: Context, asJson: boolean): Promise<number>
   return diagnosis.exitCode;
 }
 
+/** @returns 0 ready; 73, 75 or 77 by whose fault it is not */
+async function showReadiness(context: Context, asJson: boolean): Promise<number> {
+  const { checkReadiness, exitCodeOfReadiness } = await import('../commands/ready.ts');
+  const { renderReady } = await import('./render-ready.ts');
+  const result = await checkReadiness(context);
+  const text = asJson ? `${JSON.stringify(result)}\n` : renderReady(result, context.terminal);
+  context.write(context.secrets.scrub(text), 'stdout');
+  return exitCodeOfReadiness(result);
+}
+
 /** What the old script did ends with 1 on a signal (contract §2); our own commands say which signal it was. */
 function interruptedStatus(argv: readonly string[], error: InterruptedError): number {
-  const isOwn = ['worker', 'keeper', 'status', 'doctor', 'cleanup'].some((name) => argv.includes(name));
+  const isOwn = ['worker', 'keeper', 'status', 'doctor', 'ready', 'cleanup'].some((name) =>
+    argv.includes(name),
+  );
   return isOwn ? error.exitCode : ExitCode.noArgument;
 }
 
@@ -180,4 +194,4 @@ function showUsage({ secrets, write }: Basis): void {
 }
 
 const usage =
-  'docker run … IMAGE URL [--force] | register [--force] | upgrade [--force] | inspect-host | run | status | doctor | cleanup | state | -- CMD ARG… | --help';
+  'docker run … IMAGE URL [--force] | register [--force] | upgrade [--force] | inspect-host | run | status | doctor | ready | cleanup | state | -- CMD ARG… | --help';

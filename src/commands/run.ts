@@ -3,11 +3,13 @@ import { askRequiredImage, keepBootstrapRunning } from '../agent/bootstrap-loop.
 import { watchForErrors } from '../agent/error-events.ts';
 import { workerNames } from '../agent/family.ts';
 import { keepHouse, settleLeftovers } from '../agent/leftovers.ts';
-import { awaitOffice } from '../agent/office.ts';
+import { awaitOffice, isInOffice } from '../agent/office.ts';
 import { inspectOwnContainer, ownImageOf, workerImageOf } from '../agent/own.ts';
 import { judgeError } from '../agent/outcome.ts';
 import { createReporter, type Reporter } from '../agent/report.ts';
 import { isAgentContainer, type RoleNames } from '../agent/roles.ts';
+import type { StagedBootstrap } from '../agent/run/readiness-checks/script.ts';
+import { keepProvingReadiness } from '../agent/run/ready-loop.ts';
 import { requirePoolRoom } from '../agent/storage-guard.ts';
 import { decideUpgrade, readRequirement } from '../agent/upgrade-decision.ts';
 import { Upgrader } from '../agent/upgrader.ts';
@@ -17,7 +19,7 @@ import type { ContainerDetails, Engine } from '../engine/engine.ts';
 import { releaseClonedMounts } from '../host/cloned-mounts.ts';
 import { StorageLowError } from '../host/errors.ts';
 import { tryOrWarn, type HostCommands } from '../host/host-namespace.ts';
-import { prepareHost } from '../host/preparation.ts';
+import { prepareAsActive, prepareOnStandby, type MountsLock } from '../host/preparation.ts';
 import { runCommand } from '../host/processes.ts';
 import { keepMetrics } from '../rescue/keep-metrics.ts';
 import { sweepLeaks } from '../rescue/sweep.ts';
@@ -34,7 +36,7 @@ import {
 } from './context.ts';
 
 /**
- * `run`: what the agent's container runs (contract §2 and §5): wait for the office, prepare the host, settle what was
+ * `run`: what the agent's container runs (contract §2 and §5): prove its readiness on standby, prepare the host, settle what was
  * left over, keep the server's bootstrap running. Never ends by itself.
  */
 export async function run(given: Context): Promise<never> {
@@ -46,16 +48,18 @@ export async function run(given: Context): Promise<never> {
   const { configuration, log, clock, signal, names } = context;
   const { paths, limits, environment } = configuration;
   const image = ownImageOf(own, configuration);
-  const settle = async (): Promise<void> => {
-    await delegate(context, engine, 'settle', await workerImageOf(engine, own, image));
+  const settle = async (until: AbortSignal): Promise<void> => {
+    const workerImage = await workerImageOf(engine, own, image);
+    await delegate({ ...context, signal: until }, engine, 'settle', workerImage);
   };
   const host = { paths, limits, log, run: runCommand, signal };
-  // Does the agent in office no harm, and nobody waits for it between that one's end and our own turn.
-  const preparing = prepare(host);
+  await tryOrWarn(host, 'removing the scripts of an earlier run', async () => removeStagedScripts('/tmp'));
+  // Harms no active agent, and nobody waits for it between that one's end and our own turn.
+  const preparing = prepareOnStandby(host, mountsLockOf(context, engine, own));
   preparing.catch(() => undefined);
-  if (own !== undefined) await awaitOffice({ engine, names, limits, clock, log, signal, own, settle });
+  const staged = own === undefined ? undefined : await standBy(context, engine, own, settle);
   if (names.state !== undefined) await releaseOldAgents({ engine, names }, host);
-  await preparing;
+  await Promise.all([preparing, prepareAsActive(host)]);
   const follow = async (): Promise<boolean> => followWorker(context, engine);
   const workers = workerNames(names, environment);
   const leftovers = {
@@ -67,7 +71,7 @@ export async function run(given: Context): Promise<never> {
     log,
     paths,
     signal,
-    settle,
+    settle: async () => settle(signal),
     followWorker: follow,
   };
   const settling = inBackground(context, 'settling what was left over', async () => {
@@ -82,6 +86,7 @@ export async function run(given: Context): Promise<never> {
   const upgrader = createUpgrader(context, engine, own, image);
   return keepBootstrapRunning({
     ...context,
+    ...(staged === undefined ? {} : { staged }),
     reporter: createReporter(context),
     onRequiredImage: (_required, script) => {
       upgrader.require(readRequirement(script, image));
@@ -93,10 +98,38 @@ export async function run(given: Context): Promise<never> {
   });
 }
 
-/** What the host needs before a bootstrap may run. It is done again at every start, and changes nothing that is as it should be. */
-async function prepare(host: HostCommands): Promise<void> {
-  await prepareHost(host);
-  await tryOrWarn(host, 'removing the scripts of an earlier run', async () => removeStagedScripts('/tmp'));
+/**
+ * Waits for the promotion, and proves meanwhile that this agent can work. An active agent that starts again proves nothing.
+ * @returns the script that is staged, for the first run
+ */
+async function standBy(
+  context: Context,
+  engine: Engine,
+  own: ContainerDetails,
+  settle: (signal: AbortSignal) => Promise<void>,
+): Promise<StagedBootstrap | undefined> {
+  const { configuration, names, clock, log, signal } = context;
+  if (isInOffice(own.name, names)) return undefined;
+  const readiness = keepProvingReadiness({ ...context, own });
+  try {
+    await awaitOffice({ engine, names, limits: configuration.limits, clock, log, signal, own, settle });
+  } catch (error) {
+    await readiness.handOver()?.script.dispose();
+    throw error;
+  }
+  return readiness.handOver();
+}
+
+/** Two agents that the engine starts at boot prepare the same mounts. */
+function mountsLockOf(context: Context, engine: Engine, own: ContainerDetails | undefined): MountsLock {
+  return {
+    container: own?.id.slice(0, 12),
+    clock: context.clock,
+    hasEnded: async (container) => {
+      const found = await engine.inspectContainer(container).catch(() => 'unknown' as const);
+      return found === undefined || (found !== 'unknown' && found.state !== 'running');
+    },
+  };
 }
 
 /**

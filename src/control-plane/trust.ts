@@ -33,6 +33,8 @@ export interface TrustRequest {
    * nothing but our own client runs.
    */
   readonly refreshSystemStore?: (() => Promise<void>) | undefined;
+  /** Nothing is written, neither on the host nor here: on standby another agent still uses these files. */
+  readonly readOnly?: boolean | undefined;
 }
 
 type TrustConnection = Pick<Connection, 'limits' | 'clock' | 'log' | 'signal'>;
@@ -200,6 +202,7 @@ function cannotBeTrusted(url: string, reason: NetworkReason): ServerUnavailableE
 
 /** Makes the certificate known to everything in this container, so that the server's script and the agent trust it. */
 async function install({ log }: TrustConnection, request: TrustRequest, ca: string): Promise<void> {
+  if (request.readOnly === true) return;
   const { caFile, agentConf, systemCaFile } = request.files;
   await attempt(log, 'keep the certificate of the server', async () => {
     if ((await readCaFile(caFile)) !== ca) await writeWithFolder(caFile, ca);

@@ -8,6 +8,8 @@ import { explainWriteError } from './errors.ts';
 export interface WriteOptions {
   /** Permission bits, e.g. `0o644`; exactly these, whatever the umask. */
   readonly mode: number;
+  /** False for what means nothing after a power cut: the disk is not waited for. */
+  readonly sync?: boolean;
 }
 
 /**
@@ -89,14 +91,14 @@ async function isFolder(path: string): Promise<boolean> {
 async function viaTemporaryFile(
   path: string,
   text: string,
-  { mode }: WriteOptions,
+  { mode, sync = true }: WriteOptions,
   putInPlace: (temporary: string) => Promise<void>,
 ): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
   try {
-    await writeAndSync(temporary, text, mode);
+    await writeTemporary(temporary, text, mode, sync);
     await putInPlace(temporary);
-    await syncFolder(dirname(path));
+    if (sync) await syncFolder(dirname(path));
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined);
     throw explainWriteError(path, error);
@@ -104,12 +106,12 @@ async function viaTemporaryFile(
   await sweepTemporaryFiles(path).catch(() => undefined);
 }
 
-async function writeAndSync(path: string, text: string, mode: number): Promise<void> {
+async function writeTemporary(path: string, text: string, mode: number, sync: boolean): Promise<void> {
   const file = await open(path, 'wx', mode);
   try {
     await file.chmod(mode);
     await file.writeFile(text);
-    await file.sync();
+    if (sync) await file.sync();
   } finally {
     await file.close();
   }

@@ -6,6 +6,10 @@ export interface CommandOptions {
   /** Milliseconds until the command is ended. */
   readonly deadlineMs: number;
   readonly signal?: AbortSignal;
+  /** Instead of our own. */
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Given on stdin: nobody else on the host can read it, as they can arguments. */
+  readonly input?: string;
 }
 
 export interface CommandResult {
@@ -34,15 +38,22 @@ export class CommandError extends Error {
 }
 
 /**
- * Runs a command of the host without a shell, with nothing on its stdin, in a process group of its own. When its time
+ * Runs a command of the host without a shell, with `input` or nothing on its stdin, in a process group of its own. When its time
  * is up, or the signal is aborted, the whole group gets SIGTERM and, COMMAND_GRACE later, SIGKILL; a process that even
  * SIGKILL does not end (it hangs in the kernel) is left behind rather than waited for.
  * @returns whatever the status; of each stream the first COMMAND_OUTPUT bytes
  * @throws DeadlineError; the signal's reason; CommandError when it can't be started
  */
-export const runCommand: CommandRunner = async (file, args, { deadlineMs, signal }) => {
+export const runCommand: CommandRunner = async (file, args, options) => {
+  const { deadlineMs, signal, environment, input } = options;
   signal?.throwIfAborted();
-  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  const child = spawn(file, args, {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    detached: true,
+    ...(environment === undefined ? {} : { env: environment }),
+  });
+  // One that exits without reading it closes the pipe: its exit status says more.
+  child.stdin.on('error', () => undefined).end(input ?? '');
   const stdout = collect(child.stdout);
   const stderr = collect(child.stderr);
   const ended = waitForEnd(file, child);
@@ -55,6 +66,7 @@ export const runCommand: CommandRunner = async (file, args, { deadlineMs, signal
     throw error;
   } finally {
     stop.dispose();
+    child.stdin.destroy();
     child.stdout.destroy();
     child.stderr.destroy();
     child.unref();

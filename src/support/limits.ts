@@ -1,4 +1,5 @@
 import { cleanupLimits } from './limits-cleanup.ts';
+import { readinessLimits } from './limits-readiness.ts';
 
 /**
  * Every deadline and bound of the program, each with its reason; those of `cleanup` are in the file beside this one. Nothing
@@ -129,6 +130,7 @@ const table = {
     unit: 'ms',
     why: 'time of its own for the way back: the main one may be spent',
   },
+  ...readinessLimits,
   // ── worker ────────────────────────────────────────────────────────────────
   WORKER_TOTAL: {
     value: 900_000,

@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { checksReadiness, labels } from '../../src/agent/roles.ts';
+import { readinessLabel } from '../../src/agent/run/readiness-result.ts';
 
 /**
  * What hadolint would say of image/Dockerfile, checked here because no package brings that linter: its rules by number,
@@ -47,6 +49,15 @@ describe('the Dockerfile', () => {
     const names = [...text.matchAll(/(?:^|\s)([A-Z_]+)=/g)].map(([, name = '']) => name);
     expect(names).toEqual(['AGENT_PROFILE', 'RANCHER_AGENT_IMAGE', 'CATTLE_HOME']);
     for (const name of names) expect(text).not.toMatch(new RegExp(`\\$\\{?${name}\\b`));
+  });
+
+  it('has the label of an image that proves its readiness on standby', () => {
+    expect(all('LABEL')[0]).toContain(`${readinessLabel}=1 `);
+    expect(checksReadiness({ [labels.version]: '0.2.0', [readinessLabel]: '1' })).toBe(true);
+    expect(checksReadiness({ [labels.version]: '0.1.0' })).toBe(false);
+    // An image made from ours cannot take a label away, only empty it.
+    expect(checksReadiness({ [labels.version]: '0.2.0', [readinessLabel]: '' })).toBe(false);
+    expect(checksReadiness({ [labels.version]: '', [readinessLabel]: '1' })).toBe(false);
   });
 
   it('has label names that are valid, each once (DL3048), and every argument is declared and used', () => {

@@ -69,6 +69,8 @@ export const readinessResultSchema = v.object({
   passed: v.array(v.picklist(readinessChecks)),
   /** The check that failed; left out when ready. */
   failure: v.exactOptional(failureSchema),
+  /** Sentences about what may be needed sometimes, e.g. a program that only some servers call; no reason to wait. */
+  warnings: v.exactOptional(v.array(v.string())),
 });
 
 export type ReadinessResult = Readonly<v.InferOutput<typeof readinessResultSchema>>;

@@ -3,6 +3,8 @@ import { awaitOffice, officeOf } from '../../../src/agent/office.ts';
 import { selectProfile } from '../../../src/agent/profile.ts';
 import { namesOf } from '../../../src/agent/roles.ts';
 import type { ContainerDetails, ContainerSummary, Engine } from '../../../src/engine/engine.ts';
+import { systemClock } from '../../../src/support/clock.ts';
+import { EngineUnavailableError } from '../../../src/support/errors.ts';
 import { defaultLimits } from '../../../src/support/limits.ts';
 import { silentLog } from '../../../src/support/log.ts';
 
@@ -114,6 +116,63 @@ describe('one that stands by', () => {
     tell();
     await acting;
     expect(over?.aborted).toBe(true);
+  });
+
+  /** A worker that stops an old agent for a minute; the promotion comes 300 ms after it was followed. */
+  function followingForLong(tell: 'event' | 'nothing') {
+    const { options } = standing('rancher-agent-next', () => undefined);
+    let name = 'rancher-agent-next';
+    let onRename = (): void => undefined;
+    const seen: { promotedAt?: number; abandoned?: boolean } = {};
+    const engine = {
+      ...options.engine,
+      inspectContainer: () => Promise.resolve({ name } as ContainerDetails),
+      followRenames: (_id: string, callback: () => void) => {
+        onRename = callback;
+        return tell === 'event'
+          ? new Promise<void>(() => undefined)
+          : Promise.reject(new Error('tells nothing'));
+      },
+    } as Engine;
+    const settle = async (signal: AbortSignal): Promise<void> => {
+      setTimeout(() => {
+        name = 'rancher-agent';
+        seen.promotedAt = performance.now();
+        if (tell === 'event') onRename();
+      }, 300);
+      signal.addEventListener('abort', () => (seen.abandoned = true));
+      await new Promise((resolve) => setTimeout(resolve, 60_000).unref());
+    };
+    const limits = { ...defaultLimits, STAND_BY_ALONE: 0 };
+    return { seen, acting: awaitOffice({ ...options, engine, clock: systemClock, limits, settle }) };
+  }
+
+  it.each([
+    ['event', 100],
+    ['nothing', defaultLimits.ROLE_POLL + 100],
+  ] as const)(
+    'notices its promotion while it follows a worker (the engine tells: %s)',
+    async (tell, withinMs) => {
+      const { acting, seen } = followingForLong(tell);
+      await acting;
+      expect(performance.now() - (seen.promotedAt ?? 0)).toBeLessThan(withinMs);
+      expect(seen.abandoned).toBe(true);
+    },
+  );
+
+  it('waits for an engine that does not answer for a while, and notices its promotion then', async () => {
+    const { options } = standing('rancher-agent-next', () => undefined);
+    let looks = 0;
+    const engine = {
+      ...options.engine,
+      inspectContainer: () => {
+        looks += 1;
+        if (looks < 4) return Promise.reject(new EngineUnavailableError('no answer'));
+        return Promise.resolve({ name: 'rancher-agent' } as ContainerDetails);
+      },
+    } as Engine;
+    await awaitOffice({ ...options, engine });
+    expect(looks).toBe(4);
   });
 
   it('acts under its own name where the office can’t be had and no other agent runs', async () => {

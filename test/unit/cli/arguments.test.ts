@@ -33,6 +33,7 @@ describe('what the old script did not have', () => {
   it.each([
     ['status', ['--json', '--watch']],
     ['doctor', ['--json']],
+    ['ready', ['--json']],
   ])('%s knows its own words', (name, args) => {
     expect(parseArguments([name, ...args]).request).toEqual({ kind: 'command', name, args });
   });
@@ -40,6 +41,7 @@ describe('what the old script did not have', () => {
   it.each([
     ['status', '--wach'],
     ['doctor', '--watch'],
+    ['ready', '--force'],
   ])('%s refuses %s and says what it knows', (name, word) => {
     expect(() => parseArguments([name, word])).toThrow(`${name}: unknown argument: ${word}`);
   });

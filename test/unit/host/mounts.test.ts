@@ -1,13 +1,15 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { HostCommands } from '../../../src/host/host-namespace.ts';
 import { findMount, parseMountinfo, type Mount } from '../../../src/host/mountinfo.ts';
 import { planDeviceBind, planSharedMount, prepareMounts } from '../../../src/host/mounts.ts';
-import { runCommand } from '../../../src/host/processes.ts';
+import { prepareOnStandby } from '../../../src/host/preparation.ts';
+import { runCommand, type CommandRunner } from '../../../src/host/processes.ts';
+import { systemClock } from '../../../src/support/clock.ts';
 import { pathsBelow } from '../../../src/support/configuration.ts';
 import { defaultLimits } from '../../../src/support/limits.ts';
 import { silentLog } from '../../../src/support/log.ts';
@@ -83,5 +85,34 @@ describe.runIf(isRoot)('prepareMounts on a host', () => {
     expect(findMount(after, '/var/lib/data/volumes')?.shared).toBe(true);
     expect(findMount(after, '/var/lib/kubelet')?.shared).toBe(true);
     expect(after.length).toBe(before + 2);
+  });
+
+  /** Both look before either mounts: what a lock is for. No module of this machine's kernel is touched. */
+  const slowly: CommandRunner = async (file, args, options) => {
+    if (args.includes('modprobe')) return { status: 0, stdout: '', stderr: '' };
+    if (args.includes('mount')) await new Promise((resolve) => setTimeout(resolve, 100));
+    return runCommand(file, args, options);
+  };
+
+  it('two agents that start together stack no mount', async () => {
+    const entrypoint = await mkdtemp(join(tmpdir(), 'entrypoint-'));
+    const agent = async (): Promise<void> => {
+      const own = { ...host(), paths: { ...host().paths, entrypoint }, run: slowly };
+      await prepareOnStandby(own, { container: undefined, clock: systemClock });
+    };
+    const before = (await hostMounts()).length;
+    await Promise.all([agent(), agent()]);
+    const after = await hostMounts();
+    expect(after.length).toBe(before + 2);
+    expect(findMount(after, '/var/lib/kubelet')?.shared).toBe(true);
+    // Not the worker's lock, which a worker holds while it waits for an agent on standby.
+    expect(await readdir(entrypoint)).toEqual(['mounts']);
+    await rm(entrypoint, { recursive: true, force: true });
+  });
+
+  it('without the lock they would: the test above can fail', async () => {
+    const before = (await hostMounts()).length;
+    await Promise.all([0, 1].map(async () => prepareMounts({ ...host(), run: slowly })));
+    expect((await hostMounts()).length).toBeGreaterThan(before + 2);
   });
 });

@@ -1,0 +1,45 @@
+import { inspectOwnContainer } from '../agent/own.ts';
+import { proveReadiness } from '../agent/run/readiness.ts';
+import type { Fault, ReadinessResult } from '../agent/run/readiness-result.ts';
+import { composeResult, type ContainerStart } from '../agent/run/ready-loop.ts';
+import { ExitCode, messageOf } from '../support/errors.ts';
+import { openEngine, requireSoundConfiguration, withAgentConf, type Context } from './context.ts';
+
+/** `ready`: runs the checks once, here and now, whatever role this container has. Changes nothing. */
+export async function checkReadiness(given: Context): Promise<ReadinessResult> {
+  requireSoundConfiguration(given);
+  const context = await withAgentConf(given);
+  const [own, proof] = await Promise.all([
+    findOwnStart(context),
+    proveReadiness(context, { sideBySide: true }),
+  ]);
+  await proof.staged?.script.dispose();
+  return composeResult(proof, { ...context, own });
+}
+
+/** The exit status says whose fault it is, as the worker would. */
+export function exitCodeOfReadiness({ failure }: ReadinessResult): ExitCode {
+  return failure === undefined ? ExitCode.ok : exitCodes[failure.fault];
+}
+
+const exitCodes: Readonly<Record<Fault, ExitCode>> = {
+  image: ExitCode.cannotChange,
+  way: ExitCode.tryAgainLater,
+  server: ExitCode.tryAgainLater,
+  keys: ExitCode.notPermitted,
+};
+
+/** The checks need no engine: without one it is not known which container this is. */
+async function findOwnStart(context: Context): Promise<ContainerStart> {
+  const { configuration, signal, log } = context;
+  const limits = { ...configuration.limits, CALL_TRIES: 1, ENGINE_CONNECT: configuration.limits.INSPECT };
+  try {
+    const engine = await openEngine({ ...context, configuration: { ...configuration, limits } }, signal);
+    const own = await inspectOwnContainer(engine, configuration);
+    if (own !== undefined) return own;
+  } catch (error) {
+    signal.throwIfAborted();
+    log.debug('the engine does not say which container this is', { error: messageOf(error) });
+  }
+  return { id: '', startedAt: undefined, restartCount: 0 };
+}

@@ -1,0 +1,49 @@
+/** The limits of an agent on standby: how it proves its readiness, and the lock on the shared mounts. */
+export const readinessLimits = {
+  READY_REQUEST: {
+    value: 20_000,
+    unit: 'ms',
+    why: 'longer than HTTP_CONNECT, so that no way to the server and no answer of the server are told apart',
+  },
+  READY_RETRY_MIN: { value: 5_000, unit: 'ms', why: 'first pause while an agent on standby is not ready' },
+  READY_RETRY_MAX: {
+    value: 30_000,
+    unit: 'ms',
+    why: 'longest pause while not ready: a worker believes a result of the last 30 s',
+  },
+  READY_RETRY_AFTER: {
+    value: 60_000,
+    unit: 'ms',
+    why: 'a Retry-After counts up to this: whoever waits for an upgrade waits no longer for it',
+  },
+  READY_REFRESH: {
+    value: 15_000,
+    unit: 'ms',
+    why: 'one small request; with 5 s for a slow answer a ready result is never older than 20 s',
+  },
+  READY_SCRIPT_AGE: {
+    value: 120_000,
+    unit: 'ms',
+    why: 'a staged script older than this is fetched again, and the curl of the image tried again with it',
+  },
+  READY_KEYS_CONFIRM: {
+    value: 30_000,
+    unit: 'ms',
+    why: 'keys refused twice, so long apart, are refused; a failover of the database takes seconds',
+  },
+  MOUNTS_LOCK_WAIT: {
+    value: 10_000,
+    unit: 'ms',
+    why: 'another agent of this host that prepares the shared mounts is done by then',
+  },
+  MOUNTS_LOCK_STALE: {
+    value: 5_000,
+    unit: 'ms',
+    why: 'a holder of the lock on the mounts that was killed; a promoted agent may be waiting',
+  },
+  MOUNTS_LOCK_REFRESH: {
+    value: 1_000,
+    unit: 'ms',
+    why: 'how often a live holder touches the lock on the mounts',
+  },
+} as const;
