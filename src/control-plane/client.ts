@@ -8,7 +8,13 @@ import type { Limits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
 import { jittered, retry } from '../support/retry.ts';
 import type { Secrets } from '../support/secrets.ts';
-import { ByProxyError, explainNetworkError } from './network-reason.ts';
+import {
+  AnswerTooLongError,
+  ExchangeError,
+  explainNetworkError,
+  isTransientReason,
+  RedirectError,
+} from './network-reason.ts';
 import { chooseProxy, readProxyPasswords } from './proxy.ts';
 import { describeUrl, isSameOrigin } from './url.ts';
 
@@ -148,7 +154,7 @@ async function repeatExchange(
 
 function isTransientFailure(error: Error): boolean {
   if (!(error instanceof ServerUnavailableError)) return false;
-  return ['unreachable', 'timeout', 'broken'].includes(explainNetworkError(error.cause).kind);
+  return isTransientReason(explainNetworkError(error.cause));
 }
 
 /** `Retry-After` in ms from now: seconds or an HTTP date (RFC 9110 §10.2.3); undefined when absent or unreadable. */
@@ -159,51 +165,63 @@ export function readRetryAfter(response: Pick<HttpResponse, 'headers'>, now: num
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }
 
+/** How far the last request of an exchange came. */
+interface Way {
+  /** Address of the proxy, without a password. */
+  proxy?: string | undefined;
+  /** The connection stands, and the request goes out. */
+  sent: boolean;
+}
+
+/** What each hop of an exchange needs. */
+interface Exchange extends HttpClientOptions {
+  readonly context: () => SecureContext;
+  readonly way: Way;
+  readonly signal: AbortSignal;
+}
+
 async function exchangeWithin(
   request: HttpRequest,
   options: HttpClientOptions,
   context: () => SecureContext,
 ): Promise<HttpResponse> {
   const what = `${request.method} ${describeUrl(request.url)}`;
+  const way: Way = { sent: false };
   try {
     return await withDeadline(
       what,
       request.deadlineMs ?? options.limits.HTTP_TOTAL,
-      async (signal) => await followRedirects(request, options, context, signal),
+      async (signal) => await followRedirects(request, { ...options, context, way, signal }),
       options.signal,
     );
   } catch (error) {
     options.signal?.throwIfAborted();
     if (error instanceof EntrypointError) throw error;
-    throw new ServerUnavailableError(`${what}: ${explainNetworkError(error).text}`, {
-      cause: error,
+    const cause = new ExchangeError({ proxy: way.proxy, sent: way.sent }, error);
+    throw new ServerUnavailableError(`${what}: ${explainNetworkError(cause).text}`, {
+      cause,
       hint: checkTheWay,
     });
   }
 }
 
-async function followRedirects(
-  request: HttpRequest,
-  options: HttpClientOptions,
-  context: () => SecureContext,
-  signal: AbortSignal,
-): Promise<HttpResponse> {
+async function followRedirects(request: HttpRequest, exchange: Exchange): Promise<HttpResponse> {
   let current = request;
-  for (let hop = 0; hop <= options.limits.HTTP_REDIRECTS; hop++) {
-    const response = await exchangeOnce(current, options, context, signal);
+  for (let hop = 0; hop <= exchange.limits.HTTP_REDIRECTS; hop++) {
+    const response = await exchangeOnce(current, exchange);
     const target = readRedirect(current, response);
     if (target === undefined) return response;
     if (!isSameOrigin(current.url, target)) throw leadsElsewhere(request, target);
     current = { ...current, url: target };
   }
-  throw new ServerUnavailableError(`${request.method} ${describeUrl(request.url)}: redirected in a circle`, {
+  throw new RedirectError(`${request.method} ${describeUrl(request.url)}: redirected in a circle`, {
     hint: checkTheWay,
   });
 }
 
 /** Keys and tokens are sent along, so a redirect to another server is never followed (nor from http to https). */
-function leadsElsewhere(request: HttpRequest, target: string): ServerUnavailableError {
-  return new ServerUnavailableError(
+function leadsElsewhere(request: HttpRequest, target: string): RedirectError {
+  return new RedirectError(
     `${request.method} ${describeUrl(request.url)}: the server redirects to ${describeUrl(target)}, which is not the server that was asked`,
     { hint: 'If that is the right server, use its address in the URL given to the agent.' },
   );
@@ -217,16 +235,14 @@ function readRedirect(request: HttpRequest, response: HttpResponse): string | un
   return URL.parse(location, request.url)?.href;
 }
 
-async function exchangeOnce(
-  request: HttpRequest,
-  options: HttpClientOptions,
-  context: () => SecureContext,
-  signal: AbortSignal,
-): Promise<HttpResponse> {
+async function exchangeOnce(request: HttpRequest, exchange: Exchange): Promise<HttpResponse> {
+  const { way, limits, signal } = exchange;
   const url = new URL(request.url);
-  const dispatcher = createDispatcher(url, options, context);
+  way.sent = false;
+  way.proxy = chooseProxy(url, exchange.environment)?.origin;
+  const dispatcher = createDispatcher(url, exchange);
   try {
-    const { statusCode, headers, body } = await dispatcher.request({
+    const { statusCode, headers, body } = await dispatcher.compose(noteSending(way)).request({
       origin: url.origin,
       path: `${url.pathname}${url.search}`,
       method: request.method,
@@ -234,15 +250,24 @@ async function exchangeOnce(
       ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
       signal,
     });
-    const text = await readBounded(body, options.limits.HTTP_BODY, request);
+    const text = await readBounded(body, limits.HTTP_BODY, request);
     return { status: statusCode, headers: firstOfEach(headers), text, url: request.url };
-  } catch (error) {
-    const proxy = chooseProxy(url, options.environment);
-    throw proxy === undefined ? error : new ByProxyError(proxy.origin, error);
   } finally {
     // Not awaited: a socket that does not close must not hold up the answer.
     dispatcher.destroy().catch(() => undefined);
   }
+}
+
+/** Notes when a request begins to be sent: undici says so to the handler of the answer, once the connection stands. */
+function noteSending(way: Way): Dispatcher.DispatcherComposeInterceptor {
+  return (dispatch) => (options, handler) => {
+    const begin = handler.onRequestStart?.bind(handler);
+    handler.onRequestStart = (controller, context) => {
+      way.sent = true;
+      begin?.(controller, context);
+    };
+    return dispatch(options, handler);
+  };
 }
 
 function createHeaders(request: HttpRequest): Record<string, string> {
@@ -267,8 +292,7 @@ function addCredentials(secrets: Secrets, credentials: Credentials | undefined):
 }
 
 /** One for each exchange: no idle connection is left to break under a later request or to keep the process alive. */
-function createDispatcher(url: URL, options: HttpClientOptions, context: () => SecureContext): Dispatcher {
-  const { limits, environment, trust } = options;
+function createDispatcher(url: URL, { limits, environment, trust, context }: Exchange): Dispatcher {
   const proxy = chooseProxy(url, environment);
   const encrypted = url.protocol === 'https:' || proxy?.protocol === 'https:';
   const tls = {
@@ -303,7 +327,7 @@ async function readBounded(
   for await (const chunk of body) {
     length += chunk.byteLength;
     if (length > most) {
-      throw new ServerUnavailableError(
+      throw new AnswerTooLongError(
         `${request.method} ${describeUrl(request.url)}: the answer is longer than ${most} bytes`,
         { hint: checkTheWay },
       );
