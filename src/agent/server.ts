@@ -1,6 +1,6 @@
 import { createHttpClient, type Credentials, type HttpClient, type Trust } from '../control-plane/client.ts';
 import type { Connection } from '../control-plane/connection.ts';
-import { establishTrust } from '../control-plane/trust.ts';
+import { establishTrust, rereadCaFile } from '../control-plane/trust.ts';
 import { runCommand } from '../host/processes.ts';
 import type { Clock } from '../support/clock.ts';
 import type { Configuration, Environment } from '../support/configuration.ts';
@@ -32,13 +32,14 @@ export async function openConnection(
   const { limits, environment, paths } = configuration;
   const createClient = (trust: Trust): HttpClient =>
     createHttpClient({ limits, clock, log, secrets, environment, trust, signal });
+  const caFile = `${paths.rancher}/etc/ssl/ca.crt`;
   const trust = await establishTrust(
     { limits, clock, log, signal },
     {
       url,
       fingerprint: environment['CA_FINGERPRINT'],
       files: {
-        caFile: `${paths.rancher}/etc/ssl/ca.crt`,
+        caFile,
         agentConf: `${paths.rancher}/etc/agent.conf`,
         systemCaFile: '/usr/local/share/ca-certificates/rancher/rancherAddedCA.crt',
       },
@@ -46,7 +47,8 @@ export async function openConnection(
       refreshSystemStore: tools ? async () => refreshSystemStore(limits, signal) : undefined,
     },
   );
-  return { client: createClient(trust), limits, clock, log, secrets, signal };
+  const client = createClient({ ...trust, reread: async () => rereadCaFile(caFile) });
+  return { client, limits, clock, log, secrets, signal };
 }
 
 async function refreshSystemStore(limits: Limits, signal: AbortSignal): Promise<void> {

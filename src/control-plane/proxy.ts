@@ -32,7 +32,7 @@ export function readProxyPasswords(environment: Environment): string[] {
 
 /** The entries of `NO_PROXY`, which run.sh copied over `no_proxy` (contract §4). */
 function readExemptions(environment: Environment): readonly string[] {
-  const text = environment['NO_PROXY'] ?? environment['no_proxy'] ?? '';
+  const text = environment['NO_PROXY'] || environment['no_proxy'] || '';
   return text
     .split(/[\s,]+/)
     .map((entry) => entry.toLowerCase())
