@@ -1,5 +1,6 @@
 import type { Credentials } from '../control-plane/client.ts';
 import { loadRegistrationEnvironment } from '../control-plane/registration-environment.ts';
+import { remarksOnProxies } from '../control-plane/proxy-remarks.ts';
 import { registerHost } from '../control-plane/registration.ts';
 import { describeUrl, replaceLoopback } from '../control-plane/url.ts';
 import { findHostAddress } from '../host/address.ts';
@@ -32,6 +33,8 @@ export async function registerAgent(work: Work, url: string, reference: string):
   await reporter.working(`asking ${describeUrl(url)}`, 'register');
   const reach = await createReach(work);
   const connection = await openConnection(work, reach(url), { tools: false });
+  const remarks = remarksOnProxies(new URL(reach(url)), environment, work.profile.passedEnvironment);
+  for (const remark of remarks) log.warn(remark);
   const registration = await loadRegistrationEnvironment(connection, {
     url,
     reach,
@@ -47,13 +50,20 @@ export async function registerAgent(work: Work, url: string, reference: string):
   });
   secrets.add(keys.accessKey, keys.secretKey);
   log.info(`this host is registered at ${describeUrl(registration.cattleUrl)}`);
-  return replaceAgent(work, {
+  const outcome = await replaceAgent(work, {
     target,
     facts,
     info,
     cooling: false,
     environment: composeEnvironment(work, registration.cattleUrl, registration.detectedAgentIp, keys),
   });
+  return withRemarks(outcome, remarks);
+}
+
+/** What the agent will stumble over stands in the end of the work as well, unless that has something worse to say. */
+function withRemarks(outcome: Outcome, remarks: readonly string[]): Outcome {
+  if (remarks.length === 0 || outcome.hint !== undefined) return outcome;
+  return { ...outcome, hint: remarks.join('; ') };
 }
 
 /**

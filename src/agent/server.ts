@@ -1,6 +1,6 @@
 import { createHttpClient, type Credentials, type HttpClient, type Trust } from '../control-plane/client.ts';
 import type { Connection } from '../control-plane/connection.ts';
-import { establishTrust } from '../control-plane/trust.ts';
+import { establishTrust, rereadCaFile } from '../control-plane/trust.ts';
 import { runCommand } from '../host/processes.ts';
 import type { Clock } from '../support/clock.ts';
 import type { Configuration, Environment, Paths } from '../support/configuration.ts';
@@ -38,13 +38,14 @@ export async function openConnection(
   const { limits, environment, paths } = configuration;
   const createClient = (trust: Trust): HttpClient =>
     createHttpClient({ limits, clock, log, secrets, environment, trust, signal });
+  const caFile = caFileOf(paths);
   const trust = await establishTrust(
     { limits, clock, log, signal },
     {
       url,
       fingerprint: environment['CA_FINGERPRINT'],
       files: {
-        caFile: caFileOf(paths),
+        caFile,
         agentConf: `${paths.rancher}/etc/agent.conf`,
         systemCaFile: '/usr/local/share/ca-certificates/rancher/rancherAddedCA.crt',
       },
@@ -53,7 +54,8 @@ export async function openConnection(
       readOnly,
     },
   );
-  return { client: createClient(trust), trust, limits, clock, log, secrets, signal };
+  const client = createClient({ ...trust, reread: async () => rereadCaFile(caFile) });
+  return { client, trust, limits, clock, log, secrets, signal };
 }
 
 /** Where the certificate of the server's authority is kept on the host. */

@@ -1,7 +1,7 @@
-import { createSecureContext, getCACertificates, rootCertificates, type SecureContext } from 'node:tls';
-import { Agent, ProxyAgent, type Dispatcher } from 'undici';
+import type { SecureContext } from 'node:tls';
+import { Agent, ProxyAgent, Socks5ProxyAgent, type Dispatcher } from 'undici';
 import type { Clock } from '../support/clock.ts';
-import type { Environment } from '../support/configuration.ts';
+import { readTlsFloor, type Environment } from '../support/configuration.ts';
 import { deadlineIn, withDeadline } from '../support/deadline.ts';
 import { EntrypointError, ServerUnavailableError } from '../support/errors.ts';
 import type { Limits } from '../support/limits.ts';
@@ -10,12 +10,18 @@ import { jittered, retry } from '../support/retry.ts';
 import type { Secrets } from '../support/secrets.ts';
 import {
   AnswerTooLongError,
+  asksForView,
   ExchangeError,
   explainNetworkError,
   isTransientReason,
+  RedirectElsewhereError,
   RedirectError,
+  WeakTlsError,
+  weakTlsHint,
 } from './network-reason.ts';
 import { chooseProxy, readProxyPasswords } from './proxy.ts';
+import { createTrustContext } from './tls-floor.ts';
+import { describeWeakness, viewTls } from './tls-view.ts';
 import { describeUrl, isSameOrigin } from './url.ts';
 
 /** Access key and secret key of an agent, an account, or a registration. */
@@ -55,6 +61,11 @@ export interface Trust {
   readonly ca: readonly string[];
   /** Accept any certificate: only for fetching a certificate that is then compared with a fingerprint. */
   readonly unverified?: boolean;
+  /**
+   * Reads the certificates of the host again: called when the server's is not trusted, so that a replaced `ca.crt`
+   * counts at once. Undefined: there are none, or they cannot be read.
+   */
+  readonly reread?: () => Promise<string | undefined>;
 }
 
 export interface HttpClient {
@@ -71,7 +82,7 @@ export interface HttpClientOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly secrets: Secrets;
-  /** Read for proxy variables only. */
+  /** Read for the proxy variables and `AGENT_TLS_MIN` only. */
   readonly environment: Environment;
   readonly trust?: Trust | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -90,9 +101,15 @@ const transientStatuses = new Set([429, 500, 502, 503, 504]);
 /** An HTTP client whose every wait ends: see `HttpClient.request`. */
 export function createHttpClient(options: HttpClientOptions): HttpClient {
   options.secrets.add(...readProxyPasswords(options.environment));
-  const trustedContext = lazily(() => createTrustedContext(options.trust));
-  const exchange = async (request: HttpRequest): Promise<HttpResponse> =>
-    await exchangeWithin(request, options, trustedContext);
+  const trusted = new TrustedCertificates(options);
+  const exchange = async (request: HttpRequest): Promise<HttpResponse> => {
+    try {
+      return await exchangeWithin(request, options, trusted);
+    } catch (error) {
+      if (!isUntrusted(error) || !(await trusted.reread())) throw error;
+      return await exchangeWithin(request, options, trusted);
+    }
+  };
   return {
     request: async (request) => {
       addCredentials(options.secrets, request.credentials);
@@ -131,7 +148,8 @@ async function repeatExchange(
         pause: (tries, error) => {
           const asked =
             error instanceof TransientAnswer ? readRetryAfter(error.response, clock.now()) : undefined;
-          return Math.min(limits.HTTP_RETRY_PAUSE_MAX, asked ?? pauseOf(tries));
+          const own = pauseOf(tries);
+          return asked === undefined ? own : spread(Math.max(asked, own), limits, clock);
         },
         worthRetrying: (error) =>
           deadline.left() > 0 && (error instanceof TransientAnswer || isTransientFailure(error)),
@@ -152,17 +170,28 @@ async function repeatExchange(
   }
 }
 
+/** A pause that a server asks for: all of its hosts get the same, so up to a quarter is added by chance. */
+function spread(asked: number, limits: Limits, clock: Clock): number {
+  const pause = Math.min(limits.HTTP_RETRY_PAUSE_MAX, Math.max(limits.HTTP_RETRY_PAUSE_MIN, asked));
+  return Math.round(pause + (clock.random() * pause) / 4);
+}
+
 function isTransientFailure(error: Error): boolean {
   if (!(error instanceof ServerUnavailableError)) return false;
   return isTransientReason(explainNetworkError(error.cause));
 }
 
-/** `Retry-After` in ms from now: seconds or an HTTP date (RFC 9110 §10.2.3); undefined when absent or unreadable. */
+/**
+ * `Retry-After` in ms from now: seconds or an HTTP date (RFC 9110 §10.2.3), which counts from the answer's own `Date`,
+ * because the clock of this host may be wrong; undefined when absent or unreadable.
+ */
 export function readRetryAfter(response: Pick<HttpResponse, 'headers'>, now: number): number | undefined {
   const text = response.headers['retry-after']?.trim() ?? '';
   if (/^\d{1,9}$/.test(text)) return Number(text) * 1000;
   const date = /^[A-Za-z]{3},/.test(text) ? Date.parse(text) : NaN;
-  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+  if (Number.isNaN(date)) return undefined;
+  const sentAt = Date.parse(response.headers['date'] ?? '');
+  return Math.max(0, date - (Number.isNaN(sentAt) ? now : sentAt));
 }
 
 /** How far the last request of an exchange came. */
@@ -175,7 +204,7 @@ interface Way {
 
 /** What each hop of an exchange needs. */
 interface Exchange extends HttpClientOptions {
-  readonly context: () => SecureContext;
+  readonly trusted: TrustedCertificates;
   readonly way: Way;
   readonly signal: AbortSignal;
 }
@@ -183,7 +212,7 @@ interface Exchange extends HttpClientOptions {
 async function exchangeWithin(
   request: HttpRequest,
   options: HttpClientOptions,
-  context: () => SecureContext,
+  trusted: TrustedCertificates,
 ): Promise<HttpResponse> {
   const what = `${request.method} ${describeUrl(request.url)}`;
   const way: Way = { sent: false };
@@ -191,16 +220,17 @@ async function exchangeWithin(
     return await withDeadline(
       what,
       request.deadlineMs ?? options.limits.HTTP_TOTAL,
-      async (signal) => await followRedirects(request, { ...options, context, way, signal }),
+      async (signal) => await followRedirects(request, { ...options, trusted, way, signal }),
       options.signal,
     );
   } catch (error) {
     options.signal?.throwIfAborted();
     if (error instanceof EntrypointError) throw error;
-    const cause = new ExchangeError({ proxy: way.proxy, sent: way.sent }, error);
-    throw new ServerUnavailableError(`${what}: ${explainNetworkError(cause).text}`, {
+    const cause = new ExchangeError(way, await nameWeakness(error, request, options));
+    const reason = explainNetworkError(cause);
+    throw new ServerUnavailableError(`${what}: ${reason.text}`, {
       cause,
-      hint: checkTheWay,
+      hint: reason.kind === 'too-weak' ? weakTlsHint : checkTheWay,
     });
   }
 }
@@ -219,11 +249,23 @@ async function followRedirects(request: HttpRequest, exchange: Exchange): Promis
   });
 }
 
-/** Keys and tokens are sent along, so a redirect to another server is never followed (nor from http to https). */
-function leadsElsewhere(request: HttpRequest, target: string): RedirectError {
-  return new RedirectError(
+/**
+ * Keys and tokens are sent along, so a redirect to another server is never followed, nor one from http to https or back:
+ * whoever answers for plain http could be anybody.
+ */
+function leadsElsewhere(request: HttpRequest, target: string): RedirectElsewhereError {
+  const [from, to] = [new URL(request.url), new URL(target)];
+  const isDowngrade = from.protocol === 'https:' && to.protocol === 'http:';
+  const isUpgrade = from.protocol === 'http:' && to.protocol === 'https:' && from.hostname === to.hostname;
+  return new RedirectElsewhereError(
     `${request.method} ${describeUrl(request.url)}: the server redirects to ${describeUrl(target)}, which is not the server that was asked`,
-    { hint: 'If that is the right server, use its address in the URL given to the agent.' },
+    {
+      hint: isDowngrade
+        ? 'Keys never go from https to http: the proxy in front of the server must send X-Forwarded-Proto: https, or set CATTLE_URL_OVERRIDE.'
+        : isUpgrade
+          ? `The server wants https: use ${to.origin} in the URL given to the agent, and as "Host Registration URL" in the server.`
+          : 'If that is the right server, use its address in the URL given to the agent.',
+    },
   );
 }
 
@@ -292,29 +334,71 @@ function addCredentials(secrets: Secrets, credentials: Credentials | undefined):
 }
 
 /** One for each exchange: no idle connection is left to break under a later request or to keep the process alive. */
-function createDispatcher(url: URL, { limits, environment, trust, context }: Exchange): Dispatcher {
+function createDispatcher(url: URL, { limits, environment, trust, trusted }: Exchange): Dispatcher {
   const proxy = chooseProxy(url, environment);
   const encrypted = url.protocol === 'https:' || proxy?.protocol === 'https:';
   const tls = {
     timeout: limits.HTTP_CONNECT,
     allowH2: false,
-    ...(encrypted ? { secureContext: context() } : {}),
+    ...(encrypted ? { secureContext: trusted.context() } : {}),
     ...(trust?.unverified === true ? { rejectUnauthorized: false } : {}),
   };
   // The deadline of the whole exchange rules: undici's own timers are switched off.
   const timeouts = { headersTimeout: 0, bodyTimeout: 0 };
   if (proxy === undefined) return new Agent({ ...timeouts, connect: tls });
+  if (proxy.protocol === 'socks5:') {
+    // Without `proxyTls`, which would make TLS of the way to the proxy itself.
+    return new Socks5ProxyAgent(proxy, { ...timeouts, connectTimeout: limits.HTTP_CONNECT, requestTls: tls });
+  }
   return new ProxyAgent({ ...timeouts, uri: proxy.href, requestTls: tls, proxyTls: tls });
 }
 
-/**
- * `ca` would replace the well-known authorities instead of adding to them; curl in this image trusts those of the
- * system, which `update-ca-certificates` extends.
- */
-function createTrustedContext(trust: Trust | undefined): SecureContext {
-  return createSecureContext({
-    ca: [...rootCertificates, ...getCACertificates('system'), ...(trust?.ca ?? [])],
-  });
+/** What is trusted, which may change on the host while a client lives. */
+class TrustedCertificates {
+  private readonly options: HttpClientOptions;
+  private made: SecureContext | undefined;
+  private ca: readonly string[];
+
+  constructor(options: HttpClientOptions) {
+    this.options = options;
+    this.ca = options.trust?.ca ?? [];
+  }
+
+  /** Made when it is needed first: plain http needs none. */
+  context(): SecureContext {
+    return (this.made ??= createTrustContext(this.ca, readTlsFloor(this.options.environment)));
+  }
+
+  /** Reads them again. @returns whether they are others now */
+  async reread(): Promise<boolean> {
+    const found = await this.options.trust?.reread?.();
+    if (found === undefined || this.ca.includes(found)) return false;
+    this.ca = [found];
+    this.made = undefined;
+    return true;
+  }
+}
+
+function isUntrusted(error: unknown): boolean {
+  return error instanceof ServerUnavailableError && explainNetworkError(error.cause).kind === 'untrusted';
+}
+
+/** The error with words for what is too weak, if that is what the server failed of; no request is sent for it. */
+async function nameWeakness(
+  error: unknown,
+  request: HttpRequest,
+  { environment, limits, trust, signal }: HttpClientOptions,
+): Promise<unknown> {
+  if (!asksForView(explainNetworkError(error)) || readTlsFloor(environment) === 'legacy') return error;
+  try {
+    const view = await viewTls(new URL(request.url), { environment, limits, ca: trust?.ca ?? [], signal });
+    const text = describeWeakness(view);
+    return text === undefined ? error : new WeakTlsError(text, error);
+  } catch {
+    // The words of the failure itself have to do.
+    signal?.throwIfAborted();
+    return error;
+  }
 }
 
 async function readBounded(
@@ -346,9 +430,4 @@ function firstOfEach(
       return first === undefined ? [] : [[name.toLowerCase(), first]];
     }),
   );
-}
-
-function lazily<T>(make: () => T): () => T {
-  let made: { readonly value: T } | undefined;
-  return () => (made ??= { value: make() }).value;
 }

@@ -50,7 +50,6 @@ const oldProtocol = tooWeak('the server speaks only a version of TLS that is too
 const weakKey = tooWeak("a key in the server's certificates is too short");
 const weakSignature = tooWeak("one of the server's certificates is signed with a method that is too weak");
 const weakDiffieHellman = tooWeak("the server's Diffie-Hellman key is too short");
-const weakCiphers = tooWeak('the server offers no cipher that is strong enough');
 const noSafeRenegotiation = tooWeak('the server does not know secure renegotiation (RFC 5746)');
 
 const notHttp: NetworkReason = { kind: 'broken', text: 'the answer is not valid HTTP or was cut off' };
@@ -101,8 +100,6 @@ const reasons: Readonly<Record<string, NetworkReason>> = {
   ERR_SSL_LEGACY_SIGALG_DISALLOWED_OR_UNSUPPORTED: weakSignature,
   ERR_SSL_NO_SUITABLE_SIGNATURE_ALGORITHM: weakSignature,
   ERR_SSL_UNSAFE_LEGACY_RENEGOTIATION_DISABLED: noSafeRenegotiation,
-  ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE: weakCiphers,
-  ERR_SSL_TLSV1_ALERT_INSUFFICIENT_SECURITY: weakCiphers,
 };
 
 /** OpenSSL's words for what fails the security level of certificates: Node gives all of them one code, UNSPECIFIED. */
@@ -119,7 +116,7 @@ export class ExchangeError extends Error {
   /** Whether the connection stood and the request went out: what fails after that is no fault of the way. */
   readonly sent: boolean;
 
-  constructor(way: { readonly proxy: string | undefined; readonly sent: boolean }, cause: unknown) {
+  constructor(way: { readonly proxy?: string | undefined; readonly sent: boolean }, cause: unknown) {
     super(messageOf(cause), { cause });
     this.name = 'ExchangeError';
     this.proxy = way.proxy;
@@ -135,8 +132,15 @@ export class WeakTlsError extends Error {
   }
 }
 
-/** The server sends the request elsewhere, where keys do not belong. */
+/** How to go on although the server's cryptography is too weak. */
+export const weakTlsHint =
+  'Renew the certificate (RSA 2048 bits, SHA-256) or the TLS setting of the server; until then AGENT_TLS_MIN=legacy accepts it.';
+
+/** A redirect that is not followed. */
 export class RedirectError extends ServerUnavailableError {}
+
+/** One to another server, where keys do not belong: no waiting helps. */
+export class RedirectElsewhereError extends RedirectError {}
 
 /** An answer that is longer than any of the server's. */
 export class AnswerTooLongError extends ServerUnavailableError {}
@@ -163,10 +167,27 @@ function findReason(error: unknown): NetworkReason {
     if (code === undefined) continue;
     const reason = reasons[code] ?? findSecurityLevel(each);
     if (reason !== undefined) return reason;
+    if (isHandshakeFailure(code)) return handshakeRefused;
     if (code.startsWith('ERR_SSL_')) return notTls;
     if (isProxyRefusal(code, each)) return proxyRefused;
   }
   return { kind: 'other', text: messageOf(error) };
+}
+
+/** The server's alert when it has no cipher, group or signature in common with us, or misses a client certificate. */
+const handshakeRefused: NetworkReason = {
+  kind: 'not-tls',
+  text: 'the server refuses the TLS handshake (no common cipher, or it asks for a client certificate)',
+};
+
+/** With the names of OpenSSL 3.5 and of those before. */
+function isHandshakeFailure(code: string): boolean {
+  return /ALERT_HANDSHAKE_FAILURE$|ALERT_INSUFFICIENT_SECURITY$/.test(code);
+}
+
+/** Whether a look at the server's TLS may tell more: what is too weak, in figures. */
+export function asksForView(reason: NetworkReason): boolean {
+  return reason.kind === 'too-weak' || reason === handshakeRefused;
 }
 
 const proxyRefused: NetworkReason = { kind: 'proxy', text: 'the proxy refused the connection' };

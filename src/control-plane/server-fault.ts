@@ -7,6 +7,7 @@ import {
   findExchange,
   isCertificateProblem,
   RedirectError,
+  weakTlsHint,
   type NetworkReason,
 } from './network-reason.ts';
 
@@ -38,10 +39,6 @@ const hints: Readonly<Record<ServerFaultKind, string>> = {
   busy: 'The server or the proxy in front of it is overloaded or starting: look at its log. This is tried again.',
   'no-answer': 'The server accepts connections but does not answer: look at its log. This is tried again.',
 };
-
-/** How to go on although the server's cryptography is too weak; also in the hints of registration. */
-export const weakTlsHint =
-  'Renew the certificate (RSA 2048 bits, SHA-256) or the TLS setting of the server; until then AGENT_TLS_MIN=legacy accepts it.';
 
 /**
  * Pure: says whose fault a failed request is. Goes in: what `HttpClient.request` threw, or an answer that the caller

@@ -6,7 +6,12 @@ import { ConfigurationError, ServerUnavailableError, messageOf, systemCodeOf } f
 import { addToAgentConf, writeWithFolder } from './agent-conf.ts';
 import type { HttpClient, Trust } from './client.ts';
 import type { Connection } from './connection.ts';
-import { explainNetworkError, isCertificateProblem, type NetworkReason } from './network-reason.ts';
+import {
+  explainNetworkError,
+  isCertificateProblem,
+  weakTlsHint,
+  type NetworkReason,
+} from './network-reason.ts';
 import { apiBaseOf, describeUrl, joinUrl } from './url.ts';
 import { createUnreachableError } from './wait.ts';
 
@@ -74,6 +79,15 @@ export async function establishTrust(connection: TrustConnection, request: Trust
 export async function readKeptTrust(caFile: string): Promise<Trust> {
   const kept = await readCaFile(caFile);
   return { ca: kept === undefined ? [] : [kept] };
+}
+
+/** The certificates on the host now, for clients that live long; undefined without any that can be read. */
+export async function rereadCaFile(caFile: string): Promise<string | undefined> {
+  try {
+    return await readCaFile(caFile);
+  } catch {
+    return undefined;
+  }
 }
 
 /**
@@ -195,8 +209,10 @@ function cannotBeTrusted(url: string, reason: NetworkReason): ServerUnavailableE
   return new ServerUnavailableError(`${describeUrl(url)}: ${reason.text}`, {
     hint:
       reason.kind === 'untrusted'
-        ? 'The server uses a certificate that is not signed by the one with CA_FINGERPRINT.'
-        : 'No fingerprint helps here: the certificate of the server must be renewed or made for this name.',
+        ? 'The server uses a certificate that is neither the one with CA_FINGERPRINT nor signed by it.'
+        : reason.kind === 'too-weak'
+          ? weakTlsHint
+          : 'No fingerprint helps here: the certificate of the server must be renewed or made for this name.',
   });
 }
 

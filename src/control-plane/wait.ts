@@ -8,7 +8,13 @@ import {
 import { quote, readApiError } from './answer.ts';
 import { checkTheWay, type Credentials, type HttpResponse } from './client.ts';
 import { lastChance, type Connection } from './connection.ts';
-import { explainNetworkError, isCertificateProblem, type NetworkReason } from './network-reason.ts';
+import {
+  explainNetworkError,
+  isCertificateProblem,
+  RedirectElsewhereError,
+  weakTlsHint,
+  type NetworkReason,
+} from './network-reason.ts';
 import { createUnknownTokenError } from './registration-script.ts';
 import { describeUrl } from './url.ts';
 
@@ -30,7 +36,7 @@ type Verdict =
  * `SERVER_PAUSE` ms apart, `SERVER_TOTAL` ms in all. Says why it waits once for each reason, not once for each try.
  *
  * Unlike upstream it does not wait for what no time can change: a token the API does not know, an API that asks for
- * keys, or a certificate that is not trusted.
+ * keys, a certificate that is not trusted, TLS that is too weak, or a redirect to another server.
  *
  * @returns the answer, so that nobody has to ask again
  * @throws ServerUnavailableError when the bound is reached, ConfigurationError for an unknown token,
@@ -77,6 +83,7 @@ async function tryServer(connection: Connection, request: WaitRequest, leftMs: n
     return judgeAnswer(request, response);
   } catch (error) {
     if (!(error instanceof ServerUnavailableError)) throw error;
+    if (error instanceof RedirectElsewhereError) return { kind: 'final', error };
     const reason = explainNetworkError(error.cause);
     if (isCertificateProblem(reason)) return { kind: 'final', error: notTrusted(request.url, reason) };
     return { kind: 'wait', reason: readReason(error), hint: error.hint };
@@ -98,11 +105,15 @@ function judgeAnswer(request: WaitRequest, response: HttpResponse): Verdict {
 
 function notTrusted(url: string, reason: NetworkReason): ServerUnavailableError {
   return new ServerUnavailableError(`${describeUrl(url)}: ${reason.text}`, {
-    hint:
-      reason.kind === 'untrusted'
-        ? 'Give CA_FINGERPRINT as "Add Host" shows it, or put the certificate of the authority into /var/lib/rancher/etc/ssl/ca.crt on this host.'
-        : 'The certificate of the server must be renewed, or made for this name.',
+    hint: hintFor(reason),
   });
+}
+
+function hintFor({ kind }: NetworkReason): string {
+  if (kind === 'too-weak') return weakTlsHint;
+  return kind === 'untrusted'
+    ? 'Give CA_FINGERPRINT as "Add Host" shows it, or put the certificate of the authority into /var/lib/rancher/etc/ssl/ca.crt on this host.'
+    : 'The certificate of the server must be renewed, or made for this name.';
 }
 
 function keysNeeded(request: WaitRequest, said: string): NotPermittedError {

@@ -8,6 +8,15 @@ export type ProfileName = (typeof profileNames)[number];
 /** Path, on the host, of a textfile for Prometheus' node_exporter; in `agent.conf` or the environment. */
 export const metricsVariable = 'AGENT_METRICS_FILE';
 
+/**
+ * `legacy`: accept servers whose TLS is too weak for today (TLS 1.0 and 1.1, short RSA keys, SHA-1); in `agent.conf` or
+ * the environment.
+ */
+export const tlsMinVariable = 'AGENT_TLS_MIN';
+
+/** How strong the TLS of the server must be at least. */
+export type TlsFloor = 'modern' | 'legacy';
+
 /** An environment as a process or container has it. */
 export type Environment = Readonly<Record<string, string>>;
 
@@ -89,6 +98,7 @@ export function readConfiguration(raw: NodeJS.ProcessEnv, hostname: string): Con
  */
 export function remarksOn(environment: Environment): readonly string[] {
   const format = nonEmpty(environment['LOG_FORMAT']);
+  const tlsMin = nonEmpty(environment[tlsMinVariable]);
   const unlabelled = (environment['CATTLE_HOST_LABELS'] ?? '')
     .split('&')
     .filter((label) => label !== '' && !/^[^=]+=/.test(label));
@@ -96,11 +106,19 @@ export function remarksOn(environment: Environment): readonly string[] {
     ...(format === undefined || ['text', 'json'].includes(format)
       ? []
       : [`LOG_FORMAT is text or json, not "${format}": text is used`]),
+    ...(tlsMin === undefined || tlsMin === 'legacy'
+      ? []
+      : [`${tlsMinVariable} is "legacy" or not set, not "${tlsMin}": it changes nothing`]),
     ...Object.keys(environment)
       .filter((name) => name.startsWith('AGENT_LIMIT_') && !isLimitVariable(name))
       .map((name) => `there is no limit ${name}: it changes nothing; those that there are: … IMAGE --help`),
     ...unlabelled.map((label) => `CATTLE_HOST_LABELS: "${label}" is no label; they look like a=b&c=d`),
   ];
+}
+
+/** What `AGENT_TLS_MIN` asks for; a value that is not known changes nothing, and `remarksOn` names it. */
+export function readTlsFloor(environment: Environment): TlsFloor {
+  return environment[tlsMinVariable] === 'legacy' ? 'legacy' : 'modern';
 }
 
 /** The folder of the `config.json` that `docker login` writes, where Docker's client looks for it. */

@@ -359,11 +359,20 @@ const table = {
   },
   HTTP_REDIRECTS: { value: 5, unit: 'times', why: 'one hop for a slash or a path is honest; more is a loop' },
   HTTP_TRIES: { value: 3, unit: 'times', why: 'one lost answer is an accident, three are an outage' },
-  HTTP_RETRY_PAUSE_MIN: { value: 500, unit: 'ms', why: 'first pause before a request is repeated' },
+  TLS_VIEW: {
+    value: 10_000,
+    unit: 'ms',
+    why: 'a handshake that names what is too weak; no request waits longer for words',
+  },
+  HTTP_RETRY_PAUSE_MIN: {
+    value: 500,
+    unit: 'ms',
+    why: 'first pause before a request is repeated, and the least after a Retry-After: 0 must not burn all tries',
+  },
   HTTP_RETRY_PAUSE_MAX: {
     value: 10_000,
     unit: 'ms',
-    why: 'longest pause before a request is repeated, whatever Retry-After says',
+    why: 'longest pause before a request is repeated, whatever Retry-After says; up to a quarter of chance is added to that',
   },
   SERVER_TRIES: { value: 300, unit: 'times', why: 'as upstream: 300 tries, 2 s apart' },
   SERVER_PAUSE: { value: 2_000, unit: 'ms', why: 'as upstream' },

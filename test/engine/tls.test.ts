@@ -9,24 +9,25 @@ import { startForwardProxy, type ForwardProxy } from '../support/forward-proxy.t
 import { images, limits, quick, startScene, type Scene } from '../support/scene.ts';
 import {
   areRequestsOf,
+  caFiles,
   composeRequests,
   registrationLimits,
   tlsRows,
+  tlsServers,
   type TlsRow,
 } from '../support/switch-table.ts';
 
 /** One host, and https servers with certificates of an authority that the image does not know. */
 let scene: Scene;
-let servers: Readonly<Record<TlsRow['certificate'], StubServer>>;
+let servers: Partial<Record<TlsRow['certificate'], StubServer>>;
 
 beforeAll(async () => {
   scene = await startScene({ name: 'tls', stub: { tls: certificates.server } });
   const others = { host: scene.host.gateway, registrationTokenText: scene.server.token };
-  servers = {
-    server: scene.server,
-    expired: await startStubServer({ ...others, tls: certificates.expired }),
-    'other-name': await startStubServer({ ...others, tls: certificates.otherName }),
-  };
+  servers = { server: scene.server };
+  for (const [name, tls] of Object.entries(tlsServers)) {
+    if (name !== 'server') servers[name as TlsRow['certificate']] = await startStubServer({ ...others, tls });
+  }
 });
 beforeEach(async () => {
   await scene.server.heal();
@@ -44,12 +45,6 @@ function etc(...names: readonly string[]): string {
   return join(scene.host.stateDir, 'etc', ...names);
 }
 
-const caFiles: Readonly<Record<NonNullable<TlsRow['caFile']>, string>> = {
-  authority: certificates.authority,
-  stranger: certificates.stranger,
-  nonsense: 'nonsense\n',
-};
-
 async function register(url: string, environment: Readonly<Record<string, string>>) {
   const result = await scene.host.tryDocker(
     ...['run', '--rm', '--privileged', '-v', '/var/run/docker.sock:/var/run/docker.sock'],
@@ -65,6 +60,7 @@ async function register(url: string, environment: Readonly<Record<string, string
 describe('a registration at an https server of its own authority', () => {
   it.each(tlsRows.map((row) => [titleOf(row), row] as const))('%s', async (_title, row) => {
     const server = servers[row.certificate];
+    if (server === undefined) throw new Error(`no server ${row.certificate}`);
     const before = await scene.host.inspect('rancher-agent');
     const asked = server.requests.length;
     for (const text of row.switches) await throwSwitch(server, text);
@@ -86,7 +82,7 @@ describe('a registration at an https server of its own authority', () => {
     const after = await scene.host.inspect('rancher-agent');
     if (row.exit === 0) {
       expect(await scene.readStatus()).toMatchObject({ state: 'ok', exitCode: 0 });
-      expect(await readFile(etc('ssl/ca.crt'), 'utf8')).toBe(certificates.authority);
+      expect(await readFile(etc('ssl/ca.crt'), 'utf8')).toBe(caFiles[row.caFile ?? 'authority']);
       expect(await readFile(etc('agent.conf'), 'utf8')).toBe(
         ['CURL_CA_BUNDLE', 'REQUESTS_CA_BUNDLE']
           .map((name) => `export ${name}=/var/lib/rancher/etc/ssl/ca.crt\n`)
@@ -103,7 +99,13 @@ describe('a registration at an https server of its own authority', () => {
 });
 
 function titleOf({ certificate, caFile, environment, switches }: TlsRow): string {
-  const parts = [certificate, ...switches, caFile && `ca.crt: ${caFile}`, environment?.['CA_FINGERPRINT']];
+  const parts = [
+    certificate,
+    ...switches,
+    caFile && `ca.crt: ${caFile}`,
+    environment?.['CA_FINGERPRINT'],
+    environment?.['AGENT_TLS_MIN'],
+  ];
   return parts.filter(Boolean).join(', ');
 }
 

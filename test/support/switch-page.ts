@@ -72,7 +72,11 @@ function renderRegistration(row: RegistrationRow): string {
 
 function renderTls({ certificate, caFile, environment, switches, exit, says, requests }: TlsRow): string {
   const fingerprint = environment?.['CA_FINGERPRINT'] ?? '';
-  const onHost = caFile === undefined ? '' : `ca.crt: ${caFile}`;
+  const { AGENT_TLS_MIN: floor } = environment ?? {};
+  const onHost = [
+    ...(caFile === undefined ? [] : [`ca.crt: ${caFile}`]),
+    ...(floor === undefined ? [] : [`\`AGENT_TLS_MIN=${floor}\``]),
+  ].join(', ');
   return cells(
     certificate,
     onHost,

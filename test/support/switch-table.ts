@@ -2,6 +2,7 @@
  * What the control plane can do wrong (control-plane §9.4), as data: each row a state of the server and the exact end.
  * The tests run every row on a real engine; scripts/print-matrix prints them for the docs.
  */
+import { certificates } from './control-plane/certificates.ts';
 import { fingerprints } from './control-plane/stub-switches.ts';
 
 /** How the registration URL is given. */
@@ -129,14 +130,14 @@ export const registrationRows: readonly RegistrationRow[] = [
     switches: ['script:redirect=https'],
     exit: 69,
     says: 'which is not the server that was asked',
-    requests: 'script×3',
+    requests: 'script',
   },
   { switches: ['script:redirect=loop'], exit: 69, says: 'redirected in a circle', requests: 'script+' },
   {
     switches: ['script:redirect=ELSEWHERE/v1/scripts/T'],
     exit: 69,
     says: 'which is not the server that was asked',
-    requests: 'script×3',
+    requests: 'script',
   },
   {
     switches: ['register-list:redirect=ELSEWHERE/v1/register'],
@@ -263,10 +264,36 @@ export const registrationRows: readonly RegistrationRow[] = [
 
 export interface TlsRow extends Omit<RegistrationRow, 'url' | 'isNew'> {
   /** The certificate of the server. */
-  readonly certificate: 'server' | 'expired' | 'other-name';
+  readonly certificate: keyof typeof tlsServers;
   /** What stands in /var/lib/rancher/etc/ssl/ca.crt on the host; there is no such file when not given. */
-  readonly caFile?: 'authority' | 'stranger' | 'nonsense';
+  readonly caFile?: keyof typeof caFiles;
 }
+
+/** How the https servers of the table speak TLS. */
+export const tlsServers = {
+  server: certificates.server,
+  expired: certificates.expired,
+  'other-name': certificates.otherName,
+  'leaf only': certificates.chained,
+  'leaf and intermediate': certificates.chain,
+  'RSA-1024': { ...certificates.shortKey, ciphers: 'DEFAULT@SECLEVEL=0' },
+  'SHA-1': { ...certificates.sha1, ciphers: 'DEFAULT@SECLEVEL=0' },
+  'TLS 1.1': {
+    ...certificates.rsa,
+    ciphers: 'DEFAULT@SECLEVEL=0',
+    minVersion: 'TLSv1.1',
+    maxVersion: 'TLSv1.1',
+  },
+} as const;
+
+/** What may stand in ca.crt. */
+export const caFiles = {
+  authority: certificates.authority,
+  intermediate: certificates.intermediate,
+  'the leaf': certificates.chained.cert,
+  stranger: certificates.stranger,
+  nonsense: 'nonsense\n',
+} as const;
 
 const pin = (fingerprint: string): Readonly<Record<string, string>> => ({ CA_FINGERPRINT: fingerprint });
 const sha1 = fingerprints.authority;
@@ -349,6 +376,39 @@ export const tlsRows: readonly TlsRow[] = [
   { ...pinned, environment: pin(fingerprints.authoritySha256) },
   { ...pinned, switches: ['cacert=twice'], environment: pin(sha1) },
   { ...trusted, switches: ['cacert=404'], caFile: 'authority' },
+  // Trust as of curl and Go: the intermediate authority, or the server's own certificate, is enough.
+  ...(['leaf only', 'leaf and intermediate'] as const).flatMap((certificate): readonly TlsRow[] => [
+    { ...trusted, certificate, switches: [], caFile: 'intermediate', replaces: true, requests: made },
+    { ...trusted, certificate, switches: [], caFile: 'the leaf' },
+  ]),
+  {
+    ...trusted,
+    certificate: 'leaf only',
+    switches: [],
+    caFile: 'authority',
+    exit: 69,
+    says: 'signed by an unknown authority',
+    requests: '',
+  },
+  // Too weak for today: final at once, or accepted where that is asked for.
+  ...(
+    [
+      ['RSA-1024', "the server's RSA key has 1024 bits"],
+      ['SHA-1', 'the certificate is signed with SHA-1'],
+      ['TLS 1.1', 'the server speaks only TLS 1.1'],
+    ] as const
+  ).flatMap(([certificate, says]): readonly TlsRow[] => [
+    { certificate, switches: [], caFile: 'authority', exit: 69, says, requests: '' },
+    {
+      ...trusted,
+      certificate,
+      switches: [],
+      caFile: 'authority',
+      environment: { AGENT_TLS_MIN: 'legacy' },
+      replaces: true,
+      requests: made,
+    },
+  ]),
 ];
 
 export interface RunRow {

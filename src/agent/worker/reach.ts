@@ -100,7 +100,7 @@ async function hasJustBeenAnswered({ engine, names, clock, configuration }: Work
 async function measureKeys(work: Work, agent: Observed): Promise<Reach['keys']> {
   const settings = readAgentSettings(agent.environment);
   work.secrets.add(settings.keys.secretKey);
-  const { client } = await openConnection(work, settings.cattleUrl, { tools: false });
+  const { client } = await openConnection(work, settings.cattleUrl, { tools: false, readOnly: true });
   const { state } = await checkCredentials(client, settings);
   if (state === 'unknown') return 'not-measured';
   return state === 'live' ? 'accepted' : 'refused';

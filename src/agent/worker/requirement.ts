@@ -13,7 +13,7 @@ export async function askRequirement(work: Work, agent: Observed): Promise<strin
   try {
     const settings = readAgentSettings(agent.environment);
     work.secrets.add(settings.keys.secretKey);
-    const { client } = await openConnection(work, settings.cattleUrl, { tools: false });
+    const { client } = await openConnection(work, settings.cattleUrl, { tools: false, readOnly: true });
     const bootstrap = await fetchBootstrap(client, settings.cattleUrl, settings.keys);
     if (!bootstrap.ok) return 'unknown';
     const required = readRequirement(bootstrap.script, agent.image);

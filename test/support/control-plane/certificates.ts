@@ -10,6 +10,20 @@ export const certificates = {
   server: { cert: read('server.crt'), key: read('server.key') },
   otherName: { cert: read('other-name.crt'), key: read('other-name.key') },
   expired: { cert: read('expired.crt'), key: read('expired.key') },
+  /** Signed by `authority`. */
+  intermediate: read('intermediate.crt'),
+  /** Signed by `intermediate`, which does not come along. */
+  chained: { cert: read('chained.crt'), key: read('chained.key') },
+  /** With its intermediate authority. */
+  chain: { cert: read('chained.crt') + read('intermediate.crt'), key: read('chained.key') },
+  /** An RSA key of 1024 bits. */
+  shortKey: { cert: read('short-key.crt'), key: read('short-key.key') },
+  /** Signed with SHA-1. */
+  sha1: { cert: read('sha1.crt'), key: read('sha1.key') },
+  /** Diffie-Hellman parameters of 1024 bits. */
+  shortGroup: read('dh1024.pem'),
+  /** An RSA key of 2048 bits. */
+  rsa: { cert: read('rsa.crt'), key: read('rsa.key') },
 } as const;
 
 function read(name: string): string {

@@ -1,6 +1,7 @@
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import type { SecureContextOptions } from 'node:tls';
 import { answer, nameEndpoint, type Account, type Endpoint, type StubRequest } from './stub-api.ts';
 import { createBehaviour, type Behaviour } from './stub-behaviour.ts';
 import { inflict, type Fault } from './stub-faults.ts';
@@ -15,7 +16,9 @@ export interface StubOptions extends Partial<Behaviour> {
   readonly host?: string;
   readonly port?: number;
   /** PEM texts; https when given. */
-  readonly tls?: { readonly key: string; readonly cert: string };
+  readonly tls?: Readonly<
+    Pick<SecureContextOptions, 'key' | 'cert' | 'ciphers' | 'minVersion' | 'maxVersion'>
+  >;
   /** The registration token. */
   readonly registrationTokenText?: string;
   /** Agents that exist already. */

@@ -196,25 +196,61 @@ describe('repeating', () => {
     expect(stub.requests.length - before).toBe(2);
   });
 
-  it('waits as long as the server asks, up to the bound', async () => {
-    const pauses: number[] = [];
+  it.each([
+    ['7', [7_000], '7 s'],
+    ['86400', [10_000], 'the bound'],
+    ['0', [500], 'the least'],
+    ['Thu, 01 Jan 1970 00:00:01 GMT', [500], 'the least, where the clock of this host is ahead'],
+  ])(
+    'after Retry-After: %s it waits %j ms (%s), and up to a quarter more by chance',
+    async (retryAfter, least) => {
+      for (const random of [0, 0.5, 1]) {
+        const pauses: number[] = [];
+        const clock = {
+          now: () => 86_400_000,
+          elapsed: () => 0,
+          random: () => random,
+          sleep: (ms: number) => {
+            pauses.push(ms);
+            return Promise.resolve();
+          },
+        };
+        stub.fault('bootstrap', { status: 503, retryAfter }, { times: 1 });
+        const { client } = createTestConnection({
+          clock,
+          limits: { HTTP_RETRY_PAUSE_MIN: 500, HTTP_RETRY_PAUSE_MAX: 10_000, HTTP_TOTAL: 60_000 },
+        });
+        await client.request({ ...get(), repeat: true });
+        expect(pauses).toEqual(least.map((ms) => Math.round(ms * (1 + random / 4))));
+      }
+    },
+  );
+
+  it('a server that answers Retry-After: 0 for minutes does not use up all tries', async () => {
+    let elapsed = 0;
     const clock = {
       now: () => 0,
-      elapsed: () => 0,
+      elapsed: () => elapsed,
       random: () => 0.5,
       sleep: (ms: number) => {
-        pauses.push(ms);
+        elapsed += ms;
         return Promise.resolve();
       },
     };
-    stub.fault('bootstrap', { status: 503, retryAfter: '7' }, { times: 1 });
-    stub.fault('bootstrap', { status: 503, retryAfter: '86400' }, { times: 1 });
+    stub.fault('bootstrap', { status: 503, retryAfter: '0' }, { times: 60 });
     const { client } = createTestConnection({
       clock,
-      limits: { HTTP_RETRY_PAUSE_MAX: 10_000, HTTP_TOTAL: 60_000 },
+      limits: { HTTP_RETRY_PAUSE_MIN: 500, HTTP_RETRY_PAUSE_MAX: 10_000, SERVER_TRIES: 300 },
     });
-    await client.request({ ...get(), repeat: true });
-    expect(pauses).toEqual([7_000, 10_000]);
+    const response = await client.request({ ...get(), repeat: 'until-deadline', deadlineMs: 600_000 });
+    expect(response.status).toBe(200);
+    expect(elapsed).toBeGreaterThan(240_000);
+  });
+
+  it('a Retry-After that is a date counts from the date of the answer, not from the clock of this host', () => {
+    const headers = { date: 'Thu, 01 Jan 1970 01:00:00 GMT', 'retry-after': 'Thu, 01 Jan 1970 01:00:20 GMT' };
+    expect(readRetryAfter({ headers }, 10_000_000_000)).toBe(20_000);
+    expect(readRetryAfter({ headers }, 0)).toBe(20_000);
   });
 
   it.each([

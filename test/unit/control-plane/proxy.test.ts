@@ -2,8 +2,10 @@ import { createServer, request as forward } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { chooseProxy, readProxyPasswords } from '../../../src/control-plane/proxy.ts';
+import { explainServerFault } from '../../../src/control-plane/server-fault.ts';
 import { ConfigurationError } from '../../../src/support/errors.ts';
 import { certificates } from '../../support/control-plane/certificates.ts';
+import { startSocksServer } from '../../support/socks-server.ts';
 import { startStubServer } from '../../support/control-plane/stub-server.ts';
 import { createTestConnection, rejectionOf } from '../../support/control-plane/test-connection.ts';
 
@@ -56,6 +58,15 @@ describe('the proxy of the environment', () => {
     expect(choose(url, { ...proxies, no_proxy: noProxy }) === undefined).toBe(directly);
   });
 
+  it('an empty NO_PROXY hides no no_proxy', () => {
+    const environment = { http_proxy: 'http://p:1', NO_PROXY: '', no_proxy: 'server' };
+    expect(choose('http://server/', environment)).toBeUndefined();
+  });
+
+  it('refuses SOCKS 4 in words', () => {
+    expect(() => choose('http://h/', { http_proxy: 'socks4://p:1' })).toThrow('SOCKS 4 is not supported');
+  });
+
   it.each(['ftp://p', 'http://', '::::'])('refuses %s without repeating it', (value) => {
     expect(() => choose('http://h/', { http_proxy: value })).toThrow(ConfigurationError);
   });
@@ -99,6 +110,55 @@ describe('requests through a proxy', () => {
     const wary = createTestConnection({ environment, limits });
     const error = await rejectionOf(wary.client.request({ method: 'GET', url: `${stub.url}/v1` }));
     expect(error.message).toContain('unknown authority');
+  });
+});
+
+describe('a real SOCKS 5 server', () => {
+  const secret = { user: 'w@lter', password: 'p%:ssword-of-socks' };
+  const login = `${encodeURIComponent(secret.user)}:${encodeURIComponent(secret.password)}`;
+  const limits = { HTTP_CONNECT: 2_000, HTTP_TOTAL: 5_000 };
+
+  it.each([
+    ['http', undefined],
+    ['http', secret],
+    ['https', undefined],
+    ['https', secret],
+  ] as const)('takes requests for %s, login %j', async (scheme, expected) => {
+    const stub = await startStubServer(scheme === 'https' ? { tls: certificates.server } : {});
+    onTestFinished(() => stub.close());
+    const socks = await startSocksServer(expected);
+    onTestFinished(() => socks.close());
+    const value = `socks5://${expected === undefined ? '' : `${login}@`}127.0.0.1:${socks.port}`;
+    const { client, lines, secrets } = createTestConnection({
+      environment: { [`${scheme}_proxy`]: value },
+      limits,
+      trust: { ca: [certificates.authority] },
+    });
+    const url = stub.url.replace('127.0.0.1', 'localhost');
+    expect((await client.request({ method: 'GET', url: `${url}/v1` })).status).toBe(200);
+    expect(socks.targets).toEqual([`localhost:${stub.port}`]);
+    expect(lines.join('')).not.toContain('ssword-of-socks');
+    if (expected !== undefined) expect(secrets.scrub(expected.password)).toBe('***');
+  });
+
+  it('that does not take the password is named as the proxy that refuses', async () => {
+    const socks = await startSocksServer(secret);
+    onTestFinished(() => socks.close());
+    const { client } = createTestConnection({
+      environment: { http_proxy: `socks5://walter:somethingelse@127.0.0.1:${socks.port}` },
+      limits,
+    });
+    const error = await rejectionOf(client.request({ method: 'GET', url: 'http://localhost:9/v1' }));
+    expect(explainServerFault(error).kind).toBe('proxy');
+    expect(error.message).toContain('the proxy refused the connection, by way of the proxy');
+    expect(error.message).not.toContain('somethingelse');
+  });
+
+  it('that is not there is named as the proxy', async () => {
+    const { client } = createTestConnection({ environment: { http_proxy: 'socks5://127.0.0.1:9' }, limits });
+    const error = await rejectionOf(client.request({ method: 'GET', url: 'http://localhost:9/v1' }));
+    expect(explainServerFault(error)).toMatchObject({ kind: 'proxy' });
+    expect(error.message).toContain('connection refused');
   });
 });
 

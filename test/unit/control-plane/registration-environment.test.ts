@@ -268,15 +268,39 @@ describe('waiting for the server', () => {
     },
   );
 
-  it('a redirect to another server is waited out, and the end says which address to use', async () => {
+  it.each([
+    ['https of the same host', { redirect: 'https://127.0.0.1:9/v1' }, 'use https://127.0.0.1:9 in the URL'],
+    ['another host', { redirect: 'http://elsewhere.invalid/v1' }, 'use its address in the URL'],
+  ])('a redirect to %s is final at once, and says which address to use', async (_where, fault, hint) => {
     const stub = await start();
-    stub.fault('script', 'redirect-https');
+    stub.fault('script', fault);
+    const connection = createTestConnection();
     const error = await rejectionOf(
-      loadRegistrationEnvironment(createTestConnection(), { url: stub.registrationUrl, profile }),
+      loadRegistrationEnvironment(connection, { url: stub.registrationUrl, profile }),
     );
-    expect(error.message).toMatch(/^Could not reach .* redirects to https:.* Giving up\.$/);
+    expect(error).toBeInstanceOf(ServerUnavailableError);
+    expect(error.message).toMatch(/redirects to http.* which is not the server that was asked$/);
     expect(error.message).not.toContain(stub.token);
-    expect(error).toMatchObject({ hint: expect.stringContaining('use its address in the URL') as string });
+    expect(error).toMatchObject({ hint: expect.stringContaining(hint) as string });
+    expect(stub.requests).toHaveLength(1);
+    expect(connection.lines).toEqual([]);
+  });
+
+  it('a redirect from https to http is refused, with what to set at the proxy', async () => {
+    const stub = await startStubServer({ tls: certificates.server });
+    onTestFinished(() => stub.close());
+    const plain = await start();
+    stub.fault('script', { redirect: plain.registrationUrl });
+    const error = await rejectionOf(
+      loadRegistrationEnvironment(
+        createTestConnection({ trust: { ca: [certificates.authority] }, limits: { HTTP_TOTAL: 5_000 } }),
+        { url: stub.registrationUrl, profile },
+      ),
+    );
+    expect(error).toMatchObject({
+      hint: expect.stringMatching(/X-Forwarded-Proto.*CATTLE_URL_OVERRIDE/) as string,
+    });
+    expect(plain.requests).toEqual([]);
   });
 
   it.each(['html', 'empty'] as const)('a 404 of a proxy (%s) is not the word of the server', async (body) => {
