@@ -7,15 +7,17 @@
 import { writeFile } from 'node:fs/promises';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
+import { defaultLimits, readLimits, type LimitName, type Limits } from '../src/support/limits.ts';
 import type { Scene } from '../test/support/scene.ts';
 import { startBenchScene } from './benchmark/bench-scene.ts';
 import { measureCleanupRate } from './benchmark/cleanup-rate.ts';
-import type { Figure } from './benchmark/figure.ts';
+import { exitStatusOf, type Figure } from './benchmark/figure.ts';
 import { measureImageSize } from './benchmark/image-size.ts';
 import { measureInspections } from './benchmark/inspections.ts';
 import { describeMachine } from './benchmark/machine.ts';
 import { measureMemory } from './benchmark/memory.ts';
 import { renderBenchPage, renderTable, type Report } from './benchmark/page.ts';
+import { measureReconnects } from './benchmark/reconnects.ts';
 import { measureRegistrations } from './benchmark/registrations.ts';
 import { measureUpgrades } from './benchmark/upgrades.ts';
 
@@ -31,40 +33,68 @@ const subjects: Readonly<Record<string, (scene: Scene) => Promise<readonly Figur
   'cleanup-rate': async (scene) => measureCleanupRate(scene),
 };
 
+/** In simulated time: they need no engine. */
+const simulated: Readonly<Record<string, () => Promise<readonly Figure[]>>> = {
+  reconnect: async () => measureReconnects(overriddenLimits()),
+};
+const allSubjects = [...Object.keys(simulated), ...Object.keys(subjects)];
+
 process.exitCode = await main(process.argv.slice(2));
 
 async function main(wished: readonly string[]): Promise<number> {
-  const unknown = wished.find((name) => !Object.hasOwn(subjects, name));
+  const unknown = wished.find((name) => !allSubjects.includes(name));
   if (unknown !== undefined) {
-    console.error(`bench: no such subject: ${unknown} (${Object.keys(subjects).join(', ')}, cleanup)`);
+    console.error(`bench: no such subject: ${unknown} (${allSubjects.join(', ')}, cleanup)`);
     return 64;
   }
-  const report = await measure(wished.length === 0 ? Object.keys(subjects) : wished);
+  const report = await measure(wished.length === 0 ? allSubjects : wished);
   console.log(renderTable(report.figures));
   console.log(JSON.stringify(report));
   if (wished.length === 0) {
     await writeFile(join(docs, 'benchmark.json'), `${JSON.stringify(report, undefined, 2)}\n`);
     await writeFile(join(docs, 'benchmark.md'), renderBenchPage(report));
   }
-  return report.figures.some(({ kept }) => kept === false) ? 1 : 0;
+  return exitStatusOf(report.figures);
 }
 
 async function measure(names: readonly string[]): Promise<Report> {
   const begun = performance.now();
+  const figures: Figure[] = [];
+  for (const name of names) figures.push(...((await simulated[name]?.()) ?? []));
+  const measured = names.filter((name) => Object.hasOwn(subjects, name));
+  const engine =
+    measured.length === 0 ? { engine: 'none', driver: 'none' } : await onEngine(measured, figures);
+  return {
+    machine: describeMachine(),
+    ...engine,
+    date: new Date().toISOString().slice(0, 10),
+    load: Math.round(loadavg()[2] ?? 0),
+    seconds: Math.round((performance.now() - begun) / 1000),
+    figures,
+  };
+}
+
+async function onEngine(
+  names: readonly string[],
+  figures: Figure[],
+): Promise<Pick<Report, 'engine' | 'driver'>> {
   const scene = await startBenchScene();
   try {
-    const figures: Figure[] = [];
     for (const name of names) figures.push(...((await subjects[name]?.(scene)) ?? []));
     return {
-      machine: describeMachine(),
       engine: await scene.host.docker('version', '--format', '{{.Server.Version}}'),
       driver: await scene.host.docker('info', '--format', '{{.Driver}}'),
-      date: new Date().toISOString().slice(0, 10),
-      load: Math.round(loadavg()[2] ?? 0),
-      seconds: Math.round((performance.now() - begun) / 1000),
-      figures,
     };
   } finally {
     await scene.close();
   }
+}
+
+/** `AGENT_LIMIT_…` of the environment, to see what another value would do. */
+function overriddenLimits(): Partial<Limits> {
+  const { limits, problems } = readLimits(process.env);
+  if (problems.length > 0) throw new Error(problems.join('; '));
+  return Object.fromEntries(
+    Object.entries(limits).filter(([name, value]) => value !== defaultLimits[name as LimitName]),
+  );
 }

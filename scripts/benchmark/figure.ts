@@ -1,6 +1,6 @@
 /** What was measured: samples in, one line of a table out. */
 
-export type Unit = 'ms' | 's' | 'MiB' | 'MB' | 'requests' | 'containers' | 'a second';
+export type Unit = 'ms' | 's' | 'MiB' | 'MB' | 'requests' | 'containers' | 'a second' | '%';
 
 /** What is promised of a figure. */
 export type Bound =
@@ -52,6 +52,11 @@ export function figureOf(
   };
 }
 
+/** Exit status of `scripts/bench`: 1 if a bound is not kept. */
+export function exitStatusOf(figures: readonly Figure[]): number {
+  return figures.some(({ kept }) => kept === false) ? 1 : 0;
+}
+
 function ratioOf(ours: readonly number[], reference: readonly number[]): number {
   if (ours.length !== reference.length) return median(ours) / median(reference);
   return median(ours.map((one, round) => one / (reference[round] ?? Number.NaN)));
@@ -79,7 +84,7 @@ function isKept(bound: Bound, ours: number, ratio: number | undefined): boolean 
 }
 
 function spreadOf(samples: readonly number[], unit: Unit): Spread {
-  const digits = unit === 'ms' || unit === 'requests' || unit === 'containers' ? 0 : 1;
+  const digits = unit === '%' ? 2 : unit === 'ms' || unit === 'requests' || unit === 'containers' ? 0 : 1;
   return {
     min: rounded(Math.min(...samples), digits),
     median: rounded(median(samples), digits),

@@ -5,7 +5,10 @@ import type { Credentials, HttpClient, HttpResponse } from './client.ts';
 import { enforceAuthentication } from './connection.ts';
 import { joinUrl } from './url.ts';
 
-/** What is known about the agent's keys. Only `revoked` is a reason to stop: `unknown` passes. */
+/**
+ * What one check says about the agent's keys. `unknown` passes. `revoked` is a refusal; it counts when it is repeated some
+ * time later (`judgeRefusal`).
+ */
 export type CredentialsState =
   | { readonly state: 'live' }
   | { readonly state: 'revoked'; readonly reason: string }
@@ -34,6 +37,33 @@ export async function checkCredentials(
   const enforced = await probe(client, request, enforceAuthentication);
   if (enforced.state !== 'revoked') return enforced;
   return await probe(client, request, {});
+}
+
+/** What a refusal means beside those before it; times as `Clock.elapsed` gives them, in ms. */
+export interface Refusal {
+  /** When the server began to refuse the keys; undefined while it does not. */
+  readonly since: number | undefined;
+  readonly isRevoked: boolean;
+  /** How long until another refusal makes them revoked; 0 if they are. */
+  readonly countsInMs: number;
+}
+
+/**
+ * Pure: keys are revoked only when they are refused twice, some time apart. A server whose database fails over refuses all
+ * keys for a moment, and so answers both probes of one check: together they are one refusal. Any other answer in between
+ * begins anew, for it says that the server is not what it was.
+ * @param since when the server began to refuse them, if the last check was a refusal
+ */
+export function judgeRefusal(
+  { state }: Pick<CredentialsState, 'state'>,
+  since: number | undefined,
+  now: number,
+  apartMs: number,
+): Refusal {
+  if (state !== 'revoked') return { since: undefined, isRevoked: false, countsInMs: apartMs };
+  const begun = since ?? now;
+  const countsInMs = Math.max(0, begun + apartMs - now);
+  return { since: begun, isRevoked: since !== undefined && countsInMs === 0, countsInMs };
 }
 
 async function probe(

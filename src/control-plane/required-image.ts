@@ -1,9 +1,13 @@
+import { CommandCursor, QuoteCursor } from './line-cursor.ts';
 import { readShellWord } from './shell-assignment.ts';
+import { setsWithoutEquals } from './variable-commands.ts';
 
 /**
  * `REQUIRED_IMAGE` in the server's bootstrap script: read, so that we decide on an upgrade ourselves, and blanked, so
  * that the script never does (design, "Who does the work"). The server inserts it textually: every `REQUIRED_IMAGE=`
  * of its template becomes `REQUIRED_IMAGE="<image>"` (control-plane §5.2).
+ *
+ * The text comes from the network: every part of it is read a fixed number of times, and nothing here calls itself.
  */
 export type RequiredImage =
   | { readonly kind: 'image'; readonly image: string }
@@ -58,7 +62,7 @@ export function readRequiredImage(script: string): RequiredImage {
  */
 export function blankRequiredImage(script: string): BlankedScript {
   const assignments = findAssignments(script);
-  if (assignments === undefined || findOtherWays(script)) {
+  if (assignments === undefined || setsWithoutEquals(script)) {
     return { ok: false, reason: 'the bootstrap script sets REQUIRED_IMAGE in a way that is not understood' };
   }
   let blanked = '';
@@ -71,27 +75,14 @@ export function blankRequiredImage(script: string): BlankedScript {
   return { ok: true, script: blanked.replace(/^(#![^\n]*\n)?/, '$1REQUIRED_IMAGE=\n') };
 }
 
-/** Commands that give a variable a value without an `=`. */
-function findOtherWays(script: string): boolean {
-  return (
-    /\b(read|readarray|mapfile|for|select|getopts|let|printf\s+-v)\b[^\n;|&]*\bREQUIRED_IMAGE\b/.test(
-      withoutExpansions(script),
-    ) || /\b(declare|typeset|local)\s+-\w*n\w*\b[^\n;|&]*\bREQUIRED_IMAGE\b/.test(script)
-  );
-}
-
-/** Uses of the value (`$REQUIRED_IMAGE`, `${REQUIRED_IMAGE…`) and assignments are no concern of `findOtherWays`. */
-function withoutExpansions(script: string): string {
-  return script.replace(/\$\{?[#!]?REQUIRED_IMAGE\b/g, '').replace(/\bREQUIRED_IMAGE\+?=/g, '');
-}
-
 /** All assignments in order, or undefined when one of them can't be delimited. */
 function findAssignments(script: string): Assignment[] | undefined {
+  const reader = new AssignmentReader(script);
   const found: Assignment[] = [];
   let end = 0;
   for (const match of script.matchAll(/(?<![A-Za-z0-9_])REQUIRED_IMAGE(\+?=|:?[-=])/g)) {
     if (match.index < end) continue;
-    const assignment = delimit(script, match.index, match[1] ?? '');
+    const assignment = reader.delimit(match.index, match[1] ?? '');
     if (assignment === 'none') continue;
     if (assignment === undefined) return undefined;
     found.push(assignment);
@@ -100,60 +91,53 @@ function findAssignments(script: string): Assignment[] | undefined {
   return found;
 }
 
-function delimit(script: string, at: number, operator: string): Assignment | 'none' | undefined {
-  const operatorAt = at + 'REQUIRED_IMAGE'.length;
-  if (script.slice(0, at).endsWith('${')) {
-    const to = findClosingBrace(script, operatorAt);
-    return to === undefined ? undefined : { from: operatorAt, to, blank: '', plain: false };
-  }
-  if (script.charAt(at - 1) === '$' || !operator.endsWith('=') || operator.startsWith(':')) return 'none';
-  const from = operatorAt + operator.length;
-  const context = contextAt(script, at);
-  if (context === 'comment') return 'none';
-  if (context !== 'plain') {
-    const to = findOnLine(script, from, context);
-    if (to !== undefined) return { from, to, blank: '', plain: false };
-  }
-  const to = findWordEnd(script, from);
-  return to === undefined ? undefined : { from, to, blank: '', plain: isCommandPosition(script, at) };
-}
+/** Delimits assignments; to be asked for them in the order of the text. */
+class AssignmentReader {
+  readonly #script: string;
+  readonly #quotes: QuoteCursor;
+  readonly #commands: CommandCursor;
+  /** From where on to the end of the line there is none of these quotes; the line's end. */
+  readonly #noneUntil = { '"': 0, "'": 0 };
 
-/** Whether an assignment may stand here: at the start of a command, perhaps after `export` and the like. */
-function isCommandPosition(script: string, at: number): boolean {
-  const lineStart = script.lastIndexOf('\n', at - 1) + 1;
-  return /(^|[;&|({]|\b(then|else|do))\s*((export|readonly|local|declare|typeset)(\s+-\w+)*\s+|[A-Za-z_]\w*=\S*\s+)*$/.test(
-    script.slice(lineStart, at),
-  );
-}
+  constructor(script: string) {
+    this.#script = script;
+    this.#quotes = new QuoteCursor(script);
+    this.#commands = new CommandCursor(script);
+  }
 
-/** The quotes a position is in, looking at its line alone: heredocs and comments elsewhere can't mislead it. */
-function contextAt(script: string, at: number): 'plain' | 'comment' | '"' | "'" {
-  let context: 'plain' | '"' | "'" = 'plain';
-  for (let i = script.lastIndexOf('\n', at - 1) + 1; i < at; i++) {
-    const character = script.charAt(i);
-    if (context === "'") {
-      if (character === "'") context = 'plain';
-    } else if (character === '\\') {
-      i++;
-    } else if (context === '"') {
-      if (character === '"') context = 'plain';
-    } else if (character === '"' || character === "'") {
-      context = character;
-    } else if (character === '#' && /^$|\s|[;&|()]/.test(script.charAt(i - 1))) {
-      return 'comment';
+  delimit(at: number, operator: string): Assignment | 'none' | undefined {
+    const script = this.#script;
+    const operatorAt = at + 'REQUIRED_IMAGE'.length;
+    const context = this.#quotes.contextAt(at);
+    if (context === 'comment') return 'none';
+    if (script.startsWith('${', at - 2)) {
+      const to = findClosingBrace(script, operatorAt);
+      return to === undefined ? undefined : { from: operatorAt, to, blank: '', plain: false };
     }
+    if (script.charAt(at - 1) === '$' || !operator.endsWith('=') || operator.startsWith(':')) return 'none';
+    const from = operatorAt + operator.length;
+    if (context !== 'plain') {
+      const to = this.#findOnLine(from, context);
+      if (to !== undefined) return { from, to, blank: '', plain: false };
+    }
+    const to = findWordEnd(script, from);
+    return to === undefined
+      ? undefined
+      : { from, to, blank: '', plain: this.#commands.isCommandPosition(at) };
   }
-  return context;
-}
 
-function findOnLine(script: string, from: number, quote: '"' | "'"): number | undefined {
-  for (let i = from; i < script.length; i++) {
-    const character = script.charAt(i);
-    if (character === '\n') return undefined;
-    if (character === quote) return i;
-    if (character === '\\' && quote === '"') i++;
+  #findOnLine(from: number, quote: '"' | "'"): number | undefined {
+    const script = this.#script;
+    if (from < this.#noneUntil[quote]) return undefined;
+    let i = from;
+    for (; i < script.length && script.charAt(i) !== '\n'; i++) {
+      const character = script.charAt(i);
+      if (character === quote) return i;
+      if (character === '\\' && quote === '"') i++;
+    }
+    this.#noneUntil[quote] = i;
+    return undefined;
   }
-  return undefined;
 }
 
 const closers: Readonly<Record<string, string>> = { '"': '"', "'": "'", '`': '`', '(': ')', '{': '}' };
@@ -198,24 +182,35 @@ function opensAt(script: string, at: number): number | undefined {
  * quotes know no escapes, except in the form `$'…'`.
  */
 function findCloser(script: string, at: number): number | undefined {
-  const opener = script.charAt(at);
-  const closer = closers[opener];
-  const raw = opener === "'" && !/(^|[^\\])\$$/.test(script.slice(Math.max(0, at - 2), at));
+  const open = [at];
+  let isRaw = isRawQuote(script, at);
   for (let i = at + 1; i < script.length;) {
+    const opener = script.charAt(open.at(-1) ?? at);
     const character = script.charAt(i);
-    if (character === closer) return i + 1;
-    if (raw) {
+    if (character === closers[opener]) {
+      open.pop();
+      const outer = open.at(-1);
+      if (outer === undefined) return i + 1;
+      isRaw = isRawQuote(script, outer);
+      i++;
+    } else if (isRaw) {
       i++;
     } else if (character === '\\') {
       i += 2;
     } else {
       const nested = nestedAt(script, i, opener);
-      const end = nested === undefined ? i + 1 : findCloser(script, nested);
-      if (end === undefined) return undefined;
-      i = end;
+      if (nested !== undefined) {
+        open.push(nested);
+        isRaw = isRawQuote(script, nested);
+      }
+      i = (nested ?? i) + 1;
     }
   }
   return undefined;
+}
+
+function isRawQuote(script: string, at: number): boolean {
+  return script.charAt(at) === "'" && !/(^|[^\\])\$$/.test(script.slice(Math.max(0, at - 2), at));
 }
 
 function nestedAt(script: string, at: number, opener: string): number | undefined {

@@ -1,8 +1,9 @@
+import { bootstrapLimits } from './limits-bootstrap.ts';
 import { cleanupLimits } from './limits-cleanup.ts';
 import { readinessLimits } from './limits-readiness.ts';
 
 /**
- * Every deadline and bound of the program, each with its reason; those of `cleanup` are in the file beside this one. Nothing
+ * Every deadline and bound of the program, each with its reason; those of `cleanup` and of the bootstrap loop are in the files beside this one. Nothing
  * else in `src` holds a literal duration.
  * `AGENT_LIMIT_<NAME>` in the environment overrides one of them: milliseconds, or a count for those that count.
  */
@@ -409,23 +410,7 @@ const table = {
     why: 'a failed state may last only until the next try, some seconds later; one small file is read',
   },
   // ── run ───────────────────────────────────────────────────────────────────
-  BOOTSTRAP_PAUSE_MIN: { value: 5_000, unit: 'ms', why: 'as upstream between two bootstraps' },
-  BOOTSTRAP_PAUSE_MAX: { value: 300_000, unit: 'ms', why: 'a server that is down for hours is not hammered' },
-  BOOTSTRAP_SPREAD: {
-    value: 15_000,
-    unit: 'ms',
-    why: 'a server that restarts loses all its agents in the same second: a thousand come back by about 70 a second',
-  },
-  BOOTSTRAP_HEALTHY: {
-    value: 600_000,
-    unit: 'ms',
-    why: 'a bootstrap that ran this long was well: start again at the shortest pause',
-  },
-  CREDENTIALS_PAUSE: {
-    value: 1_800_000,
-    unit: 'ms',
-    why: 'revoked keys come back only by a new registration, which replaces us',
-  },
+  ...bootstrapLimits,
   HOST_COMMAND: { value: 30_000, unit: 'ms', why: 'mount, modprobe and the like on a loaded host' },
   ROLE_POLL: {
     value: 500,

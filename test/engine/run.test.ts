@@ -36,6 +36,7 @@ async function startAgent(...options: readonly string[]): Promise<void> {
     BOOTSTRAP_PAUSE_MIN: 400,
     BOOTSTRAP_PAUSE_MAX: 3_200,
     BOOTSTRAP_SPREAD: 0,
+    CREDENTIALS_APART: 2_000,
     CREDENTIALS_PAUSE: 4_000,
   };
   await scene.startAgent(keys, ...limits(pauses), ...options);

@@ -188,6 +188,33 @@ describe('what a base lacks', () => {
     expect(await scene.host.tryDocker('exec', 'rancher-agent', health)).toMatchObject({ status: 1 });
   });
 
+  it('bash: the agent still follows its server to an image that has it', async () => {
+    const image = 'rancher/agent:on-busybox-without-bash';
+    const good = 'rancher/agent:on-busybox-a';
+    scene.server.setRequiredImage(image);
+    const registered = await scene.register(image);
+    expect(registered, registered.stderr).toMatchObject({ status: 0 });
+    await scene.waitFor('the cause no-bash', async () =>
+      (await scene.readStatus())['cause'] === 'no-bash' ? true : undefined,
+    );
+    scene.server.setRequiredImage(good);
+    // Nobody restarts it: its next try is at most two pauses away.
+    const agent = await scene.waitFor(
+      'the new agent',
+      async () => {
+        const found = await scene.host.inspect('rancher-agent');
+        return found?.Config.Image === good && found.State.Running ? found : undefined;
+      },
+      120,
+    );
+    await runningAgent(good);
+    expect(agent.RestartCount).toBe(0);
+    await scene.settled();
+    await scene.waitFor('state ok', async () =>
+      (await scene.readStatus())['state'] === 'ok' ? true : undefined,
+    );
+  });
+
   it('update-ca-certificates and curl: an https server of its own authority is trusted all the same', async () => {
     const image = 'rancher/agent:on-busybox-a';
     const server = await startStubServer({

@@ -1,106 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { keepBootstrapRunning, type BootstrapLoop } from '../../../src/agent/bootstrap-loop.ts';
-import { selectProfile } from '../../../src/agent/profile.ts';
 import type { Outcome } from '../../../src/agent/outcome.ts';
-import type { HttpRequest, HttpResponse } from '../../../src/control-plane/client.ts';
-import type { Clock } from '../../../src/support/clock.ts';
-import { readConfiguration } from '../../../src/support/configuration.ts';
-import { ServerUnavailableError } from '../../../src/support/errors.ts';
 import { defaultLimits } from '../../../src/support/limits.ts';
-import { silentLog } from '../../../src/support/log.ts';
-import { createSecrets } from '../../../src/support/secrets.ts';
-
-/** Time that passes only when everybody sleeps. */
-class SimulatedTime {
-  now = 0;
-  private readonly sleepers: { at: number; wake: () => void }[] = [];
-
-  async sleep(ms: number): Promise<void> {
-    await new Promise<void>((wake) => this.sleepers.push({ at: this.now + ms, wake }));
-  }
-
-  /** Wakes one second's sleepers after the other, until a point in time. */
-  async passUntil(end: number): Promise<void> {
-    for (;;) {
-      await new Promise((resolve) => setImmediate(resolve));
-      const next = Math.min(...this.sleepers.map(({ at }) => at));
-      if (next > end) break;
-      this.now = next;
-      const due = this.sleepers.filter(({ at }) => at === next);
-      for (const sleeper of due) {
-        this.sleepers.splice(this.sleepers.indexOf(sleeper), 1);
-        sleeper.wake();
-      }
-    }
-    this.now = end;
-  }
-
-  /** A clock for one host, with chance of its own. */
-  clockOf(host: number): Clock {
-    const random = seeded(host);
-    return { now: () => this.now, elapsed: () => this.now, sleep: async (ms) => this.sleep(ms), random };
-  }
-}
-
-/** mulberry32: the same numbers for the same seed. */
-function seeded(seed: number): () => number {
-  let state = seed * 0x9e37_79b9;
-  return () => {
-    state = (state + 0x6d2b_79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-const answer = (status: number, body: unknown): HttpResponse => ({
-  status,
-  headers: {},
-  text: JSON.stringify(body),
-  url: 'http://server/v1',
-});
-
-interface Host {
-  readonly time: SimulatedTime;
-  readonly number: number;
-  readonly answer: (request: HttpRequest) => HttpResponse | Promise<HttpResponse>;
-  readonly ended?: Outcome[];
-}
-
-/** An agent whose run loop is real, and whose server and time are not. */
-function startHost({ time, number, answer: serve, ended = [] }: Host): void {
-  const configuration = readConfiguration(
-    { CATTLE_URL: 'http://server/v1', CATTLE_ACCESS_KEY: 'AGENTKEY', CATTLE_SECRET_KEY: 'agent-secret-key' },
-    'host',
-  );
-  const clock = time.clockOf(number);
-  const { signal } = new AbortController();
-  const basis = { configuration, clock, log: silentLog, secrets: createSecrets(), signal };
-  const loop: BootstrapLoop = {
-    ...basis,
-    profile: selectProfile('rancher-1.2', {}),
-    reporter: {
-      passing: () => undefined,
-      working: () => Promise.resolve(),
-      waiting: () => Promise.resolve(),
-      ended: (outcome) => Promise.resolve(void ended.push(outcome)),
-      readBefore: () => Promise.resolve(undefined),
-    },
-    onRequiredImage: () => undefined,
-    concludeWork: () => Promise.resolve(),
-    open: () =>
-      Promise.resolve({
-        ...basis,
-        limits: configuration.limits,
-        client: { request: (request) => Promise.resolve(serve(request)) },
-      }),
-  };
-  void keepBootstrapRunning(loop);
-}
-
-const refused = (): never => {
-  throw new ServerUnavailableError('GET http://server/v1: connection refused');
-};
+import {
+  healthyAnswer,
+  refusedKeys,
+  startSimulatedAgent,
+  textAnswer,
+  unreachable,
+  type SimulatedAgent,
+} from '../../support/simulated-agent.ts';
+import { SimulatedTime } from '../../support/simulated-time.ts';
 
 /** Measured with these seeds: 81, 69, 13 and 11 a second; without chance in the pauses it is all thousand. */
 describe('a thousand hosts whose server goes away in one second and comes back', () => {
@@ -116,11 +25,11 @@ describe('a thousand hosts whose server goes away in one second and comes back',
     const time = new SimulatedTime();
     const backAt: number[] = [];
     for (let number = 0; number < 1_000; number++) {
-      startHost({
+      startSimulatedAgent({
         time,
         number,
         answer: () => {
-          if (time.now < outage) return refused();
+          if (time.now < outage) return unreachable();
           backAt.push(time.now - outage);
           // Its agent runs from now on.
           return new Promise<never>(() => undefined);
@@ -141,10 +50,14 @@ describe('a thousand hosts whose server goes away in one second and comes back',
 
 describe('the pauses between two tries', () => {
   /** When a host asks for its keys, over a while, in seconds. */
-  async function callsOf(serve: Host['answer'], until: number, ended?: Outcome[]): Promise<number[]> {
+  async function callsOf(
+    serve: SimulatedAgent['answer'],
+    until: number,
+    ended?: Outcome[],
+  ): Promise<number[]> {
     const time = new SimulatedTime();
     const at: number[] = [];
-    startHost({
+    startSimulatedAgent({
       time,
       number: 7,
       answer: (request) => {
@@ -161,7 +74,7 @@ describe('the pauses between two tries', () => {
     at.slice(1).map((each, index) => each - (at[index] ?? 0));
 
   it('grow to five minutes while the server is away', async () => {
-    const gaps = gapsOf(await callsOf(refused, 3 * 3_600_000));
+    const gaps = gapsOf(await callsOf(unreachable, 3 * 3_600_000));
     expect(Math.max(...gaps)).toBeLessThanOrEqual(defaultLimits.BOOTSTRAP_PAUSE_MAX);
     for (const gap of gaps.slice(8))
       expect(gap).toBeGreaterThanOrEqual(defaultLimits.BOOTSTRAP_PAUSE_MAX / 2);
@@ -169,21 +82,75 @@ describe('the pauses between two tries', () => {
     expect(gaps[0]).toBeLessThanOrEqual(20_000);
   });
 
-  it('are long while the keys are dead, and the state says what to do once a turn', async () => {
+  it('are long once the keys have been refused for half a minute, and the state says what to do once a turn', async () => {
     const ended: Outcome[] = [];
-    const dead = answer(401, { type: 'error', status: 401, code: 'Unauthorized', message: 'Unauthorized' });
-    const at = await callsOf(() => dead, 24 * 3_600_000, ended);
+    const at = await callsOf(() => refusedKeys, 24 * 3_600_000, ended);
     // Two questions a turn: with and without the header.
     const turns = [...new Set(at)];
-    for (const gap of gapsOf(turns)) {
+    const first = turns.findIndex((time) => time - (turns[0] ?? 0) >= defaultLimits.CREDENTIALS_APART);
+    expect(turns[first]).toBeLessThan(
+      defaultLimits.CREDENTIALS_APART + defaultLimits.BOOTSTRAP_JITTER + (turns[0] ?? 0),
+    );
+    for (const gap of gapsOf(turns.slice(first))) {
       expect(gap).toBeGreaterThanOrEqual(defaultLimits.CREDENTIALS_PAUSE / 2);
       expect(gap).toBeLessThanOrEqual(defaultLimits.CREDENTIALS_PAUSE);
     }
     expect(turns.length).toBeGreaterThan(40);
-    expect(ended).toHaveLength(turns.length);
+    expect(ended).toHaveLength(turns.length - first);
     for (const outcome of ended) {
       expect(outcome).toMatchObject({ state: 'failed', exitCode: 77, cause: 'keys-revoked' });
       expect(outcome.hint).toContain('register this host again');
     }
+  });
+
+  it.each([
+    ['exits with 1', 6, 1],
+    ['exits with 0', 6, 0],
+    ['crashes after 3 s', 3_000, 139],
+  ])('grow to five minutes while the bootstrap %s at once', async (_title, ms, status) => {
+    const time = new SimulatedTime();
+    const begun: number[] = [];
+    startSimulatedAgent({
+      time,
+      number: 7,
+      answer: healthyAnswer,
+      run: async () => {
+        begun.push(time.now);
+        await time.sleep(ms);
+        return { status, signal: null };
+      },
+    });
+    await time.passUntil(3 * 3_600_000);
+    const gaps = gapsOf(begun);
+    expect(gaps[0]).toBeLessThanOrEqual(defaultLimits.BOOTSTRAP_PAUSE_MIN + ms);
+    for (const gap of gaps.slice(8))
+      expect(gap).toBeGreaterThanOrEqual(defaultLimits.BOOTSTRAP_PAUSE_MAX / 2);
+  });
+
+  it.each([
+    ['the keys are refused', () => refusedKeys],
+    ['the server is away', unreachable],
+    ['a web page comes', () => textAnswer(200, '<html></html>')],
+  ])('cost a connection seconds when for 10 s %s', async (_title, wrong) => {
+    const time = new SimulatedTime();
+    const begun: number[] = [];
+    const ended: Outcome[] = [];
+    const lostAt = 120_000;
+    startSimulatedAgent({
+      time,
+      number: 3,
+      ended,
+      answer: (request) =>
+        time.now >= lostAt && time.now < lostAt + 10_000 ? wrong() : healthyAnswer(request),
+      run: async () => {
+        begun.push(time.now);
+        await time.sleep(lostAt);
+        return { status: 0, signal: null };
+      },
+    });
+    await time.passUntil(lostAt + 60_000);
+    expect(begun).toHaveLength(2);
+    expect((begun[1] ?? Infinity) - lostAt).toBeLessThan(30_000);
+    expect(ended).toEqual([]);
   });
 });

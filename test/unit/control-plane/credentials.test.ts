@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { checkCredentials, judgeProbe } from '../../../src/control-plane/credentials.ts';
+import { checkCredentials, judgeProbe, judgeRefusal } from '../../../src/control-plane/credentials.ts';
 import { InterruptedError } from '../../../src/support/errors.ts';
 import { startStubServer, type StubOptions } from '../../support/control-plane/stub-server.ts';
 import { createTestConnection, rejectionOf } from '../../support/control-plane/test-connection.ts';
@@ -81,6 +81,38 @@ describe('nothing is known about the keys when', () => {
         expect(judgeProbe({ status, text, headers: {} }).state).toBe('unknown');
       }),
     );
+  });
+});
+
+describe('a refusal of the keys', () => {
+  const apart = 30_000;
+  const refused = { state: 'revoked' } as const;
+
+  it('counts only when it is repeated some time later', () => {
+    const first = judgeRefusal(refused, undefined, 1_000, apart);
+    expect(first).toEqual({ since: 1_000, isRevoked: false, countsInMs: apart });
+    expect(judgeRefusal(refused, first.since, 1_003, apart)).toMatchObject({ isRevoked: false });
+    expect(judgeRefusal(refused, first.since, 30_999, apart)).toEqual({
+      since: 1_000,
+      isRevoked: false,
+      countsInMs: 1,
+    });
+    expect(judgeRefusal(refused, first.since, 31_000, apart)).toEqual({
+      since: 1_000,
+      isRevoked: true,
+      countsInMs: 0,
+    });
+  });
+
+  it.each(['live', 'unknown'] as const)('begins anew after an answer that is %s', (state) => {
+    const between = judgeRefusal({ state }, 1_000, 20_000, apart);
+    expect(between).toMatchObject({ since: undefined, isRevoked: false });
+    expect(judgeRefusal(refused, between.since, 40_000, apart)).toMatchObject({ isRevoked: false });
+  });
+
+  it('does not count alone, even where no time must pass', () => {
+    expect(judgeRefusal(refused, undefined, 5, 0).isRevoked).toBe(false);
+    expect(judgeRefusal(refused, 5, 6, 0).isRevoked).toBe(true);
   });
 });
 

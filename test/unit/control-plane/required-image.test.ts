@@ -113,8 +113,57 @@ describe('blanking the image', () => {
     'declare -n REQUIRED_IMAGE=OTHER',
     'REQUIRED_IMAGE="never ends',
     'REQUIRED_IMAGE=$(never ends',
+    'while read REQUIRED_IMAGE; do :; done < f',
+    'if true; then IFS=" " read -r A REQUIRED_IMAGE; fi',
+    'true && builtin read REQUIRED_IMAGE',
+    'f() { read REQUIRED_IMAGE; }',
+    'f(){ read REQUIRED_IMAGE;}',
+    'function f { read REQUIRED_IMAGE; }',
+    'read $(echo -r) REQUIRED_IMAGE',
+    'read `echo -r` REQUIRED_IMAGE',
+    'read 2>&1 REQUIRED_IMAGE',
+    '< f read REQUIRED_IMAGE',
+    '2>/dev/null read REQUIRED_IMAGE',
+    'read \\\n  REQUIRED_IMAGE',
+    'read "REQUIRED_IMAGE"',
+    '\\read REQUIRED_IMAGE',
+    'echo "$(true)"; read REQUIRED_IMAGE',
+    'eval "read REQUIRED_IMAGE"',
+    'trap "read REQUIRED_IMAGE" EXIT',
+    'printf -vREQUIRED_IMAGE r:1',
+    'REQUIRED_IMAGE[0]=r:1',
+    'let "REQUIRED_IMAGE = 5"',
+    // Quotes that span lines, and a here-document with an odd one, hide no command.
+    'echo "two\nlines"; read REQUIRED_IMAGE',
+    "cat <<EOF\nit's odd\nEOF\nread REQUIRED_IMAGE",
+    `read ${'('.repeat(2_000)} REQUIRED_IMAGE`,
   ])('%j is refused: it cannot be blanked', (body) => {
     expect(blankRequiredImage(script(body)).ok).toBe(false);
+  });
+
+  it.each([
+    '# waiting for REQUIRED_IMAGE',
+    ': # read REQUIRED_IMAGE from the server; for REQUIRED_IMAGE in all',
+    '# ${REQUIRED_IMAGE:= never ends',
+    'echo "waiting for REQUIRED_IMAGE"',
+    "echo 'done; read REQUIRED_IMAGE'",
+    'echo "for REQUIRED_IMAGE see the manual"',
+    'echo waiting for REQUIRED_IMAGE, select REQUIRED_IMAGE',
+    'printf "%s" "read REQUIRED_IMAGE"',
+    '# don\'t\necho "waiting for REQUIRED_IMAGE"',
+    "cat >/dev/null <<EOF\nit's odd\nEOF\necho 'waiting for REQUIRED_IMAGE'",
+    'if [ -n "$REQUIRED_IMAGE" ]; then echo "wait for REQUIRED_IMAGE" >&2; fi',
+    'read -r ANSWER < /dev/null || echo "no answer for REQUIRED_IMAGE"',
+    'for NAME in "$REQUIRED_IMAGE" ${REQUIRED_IMAGE}; do :; done',
+    'read MY_REQUIRED_IMAGE < /dev/null',
+    "trap 'echo REQUIRED_IMAGE' EXIT",
+  ])('%j names the variable without setting it, and stays as it is', (body) => {
+    const text = script(`REQUIRED_IMAGE="r:1"\n${body}\necho "end:$REQUIRED_IMAGE:"`);
+    expect(readRequiredImage(text)).toEqual({ kind: 'image', image: 'r:1' });
+    const blanked = blankRequiredImage(text);
+    if (!blanked.ok) throw new Error(blanked.reason);
+    expect(blanked.script).toContain(body);
+    expect(runBash(blanked.script)).toContain('end::\n');
   });
 
   it('leaves everything else as it is', () => {
@@ -192,4 +241,52 @@ describe('blanking the image', () => {
       { numRuns: 40 },
     );
   });
+});
+
+describe('reading a script takes linear time', () => {
+  /** Each is made of one piece, on a single line unless the piece has a line's end. */
+  it.each([
+    ['assignments', 'REQUIRED_IMAGE=r:1 '],
+    ['assignments in quotes', 'echo "REQUIRED_IMAGE=r:1" '],
+    ['assignments in a quote that never ends', "' REQUIRED_IMAGE=r", "'"],
+    ['commands that could set it', 'read A; for REQUIRED '],
+    ['the name alone', 'read REQUIRED_IMAGE '],
+    ['assignments before one of ours', 'A=1 '],
+    ['values that span lines', 'REQUIRED_IMAGE="a\nb" '],
+    ['expansions', '${REQUIRED_IMAGE:-a} '],
+    ['nested substitutions', '$(', 'REQUIRED_IMAGE='],
+    ['nested quotes and substitutions', '"$(', 'REQUIRED_IMAGE='],
+    ['nested braces', '${A:-', 'REQUIRED_IMAGE='],
+    ['nested values', 'REQUIRED_IMAGE=$(', ''],
+    ['parentheses', '(', 'read REQUIRED_IMAGE '],
+    ['backticks', '`a', 'REQUIRED_IMAGE='],
+    ['backslashes', '\\\\', 'REQUIRED_IMAGE='],
+    ['comments', '# REQUIRED_IMAGE=\n'],
+    ['reserved words', 'then do REQUIRED_IMAGE= '],
+  ])('%s', (_title, piece, start = '') => {
+    const textOf = (size: number): string => script(start + piece.repeat(Math.ceil(size / piece.length)));
+    const read = (text: string): void => {
+      readRequiredImage(text);
+      blankRequiredImage(text);
+    };
+    read(textOf(10_000));
+    const [small, middle, large] = [50_000, 100_000, 400_000].map((size) =>
+      leastTime(() => read(textOf(size))),
+    );
+    // Eight times the text: linear is 8, quadratic 64. A millisecond is not measured well.
+    const grain = 2;
+    expect((large ?? Infinity) / ((small ?? 0) + grain)).toBeLessThan(24);
+    expect((large ?? Infinity) / ((middle ?? 0) + grain)).toBeLessThan(12);
+  });
+
+  /** CPU time of this process, in ms; other processes of the machine do not count. */
+  function leastTime(work: () => void): number {
+    const times = Array.from({ length: 3 }, () => {
+      const before = process.cpuUsage();
+      work();
+      const { user, system } = process.cpuUsage(before);
+      return (user + system) / 1_000;
+    });
+    return Math.min(...times);
+  }
 });
