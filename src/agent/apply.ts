@@ -1,10 +1,11 @@
-import type { ContainerSpec, Engine } from '../engine/engine.ts';
+import type { ContainerDetails, ContainerSpec, Engine } from '../engine/engine.ts';
 import { isEngineError } from '../engine/errors.ts';
 import type { Clock } from '../support/clock.ts';
 import { EngineUnavailableError, InterruptedError, messageOf } from '../support/errors.ts';
 import type { Limits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
 import { doubling, retry } from '../support/retry.ts';
+import { readLastLog } from './last-log.ts';
 import type { Holder } from './mount-holders.ts';
 import type { Observed } from './observe.ts';
 import { isUp, type Step } from './plan.ts';
@@ -23,6 +24,10 @@ export interface ApplyContext {
   readonly own?: readonly string[];
   /** Who holds the mounts of a container that could not be removed. */
   readonly holdersOf?: (container: Observed) => Promise<readonly Holder[]>;
+  /** Masks secrets in what an agent wrote. */
+  readonly scrub?: (text: string) => string;
+  /** The last log lines of agents that did not stay up, by id. Filled by `verify` and `stand-by`. */
+  readonly lastLogs?: Map<string, readonly string[]>;
   /** Filled by `verify` and `stand-by`. */
   readonly rejected: Set<string>;
   readonly watched: Map<string, number>;
@@ -147,15 +152,27 @@ async function watch(
     await clock.sleep(pause, signal);
     const now = await engine.inspectContainer(container.id);
     if (now?.state !== 'running' || now.restartCount > container.restartCount) {
-      context.log.warn(`${describe(container)} did not stay up`, {
-        state: now?.state ?? 'gone',
-        status: now?.exitCode ?? 0,
-      });
-      context.rejected.add(container.id);
+      await reject(container, now, context);
       return;
     }
   }
   context.watched.set(container.id, ms);
+}
+
+/** What it wrote last is read now: the rollback removes the container, and its log with it. */
+async function reject(
+  container: Observed,
+  now: ContainerDetails | undefined,
+  { engine, limits, log, scrub, rejected, lastLogs }: ApplyContext,
+): Promise<void> {
+  log.warn(`${describe(container)} did not stay up`, {
+    state: now?.state ?? 'gone',
+    status: now?.exitCode ?? 0,
+  });
+  rejected.add(container.id);
+  const lines = await readLastLog(engine, container.id, limits, scrub ?? ((text) => text));
+  lastLogs?.set(container.id, lines);
+  for (const line of lines) log.warn(`last log line of ${container.name}: ${line}`);
 }
 
 /**

@@ -47,6 +47,8 @@ export interface TransactionOptions {
   readonly own?: readonly string[];
   /** Asked who holds a container that could not be removed. */
   readonly holdersOf?: (container: Observed) => Promise<readonly Holder[]>;
+  /** Masks secrets in what an agent wrote to its log. */
+  readonly scrub?: (text: string) => string;
   /** Asked before anything is created: may wait (cooling down), or refuse by throwing (storage low). */
   readonly beforeCreating?: (observation: Observation) => Promise<void>;
   /** Told before each step, for the status file. */
@@ -68,6 +70,8 @@ export interface TransactionResult {
   readonly isIncumbent: boolean;
   /** Why the goal was not reached. */
   readonly error: Error | undefined;
+  /** The last log lines of the first agent that did not stay up; absent if all did. */
+  readonly lastLog?: readonly string[];
 }
 
 /** Runs a transaction to its end. Throws only if the engine can't be asked any more. */
@@ -80,6 +84,7 @@ class Transaction {
   readonly #rejected = new Set<string>();
   readonly #unmovable = new Set<string>();
   readonly #watched = new Map<string, number>();
+  readonly #lastLogs = new Map<string, readonly string[]>();
   readonly #corpses = new Map<string, Corpse>();
   readonly #failures = new Map<string, number>();
   readonly #repeats = new Map<string, number>();
@@ -122,7 +127,12 @@ class Transaction {
       if (step.do === 'create-next') await this.#options.beforeCreating?.(observation);
       await this.#options.onStep?.(step);
       this.#remember(step);
-      await performStep(step, { ...this.#options, rejected: this.#rejected, watched: this.#watched });
+      await performStep(step, {
+        ...this.#options,
+        rejected: this.#rejected,
+        watched: this.#watched,
+        lastLogs: this.#lastLogs,
+      });
       this.#countRepeat(key, step);
     } catch (error) {
       await this.#weigh(step, key, error);
@@ -275,6 +285,7 @@ class Transaction {
 
   #result(observation: Observation, reached: boolean): TransactionResult {
     const { agent } = observation;
+    const [lastLog] = this.#lastLogs.values();
     return {
       reached,
       agent,
@@ -283,6 +294,7 @@ class Transaction {
       touchedAgent: this.#touchedAgent,
       isIncumbent: agent !== undefined && agent.id === this.#incumbent,
       error: this.#error,
+      ...(lastLog === undefined ? {} : { lastLog }),
     };
   }
 }

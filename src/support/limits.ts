@@ -55,6 +55,18 @@ const table = {
   CALL_PAUSE: { value: 500, unit: 'ms', why: 'first pause before an engine call is repeated' },
   PULL_SILENCE: { value: 300_000, unit: 'ms', why: 'a pull that reports nothing for 5 min is stuck' },
   PULL_TOTAL: { value: 1_800_000, unit: 'ms', why: 'a slow line pulls the image in less' },
+  LOG_TAIL: {
+    value: 3_000,
+    unit: 'ms',
+    why: 'the last lines of an agent that failed; the rollback waits for them, so no longer than a stop takes',
+  },
+  LOG_TAIL_LINES: { value: 20, unit: 'times', why: 'an error and its stack; the state stays readable' },
+  LOG_TAIL_BYTES: { value: 4_096, unit: 'bytes', why: 'the same, for lines that are long' },
+  LOG_TAIL_READ: {
+    value: 1_048_576,
+    unit: 'bytes',
+    why: 'an engine that sends a whole log instead of its end (a line of any length is one line) is not read on',
+  },
   // ── transaction ───────────────────────────────────────────────────────────
   STAND_BY: {
     value: 1_000,
