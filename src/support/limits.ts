@@ -152,6 +152,16 @@ const table = {
   },
   // ── host ──────────────────────────────────────────────────────────────────
   LOCK_POLL: { value: 250, unit: 'ms', why: 'how often a waiter looks whether the lock is free, jittered' },
+  WORKER_LOG_BYTES: {
+    value: 262_144,
+    unit: 'bytes',
+    why: 'the log of some fifty pieces of work; a full file becomes worker.log.1, so that both take twice this',
+  },
+  WORKER_LOG_BACKLOG: {
+    value: 65_536,
+    unit: 'bytes',
+    why: 'what is said while the disk is slow waits in memory; a disk that does not answer must not fill it',
+  },
   TEMP_FILE_AGE: {
     value: 60_000,
     unit: 'ms',
