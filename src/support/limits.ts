@@ -68,6 +68,11 @@ const table = {
     why: 'an engine that sends a whole log instead of its end (a line of any length is one line) is not read on',
   },
   // ── transaction ───────────────────────────────────────────────────────────
+  RESTART_GAP: {
+    value: 10_000,
+    unit: 'ms',
+    why: 'docker restart leaves a container without a process for 0.1–0.6 s, and for seconds on a loaded devicemapper host',
+  },
   STAND_BY: {
     value: 1_000,
     unit: 'ms',
