@@ -1,10 +1,12 @@
-import { restartPolicies, type ContainerSpec, type Engine } from '../engine/engine.ts';
+import { restartPolicies, type ContainerDetails, type ContainerSpec, type Engine } from '../engine/engine.ts';
 import { isEngineError } from '../engine/errors.ts';
 import type { Clock } from '../support/clock.ts';
+import { deadlineIn } from '../support/deadline.ts';
 import { EngineUnavailableError, InterruptedError, messageOf } from '../support/errors.ts';
 import type { Limits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
 import { doubling, retry } from '../support/retry.ts';
+import { readLastLog } from './last-log.ts';
 import type { Holder } from './mount-holders.ts';
 import type { Observed } from './observe.ts';
 import { isUp, type Step } from './plan.ts';
@@ -33,6 +35,10 @@ export interface ApplyContext {
    * @throws BootstrapFailsError when the parked agent should come back
    */
   readonly watchBootstrap?: (agent: Observed) => Promise<'settled' | 'keep-parked'>;
+  /** Masks secrets in what an agent wrote. */
+  readonly scrub?: (text: string) => string;
+  /** The last log lines of agents that did not stay up, by id. Filled by `verify` and `stand-by`. */
+  readonly lastLogs?: Map<string, readonly string[]>;
   /** Filled by `verify` and `stand-by`. */
   readonly rejected: Set<string>;
   readonly watched: Map<string, number>;
@@ -196,7 +202,8 @@ function hurry(interrupted: AbortSignal): AbortSignal {
 
 /**
  * Looks at a container until it has been up for `ms` milliseconds without a restart. One that ends or restarts
- * meanwhile is rejected; the plan then says what follows.
+ * meanwhile is rejected; the plan then says what follows. One that somebody else restarts is watched again from then on: such
+ * an agent exits with status 1, has no process for a moment, and is as good as before.
  */
 async function watch(
   container: Observed,
@@ -204,21 +211,78 @@ async function watch(
   context: ApplyContext,
   signal: AbortSignal,
 ): Promise<void> {
-  const { engine, clock, limits } = context;
+  for (let restarts = 0; ; restarts += 1) {
+    const seen = await watchOnce(container, ms, context, signal);
+    if (seen.stayedUp) {
+      context.watched.set(container.id, ms);
+      return;
+    }
+    const mayComeBack = restarts < context.limits.CALL_TRIES && wasStoppedByRequest(container, seen.last);
+    if (!mayComeBack || !(await comesBack(container, context, signal)))
+      return reject(container, seen.last, context);
+    context.log.info(`${describe(container)} was restarted by somebody else: watching it again`);
+  }
+}
+
+type Seen =
+  { readonly stayedUp: true } | { readonly stayedUp: false; readonly last: ContainerDetails | undefined };
+
+async function watchOnce(
+  container: Observed,
+  ms: number,
+  { engine, clock, limits }: ApplyContext,
+  signal: AbortSignal,
+): Promise<Seen> {
   const pause = Math.max(1, Math.min(limits.VERIFY_POLL, ms));
   for (let seen = 0; seen < ms; seen += pause) {
     await clock.sleep(pause, signal);
-    const now = await engine.inspectContainer(container.id);
-    if (now?.state !== 'running' || now.restartCount > container.restartCount) {
-      context.log.warn(`${describe(container)} did not stay up`, {
-        state: now?.state ?? 'gone',
-        status: now?.exitCode ?? 0,
-      });
-      context.rejected.add(container.id);
-      return;
-    }
+    const last = await engine.inspectContainer(container.id);
+    if (last?.state !== 'running' || last.restartCount > container.restartCount)
+      return { stayedUp: false, last };
   }
-  context.watched.set(container.id, ms);
+  return { stayedUp: true };
+}
+
+/**
+ * A container with the policy `always` that exits by itself is `restarting` at once, or has restarted. `exited` it is only when
+ * somebody asked the engine to stop it: `docker stop`, or the first half of `docker restart`.
+ */
+function wasStoppedByRequest(container: Observed, last: ContainerDetails | undefined): boolean {
+  return (
+    last?.state === 'exited' && last.restartPolicy === 'always' && last.restartCount <= container.restartCount
+  );
+}
+
+/** Whether it runs again within RESTART_GAP. */
+async function comesBack(
+  container: Observed,
+  { engine, clock, limits }: ApplyContext,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const deadline = deadlineIn(limits.RESTART_GAP, clock);
+  while (deadline.left() > 0) {
+    await clock.sleep(Math.min(limits.VERIFY_POLL, deadline.left()), signal);
+    const now = await engine.inspectContainer(container.id);
+    if (!wasStoppedByRequest(container, now))
+      return now?.state === 'running' && now.restartCount <= container.restartCount;
+  }
+  return false;
+}
+
+/** What it wrote last is read now: the rollback removes the container, and its log with it. */
+async function reject(
+  container: Observed,
+  now: ContainerDetails | undefined,
+  { engine, limits, log, scrub, rejected, lastLogs }: ApplyContext,
+): Promise<void> {
+  log.warn(`${describe(container)} did not stay up`, {
+    state: now?.state ?? 'gone',
+    status: now?.exitCode ?? 0,
+  });
+  rejected.add(container.id);
+  const lines = await readLastLog(engine, container.id, limits, scrub ?? ((text) => text));
+  lastLogs?.set(container.id, lines);
+  for (const line of lines) log.warn(`last log line of ${container.name}: ${line}`);
 }
 
 /**

@@ -26,6 +26,8 @@ export interface Outcome {
   /** When that will be, as ISO 8601. */
   readonly nextAttemptAt?: string;
   readonly corpses?: readonly Corpse[];
+  /** The last log lines of an agent that did not stay up and was removed since. */
+  readonly lastLog?: readonly string[];
 }
 
 /**
@@ -36,7 +38,11 @@ export function judgeTransaction(result: TransactionResult, serving: Serving = {
   if (result.reached) return withServing(judgeReached(result), serving);
   const error = result.error ?? new Error('the upgrade ended without a reason');
   return withCorpses(
-    { ...judgeError(error), summary: `${messageOf(error)}; ${describeAgent(result)}` },
+    {
+      ...judgeError(error),
+      summary: `${messageOf(error)}; ${describeAgent(result)}`,
+      ...(result.lastLog === undefined ? {} : { lastLog: result.lastLog }),
+    },
     result.corpses,
   );
 }

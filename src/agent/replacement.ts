@@ -99,6 +99,7 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
     limits: configuration.limits,
     clock,
     log,
+    scrub: (text) => work.secrets.scrub(text),
     goal: {
       kind: 'replace',
       digest: spec.labels[labels.spec] ?? '',

@@ -108,8 +108,12 @@ export function createReporter(options: ReporterOptions): Reporter {
     waiting: async (summary, until) =>
       say({ state: 'deferred', summary, phase: 'waiting', nextAttemptAt: new Date(until).toISOString() }),
     async ended(outcome) {
-      const { corpses, ...rest } = outcome;
-      await say({ ...rest, ...(corpses === undefined ? {} : { corpses: corpses.map(draftOf) }) });
+      const { corpses, lastLog, ...rest } = outcome;
+      await say({
+        ...rest,
+        ...(corpses === undefined ? {} : { corpses: corpses.map(draftOf) }),
+        ...(lastLog === undefined ? {} : { lastLog: [...lastLog] }),
+      });
       tell(log, outcome);
     },
     async readBefore() {

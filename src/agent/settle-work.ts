@@ -33,6 +33,7 @@ export async function settleHost(work: Work): Promise<Outcome> {
     limits: configuration.limits,
     clock,
     log,
+    scrub: (text) => work.secrets.scrub(text),
     goal: { kind: 'settle' },
     ...readHands(configuration.environment, work.container),
     holdersOf: async (container) => nameHolders(viewOf(work), container),
@@ -73,6 +74,7 @@ function keepFailure(before: HostStatus | undefined, outcome: Outcome): Outcome 
     ...(before.cause === undefined ? {} : { cause: before.cause }),
     ...(before.said === undefined ? {} : { said: before.said }),
     ...(before.hint === undefined ? {} : { hint: before.hint }),
+    ...(before.lastLog === undefined ? {} : { lastLog: before.lastLog }),
     next: before.next ?? `tidied up since: ${outcome.summary}`,
   };
 }

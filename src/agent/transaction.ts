@@ -51,6 +51,8 @@ export interface TransactionOptions {
   /** See `ApplyContext`; the observation is the one that the step was planned from. */
   readonly awaitReady?: (next: Observed, observation: Observation) => Promise<void>;
   readonly watchBootstrap?: (agent: Observed, observation: Observation) => Promise<'settled' | 'keep-parked'>;
+  /** Masks secrets in what an agent wrote to its log. */
+  readonly scrub?: (text: string) => string;
   /** Asked before anything is created: may wait (cooling down), or refuse by throwing (storage low). */
   readonly beforeCreating?: (observation: Observation) => Promise<void>;
   /** Told before each step, for the status file. */
@@ -74,6 +76,8 @@ export interface TransactionResult {
   readonly isIncumbent: boolean;
   /** Why the goal was not reached. */
   readonly error: Error | undefined;
+  /** The last log lines of the first agent that did not stay up; absent if all did. */
+  readonly lastLog?: readonly string[];
 }
 
 /** Runs a transaction to its end. Throws only if the engine can't be asked any more. */
@@ -88,6 +92,7 @@ class Transaction {
   readonly #watched = new Map<string, number>();
   readonly #ready = new Set<string>();
   readonly #bootstraps = new Map<string, 'settled' | 'keep-parked'>();
+  readonly #lastLogs = new Map<string, readonly string[]>();
   readonly #corpses = new Map<string, Corpse>();
   readonly #failures = new Map<string, number>();
   readonly #repeats = new Map<string, number>();
@@ -151,6 +156,7 @@ class Transaction {
       watched: this.#watched,
       ready: this.#ready,
       bootstraps: this.#bootstraps,
+      lastLogs: this.#lastLogs,
       ...(nextSpec && { nextSpec: withFormerPolicy(nextSpec, observation) }),
       ...(awaitReady && { awaitReady: async (next: Observed) => awaitReady(next, observation) }),
       ...(watchBootstrap && {
@@ -316,6 +322,7 @@ class Transaction {
 
   #result(observation: Observation, reached: boolean): TransactionResult {
     const { agent } = observation;
+    const [lastLog] = this.#lastLogs.values();
     return {
       reached,
       agent,
@@ -325,6 +332,7 @@ class Transaction {
       touchedAgent: this.#touchedAgent,
       isIncumbent: agent !== undefined && agent.id === this.#incumbent,
       error: this.#error,
+      ...(lastLog === undefined ? {} : { lastLog }),
     };
   }
 }

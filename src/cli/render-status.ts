@@ -60,6 +60,7 @@ function statusRows({ status }: StatusReport, now: number): readonly Row[] {
         next,
         target,
         corpses = [],
+        lastLog = [],
       } = status.status;
       const lastOk =
         lastSuccessAt === undefined || state === 'ok'
@@ -76,6 +77,7 @@ function statusRows({ status }: StatusReport, now: number): readonly Row[] {
         ...row('to do', hint),
         ...row('next', next),
         ...row('last ok', lastOk),
+        ...lastLog.map((line, index): Row => [index === 0 ? 'its log' : '', line]),
         ...corpses.flatMap(({ name, id, said, holders = [] }): Row[] => [
           ['stays', `${name} (${id.slice(0, 12)}): ${said}`],
           ...holders.map((holder): Row => ['held by', `${describeHolder(holder)}: ${holder.mountPoint}`]),

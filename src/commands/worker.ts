@@ -5,10 +5,18 @@ import { settleHost } from '../agent/settle-work.ts';
 import { upgradeAgent } from '../agent/upgrade-work.ts';
 import { doWork, type Work } from '../agent/work.ts';
 import { readAsker, workerTasks, workerVariables, type WorkerTask } from '../agent/worker-request.ts';
+import { createKeptLog, workerLogOf } from '../host/kept-log.ts';
 import { findOwnContainer } from '../host/own-container.ts';
 import { sweepLeaks } from '../rescue/sweep.ts';
 import { DeadlineError, withDeadline } from '../support/deadline.ts';
-import { ConfigurationError, TryAgainLaterError, UsageError } from '../support/errors.ts';
+import {
+  ConfigurationError,
+  exitCodeOf,
+  messageOf,
+  TryAgainLaterError,
+  UsageError,
+} from '../support/errors.ts';
+import { createLog, logToBoth, type Log } from '../support/log.ts';
 import { openEngine, requireSoundConfiguration, withAgentConf, type Context } from './context.ts';
 import { inspectHostHere } from './inspect-host.ts';
 
@@ -18,12 +26,36 @@ import { inspectHostHere } from './inspect-host.ts';
  */
 export async function worker(context: Context, args: readonly string[]): Promise<number> {
   requireSoundConfiguration(context);
+  const { configuration, version } = context;
   const task = workerTasks.find((name) => name === args[0]);
   if (task === undefined) throw new UsageError(`worker: no such task: ${args[0] ?? '(none)'}`);
   if (task === 'inspect-host') return inspectHostHere(context);
-  return bounded(context, async () =>
-    work(task === 'register' ? await withAgentConf(context) : context, task),
-  );
+  const kept = keepLog(context);
+  kept.info(`the worker begins: ${task}`, { container: configuration.hostname, version });
+  try {
+    const keeping = { ...context, log: logToBoth(context.log, kept) };
+    const status = await bounded(keeping, async () =>
+      work(task === 'register' ? await withAgentConf(keeping) : keeping, task),
+    );
+    kept.info(`the worker exits with status ${status}`);
+    return status;
+  } catch (error) {
+    kept.error(`the worker exits: ${messageOf(error)}`, { status: exitCodeOf(error) });
+    throw error;
+  }
+}
+
+/** The worker's log on the host: its container is removed when it exits, and what that has logged with it. */
+function keepLog({ configuration, secrets, log }: Context): Log {
+  const { paths, limits, logFormat: format, debug } = configuration;
+  const destination = createKeptLog({
+    path: workerLogOf(paths),
+    limits,
+    onTrouble: (reason) => {
+      log.info("the worker's log cannot be kept on this host", { error: reason });
+    },
+  });
+  return createLog({ format, debug, secrets, destination, times: true });
 }
 
 /** Everything in it has its own deadline but calls to the host's files: a dead disk answers none of them. */

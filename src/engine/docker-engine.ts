@@ -21,7 +21,7 @@ import { EngineError } from './errors.ts';
 import { executeIn } from './execute.ts';
 import { featuresOf, higherVersion, lowerVersion } from './features.ts';
 import { elementsOf } from './json-elements.ts';
-import { copyLog } from './log-stream.ts';
+import { copyLog, readLog, readLogRefusal } from './log-stream.ts';
 import { followPull, pullQuery } from './pull.ts';
 import { createPlainTransport } from './plain-transport.ts';
 import { readRepeatedly, repeatRead, understand, type EngineOptions } from './reads.ts';
@@ -205,6 +205,23 @@ class DockerEngine implements Engine {
       signal,
     });
     await copyLog(stream, write);
+  }
+
+  async readLogTail(id: string): Promise<string> {
+    const { LOG_TAIL, LOG_TAIL_LINES, LOG_TAIL_READ } = this.#limits;
+    const request: EngineRequest = {
+      ...this.#withSignal(),
+      what: `read the last log lines of container ${id}`,
+      method: 'GET',
+      path: `/containers/${id}/logs`,
+      query: { stdout: '1', stderr: '1', tail: String(LOG_TAIL_LINES) },
+      accept: [200],
+      deadlineMs: LOG_TAIL,
+    };
+    const text = await this.#transport.requestPieces(request, async (body) => readLog(body, LOG_TAIL_READ));
+    const refusal = readLogRefusal(text);
+    if (refusal !== undefined) throw new EngineError(request.what, 501, refusal);
+    return text;
   }
 
   async followRenames(...[id, onRename, signal]: Parameters<Engine['followRenames']>): Promise<void> {

@@ -35,6 +35,11 @@ export interface Engine {
   /** Copies a container's log, from its beginning, until it ends or the signal is aborted. */
   followLog(id: string, write: LogWriter, signal: AbortSignal): Promise<void>;
   /**
+   * The end of a container's log, stdout and stderr in the engine's order, as the container wrote it: at most LOG_TAIL_LINES
+   * lines, read within LOG_TAIL. Log drivers that cannot be read are an EngineError.
+   */
+  readLogTail(id: string): Promise<string>;
+  /**
    * Calls back whenever the engine tells that a container was renamed, until the signal is aborted or the engine ends the
    * stream. A hint and no more: what is missed is missed, so who must know looks as well.
    */

@@ -16,6 +16,30 @@ export async function copyLog(stream: AsyncIterable<unknown>, write: LogWriter):
   writeRest(pending, write);
 }
 
+/**
+ * The text of a log that ends by itself.
+ * @param most bytes that are read; the rest is left
+ */
+export async function readLog(stream: AsyncIterable<Buffer>, most: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  await copyLog(atMost(stream, most), (chunk) => chunks.push(chunk));
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+async function* atMost(stream: AsyncIterable<Buffer>, most: number): AsyncGenerator<Buffer> {
+  let left = most;
+  for await (const chunk of stream) {
+    yield chunk.subarray(0, left);
+    left -= chunk.length;
+    if (left <= 0) return;
+  }
+}
+
+/** Old engines (1.10.3) have sent their 200 when they find out that a log driver cannot be read: the reason is in the log. */
+export function readLogRefusal(text: string): string | undefined {
+  return /^Error running logs job: (.*)/.exec(text)?.[1];
+}
+
 /** The last words of a container that was killed in the middle of a line. */
 function writeRest(rest: Buffer, write: LogWriter): void {
   const words = isHeader(rest) ? rest.subarray(headerLength) : rest;

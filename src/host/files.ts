@@ -94,16 +94,26 @@ async function viaTemporaryFile(
   { mode, sync = true }: WriteOptions,
   putInPlace: (temporary: string) => Promise<void>,
 ): Promise<void> {
-  const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
-  try {
-    await writeTemporary(temporary, text, mode, sync);
-    await putInPlace(temporary);
-    if (sync) await syncFolder(dirname(path));
-  } catch (error) {
-    await rm(temporary, { force: true }).catch(() => undefined);
-    throw explainWriteError(path, error);
+  for (let tries = 1; ; tries += 1) {
+    const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
+    try {
+      await writeTemporary(temporary, text, mode, sync);
+      await putInPlace(temporary);
+      if (sync) await syncFolder(dirname(path));
+      break;
+    } catch (error) {
+      await rm(temporary, { force: true }).catch(() => undefined);
+      if (!wasTakenAway(error) || tries >= defaultLimits.CALL_TRIES) throw explainWriteError(path, error);
+    }
   }
   await sweepTemporaryFiles(path).catch(() => undefined);
+}
+
+/** Somebody who got the host's lock took this temporary file for a dead writer's: see `removeTemporaryFiles`. */
+function wasTakenAway(error: unknown): boolean {
+  const isPutting =
+    error instanceof Error && 'syscall' in error && ['rename', 'link'].includes(String(error.syscall));
+  return isPutting && systemCodeOf(error) === 'ENOENT';
 }
 
 async function writeTemporary(path: string, text: string, mode: number, sync: boolean): Promise<void> {
@@ -140,6 +150,18 @@ async function linkOrRename(temporary: string, path: string): Promise<boolean> {
   await rm(temporary, { force: true });
   return true;
 }
+
+/**
+ * Removes every temporary file in a folder, whoever left it and however young it is. For the holder of the host's lock alone:
+ * workers write under it, so theirs are dead writers'. An active agent writes its state without the lock; a write of its that
+ * loses its file in this way is done again.
+ */
+export async function removeTemporaryFiles(folder: string): Promise<void> {
+  const leftovers = (await readdir(folder)).filter((name) => temporaryName.test(name));
+  for (const name of leftovers) await rm(join(folder, name), { force: true });
+}
+
+const temporaryName = /^\..+\.[0-9a-f]{12}\.tmp$/;
 
 /** A writer killed in the middle leaves its temporary file; killed for hours, it must not leave thousands. */
 async function sweepTemporaryFiles(path: string): Promise<void> {

@@ -7,7 +7,7 @@ import { messageOf, systemCodeOf, TryAgainLaterError } from '../support/errors.t
 import type { Limits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
 import { explainWriteError } from './errors.ts';
-import { makeFolder } from './files.ts';
+import { makeFolder, removeTemporaryFiles } from './files.ts';
 import {
   isLive,
   lockFileOf,
@@ -82,12 +82,24 @@ export async function withHostLock<T>(
   const watch = new AbortController();
   void watchOwnership(options, mine, watch.signal);
   try {
+    await tidyUp(options);
     return await work(
       options.signal === undefined ? lost.signal : AbortSignal.any([options.signal, lost.signal]),
     );
   } finally {
     watch.abort(new Error('released'));
-    await mine.release();
+    await Promise.all([tidyUp(options), mine.release()]);
+  }
+}
+
+/** What killed writers left, before the work and, if an agent was ended meanwhile, behind it. */
+async function tidyUp({ folder, limits, log }: HostLockOptions): Promise<void> {
+  try {
+    await withDeadline('remove temporary files', limits.LOCK_REFRESH, async () =>
+      removeTemporaryFiles(folder),
+    );
+  } catch (error) {
+    log.debug('the temporary files of killed writers were left', { error: messageOf(error) });
   }
 }
 

@@ -61,6 +61,8 @@ const statusSchema = v.object({
       }),
     ),
   ),
+  /** The last log lines of an agent that did not stay up and was removed since. */
+  lastLog: v.exactOptional(v.array(v.string())),
   nextAttemptAt: v.exactOptional(time),
   exitCode: v.exactOptional(v.number()),
   entrypointVersion: v.string(),

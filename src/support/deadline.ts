@@ -70,14 +70,14 @@ export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Pr
 
 /** A point in time that a longer piece of work must not pass, handed down to its parts. */
 export interface Deadline {
-  /** Milliseconds left, never negative. */
+  /** Whole milliseconds left, never negative: `AbortSignal.timeout` refuses fractions. */
   left(): number;
 }
 
 /** A deadline `ms` milliseconds from now, by the clock that nobody can set. */
 export function deadlineIn(ms: number, clock: Pick<Clock, 'elapsed'>): Deadline {
   const endsAt = clock.elapsed() + ms;
-  return { left: () => Math.max(0, endsAt - clock.elapsed()) };
+  return { left: () => Math.max(0, Math.ceil(endsAt - clock.elapsed())) };
 }
 
 /** `1500` as `1.5 s`, `90000` as `90 s`, `900000` as `15 min`. */

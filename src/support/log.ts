@@ -20,6 +20,8 @@ export interface LogOptions {
   readonly format: 'text' | 'json';
   readonly debug: boolean;
   readonly secrets: Secrets;
+  /** Whether each line of text begins with its time; the engine adds it to what goes to stderr. */
+  readonly times?: boolean;
   /** Where lines go; stderr, written synchronously, unless a test passes its own. */
   readonly destination?: DestinationStream;
 }
@@ -38,7 +40,10 @@ function createLogger(options: LogOptions): pino.Logger {
   const scrubbed: DestinationStream = {
     write: (line) => {
       const clean = scrubLine(line, options.secrets);
-      destination.write(options.format === 'json' ? `${JSON.stringify(clean)}\n` : renderText(clean));
+      const time = options.times === true ? `${String(clean['time'])} ` : '';
+      destination.write(
+        options.format === 'json' ? `${JSON.stringify(clean)}\n` : `${time}${renderText(clean)}`,
+      );
     },
   };
   return pino(
@@ -51,6 +56,23 @@ function createLogger(options: LogOptions): pino.Logger {
     },
     scrubbed,
   );
+}
+
+/** A log whose lines go to both. */
+export function logToBoth(one: Log, other: Log): Log {
+  const at =
+    (level: 'debug' | 'info' | 'warn' | 'error') =>
+    (message: string, fields?: LogFields): void => {
+      one[level](message, fields);
+      other[level](message, fields);
+    };
+  return {
+    debug: at('debug'),
+    info: at('info'),
+    warn: at('warn'),
+    error: at('error'),
+    with: (fields) => logToBoth(one.with(fields), other.with(fields)),
+  };
 }
 
 /** A log that says nothing, for code that is exercised without an audience. */

@@ -25,7 +25,10 @@ beforeAll(async () => {
 afterAll(async () => scene.close());
 
 /** What the entrypoint keeps on the host in `/var/lib/rancher/entrypoint`; `reported.json` only after the first error. */
-const kept = ['attempts.json', 'lock-owner.json', 'reported.json', 'state', 'status.json'];
+const kept = [
+  ...['attempts.json', 'lock-owner.json', 'reported.json', 'state', 'status.json'],
+  ...['worker.log', 'worker.log.1'],
+];
 
 /** Everything of the host that could grow from upgrade to upgrade. */
 async function takeStock(): Promise<Record<string, number>> {

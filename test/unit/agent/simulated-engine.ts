@@ -441,6 +441,16 @@ export class SimulatedEngine implements Engine {
   awaitExit = notSimulated;
   followLog = notSimulated;
   followRenames = notSimulated;
+
+  async readLogTail(id: string): Promise<string> {
+    return this.#do(
+      'inspect',
+      id,
+      undefined,
+      () => `the end of ${this.#host.details(id)?.image ?? 'nothing'}\n`,
+    );
+  }
+
   inspectImage = notSimulated;
   pullImage = notSimulated;
   hasVolume = notSimulated;

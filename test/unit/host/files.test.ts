@@ -1,12 +1,13 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { HostFolderUnwritableError } from '../../../src/host/errors.ts';
 import {
   createFileAtomically,
   makeFolder,
   readTextIfExists,
+  removeTemporaryFiles,
   writeFileAtomically,
 } from '../../../src/host/files.ts';
 import { isRoot, onReadOnly, onSmallDisk } from './small-disk.ts';
@@ -124,4 +125,36 @@ describe('readTextIfExists', () => {
     expect(await readTextIfExists(join(folder, 'none'))).toBeUndefined();
     await expect(readTextIfExists(folder)).rejects.toMatchObject({ code: 'EISDIR' });
   });
+});
+
+describe('removeTemporaryFiles', () => {
+  it('removes what every writer left, however young, and nothing else', async () => {
+    const others = ['status.json', '.hidden', '.a.tmp', 'a.0123456789ab.tmp'];
+    const leftovers = ['.status.json.0123456789ab.tmp', '.reported.json.ba9876543210.tmp'];
+    for (const name of [...others, ...leftovers]) await writeFile(join(folder, name), '');
+    await removeTemporaryFiles(folder);
+    expect((await readdir(folder)).sort()).toEqual([...others].sort());
+  });
+
+  it('costs nobody else a write: one whose temporary file is taken away is done again', async () => {
+    const file = join(folder, 'status.json');
+    const text = 'x'.repeat(8_000_000);
+    const writing = writeFileAtomically(file, text, { mode });
+    const isThere = async (): Promise<boolean> =>
+      (await readdir(folder)).some((name) => name.endsWith('.tmp'));
+    await vi.waitFor(async () => expect(await isThere()).toBe(true), { interval: 0 });
+    await removeTemporaryFiles(folder);
+    expect(await readdir(folder)).not.toContain('status.json');
+    await writing;
+    expect((await readFile(file, 'utf8')) === text).toBe(true);
+    expect(await readdir(folder)).toEqual(['status.json']);
+  });
+
+  it.each(['writeFileAtomically', 'createFileAtomically'] as const)(
+    'leaves %s the error of a folder that is gone',
+    async (name) => {
+      const write = { writeFileAtomically, createFileAtomically }[name];
+      await expect(write(join(folder, 'gone/a'), 'text', { mode })).rejects.toMatchObject({ code: 'ENOENT' });
+    },
+  );
 });

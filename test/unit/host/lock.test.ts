@@ -1,12 +1,12 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { HostFolderUnwritableError } from '../../../src/host/errors.ts';
 import {
   findLoss,
@@ -45,6 +45,22 @@ function options(over: Partial<HostLockOptions> = {}): HostLockOptions {
     log: silentLog,
     ...over,
   };
+}
+
+/** A real process that writes a file in a loop; killed while a temporary file of it is there, which it is nearly always. */
+async function killWriterInTheMiddle(path: string): Promise<void> {
+  for (let tries = 0; tries < 20; tries += 1) {
+    const child = spawn(process.execPath, [join(import.meta.dirname, 'killed-writer.ts'), path], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    const isAtIt = async (): Promise<boolean> =>
+      (await readdir(folder)).some((name) => name.startsWith(`.${basename(path)}.`));
+    await vi.waitFor(async () => expect(await isAtIt()).toBe(true), { interval: 1, timeout: 10_000 });
+    child.kill('SIGKILL');
+    await new Promise((resolve) => child.once('exit', resolve));
+    if (await isAtIt()) return;
+  }
+  throw new Error('no writer was killed in the middle of a write');
 }
 
 /** A real process that contends for the lock. */
@@ -96,6 +112,19 @@ describe('withHostLock', () => {
     );
     expect(await readLockHolder(folder, limits, Date.now())).toEqual({ state: 'free' });
     expect((await readdir(folder)).sort()).toEqual(['lock-owner.json']);
+  });
+
+  it('clears away at once what a writer left that was killed, before the work and behind it', async () => {
+    const leftovers = async (): Promise<readonly string[]> =>
+      (await readdir(folder)).filter((name) => name.endsWith('.tmp'));
+    await killWriterInTheMiddle(join(folder, 'status.json'));
+    expect(await leftovers()).toHaveLength(1);
+    await withHostLock(options(), async () => {
+      expect(await leftovers()).toEqual([]);
+      await killWriterInTheMiddle(join(folder, 'reported.json'));
+      expect(await leftovers()).toHaveLength(1);
+    });
+    expect(await leftovers()).toEqual([]);
   });
 
   it('names the holder and since when to whoever comes second', async () => {

@@ -35,6 +35,18 @@ describe('withDeadline', () => {
     expect(began).toBe(false);
   });
 
+  it('leaves whole milliseconds, which timers of every kind take, and none too few', () => {
+    let now = 1_000.25;
+    const deadline = deadlineIn(500, { elapsed: () => now });
+    now += 0.09;
+    expect(deadline.left()).toBe(500);
+    expect(() => AbortSignal.timeout(deadline.left())).not.toThrow();
+    now = 1_500.2;
+    expect(deadline.left()).toBe(1);
+    now = 1_500.25;
+    expect(deadline.left()).toBe(0);
+  });
+
   it('does not abort the work after it has ended', async () => {
     let given: AbortSignal | undefined;
     const stop = new AbortController();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createLog, silentLog, type Log } from '../../../src/support/log.ts';
+import { createLog, logToBoth, silentLog, type Log } from '../../../src/support/log.ts';
 import { createSecrets } from '../../../src/support/secrets.ts';
 
 interface Heard {
@@ -99,4 +99,28 @@ describe.each(['text', 'json'] as const)('secrets in the %s form', (format) => {
 
 it('can say nothing', () => {
   silentLog.with({ a: 1 }).error('nobody hears');
+});
+
+describe('a log that is kept on the host as well', () => {
+  it('gets the same lines, with their times', () => {
+    const stderr = listen('text', false, 'open-sesame');
+    const lines: string[] = [];
+    const secrets = createSecrets();
+    secrets.add('open-sesame');
+    const kept = createLog({
+      format: 'text',
+      debug: true,
+      secrets,
+      times: true,
+      destination: { write: (line: string) => void lines.push(line) },
+    });
+    const both = logToBoth(stderr.log, kept);
+    both.with({ task: 'upgrade' }).warn('the key is open-sesame', { tries: 2 });
+    both.debug('for those who look at the host');
+    expect(stderr.lines).toEqual(['WARN: the key is *** task=upgrade tries=2\n']);
+    expect(lines.map((line) => line.replace(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z /, ''))).toEqual([
+      'WARN: the key is *** task=upgrade tries=2\n',
+      'DEBUG: for those who look at the host\n',
+    ]);
+  });
 });
