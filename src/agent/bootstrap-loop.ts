@@ -15,6 +15,7 @@ import { doubling } from '../support/retry.ts';
 import { becomeScript, runScript, stageScript, type StagedScript } from './bootstrap-child.ts';
 import type { Profile } from './profile.ts';
 import type { Reporter } from './report.ts';
+import type { ServingObserver } from './run/serving-record.ts';
 import { openConnection, readAgentSettings, type AgentSettings, type ServerAccess } from './server.ts';
 import { readRequirement } from './upgrade-decision.ts';
 
@@ -34,6 +35,8 @@ export interface BootstrapLoop extends ServerAccess {
   readonly onRequiredImage: (required: RequiredImage, script: string) => void;
   /** Settles when the work that this process has begun for the host is done, or goes on without it. */
   readonly concludeWork: () => Promise<void>;
+  /** Told what the loop observes of server and bootstrap. */
+  readonly serving?: ServingObserver;
 }
 
 /** How one turn of the loop ended, which decides on the pause behind it. */

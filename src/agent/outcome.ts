@@ -25,6 +25,8 @@ export interface Outcome {
   /** When that will be, as ISO 8601. */
   readonly nextAttemptAt?: string;
   readonly corpses?: readonly Corpse[];
+  /** The state goes away when the agent serves. */
+  readonly until?: 'serving';
 }
 
 /** What a transaction's end means for the host. */

@@ -1,6 +1,7 @@
 import { judgeError, type Outcome } from '../agent/outcome.ts';
 import { registerAgent } from '../agent/register-work.ts';
 import { createReporter } from '../agent/report.ts';
+import { startHeartbeat } from '../agent/run/heartbeat.ts';
 import { settleHost } from '../agent/settle-work.ts';
 import { upgradeAgent } from '../agent/upgrade-work.ts';
 import { doWork, type Work } from '../agent/work.ts';
@@ -21,6 +22,7 @@ export async function worker(context: Context, args: readonly string[]): Promise
   const task = workerTasks.find((name) => name === args[0]);
   if (task === undefined) throw new UsageError(`worker: no such task: ${args[0] ?? '(none)'}`);
   if (task === 'inspect-host') return inspectHostHere(context);
+  startHeartbeat(context.configuration.limits);
   return bounded(context, async () =>
     work(task === 'register' ? await withAgentConf(context) : context, task),
   );
