@@ -1,5 +1,5 @@
 import { describeHolder } from '../agent/mount-holders.ts';
-import type { HostVerdict } from '../commands/status-report.ts';
+import type { HostVerdict, RoleHolder } from '../commands/status-report.ts';
 import type { StatusReport } from '../commands/status-report.ts';
 import type { HostState } from '../host/status.ts';
 import { describeObserved, knownServing } from '../agent/run/serving-known.ts';
@@ -90,7 +90,7 @@ function statusRows({ status }: StatusReport, now: number): readonly Row[] {
 
 /** Of another container's record, and of one that nobody keeps any more, it says that nothing is known. */
 function servingRows({ serving, containers }: StatusReport, now: number): readonly Row[] {
-  const agents = 'problem' in containers ? undefined : containers.filter(isAgentsRole).map(({ id }) => id);
+  const agents = 'problem' in containers ? undefined : containers.filter(isRunningAgent).map(({ id }) => id);
   const known = knownServing(serving, agents);
   const title = known.serving === 'unknown' ? 'unknown' : known.serving;
   const since =
@@ -102,8 +102,8 @@ function servingRows({ serving, containers }: StatusReport, now: number): readon
   ];
 }
 
-function isAgentsRole({ role }: { readonly role: string }): boolean {
-  return role === 'agent' || role === 'legacy agent';
+function isRunningAgent({ role, state }: RoleHolder): boolean {
+  return (role === 'agent' || role === 'legacy agent') && state === 'running';
 }
 
 /** What doesn't fit beside its container goes below it: an image's name is long behind a registry. */

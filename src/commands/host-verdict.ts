@@ -51,8 +51,8 @@ export function judgeHost({ status, serving, containers: found, leaks }: StatusF
   return { word: 'well', sentence: `${agentDoes}, and nothing is left over` };
 }
 
-function describeDegraded({ corpses = [], summary }: HostStatus, agentDoes: string): string {
-  const isRemoval = corpses.length > 0 || summary.includes("can't be removed");
+function describeDegraded({ corpses = [], cause, summary }: HostStatus, agentDoes: string): string {
+  const isRemoval = corpses.length > 0 || cause === 'cannot-remove';
   return isRemoval ? `${agentDoes}, but a container can't be removed` : `${agentDoes}; ${summary}`;
 }
 

@@ -1,4 +1,5 @@
 import { cleanupLimits } from './limits-cleanup.ts';
+import { servingLimits } from './limits-serving.ts';
 
 /**
  * Every deadline and bound of the program, each with its reason; those of `cleanup` are in the file beside this one. Nothing
@@ -370,49 +371,6 @@ const table = {
     why: 'revoked keys come back only by a new registration, which replaces us',
   },
   HOST_COMMAND: { value: 30_000, unit: 'ms', why: 'mount, modprobe and the like on a loaded host' },
-  // ── serving and health ────────────────────────────────────────────────────
-  BOOTSTRAP_WATCH: {
-    value: 60_000,
-    unit: 'ms',
-    why: 'a bootstrap that cannot work exits within seconds; one that runs for a minute has its websocket',
-  },
-  BOOTSTRAP_WATCH_EXITS: {
-    value: 3,
-    unit: 'times',
-    why: 'one exit with an error is an accident, three in a row while the server answers are the image or the script',
-  },
-  SERVING_SILENCE: {
-    value: 600_000,
-    unit: 'ms',
-    why: 'a running bootstrap holds its websocket through a short outage; two polls that fail are no proof yet',
-  },
-  SERVING_GRACE: {
-    value: 120_000,
-    unit: 'ms',
-    why: 'a first start, or a reconnect after an exit by design, takes seconds; a server that restarts, a minute or two',
-  },
-  SERVING_TICK: {
-    value: 5_000,
-    unit: 'ms',
-    why: 'how soon the passing of time alone is noticed; nothing but memory is read',
-  },
-  SERVING_REFRESH: { value: 60_000, unit: 'ms', why: 'an unchanged record is written again this often' },
-  SERVING_STALE: { value: 180_000, unit: 'ms', why: 'three refreshes missed: nobody keeps this record any more' },
-  SERVING_FILE: { value: 65_536, unit: 'bytes', why: 'the record has less than 2 kB' },
-  HEARTBEAT: { value: 5_000, unit: 'ms', why: 'a few bytes in memory (tmpfs), no disk' },
-  HEARTBEAT_STALE: {
-    value: 60_000,
-    unit: 'ms',
-    why: 'an event loop that is silent for so long is not only busy; garbage collection and a loaded host take seconds',
-  },
-  HEALTH_PROBE: {
-    value: 30_000,
-    unit: 'ms',
-    why: 'as often as the health check looks: one connection to the socket, one small file',
-  },
-  HEALTH_CONNECT: { value: 5_000, unit: 'ms', why: 'a local socket accepts or refuses at once' },
-  HEALTH_FILE: { value: 65_536, unit: 'bytes', why: 'resolv.conf has some hundred bytes' },
-  HEALTH_LOOKUP: { value: 15_000, unit: 'ms', why: 'a resolver gives up after 5 s for each of its servers' },
   ROLE_POLL: {
     value: 500,
     unit: 'ms',
@@ -459,6 +417,7 @@ const table = {
     unit: 'times',
     why: 'so many removals in a row that fail are not the containers, it is the storage: leave it in peace',
   },
+  ...servingLimits,
   ...cleanupLimits,
 } as const satisfies Record<string, LimitRow>;
 

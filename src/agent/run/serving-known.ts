@@ -14,9 +14,10 @@ export interface KnownServing {
 
 /**
  * Whether the agent serves, as far as its record tells. Pure.
- * @param agents full ids of the agents on this host; undefined where they are not known
+ * @param agents full ids of the agents that run on this host; undefined where they are not known
  */
 export function knownServing(reading: ServingReading, agents: readonly string[] | undefined): KnownServing {
+  if (agents?.length === 0) return unknown('no agent runs');
   switch (reading.kind) {
     case 'missing':
       return unknown('the agent does not say whether it serves');

@@ -1,6 +1,4 @@
-import { chmod } from 'node:fs/promises';
-import { dirname } from 'node:path';
-import { makeFolder, writeFileAtomically } from '../../host/files.ts';
+import { QueuedFile } from '../../host/queued-file.ts';
 import type { HostStatus, ServingSummary } from '../../host/status.ts';
 import type { Clock } from '../../support/clock.ts';
 import { formatDuration } from '../../support/deadline.ts';
@@ -72,6 +70,7 @@ class Tracker implements ServingTracker {
   #comparedAt = Number.NEGATIVE_INFINITY;
   /** What was said last where the status cannot be read, so that it is not said again and again. */
   #said = '';
+  #telling: Promise<void> | undefined;
 
   constructor(tracking: ServingTracking) {
     const { clock, limits, files, log } = tracking;
@@ -189,19 +188,12 @@ class Tracker implements ServingTracker {
   }
 
   async keep(reporter: AgentReporter, signal: AbortSignal): Promise<never> {
-    const { clock, limits, log } = this.#tracking;
+    const { clock, limits } = this.#tracking;
     for (;;) {
       this.#decide();
       if (clock.elapsed() - this.#writtenAt >= limits.SERVING_REFRESH) this.#write();
       const isDue = this.#isStateDue || clock.elapsed() - this.#comparedAt >= limits.HOUSEKEEPING;
-      try {
-        if (isDue) await this.#tellState(reporter);
-      } catch (error) {
-        signal.throwIfAborted();
-        log.warn('the state of this host could not be compared with what the agent observes', {
-          error: messageOf(error),
-        });
-      }
+      if (isDue) void this.#beginToTell(reporter);
       await clock.sleep(limits.SERVING_TICK, signal);
     }
   }
@@ -209,7 +201,7 @@ class Tracker implements ServingTracker {
   async settled(reporter: AgentReporter): Promise<void> {
     this.#decide();
     this.#write();
-    await this.#tellState(reporter);
+    await this.#beginToTell(reporter);
     await Promise.all(this.#writers.map(async (writer) => writer.idle()));
   }
 
@@ -241,6 +233,18 @@ class Tracker implements ServingTracker {
     this.#writtenAt = clock.elapsed();
     const text = secrets.scrub(`${JSON.stringify(this.#record(), undefined, 2)}\n`);
     for (const writer of this.#writers) writer.put(text);
+  }
+
+  /** One at a time: it reads the disk, which may not answer. Fulfilled in any case. */
+  async #beginToTell(reporter: AgentReporter): Promise<void> {
+    this.#telling ??= this.#tellState(reporter)
+      .catch((error: unknown) => {
+        this.#tracking.log.warn('the state of this host could not be compared with what the agent observes', {
+          error: messageOf(error),
+        });
+      })
+      .finally(() => (this.#telling = undefined));
+    return this.#telling;
   }
 
   async #tellState(reporter: AgentReporter): Promise<void> {
@@ -310,57 +314,4 @@ function describe({ serving, reason }: ServingDecision): string {
 
 function isoOf(ms: number): string {
   return new Date(ms).toISOString();
-}
-
-/**
- * A file of which only the newest text counts. One write at a time: a disk that does not answer keeps one of Node's threads and
- * no more, and gets the newest text when it answers.
- */
-class QueuedFile {
-  readonly #path: string;
-  readonly #modes: { readonly file: number; readonly folder?: number };
-  readonly #log: Log;
-  #next: string | undefined;
-  #writing: Promise<void> | undefined;
-  #hasComplained = false;
-
-  constructor(path: string, modes: { readonly file: number; readonly folder?: number }, log: Log) {
-    this.#path = path;
-    this.#modes = modes;
-    this.#log = log;
-  }
-
-  /** Has a text written; waits for nothing and never throws. */
-  put(text: string): void {
-    this.#next = text;
-    this.#writing ??= this.#writeNewest();
-  }
-
-  async idle(): Promise<void> {
-    await this.#writing;
-  }
-
-  async #writeNewest(): Promise<void> {
-    for (let text = this.#next; text !== undefined; text = this.#next) {
-      this.#next = undefined;
-      await this.#write(text);
-    }
-    this.#writing = undefined;
-  }
-
-  async #write(text: string): Promise<void> {
-    const folder = dirname(this.#path);
-    try {
-      await makeFolder(folder);
-      if (this.#modes.folder !== undefined) await chmod(folder, this.#modes.folder);
-      await writeFileAtomically(this.#path, text, { mode: this.#modes.file });
-    } catch (error) {
-      if (this.#hasComplained) return;
-      this.#hasComplained = true;
-      this.#log.warn('whether the agent serves cannot be written down here', {
-        file: this.#path,
-        error: messageOf(error),
-      });
-    }
-  }
 }

@@ -15,6 +15,7 @@ const metrics: Metrics = {
   corpses: 1,
   lockAge: 4_200,
   leaks: { total: 424, lastHour: 12, countedAt: noon },
+  serving: undefined,
 };
 
 let folder: string;
