@@ -77,10 +77,7 @@ export function createReporter(options: ReporterOptions): AgentReporter {
   /** One after the other: what a disk that hangs still writes later must not stand over what was said after it. */
   const writeInTurn = async (draft: Draft): Promise<void> => {
     const written = lastWritten.then(async () =>
-      writeStatus(
-        { paths, now: clock.now(), scrub },
-        { ...basisOf(options), ...draft },
-      ),
+      writeStatus({ paths, now: clock.now(), scrub }, { ...basisOf(options), ...draft }),
     );
     lastWritten = written.catch(() => undefined);
     await written;

@@ -93,8 +93,7 @@ function servingRows({ serving, containers }: StatusReport, now: number): readon
   const agents = 'problem' in containers ? undefined : containers.filter(isRunningAgent).map(({ id }) => id);
   const known = knownServing(serving, agents);
   const title = known.serving === 'unknown' ? 'unknown' : known.serving;
-  const since =
-    known.record === undefined ? '' : `, for ${formatAge(now - Date.parse(known.record.since))}`;
+  const since = known.record === undefined ? '' : `, for ${formatAge(now - Date.parse(known.record.since))}`;
   const why = known.serving === 'yes' ? '' : `: ${known.message}`;
   return [
     ['serving', `${title}${since}${why}`],

@@ -26,7 +26,11 @@ export const servingLimits = {
     why: 'how soon the passing of time alone is noticed; nothing but memory is read',
   },
   SERVING_REFRESH: { value: 60_000, unit: 'ms', why: 'an unchanged record is written again this often' },
-  SERVING_STALE: { value: 180_000, unit: 'ms', why: 'three refreshes missed: nobody keeps this record any more' },
+  SERVING_STALE: {
+    value: 180_000,
+    unit: 'ms',
+    why: 'three refreshes missed: nobody keeps this record any more',
+  },
   SERVING_FILE: { value: 65_536, unit: 'bytes', why: 'the record has less than 2 kB' },
   HEARTBEAT: { value: 5_000, unit: 'ms', why: 'a few bytes in memory (tmpfs), no disk' },
   HEARTBEAT_STALE: {

@@ -23,7 +23,9 @@ afterAll(async () => scene.close());
 
 async function healthOf(name: string): Promise<{ status: string; says: string } | undefined> {
   const health = (await scene.host.inspect(name))?.State.Health;
-  return health === undefined ? undefined : { status: health.Status, says: health.Log.at(-1)?.Output.trim() ?? '' };
+  return health === undefined
+    ? undefined
+    : { status: health.Status, says: health.Log.at(-1)?.Output.trim() ?? '' };
 }
 
 async function becomes(status: string, says: string | RegExp): Promise<true> {
@@ -115,7 +117,15 @@ describe('the check itself', () => {
     await writeFile(join(scene.host.stateDir, 'beat/health'), '5 1 ok\n');
     const bare = ['-v', '/dev/null:/usr/lib/rancher-agent-entrypoint/bin/node:ro', '-e', 'PATH=/nowhere'];
     const beat = ['-v', '/var/lib/rancher/beat:/dev/shm/rancher-agent-entrypoint'];
-    const result = await scene.host.tryDocker('run', '--rm', ...bare, ...beat, '--entrypoint', script, images.a);
+    const result = await scene.host.tryDocker(
+      'run',
+      '--rm',
+      ...bare,
+      ...beat,
+      '--entrypoint',
+      script,
+      images.a,
+    );
     expect(result).toMatchObject({ status: 1, stderr: '' });
     expect(result.stdout).toContain('the process has been silent');
   });

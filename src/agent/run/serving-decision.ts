@@ -54,7 +54,8 @@ export function decideServing(facts: ServingFacts, now: number, limits: Limits):
   const ranFor = facts.runningSince === undefined ? undefined : now - facts.runningSince;
   if (ranFor !== undefined && ranFor >= limits.BOOTSTRAP_WATCH) return whileItRuns(facts, now, limits);
   if (facts.answered === false && facts.refusal?.cause === keysRevoked) return no(facts.refusal);
-  if (facts.failuresInARow >= limits.BOOTSTRAP_WATCH_EXITS && facts.answered !== false) return no(fails(facts));
+  if (facts.failuresInARow >= limits.BOOTSTRAP_WATCH_EXITS && facts.answered !== false)
+    return no(fails(facts));
   const reconnects = facts.lastGoodEnd !== undefined && now - facts.lastGoodEnd < limits.SERVING_GRACE;
   if (reconnects && facts.lastAnswerAt !== undefined) return { serving: 'yes' };
   return isEarly(facts, now, limits) ? tooEarly : no(whyNot(facts));

@@ -17,9 +17,7 @@ export interface ServingView {
 
 /** What is to be written: a state; or nothing but whether the agent serves; or nothing. */
 export type StateStep =
-  | { readonly do: 'nothing' }
-  | { readonly do: 'refresh' }
-  | { readonly do: 'say'; readonly outcome: Outcome };
+  { readonly do: 'nothing' } | { readonly do: 'refresh' } | { readonly do: 'say'; readonly outcome: Outcome };
 
 /**
  * What the agent's observations mean for the state of the host. Pure. The agent writes over `ok` and `deferred`, and over
@@ -37,9 +35,7 @@ export function stateFor(before: HostStatus | undefined, view: ServingView): Sta
   if (before !== undefined && isOver(before, view.over)) {
     return { do: 'say', outcome: { ...wanted, summary: view.over?.summary ?? wanted.summary } };
   }
-  return before !== undefined && endsWithServing(before)
-    ? { do: 'say', outcome: wanted }
-    : { do: 'refresh' };
+  return before !== undefined && endsWithServing(before) ? { do: 'say', outcome: wanted } : { do: 'refresh' };
 }
 
 /** A failed upgrade, or one that waits for its next attempt. */
@@ -65,7 +61,10 @@ function outcomeOf({ decision, server, trouble }: ServingView): Outcome | undefi
   if (serving === 'no') return notServing(reason);
   if (reason.cause !== servingUnknown) return undefined;
   return {
-    ...degraded(reason, 'nothing, if this is what you asked for; the server shows whether the host is active'),
+    ...degraded(
+      reason,
+      'nothing, if this is what you asked for; the server shows whether the host is active',
+    ),
     summary: `whether the agent serves is not known: ${reason.message}`,
     exitCode: ExitCode.ok,
   };
@@ -103,5 +102,7 @@ function mayReplace(before: HostStatus, wanted: Outcome): boolean {
 }
 
 function isOver(before: HostStatus, over: ServingView['over']): boolean {
-  return over !== undefined && before.state === over.status.state && before.updatedAt === over.status.updatedAt;
+  return (
+    over !== undefined && before.state === over.status.state && before.updatedAt === over.status.updatedAt
+  );
 }

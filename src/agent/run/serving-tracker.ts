@@ -271,9 +271,7 @@ class Tracker implements ServingTracker {
   #isOld(told: ServingSummary | undefined): boolean {
     const { serving, reason } = this.#decision;
     return (
-      told?.serving !== serving ||
-      told.cause !== reason?.cause ||
-      told.container !== this.#tracking.container
+      told?.serving !== serving || told.cause !== reason?.cause || told.container !== this.#tracking.container
     );
   }
 

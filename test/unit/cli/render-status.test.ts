@@ -144,7 +144,11 @@ describe('the verdict on a host', () => {
       'nobody observes the bootstrap',
       {
         serving: serves({ serving: 'unknown', cause: 'serving-unknown', message: 'nobody looks' }),
-        status: last({ state: 'degraded', cause: 'serving-unknown', summary: 'whether the agent serves is not known' }),
+        status: last({
+          state: 'degraded',
+          cause: 'serving-unknown',
+          summary: 'whether the agent serves is not known',
+        }),
       },
       'look',
       'the agent runs; whether the agent serves is not known',
@@ -188,7 +192,12 @@ describe('the verdict on a host', () => {
     ['the worker was killed', { status: last({ state: 'working' }) }, 'look', 'whoever was at work is gone'],
     ['an upgrade failed', { status: last({ state: 'failed' }) }, 'look', 'what was last asked for failed'],
     ['it was put off', { status: last({ state: 'deferred' }) }, 'look', 'was put off'],
-    ['a corpse stays', { status: last({ state: 'degraded', cause: 'cannot-remove' }) }, 'look', "a container can't be removed"],
+    [
+      'a corpse stays',
+      { status: last({ state: 'degraded', cause: 'cannot-remove' }) },
+      'look',
+      "a container can't be removed",
+    ],
     ['helpers leak', { leaks: leaksOf(9, 60_000) }, 'look', 'helpers are leaking'],
     ['helpers leaked', { leaks: leaksOf(9, 6e6) }, 'well', 'nothing is left over'],
     [
@@ -203,7 +212,12 @@ describe('the verdict on a host', () => {
       'look',
       'rancher-agent-previous is left over',
     ],
-    ['nothing was ever said', { status: { kind: 'missing' }, serving: { kind: 'missing' } }, 'well', 'the agent runs'],
+    [
+      'nothing was ever said',
+      { status: { kind: 'missing' }, serving: { kind: 'missing' } },
+      'well',
+      'the agent runs',
+    ],
     [
       'the engine is silent',
       { containers: { problem: 'no answer within 30 s' } },

@@ -26,7 +26,8 @@ export function checkServing(record: HostRecord): readonly Finding[] {
     return [{ ...fine('serving', `not known yet: ${message}`, figures), ...details }];
   }
   if (cause === servingUnknown) {
-    const advice = 'The server shows whether this host is active. Without CATTLE_EXEC_AGENT the agent says it.';
+    const advice =
+      'The server shows whether this host is active. Without CATTLE_EXEC_AGENT the agent says it.';
     const text = `whether the agent serves is not known: ${message}`;
     return [{ check: 'serving', level: 'warning', text, cause: servingUnknown, advice, figures, ...details }];
   }

@@ -82,23 +82,29 @@ describe.each(shells)('the health check in $name', ({ shell, isMissing }) => {
     });
   });
 
-  it.skipIf(isMissing)('is unhealthy when the process says that a restart cures something, until it is over', async () => {
-    const beating = start();
-    beating.setTrouble("the engine's socket is dead, $(touch /tmp/x) `id`\n* while the host's answers");
-    expect(await check(shell)).toEqual({
-      status: 1,
-      says: "unhealthy: the engine's socket is dead, $(touch /tmp/x) `id`?* while the host's answers; a restart cures that",
-    });
-    beating.setTrouble(undefined);
-    expect(await check(shell)).toEqual({ status: 0, says: 'healthy' });
-  });
+  it.skipIf(isMissing)(
+    'is unhealthy when the process says that a restart cures something, until it is over',
+    async () => {
+      const beating = start();
+      beating.setTrouble("the engine's socket is dead, $(touch /tmp/x) `id`\n* while the host's answers");
+      expect(await check(shell)).toEqual({
+        status: 1,
+        says: "unhealthy: the engine's socket is dead, $(touch /tmp/x) `id`?* while the host's answers; a restart cures that",
+      });
+      beating.setTrouble(undefined);
+      expect(await check(shell)).toEqual({ status: 0, says: 'healthy' });
+    },
+  );
 
-  it.skipIf(isMissing)('is healthy for a process without a heartbeat, and for one that gave it up', async () => {
-    expect(await check(shell)).toEqual({ status: 0, says: 'healthy: no heartbeat to go by' });
-    start().stop();
-    expect(existsSync(file)).toBe(false);
-    expect(await check(shell)).toEqual({ status: 0, says: 'healthy: no heartbeat to go by' });
-  });
+  it.skipIf(isMissing)(
+    'is healthy for a process without a heartbeat, and for one that gave it up',
+    async () => {
+      expect(await check(shell)).toEqual({ status: 0, says: 'healthy: no heartbeat to go by' });
+      start().stop();
+      expect(existsSync(file)).toBe(false);
+      expect(await check(shell)).toEqual({ status: 0, says: 'healthy: no heartbeat to go by' });
+    },
+  );
 
   it.skipIf(isMissing).each([
     ['nothing', ''],
@@ -109,7 +115,10 @@ describe.each(shells)('the health check in $name', ({ shell, isMissing }) => {
   ])('is healthy for a file with %s', async (_title, text) => {
     start().stop();
     await writeFile(file, text);
-    expect(await check(shell)).toMatchObject({ status: 0, says: expect.stringMatching(/^healthy/) as string });
+    expect(await check(shell)).toMatchObject({
+      status: 0,
+      says: expect.stringMatching(/^healthy/) as string,
+    });
   });
 
   it.skipIf(isMissing)('is healthy where the host does not say how long it runs', async () => {

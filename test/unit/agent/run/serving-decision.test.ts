@@ -73,7 +73,11 @@ describe('an agent does not serve', () => {
       { ...pause, lastGoodEnd: now - 3 * minute },
       'bootstrap-not-running',
     ],
-    ['when its process has done nothing for 10 minutes', { ...pause, observed: false }, 'bootstrap-not-running'],
+    [
+      'when its process has done nothing for 10 minutes',
+      { ...pause, observed: false },
+      'bootstrap-not-running',
+    ],
   ])('%s', (_title, facts, cause) => {
     const decision = decideServing({ ...serves, ...facts }, now, limits);
     expect(decision).toMatchObject({ serving: 'no', reason: { cause } });
@@ -97,11 +101,20 @@ describe('it is unknown', () => {
       { runningSince: now - 20_000, lastAnswerAt: now - 20_000 },
       'starting',
     ],
-    ['for two minutes while a first answer is missing', { ...fresh, ...pause, answered: false, refusal: away }, 'starting'],
+    [
+      'for two minutes while a first answer is missing',
+      { ...fresh, ...pause, answered: false, refusal: away },
+      'starting',
+    ],
     ['before anything was observed', { ...fresh, ...pause, observed: false }, 'starting'],
     [
       'while a bootstrap runs that the server has never given a live answer to',
-      { lastAnswerAt: undefined, answered: undefined, startedAt: now - 2 * minute, runningSince: now - minute },
+      {
+        lastAnswerAt: undefined,
+        answered: undefined,
+        startedAt: now - 2 * minute,
+        runningSince: now - minute,
+      },
       'starting',
     ],
   ])('%s', (_title, facts, cause) => {

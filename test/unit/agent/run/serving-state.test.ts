@@ -47,14 +47,34 @@ describe('what the agent observes becomes the state of the host', () => {
   it.each<[string, HostStatus | undefined, ServingView, unknown]>([
     ['a server that is away', status({}), no('server-unreachable'), ['degraded', 'server-unreachable']],
     ['the same on a host without a state', undefined, no('certificate'), ['degraded', 'certificate']],
-    ['an upgrade that waits is less urgent', status({ state: 'deferred' }), no('bootstrap-fails'), ['degraded', 'bootstrap-fails']],
+    [
+      'an upgrade that waits is less urgent',
+      status({ state: 'deferred' }),
+      no('bootstrap-fails'),
+      ['degraded', 'bootstrap-fails'],
+    ],
     ['another cause than before', away, no('bootstrap-fails'), ['degraded', 'bootstrap-fails']],
     ['revoked keys', away, no('keys-revoked'), ['failed', 'keys-revoked']],
     ['an agent that serves again', away, view({}), ['ok', undefined]],
-    ["a worker's verdict on a first registration", status({ state: 'degraded', cause: 'ready-server-dns' }), view({}), ['ok', undefined]],
-    ['keys that the server knows again', status({ state: 'failed', cause: 'keys-revoked' }), view({}), ['ok', undefined]],
+    [
+      "a worker's verdict on a first registration",
+      status({ state: 'degraded', cause: 'ready-server-dns' }),
+      view({}),
+      ['ok', undefined],
+    ],
+    [
+      'keys that the server knows again',
+      status({ state: 'failed', cause: 'keys-revoked' }),
+      view({}),
+      ['ok', undefined],
+    ],
     ['nobody observes', status({}), unknown('serving-unknown'), ['degraded', 'serving-unknown']],
-    ['a dead socket, although it serves', status({}), view({ trouble: { cause: 'socket-dead', message: '' } }), ['degraded', 'socket-dead']],
+    [
+      'a dead socket, although it serves',
+      status({}),
+      view({ trouble: { cause: 'socket-dead', message: '' } }),
+      ['degraded', 'socket-dead'],
+    ],
   ])('%s', (_title, before, given, expected) => {
     expect(told(before, given)).toEqual(expected);
   });
@@ -64,7 +84,11 @@ describe('what the agent observes becomes the state of the host', () => {
     ['all is well', status({}), view({})],
     ['a failed upgrade is more urgent', failedUpgrade, no('server-unreachable')],
     ['a failed upgrade stays while the agent serves', failedUpgrade, view({})],
-    ['a failed readiness check is a failed upgrade', status({ state: 'failed', cause: 'ready-server-dns' }), view({})],
+    [
+      'a failed readiness check is a failed upgrade',
+      status({ state: 'failed', cause: 'ready-server-dns' }),
+      view({}),
+    ],
     ['an unremovable container stays', status({ state: 'degraded', cause: 'cannot-remove' }), view({})],
     ['an upgrade waits while the agent serves', status({ state: 'deferred' }), view({})],
     ['it is too early to tell', away, unknown('starting')],
@@ -92,7 +116,11 @@ describe('a failed upgrade whose reason is gone', () => {
   it.each<[string, HostStatus, ServingView]>([
     ['the agent does not serve', failedUpgrade, { ...no('server-unreachable'), over }],
     ['it has just started', failedUpgrade, { ...unknown('starting'), over }],
-    ['another upgrade has failed since', { ...failedUpgrade, updatedAt: '2026-01-01T00:00:01.000Z' }, view({ over })],
+    [
+      'another upgrade has failed since',
+      { ...failedUpgrade, updatedAt: '2026-01-01T00:00:01.000Z' },
+      view({ over }),
+    ],
   ])('stays when %s', (_title, before, given) => {
     expect(told(before, given)).toBe('refresh');
   });

@@ -215,7 +215,12 @@ describe('the state of the host', () => {
   });
 
   it('says whether the agent serves beside a failed upgrade, and changes nothing else of it', async () => {
-    await worker({ state: 'failed', cause: 'cannot-change', target: 'rancher/agent:typo', askedBy: 'server' });
+    await worker({
+      state: 'failed',
+      cause: 'cannot-change',
+      target: 'rancher/agent:typo',
+      askedBy: 'server',
+    });
     const { ...before } = await status();
     keep();
     tracker.answered();
