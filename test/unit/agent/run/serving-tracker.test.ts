@@ -206,7 +206,9 @@ describe('the state of the host', () => {
       until: 'serving',
       serving: { serving: 'no', cause: 'server-unreachable', server: 'https://rancher.example' },
     });
-    expect((await readFile(join(paths.entrypoint, 'state'), 'utf8')).trim()).toBe('degraded');
+    await expect
+      .poll(async () => (await readFile(join(paths.entrypoint, 'state'), 'utf8')).trim())
+      .toBe('degraded');
     tracker.answered();
     tracker.began();
     await pass(limits.BOOTSTRAP_WATCH);
