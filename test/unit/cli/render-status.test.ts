@@ -292,6 +292,17 @@ describe('the status on the screen', () => {
     expect(stripVTControlCharacters(coloured)).toBe(renderStatus(degraded, now, plain));
   });
 
+  it('says who asked for the last upgrade, and why nothing is known of serving', () => {
+    const shown = renderStatus(
+      report({ status: last({ askedBy: 'automation' }), serving: { kind: 'missing' } }),
+      now,
+      plain,
+    );
+    expect(shown).toContain('\nasked by   automation\n');
+    expect(shown).toContain('\nserving    unknown: the agent does not say whether it serves\n');
+    expect(shown).not.toContain('the agent serves');
+  });
+
   it('is one line for each change elsewhere', () => {
     expect(renderChange(report())).toBe(
       '2016-07-08T00:00:00.000Z the agent serves, and nothing is left over | ok: rancher-agent runs (registry.example:5000/rancher/agent:v1.2.11-hardened)\n',
