@@ -1,10 +1,10 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { startHeartbeat, type Heartbeat } from '../../../../src/agent/run/heartbeat.ts';
 import { defaultLimits } from '../../../../src/support/limits.ts';
 
@@ -129,6 +129,31 @@ describe.each(shells)('the health check in $name', ({ shell, isMissing }) => {
 });
 
 describe('the heartbeat', () => {
+  it('of a real process stands still while its event loop does, and goes on with it', async () => {
+    const source = resolve(import.meta.dirname, '../../../../src/agent/run/heartbeat.ts');
+    const program = [
+      `const { startHeartbeat } = await import(${JSON.stringify(source)});`,
+      `startHeartbeat({ HEARTBEAT: 50, HEARTBEAT_STALE: 1000 }, ${JSON.stringify({ file, uptime: '/proc/uptime' })});`,
+      'setInterval(() => undefined, 1000);',
+    ].join('\n');
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', program], { stdio: 'inherit' });
+    onTestFinished(() => void child.kill('SIGKILL'));
+    const status = async (): Promise<number> => {
+      const checking = run('/bin/dash', [script, file]);
+      return checking.then(
+        () => 0,
+        (error: unknown) => (error as { code: number }).code,
+      );
+    };
+    await expect.poll(() => existsSync(file), { timeout: 10_000 }).toBe(true);
+    await new Promise((wake) => setTimeout(wake, 2_500));
+    expect(await status()).toBe(0);
+    child.kill('SIGSTOP');
+    await expect.poll(status, { timeout: 10_000, interval: 200 }).toBe(1);
+    child.kill('SIGCONT');
+    await expect.poll(status, { timeout: 10_000, interval: 200 }).toBe(0);
+  }, 40_000);
+
   it('is a line of the same length each time, that only root can read', async () => {
     const beating = start();
     const { size, mode, ino } = await stat(file);
