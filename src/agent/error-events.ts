@@ -1,7 +1,7 @@
 import { isReportDue, reportState, type ReportOutcome } from '../control-plane/events.ts';
 import { readTextIfExists } from '../host/files.ts';
 import { readReported, writeReported, type Reported } from '../host/reported.ts';
-import { readStatus, type HostStatus } from '../host/status.ts';
+import { readStatus, type Asker, type HostStatus } from '../host/status.ts';
 import type { Environment, Paths } from '../support/configuration.ts';
 import { messageOf } from '../support/errors.ts';
 import { revokedCause } from './bootstrap-loop.ts';
@@ -44,11 +44,25 @@ export async function watchForErrors(watch: ErrorEvents): Promise<never> {
 }
 
 /** What is worth a line. Revoked keys are not: the server, which revoked them, takes no report with them. */
-export function describeTrouble({ state, cause, summary, said }: HostStatus): string | undefined {
+export function describeTrouble({
+  state,
+  cause,
+  summary,
+  said,
+  until,
+  askedBy,
+}: HostStatus): string | undefined {
   if (state !== 'failed' && state !== 'degraded') return undefined;
   if (cause === revokedCause) return undefined;
-  return `${state}: ${summary}${said === undefined ? '' : ` (${said})`}`;
+  const asked = askedBy === undefined || until === 'serving' ? '' : `; asked for by ${askerNames[askedBy]}`;
+  return `${state}: ${summary}${said === undefined ? '' : ` (${said})`}${asked}`;
 }
+
+const askerNames: Readonly<Record<Asker, string>> = {
+  person: 'a person',
+  server: 'the server',
+  automation: 'automation',
+};
 
 /** What makes an error another one: its next try has another container's id, and has restarted another number of times. */
 export function keyOf(text: string): string {

@@ -1,13 +1,14 @@
 import { readAgentConf } from '../control-plane/agent-conf.ts';
 import { nextAttemptAt, readAttempts } from '../host/attempts.ts';
 import { readLockHolder } from '../host/lock.ts';
-import { writeMetricsFile, type LeakCount, type Metrics } from '../host/metrics.ts';
+import { writeMetricsFile, type LeakCount, type Metrics, type ServingFigures } from '../host/metrics.ts';
 import { readStatus } from '../host/status.ts';
 import type { Clock } from '../support/clock.ts';
 import { metricsVariable, type Configuration } from '../support/configuration.ts';
 import { withDeadline } from '../support/deadline.ts';
 import { messageOf } from '../support/errors.ts';
 import type { Log } from '../support/log.ts';
+import { readServing, type ServingReading } from './run/serving-file.ts';
 
 export interface MetricsView {
   readonly configuration: Pick<Configuration, 'paths' | 'limits' | 'environment'>;
@@ -53,10 +54,11 @@ export async function findMetricsPath({
 async function gather({ configuration, clock }: MetricsView): Promise<Omit<Metrics, 'leaks'>> {
   const { paths, limits } = configuration;
   const now = clock.now();
-  const [reading, { attempts }, lock] = await Promise.all([
+  const [reading, { attempts }, lock, serving] = await Promise.all([
     readStatus(paths),
     readAttempts(paths),
     readLockHolder(paths.entrypoint, limits, now),
+    readServing(paths, clock, limits),
   ]);
   const status = reading.kind === 'valid' ? reading.status : undefined;
   const next = attempts.targets
@@ -69,7 +71,23 @@ async function gather({ configuration, clock }: MetricsView): Promise<Omit<Metri
     failedAttempts: attempts.targets.reduce((sum, { failures }) => sum + failures, 0),
     nextAttemptAt: next.length === 0 ? timeOf(status?.nextAttemptAt) : Math.min(...next),
     corpses: status?.corpses?.length ?? 0,
+    serving: figuresOf(serving),
     lockAge: lock.state === 'free' ? undefined : lock.untouchedMs,
+  };
+}
+
+/** What an agent said that is gone since, or was gone when the host stopped, is not known to be so now. */
+function figuresOf(reading: ServingReading): ServingFigures | undefined {
+  if (reading.kind === 'missing' || reading.kind === 'damaged') return undefined;
+  const { serving, since, lastAnswerAt, bootstrap } = reading.record;
+  const isFresh = reading.kind === 'fresh';
+  return {
+    serving: isFresh ? serving : 'unknown',
+    since: isFresh ? timeOf(since) : undefined,
+    lastAnswerAt: timeOf(lastAnswerAt),
+    runningSince: isFresh ? timeOf(bootstrap.runningSince) : undefined,
+    lastExitStatus: bootstrap.lastExit?.status ?? undefined,
+    failuresInARow: bootstrap.failuresInARow,
   };
 }
 

@@ -28,6 +28,8 @@ export interface Outcome {
   readonly corpses?: readonly Corpse[];
   /** The last log lines of an agent that did not stay up and was removed since. */
   readonly lastLog?: readonly string[];
+  /** The state goes away when the agent serves. */
+  readonly until?: 'serving';
 }
 
 /**

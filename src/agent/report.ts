@@ -1,4 +1,12 @@
-import { writeStatus, readStatus, type HostStatus, type StatusDraft } from '../host/status.ts';
+import {
+  readStatus,
+  writeServing,
+  writeStatus,
+  type Asker,
+  type HostStatus,
+  type ServingSummary,
+  type StatusDraft,
+} from '../host/status.ts';
 import type { Clock } from '../support/clock.ts';
 import type { Configuration } from '../support/configuration.ts';
 import { messageOf, saidBeyond } from '../support/errors.ts';
@@ -23,6 +31,12 @@ export interface Reporter {
   readBefore(): Promise<HostStatus | undefined>;
 }
 
+/** The active agent's own reporter. */
+export interface AgentReporter extends Reporter {
+  /** Nothing has changed but whether the agent serves. Never throws; nothing is written while a worker is at work. */
+  refreshServing(): Promise<void>;
+}
+
 export interface ReporterOptions {
   readonly configuration: Pick<Configuration, 'paths' | 'limits' | 'environment'>;
   readonly clock: Clock;
@@ -33,12 +47,16 @@ export interface ReporterOptions {
   /** The image that is wanted, if one is. */
   readonly target?: string;
   readonly container?: string;
+  /** Who asked for this work, if it is an upgrade. */
+  readonly askedBy?: Asker;
+  /** Of the active agent: whether it serves. */
+  readonly serving?: () => ServingSummary | undefined;
 }
 
 type Draft = Pick<StatusDraft, 'state' | 'summary'> & Partial<StatusDraft>;
 
 /** A reporter for one piece of work. A status file that can't be written is said once and stops nothing. */
-export function createReporter(options: ReporterOptions): Reporter {
+export function createReporter(options: ReporterOptions): AgentReporter {
   const { configuration, clock, log, secrets } = options;
   const { paths, limits } = configuration;
   const writeMetrics = createMetricsWriter(options);
@@ -55,25 +73,22 @@ export function createReporter(options: ReporterOptions): Reporter {
   let next: Draft | undefined;
   let writing: Promise<void> | undefined;
   let lastWritten: Promise<unknown> = Promise.resolve();
+  const scrub = (text: string): string => secrets.scrub(text);
   /** One after the other: what a disk that hangs still writes later must not stand over what was said after it. */
   const writeInTurn = async (draft: Draft): Promise<void> => {
     const written = lastWritten.then(async () =>
-      writeStatus(
-        { paths, now: clock.now(), scrub: (text) => secrets.scrub(text) },
-        {
-          command: options.command,
-          entrypointVersion: options.version,
-          ...(options.target === undefined ? {} : { target: options.target }),
-          ...(options.container === undefined ? {} : { container: options.container }),
-          ...draft,
-        },
-      ),
+      writeStatus({ paths, now: clock.now(), scrub }, { ...basisOf(options), ...draft }),
     );
     lastWritten = written.catch(() => undefined);
     await written;
   };
-  const write = async (draft: Draft): Promise<void> => {
-    const written = writeInTurn(draft);
+  const refreshInTurn = async (serving: ServingSummary): Promise<void> => {
+    const written = lastWritten.then(async () => writeServing({ paths, now: clock.now(), scrub }, serving));
+    lastWritten = written.catch(() => undefined);
+    await written;
+  };
+  const write = async (draft: Draft): Promise<void> => awaitDisk(writeInTurn(draft));
+  const awaitDisk = async (written: Promise<void>): Promise<void> => {
     if (silent) {
       written.catch(() => undefined);
       return;
@@ -114,7 +129,13 @@ export function createReporter(options: ReporterOptions): Reporter {
         ...(corpses === undefined ? {} : { corpses: corpses.map(draftOf) }),
         ...(lastLog === undefined ? {} : { lastLog: [...lastLog] }),
       });
-      tell(log, outcome);
+      tell(log, outcome, options.askedBy);
+    },
+    async refreshServing() {
+      const serving = options.serving?.();
+      // Each call that hangs keeps one of Node's four threads, and what is said next says it as well.
+      if (serving === undefined || silent || writing !== undefined) return;
+      await awaitDisk(refreshInTurn(serving));
     },
     async readBefore() {
       // Each call that hangs keeps one of Node's four threads.
@@ -133,12 +154,28 @@ export function createReporter(options: ReporterOptions): Reporter {
   };
 }
 
+/** What every state of one piece of work has. */
+function basisOf(
+  options: ReporterOptions,
+): Pick<StatusDraft, 'command' | 'entrypointVersion'> & Partial<StatusDraft> {
+  const { command, version, target, container, askedBy } = options;
+  const serving = options.serving?.();
+  return {
+    command,
+    entrypointVersion: version,
+    ...(target === undefined ? {} : { target }),
+    ...(container === undefined ? {} : { container }),
+    ...(askedBy === undefined ? {} : { askedBy }),
+    ...(serving === undefined ? {} : { serving }),
+  };
+}
+
 function draftOf({ holders, ...corpse }: Corpse): NonNullable<StatusDraft['corpses']>[number] {
   return { ...corpse, ...(holders === undefined ? {} : { holders: [...holders] }) };
 }
 
 /** The last line: what happened, in whose words, and what to do. */
-function tell(log: Log, outcome: Outcome): void {
+function tell(log: Log, outcome: Outcome, askedBy: Asker | undefined): void {
   const said = saidBeyond(outcome.summary, outcome.said);
   const parts = [
     `${outcome.state}: ${outcome.summary}`,
@@ -147,7 +184,11 @@ function tell(log: Log, outcome: Outcome): void {
     outcome.next === undefined ? '' : `next: ${outcome.next}`,
   ];
   const line = parts.filter((part) => part !== '').join('; ');
-  const fields = { exit: outcome.exitCode, ...(outcome.cause === undefined ? {} : { cause: outcome.cause }) };
+  const fields = {
+    exit: outcome.exitCode,
+    ...(outcome.cause === undefined ? {} : { cause: outcome.cause }),
+    ...(askedBy === undefined ? {} : { askedBy }),
+  };
   if (outcome.state === 'ok') log.info(line, fields);
   else if (outcome.state === 'failed') log.error(line, fields);
   else log.warn(line, fields);

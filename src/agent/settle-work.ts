@@ -5,6 +5,7 @@ import { noteAttempts } from './attempt-book.ts';
 import { nameHolders } from './mount-holders.ts';
 import { judgeTransaction, type Outcome } from './outcome.ts';
 import { isAgentContainer } from './roles.ts';
+import { endsWithServing } from './run/serving-causes.ts';
 import { tellStep } from './tell-step.ts';
 import { runTransaction } from './transaction.ts';
 import { createProof } from './worker/proof.ts';
@@ -63,18 +64,24 @@ async function removeDeadWorker({ engine, names, log }: Work): Promise<void> {
   }
 }
 
+/** What goes away when the agent serves is for the agent to take back. */
+function isKept(before: HostStatus): boolean {
+  return before.state === 'failed' || endsWithServing(before);
+}
+
 /** Tidying up after a failed upgrade doesn't make the upgrade a success: the failure stays readable. */
 function keepFailure(before: HostStatus | undefined, outcome: Outcome): Outcome {
   const hasNothingNew = outcome.state === 'ok' || outcome.cause === 'serving-unknown';
-  if (!hasNothingNew || before?.state !== 'failed') return outcome;
+  if (!hasNothingNew || before === undefined || !isKept(before)) return outcome;
   return {
     ...outcome,
-    state: 'failed',
+    state: before.state,
     summary: before.summary,
     ...(before.cause === undefined ? {} : { cause: before.cause }),
     ...(before.said === undefined ? {} : { said: before.said }),
     ...(before.hint === undefined ? {} : { hint: before.hint }),
     ...(before.lastLog === undefined ? {} : { lastLog: before.lastLog }),
+    ...(before.until === undefined ? {} : { until: before.until }),
     next: before.next ?? `tidied up since: ${outcome.summary}`,
   };
 }

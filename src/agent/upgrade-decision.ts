@@ -7,6 +7,8 @@ import type { Log } from '../support/log.ts';
 import { lookUpAttempts } from './attempt-book.ts';
 import { findQuarrel, isCalm, quarrelHint, type Quarrel } from './ping-pong.ts';
 import type { Reporter } from './report.ts';
+import { isUnfinishedUpgrade } from './run/serving-state.ts';
+import type { ServingTracker } from './run/serving-tracker.ts';
 
 /** The image an agent runs from. */
 export interface OwnImage {
@@ -21,6 +23,8 @@ export interface Decision {
   readonly clock: Clock;
   readonly log: Log;
   readonly reporter: Reporter;
+  /** Of the active agent: takes a failure back when, or as soon as, the agent serves. */
+  readonly serving?: Pick<ServingTracker, 'failureIsOver'>;
 }
 
 /** What is to be done about the image that a server requires. */
@@ -53,7 +57,7 @@ export async function decideUpgrade(
   const { limits } = configuration;
   const { history } = await lookUpAttempts(decision);
   if (await isReached(decision, image, own)) {
-    if (isCalm(history, image, limits, clock.now())) await tellAgreement(decision, image);
+    await tellAgreement(decision, image, isCalm(history, image, limits, clock.now()));
     return nothing;
   }
   const quarrel = findQuarrel(history, image, limits, clock.now());
@@ -105,12 +109,21 @@ async function tellQuarrel(
   });
 }
 
-async function tellAgreement({ reporter }: Decision, image: string): Promise<void> {
+/**
+ * What was wrong with another image is no matter any more: the correction of a typo in the setting clears the failed upgrade on
+ * every host. But an agent that does not serve is never called `ok`.
+ */
+async function tellAgreement(
+  { reporter, serving }: Decision,
+  image: string,
+  isQuarrelOver: boolean,
+): Promise<void> {
   const before = await reporter.readBefore();
-  if (before?.cause !== quarrelCause) return;
-  await reporter.ended({
-    state: 'ok',
-    exitCode: ExitCode.ok,
-    summary: `the server requires the image that runs, ${image}, and no other any more`,
-  });
+  if (before === undefined) return;
+  const summary = `the server requires the image that runs, ${image}, and no other any more`;
+  if (before.cause !== quarrelCause) {
+    if (isUnfinishedUpgrade(before)) serving?.failureIsOver(before, summary);
+    return;
+  }
+  if (isQuarrelOver) await reporter.ended({ state: 'ok', exitCode: ExitCode.ok, summary });
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Engine, EngineInfo } from '../engine/engine.ts';
 import { HostFolderUnwritableError } from '../host/errors.ts';
+import type { Asker } from '../host/status.ts';
 import { inspectHost, type HostFacts } from '../host/inspection.ts';
 import { withHostLock } from '../host/lock.ts';
 import type { Clock } from '../support/clock.ts';
@@ -13,7 +14,7 @@ import { judgeError, type Outcome } from './outcome.ts';
 import type { Profile } from './profile.ts';
 import { createReporter, type Reporter } from './report.ts';
 import type { RoleNames } from './roles.ts';
-import { workerVariables, type Asker } from './worker-request.ts';
+import { workerVariables } from './worker-request.ts';
 
 /** What a piece of work on a host has in hand. */
 export interface Work {
@@ -29,8 +30,8 @@ export interface Work {
   readonly signal: AbortSignal;
   /** Id of the container that does the work, if it is one. */
   readonly container: string | undefined;
-  /** Who asked for it. */
-  readonly askedBy: Asker;
+  /** Who asked for it; undefined where the host itself did. */
+  readonly askedBy?: Asker;
 }
 
 /** What it takes to look for the holders of a container. */
@@ -59,6 +60,7 @@ export async function doWork(
     secrets: request.secrets,
     command: request.command,
     version: request.version,
+    ...(request.askedBy === undefined ? {} : { askedBy: request.askedBy }),
     ...(request.target === undefined ? {} : { target: request.target }),
     ...(request.container === undefined ? {} : { container: request.container.slice(0, 12) }),
   });

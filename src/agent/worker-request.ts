@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { ContainerDetails, ContainerSpec } from '../engine/engine.ts';
 import type { Environment } from '../support/configuration.ts';
+import { askers, type Asker } from '../host/status.ts';
 import { labels } from './roles.ts';
 
 /** What a worker can be asked to do. */
@@ -34,10 +35,6 @@ export const workerVariables = {
   /** `true`: the server is not asked (`upgrade --offline`). */
   offline: 'AGENT_OFFLINE',
 } as const;
-
-/** Who asked for an upgrade: the server (its script, or an active agent that reads it), a tool, or a person. */
-export const askers = ['person', 'server', 'automation'] as const;
-export type Asker = (typeof askers)[number];
 
 /** Reads who asked; a person where nothing else is said. */
 export function readAsker(environment: Environment): Asker {

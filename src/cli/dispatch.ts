@@ -139,10 +139,11 @@ async function watch(context: Context, asJson: boolean): Promise<number> {
 const clearScreen = '\u001B[H\u001B[J';
 
 /** What counts as a change: not the passing of time. */
-function changeOf({ verdict, status, containers }: StatusReport): string {
+function changeOf({ verdict, status, serving, containers }: StatusReport): string {
   const state = status.kind === 'valid' ? [status.status.state, status.status.summary] : [status.kind];
   const present = 'problem' in containers ? [] : containers.map(({ id, name, state }) => [id, name, state]);
-  return JSON.stringify([verdict, state, present]);
+  const serves = serving.kind === 'fresh' ? [serving.record.serving, serving.record.cause] : [serving.kind];
+  return JSON.stringify([verdict, state, serves, present]);
 }
 
 /** @returns 0 healthy, 1 warnings, 2 sick */

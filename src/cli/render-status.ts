@@ -1,7 +1,8 @@
 import { describeHolder } from '../agent/mount-holders.ts';
-import type { HostVerdict } from '../commands/status-report.ts';
+import type { HostVerdict, RoleHolder } from '../commands/status-report.ts';
 import type { StatusReport } from '../commands/status-report.ts';
 import type { HostState } from '../host/status.ts';
+import { describeObserved, knownServing } from '../agent/run/serving-known.ts';
 import { formatAge, formatDuration } from '../support/deadline.ts';
 import type { Terminal } from '../support/terminal.ts';
 import { createPaint, type Paint } from './paint.ts';
@@ -20,7 +21,7 @@ export function renderStatus(
   const paint = createPaint(terminal.colour);
   const blocks: readonly (readonly Row[])[] = [
     [['host', report.verdict.sentence]],
-    statusRows(report, now),
+    [...statusRows(report, now), ...servingRows(report, now)],
     containerRows(report, terminal.columns),
     [...lockRows(report), ...attemptRows(report, now), ...leakRows(report)],
   ];
@@ -61,6 +62,7 @@ function statusRows({ status }: StatusReport, now: number): readonly Row[] {
         target,
         corpses = [],
         lastLog = [],
+        askedBy,
       } = status.status;
       const lastOk =
         lastSuccessAt === undefined || state === 'ok'
@@ -73,6 +75,7 @@ function statusRows({ status }: StatusReport, now: number): readonly Row[] {
         ],
         ['', summary],
         ...row('target', target),
+        ...row('asked by', askedBy),
         ...row('said', said),
         ...row('to do', hint),
         ...row('next', next),
@@ -85,6 +88,23 @@ function statusRows({ status }: StatusReport, now: number): readonly Row[] {
       ];
     }
   }
+}
+
+/** Of another container's record, and of one that nobody keeps any more, it says that nothing is known. */
+function servingRows({ serving, containers }: StatusReport, now: number): readonly Row[] {
+  const agents = 'problem' in containers ? undefined : containers.filter(isRunningAgent).map(({ id }) => id);
+  const known = knownServing(serving, agents);
+  const title = known.serving === 'unknown' ? 'unknown' : known.serving;
+  const since = known.record === undefined ? '' : `, for ${formatAge(now - Date.parse(known.record.since))}`;
+  const why = known.serving === 'yes' ? '' : `: ${known.message}`;
+  return [
+    ['serving', `${title}${since}${why}`],
+    ...(known.record === undefined ? [] : [['', describeObserved(known.record, now)] as const]),
+  ];
+}
+
+function isRunningAgent({ role, state }: RoleHolder): boolean {
+  return (role === 'agent' || role === 'legacy agent') && state === 'running';
 }
 
 /** What doesn't fit beside its container goes below it: an image's name is long behind a registry. */

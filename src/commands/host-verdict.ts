@@ -1,10 +1,13 @@
+import { endsWithServing } from '../agent/run/serving-causes.ts';
+import { knownServing } from '../agent/run/serving-known.ts';
+import type { HostStatus } from '../host/status.ts';
 import type { HostVerdict, RoleHolder, StatusFacts } from './status-report.ts';
 
 /**
  * The verdict on what is known. The status file alone is not enough: it says what was so when a worker ended, and an
  * agent that was killed since has told nobody.
  */
-export function judgeHost({ status, containers: found, leaks }: StatusFacts): HostVerdict {
+export function judgeHost({ status, serving, containers: found, leaks }: StatusFacts): HostVerdict {
   if ('problem' in found) return { word: 'unknown', sentence: `not known: ${found.problem}` };
   // The state container belongs to the host (profile rancher-1.0): it stays, and never runs.
   const containers = found.filter(({ role }) => role !== 'state');
@@ -17,28 +20,40 @@ export function judgeHost({ status, containers: found, leaks }: StatusFacts): Ho
   }
   if (agent === undefined) return describeNoAgent(containers);
   const last = status.kind === 'valid' ? status.status : undefined;
+  const now = knownServing(serving, [agent.id]);
+  if (now.serving === 'no')
+    return { word: 'look', sentence: `the agent runs, but does not serve: ${now.message}` };
+  if (last !== undefined && endsWithServing(last)) {
+    return { word: 'look', sentence: `the agent runs; ${last.summary}` };
+  }
+  const agentDoes = now.serving === 'yes' ? 'the agent serves' : 'the agent runs';
   switch (last?.state) {
     case 'failed':
-      return { word: 'look', sentence: `the agent runs, but what was last asked for failed` };
+      return { word: 'look', sentence: `${agentDoes}, but what was last asked for failed` };
     case 'degraded':
-      return { word: 'look', sentence: "the agent runs, but a container can't be removed" };
+      return { word: 'look', sentence: describeDegraded(last, agentDoes) };
     case 'deferred':
-      return { word: 'look', sentence: 'the agent runs; what was asked for was put off' };
+      return { word: 'look', sentence: `${agentDoes}; what was asked for was put off` };
     case 'working':
       return {
         word: 'look',
-        sentence: 'the agent runs; whoever was at work is gone, and it will be settled',
+        sentence: `${agentDoes}; whoever was at work is gone, and it will be settled`,
       };
     case 'ok':
     case undefined:
       break;
   }
   if (!('problem' in leaks) && leaks.leaking)
-    return { word: 'look', sentence: 'the agent runs, but helpers are leaking' };
+    return { word: 'look', sentence: `${agentDoes}, but helpers are leaking` };
   const leftover = containers.find(({ role }) => !['agent', 'legacy agent'].includes(role));
   if (leftover !== undefined)
-    return { word: 'look', sentence: `the agent runs; ${leftover.name} is left over` };
-  return { word: 'well', sentence: 'the agent runs, and nothing is left over' };
+    return { word: 'look', sentence: `${agentDoes}; ${leftover.name} is left over` };
+  return { word: 'well', sentence: `${agentDoes}, and nothing is left over` };
+}
+
+function describeDegraded({ corpses = [], cause, summary }: HostStatus, agentDoes: string): string {
+  const isRemoval = corpses.length > 0 || cause === 'cannot-remove';
+  return isRemoval ? `${agentDoes}, but a container can't be removed` : `${agentDoes}; ${summary}`;
 }
 
 function describeWork(status: StatusFacts['status'], agent: RoleHolder | undefined): string {

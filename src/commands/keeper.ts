@@ -1,6 +1,7 @@
 import { inspectOwnContainer } from '../agent/own.ts';
 import { keepAgent } from '../agent/keeper.ts';
 import { ExitCode, UsageError } from '../support/errors.ts';
+import { startHeartbeat } from '../agent/run/heartbeat.ts';
 import { openEngine, requireSoundConfiguration, type Context } from './context.ts';
 
 /** `keeper AGENT CLEANUP`: what the keeper's container runs (`agent/keeper.ts`). Not for people. */
@@ -9,6 +10,7 @@ export async function keeper(context: Context, args: readonly string[]): Promise
   const [agent, cleanup] = args;
   if (agent === undefined || cleanup === undefined)
     throw new UsageError('keeper: made by cleanup --stop-agent');
+  startHeartbeat(context.configuration.limits);
   const engine = await openEngine(context);
   const own = await inspectOwnContainer(engine, context.configuration);
   const { limits } = context.configuration;

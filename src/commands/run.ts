@@ -10,6 +10,9 @@ import { createReporter, type Reporter } from '../agent/report.ts';
 import { isAgentContainer, type RoleNames } from '../agent/roles.ts';
 import type { StagedBootstrap } from '../agent/run/readiness-checks/script.ts';
 import { keepProvingReadiness } from '../agent/run/ready-loop.ts';
+import { startHeartbeat } from '../agent/run/heartbeat.ts';
+import { stopObserving, trackServing, watchForCures } from '../agent/run/self-observation.ts';
+import type { ServingTracker } from '../agent/run/serving-tracker.ts';
 import { requirePoolRoom } from '../agent/storage-guard.ts';
 import { decideUpgrade, readRequirement } from '../agent/upgrade-decision.ts';
 import { Upgrader } from '../agent/upgrader.ts';
@@ -41,6 +44,7 @@ import {
  */
 export async function run(given: Context): Promise<never> {
   requireSoundConfiguration(given);
+  const heartbeat = startHeartbeat(given.configuration.limits);
   const configured = await withAgentConf(given);
   const engine = await openEngine(configured, given.signal);
   const own = await inspectOwnContainer(engine, configured.configuration);
@@ -83,16 +87,23 @@ export async function run(given: Context): Promise<never> {
   if (reportsErrors(environment)) {
     void inBackground(context, 'reporting errors to the server', async () => watchForErrors(context));
   }
-  const upgrader = createUpgrader(context, engine, own, image);
+  const tracker = trackServing(context, own);
+  const reporter = createReporter({ ...context, serving: () => tracker.summary() });
+  void inBackground(context, 'keeping the record of serving', async () => tracker.keep(reporter, signal));
+  void inBackground(context, 'looking for what a restart cures', async () =>
+    watchForCures(context, { tracker, heartbeat }),
+  );
+  const upgrader = createUpgrader(context, { engine, own, image, reporter, tracker });
   return keepBootstrapRunning({
     ...context,
     ...(staged === undefined ? {} : { staged }),
-    reporter: createReporter(context),
+    reporter,
+    serving: tracker,
     onRequiredImage: (_required, script) => {
       upgrader.require(readRequirement(script, image));
     },
     concludeWork: async () => {
-      const done = Promise.all([settling, upgrader.idle()]);
+      const done = Promise.all([settling, upgrader.idle(), stopObserving(tracker, heartbeat, reporter)]);
       await Promise.race([done, clock.sleep(limits.EXEC_PATIENCE, signal)]);
     },
   });
@@ -163,17 +174,22 @@ async function sweepBeside(context: Context, engine: Engine): Promise<void> {
 /** Has the agent replaced when the server requires another image. */
 function createUpgrader(
   context: Context,
-  engine: Engine,
-  own: ContainerDetails | undefined,
-  image: string,
+  parts: {
+    readonly engine: Engine;
+    readonly own: ContainerDetails | undefined;
+    readonly image: string;
+    readonly reporter: Reporter;
+    readonly tracker: ServingTracker;
+  },
 ): Upgrader {
   const { configuration } = context;
-  const reporter = createReporter(context);
+  const { engine, own, image, reporter, tracker } = parts;
   const running = { image, imageId: own?.imageId };
   return new Upgrader({
     ...context,
     limits: configuration.limits,
-    decide: async (required) => decideUpgrade({ ...context, engine, reporter }, required, running),
+    decide: async (required) =>
+      decideUpgrade({ ...context, engine, reporter, serving: tracker }, required, running),
     upgrade: async (wanted) => {
       try {
         await requirePoolRoom(engine, own, configuration.limits);

@@ -1,4 +1,5 @@
 import type { RoleTitle } from '../agent/role-table.ts';
+import type { ServingReading } from '../agent/run/serving-file.ts';
 import type { ContainerState } from '../engine/engine.ts';
 import type { LockHolder } from '../host/lock.ts';
 import type { StatusReading } from '../host/status.ts';
@@ -15,6 +16,8 @@ export interface StatusReport extends StatusFacts {
 
 export interface StatusFacts {
   readonly status: StatusReading;
+  /** What the active agent says of itself; `stale` and `missing`: not known. */
+  readonly serving: ServingReading;
   readonly containers: readonly RoleHolder[] | Problem;
   readonly lock: LockHolder | Problem;
   /** Targets that failed and when each may be tried again. */

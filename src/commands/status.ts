@@ -1,12 +1,13 @@
 import { inspectOwnContainer } from '../agent/own.ts';
 import { roleTable } from '../agent/role-table.ts';
 import type { RoleNames } from '../agent/roles.ts';
+import { readServing } from '../agent/run/serving-file.ts';
 import { connectEngine } from '../engine/docker-engine.ts';
 import type { Engine } from '../engine/engine.ts';
 import { nextAttemptAt, noAttempts, readAttempts } from '../host/attempts.ts';
 import { readLockHolder, type LockHolder } from '../host/lock.ts';
 import { isRancherFolderMounted } from '../host/rancher-folder.ts';
-import { readStatus, type StatusReading } from '../host/status.ts';
+import { readStatus } from '../host/status.ts';
 import { countLeaks, type LeakFigures } from '../rescue/leak-figures.ts';
 import { listSuspects } from '../rescue/removal.ts';
 import { deadlineIn, withDeadline } from '../support/deadline.ts';
@@ -56,8 +57,9 @@ async function reportFrom(
   const engine = connect(context);
   const read = async <T>(what: string, work: () => Promise<T>): Promise<T> =>
     withDeadline(what, limits.STATUS_FILE, work, signal);
-  const [status, containers, leaks, lock, attempts] = await Promise.all([
+  const [status, serving, containers, leaks, lock, attempts] = await Promise.all([
     read('read the status', async () => readStatus(paths)).catch(asDamaged),
+    read('read whether the agent serves', async () => readServing(paths, clock, limits)).catch(asDamaged),
     engine
       .then(async (connected) => listRoles(connected, await findNames(context, connected)))
       .catch(problemOf),
@@ -71,6 +73,7 @@ async function reportFrom(
   const now = clock.now();
   const facts: StatusFacts = {
     status,
+    serving,
     containers,
     lock,
     leaks,
@@ -127,7 +130,7 @@ async function lookAtLock({ configuration, clock }: Context): Promise<LockHolder
   return holder;
 }
 
-function asDamaged(error: unknown): StatusReading {
+function asDamaged(error: unknown): { readonly kind: 'damaged'; readonly reason: string } {
   return { kind: 'damaged', reason: messageOf(error) };
 }
 

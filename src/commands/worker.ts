@@ -1,6 +1,7 @@
 import { judgeError, type Outcome } from '../agent/outcome.ts';
 import { registerAgent } from '../agent/register-work.ts';
 import { createReporter } from '../agent/report.ts';
+import { startHeartbeat } from '../agent/run/heartbeat.ts';
 import { settleHost } from '../agent/settle-work.ts';
 import { upgradeAgent } from '../agent/upgrade-work.ts';
 import { doWork, type Work } from '../agent/work.ts';
@@ -30,6 +31,7 @@ export async function worker(context: Context, args: readonly string[]): Promise
   const task = workerTasks.find((name) => name === args[0]);
   if (task === undefined) throw new UsageError(`worker: no such task: ${args[0] ?? '(none)'}`);
   if (task === 'inspect-host') return inspectHostHere(context);
+  startHeartbeat(configuration.limits);
   const kept = keepLog(context);
   kept.info(`the worker begins: ${task}`, { container: configuration.hostname, version });
   try {
@@ -74,7 +76,12 @@ async function bounded({ configuration }: Context, work: () => Promise<number>):
 async function work(context: Context, task: Exclude<WorkerTask, 'inspect-host'>): Promise<number> {
   const target = context.configuration.environment[workerVariables.targetImage];
   const askedBy = readAsker(context.configuration.environment);
-  const request = { ...context, command: task, askedBy, ...(target === undefined ? {} : { target }) };
+  const request = {
+    ...context,
+    command: task,
+    ...(task === 'settle' ? {} : { askedBy }),
+    ...(target === undefined ? {} : { target }),
+  };
   try {
     // No signal for the engine's calls: the step in hand is finished, the transaction stops at a safe point.
     const { paths, hostname } = context.configuration;

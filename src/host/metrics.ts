@@ -26,6 +26,19 @@ export interface Metrics {
   readonly lockAge: number | undefined;
   /** Undefined: not counted this time; what was counted last stays. */
   readonly leaks: LeakCount | undefined;
+  /** Undefined: no agent of this entrypoint has ever said whether it serves. */
+  readonly serving: ServingFigures | undefined;
+}
+
+/** Whether the active agent serves; `unknown` where nobody keeps its record any more. */
+export interface ServingFigures {
+  readonly serving: 'yes' | 'no' | 'unknown';
+  readonly since: number | undefined;
+  readonly lastAnswerAt: number | undefined;
+  readonly runningSince: number | undefined;
+  /** Undefined: none has ended yet, or it was ended by a signal. */
+  readonly lastExitStatus: number | undefined;
+  readonly failuresInARow: number;
 }
 
 export interface LeakCount {
@@ -36,7 +49,7 @@ export interface LeakCount {
 
 /** The text for node_exporter. */
 export function renderMetrics(metrics: Metrics): string {
-  const { state, leaks } = metrics;
+  const { state, leaks, serving } = metrics;
   return [
     ...family('state', '1 for the state this host is in, 0 for the others', [
       ...hostStates.map((name): Sample => [`{state="${name}"}`, name === state ? 1 : 0]),
@@ -47,6 +60,7 @@ export function renderMetrics(metrics: Metrics): string {
       'when the state was last ok',
       one(seconds(metrics.lastSuccessAt)),
     ),
+    ...(serving === undefined ? [] : servingFamilies(serving)),
     ...family('failed_attempts', 'failed attempts at images that are wanted', one(metrics.failedAttempts)),
     ...family(
       'next_attempt_timestamp_seconds',
@@ -72,6 +86,35 @@ export function renderMetrics(metrics: Metrics): string {
       one(seconds(leaks?.countedAt)),
     ),
   ].join('');
+}
+
+function servingFamilies(figures: ServingFigures): readonly string[] {
+  const { serving, since, lastAnswerAt, runningSince, lastExitStatus, failuresInARow } = figures;
+  return [
+    ...family('serving', '1 for whether the agent serves, 0 for the other two; unknown is not serving', [
+      ...(['yes', 'no', 'unknown'] as const).map((name): Sample => [
+        `{serving="${name}"}`,
+        name === serving ? 1 : 0,
+      ]),
+    ]),
+    ...family('serving_since_timestamp_seconds', 'since when that is so', one(seconds(since))),
+    ...family(
+      'last_live_answer_timestamp_seconds',
+      'when the server last answered the keys of the agent',
+      one(seconds(lastAnswerAt)),
+    ),
+    ...family(
+      'bootstrap_running_since_timestamp_seconds',
+      'since when the bootstrap runs; absent while none does',
+      one(seconds(runningSince)),
+    ),
+    ...family('bootstrap_last_exit_status', 'with which status the last one exited', one(lastExitStatus)),
+    ...family(
+      'bootstrap_failures_in_a_row',
+      'exits with an error while the server answered',
+      one(failuresInARow),
+    ),
+  ];
 }
 
 /** The count that stands in a textfile, so that one who doesn't count keeps it. */

@@ -27,6 +27,39 @@ const holderSchema = v.object({
   mountPoint: v.string(),
 });
 
+/** Whether the active agent serves, as it last said so (`serving.json` has it up to date). */
+const servingSchema = v.object({
+  serving: v.picklist(['yes', 'no', 'unknown']),
+  since: time,
+  updatedAt: time,
+  /** Origin of the server. */
+  server: v.string(),
+  /** Full id of the agent's container; empty where it does not know itself. */
+  container: v.string(),
+  lastAnswerAt: v.exactOptional(time),
+  cause: v.exactOptional(v.string()),
+  message: v.exactOptional(v.string()),
+  bootstrap: v.object({
+    failuresInARow: v.number(),
+    runningSince: v.exactOptional(time),
+    lastExit: v.exactOptional(
+      v.object({
+        at: time,
+        status: v.nullable(v.number()),
+        signal: v.nullable(v.string()),
+        ms: v.number(),
+        byDesign: v.boolean(),
+      }),
+    ),
+  }),
+});
+
+export type ServingSummary = Readonly<v.InferOutput<typeof servingSchema>>;
+
+/** Who asked for an upgrade: a person, the server, or automation (a script, configuration management). */
+export const askers = ['person', 'server', 'automation'] as const;
+export type Asker = (typeof askers)[number];
+
 const statusSchema = v.object({
   version: v.literal(version),
   state: v.picklist(hostStates),
@@ -67,6 +100,12 @@ const statusSchema = v.object({
   exitCode: v.exactOptional(v.number()),
   entrypointVersion: v.string(),
   container: v.exactOptional(v.string()),
+  /** What ends this state: it goes away when the agent serves. Left out: its work must succeed. */
+  until: v.exactOptional(v.literal('serving')),
+  /** Left out while a worker is at work, and by agents that do not say it. */
+  serving: v.exactOptional(servingSchema),
+  /** Who asked for the last upgrade. */
+  askedBy: v.exactOptional(v.picklist(askers)),
 });
 
 export type HostStatus = Readonly<v.InferOutput<typeof statusSchema>>;
@@ -114,6 +153,20 @@ export async function writeStatus(writing: StatusWriting, draft: StatusDraft): P
   return status;
 }
 
+/**
+ * Says in the status file whether the agent serves, and changes nothing else in it. A worker at work writes it often, and its
+ * words must not be replaced by earlier ones: then, and where there is no status, nothing is written.
+ * @throws HostFolderUnwritableError when nothing can be written there
+ */
+export async function writeServing({ paths, scrub }: StatusWriting, serving: ServingSummary): Promise<void> {
+  const before = await readStatus(paths);
+  if (before.kind !== 'valid' || before.status.state === 'working') return;
+  const status = scrubStatus({ ...before.status, serving }, scrub);
+  await writeFileAtomically(statusFileOf(paths), `${JSON.stringify(status, undefined, 2)}\n`, {
+    mode: 0o644,
+  });
+}
+
 /** Reads the status. Never throws: what can't be read or understood is `damaged`, with the reason. */
 export async function readStatus(paths: Paths): Promise<StatusReading> {
   let text: string | undefined;
@@ -151,13 +204,21 @@ export function succeed(before: StatusReading, draft: StatusDraft, now: number):
   const updatedAt = new Date(now).toISOString();
   const same = before.kind === 'valid' && before.status.state === draft.state;
   const lastSuccessAt = draft.state === 'ok' ? updatedAt : lastSuccessOf(before);
+  const asker = askerOf(before, draft);
   return {
     version,
     ...draft,
+    ...(asker === undefined ? {} : { askedBy: asker }),
     since: same ? before.status.since : updatedAt,
     updatedAt,
     ...(lastSuccessAt === undefined ? {} : { lastSuccessAt }),
   };
+}
+
+/** What the agent says about itself later leaves who asked for the last upgrade. */
+function askerOf(before: StatusReading, draft: StatusDraft): Asker | undefined {
+  if (draft.askedBy !== undefined || before.kind !== 'valid') return draft.askedBy;
+  return draft.command === 'run' || draft.command === 'settle' ? before.status.askedBy : undefined;
 }
 
 function lastSuccessOf(before: StatusReading): string | undefined {

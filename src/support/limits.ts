@@ -1,6 +1,7 @@
 import { bootstrapLimits } from './limits-bootstrap.ts';
 import { cleanupLimits } from './limits-cleanup.ts';
 import { readinessLimits } from './limits-readiness.ts';
+import { servingLimits } from './limits-serving.ts';
 
 /**
  * Every deadline and bound of the program, each with its reason; those of `cleanup` and of the bootstrap loop are in the files beside this one. Nothing
@@ -121,20 +122,10 @@ const table = {
     unit: 'ms',
     why: 'while a legacy agent waits: it works again within 15 s after the setting was turned back',
   },
-  BOOTSTRAP_WATCH: {
-    value: 60_000,
-    unit: 'ms',
-    why: 'a bootstrap that lasts this long has downloaded its agent and started it',
-  },
   BOOTSTRAP_WATCH_TOTAL: {
     value: 300_000,
     unit: 'ms',
     why: 'a server that is away this long decides nothing: the new agent stays and the state says so',
-  },
-  BOOTSTRAP_FAILURES: {
-    value: 3,
-    unit: 'times',
-    why: 'one failed bootstrap is an accident, three in a row while the server answers are a fault',
   },
   VERIFY: { value: 10_000, unit: 'ms', why: 'an image that cannot run fails within this, mostly at once' },
   VERIFY_POLL: { value: 2_000, unit: 'ms', why: 'pause between two looks at a container that must stay up' },
@@ -485,6 +476,7 @@ const table = {
     unit: 'times',
     why: 'so many removals in a row that fail are not the containers, it is the storage: leave it in peace',
   },
+  ...servingLimits,
   ...cleanupLimits,
 } as const satisfies Record<string, LimitRow>;
 

@@ -241,52 +241,6 @@ describe('status', () => {
   });
 });
 
-describe('the health check', () => {
-  const script = '/usr/lib/rancher-agent-entrypoint/health.sh';
-
-  it('follows the state on the host: only what failed is unhealthy', async () => {
-    const folder = join(scene.host.stateDir, 'entrypoint');
-    await scene.host.docker(
-      ...['run', '-d', '--name', 'checked', '--health-interval', '200ms', '--health-retries', '1'],
-      ...['-v', '/var/lib/rancher:/var/lib/rancher', images.a, '--', 'sleep', '3600'],
-    );
-    const says = async (status: string, word: string): Promise<true> =>
-      scene.waitFor(`${status}, because of "${word}"`, async () => {
-        const health = (await scene.host.inspect('checked'))?.State.Health;
-        const last = health?.Log.at(-1)?.Output.trim();
-        return health?.Status === status && last === word ? true : undefined;
-      });
-    await says('healthy', 'nothing said yet');
-    await mkdir(folder, { recursive: true });
-    for (const [word, status] of [
-      ['failed', 'unhealthy'],
-      ['working', 'healthy'],
-      ['failed', 'unhealthy'],
-      ['deferred', 'healthy'],
-      ['degraded', 'healthy'],
-      ['ok', 'healthy'],
-    ] as const) {
-      await writeFile(join(folder, 'state'), `${word}\n`);
-      await says(status, word);
-    }
-  });
-
-  it('is part of the image, and needs neither Node nor anything of the base but its shell', async () => {
-    const [image] = JSON.parse(await scene.host.docker('image', 'inspect', images.a)) as [
-      { Config: { Healthcheck: { Test: string[]; Interval: number } } },
-    ];
-    expect(image.Config.Healthcheck).toMatchObject({ Test: ['CMD', script], Interval: 30e9 });
-    await mkdir(join(scene.host.stateDir, 'entrypoint'), { recursive: true });
-    await writeFile(join(scene.host.stateDir, 'entrypoint/state'), 'failed\n');
-    const bare = ['-v', '/dev/null:/usr/lib/rancher-agent-entrypoint/bin/node:ro', '-e', 'PATH=/nowhere'];
-    const mounted = ['-v', '/var/lib/rancher:/var/lib/rancher'];
-    const result = await scene.host.tryDocker(
-      ...['run', '--rm', ...bare, ...mounted, '--entrypoint', script, images.a],
-    );
-    expect(result).toMatchObject({ status: 1, stdout: 'failed\n', stderr: '' });
-  });
-});
-
 describe('secrets', () => {
   it('stand nowhere but in the environment of the containers that need them', async () => {
     const result = await scene.register(images.a, '-e', 'CATTLE_SCRIPT_DEBUG=true');

@@ -73,9 +73,17 @@ it('docs/monitoring.md has every metric, every state and the variable', () => {
     corpses: 0,
     lockAge: 1,
     leaks: { total: 1, lastHour: 1, countedAt: now },
+    serving: {
+      serving: 'yes',
+      since: now,
+      lastAnswerAt: now,
+      runningSince: now,
+      lastExitStatus: 0,
+      failuresInARow: 0,
+    },
   });
   const metrics = [...rendered.matchAll(/^# TYPE (\S+)/gm)].map(([, name = '']) => name);
-  expect(metrics).toHaveLength(11);
+  expect(metrics).toHaveLength(17);
   expect(metrics.filter((name) => !text.includes(name))).toEqual([]);
   expect(hostStates.filter((state) => !text.includes(`\`${state}\``))).toEqual([]);
   expect(text).toContain(metricsVariable);

@@ -4,6 +4,7 @@ import { deadlineIn, formatDuration } from '../../support/deadline.ts';
 import { messageOf } from '../../support/errors.ts';
 import { BootstrapFailsError, NotReadyError } from '../not-ready.ts';
 import { oldAgents, type Observation, type Observed } from '../observe.ts';
+import { keysRevoked, servingUnknown } from '../run/serving-causes.ts';
 import { servingFile, servingRecordSchema, type ServingRecord } from '../run/serving-record.ts';
 import type { Work } from '../work.ts';
 import { askRequirement } from './requirement.ts';
@@ -31,11 +32,11 @@ export function judgeBootstrap(
   { watchMs, mostFailures }: WatchLimits,
 ): BootstrapVerdict {
   const { runningSinceElapsed, lastExit, failuresInARow } = bootstrap;
-  if (serving === 'unknown') return 'unknown';
+  if (serving === 'unknown' && cause === servingUnknown) return 'unknown';
   if (failuresInARow >= mostFailures) return 'fails';
   if (runningSinceElapsed !== undefined && elapsed - runningSinceElapsed >= watchMs) return 'proven';
   if (lastExit?.byDesign === true && failuresInARow === 0) return 'proven';
-  return cause === 'keys-revoked' ? 'revoked' : 'undecided';
+  return cause === keysRevoked ? 'revoked' : 'undecided';
 }
 
 export interface BootstrapWatch {
@@ -62,7 +63,7 @@ export async function watchBootstrap(
   // With nobody to roll back to, a bootstrap that runs is enough: from then on the agent itself keeps the state true.
   const watchMs =
     parked.length === 0 ? Math.min(limits.VERIFY, limits.BOOTSTRAP_WATCH) : limits.BOOTSTRAP_WATCH;
-  const bounds = { watchMs, mostFailures: limits.BOOTSTRAP_FAILURES };
+  const bounds = { watchMs, mostFailures: limits.BOOTSTRAP_WATCH_EXITS };
   await reporter.working(`${agent.name} is active; watching its bootstrap`, 'watch');
   const deadline = deadlineIn(limits.BOOTSTRAP_WATCH_TOTAL, clock);
   let record: ServingRecord | undefined;

@@ -1,3 +1,4 @@
+import { servingUnknown, starting } from '../run/serving-causes.ts';
 import type { ServingRecord } from '../run/serving-record.ts';
 
 /** What is known about an agent's serving when the work on its host ends. */
@@ -21,11 +22,13 @@ export function servingOf(record: ServingRecord | undefined): Serving {
   if (record === undefined) {
     return {
       kind: 'unknown',
-      cause: 'serving-unknown',
+      cause: servingUnknown,
       message: 'the agent has not reported whether it serves',
     };
   }
   if (record.serving === 'yes') return { kind: 'serves' };
-  const { cause = 'serving-unknown', message = 'it is not known whether the agent serves' } = record;
+  const { message = 'it is not known whether the agent serves' } = record;
+  // One that has just been started is no cause of a state.
+  const cause = record.cause === undefined || record.cause === starting ? servingUnknown : record.cause;
   return { kind: record.serving === 'no' ? 'not-serving' : 'unknown', cause, message };
 }

@@ -7,6 +7,7 @@ import { checkLeaks } from './checks/leaks.ts';
 import { checkMounts } from './checks/mounts.ts';
 import { checkRestarts } from './checks/restarts.ts';
 import { checkClock, checkServer } from './checks/server.ts';
+import { checkServing } from './checks/serving.ts';
 import { checkState } from './checks/state.ts';
 import { checkPool, checkStorage } from './checks/storage.ts';
 import type { Finding, Level } from './finding.ts';
@@ -41,6 +42,7 @@ export function diagnose(record: HostRecord, limits: Limits, names: RoleNames, t
     ...checkKey(record),
     ...checkServer(record),
     ...checkClock(record, limits),
+    ...checkServing(record),
     ...checkState(record),
   ];
   const levels = new Set(findings.map(({ level }) => level));

@@ -1,4 +1,5 @@
 import type { RoleNames } from '../../agent/roles.ts';
+import { readServing } from '../../agent/run/serving-file.ts';
 import { containerStates, type Engine } from '../../engine/engine.ts';
 import { readLockHolder } from '../../host/lock.ts';
 import { readStatus } from '../../host/status.ts';
@@ -140,20 +141,21 @@ function hasKeys(environment: Environment): boolean {
   return (environment['CATTLE_ACCESS_KEY'] ?? '') !== '';
 }
 
-type FolderPart = Pick<HostRecord, 'lock' | 'key' | 'status' | 'attempts'>;
+type FolderPart = Pick<HostRecord, 'lock' | 'key' | 'status' | 'serving' | 'attempts'>;
 
 async function examineFolder({ configuration, clock }: Examination, bounds: Bounds): Promise<FolderPart> {
   const { limits, paths } = configuration;
   const found = await look('find /var/lib/rancher', bounds, async () =>
     requireFolder(await findRancherFolder(paths)),
   );
-  if (!found.known) return { lock: found, key: found, status: found, attempts: found };
+  if (!found.known) return { lock: found, key: found, status: found, serving: found, attempts: found };
   const folder = found.value;
-  const [lock, key, status, attempts] = await Promise.all([
+  const [lock, key, status, serving, attempts] = await Promise.all([
     look('look at the lock', bounds, async () => readLockHolder(folder.entrypoint, limits, clock.now())),
     look('look for the registration key', bounds, async () => lookAtKey(folder)),
     look('read the status', bounds, async () => readStatus(folder)),
+    look('read whether the agent serves', bounds, async () => readServing(folder, clock, limits)),
     look('read the attempts', bounds, async () => lookAtAttempts(folder, limits, clock.now())),
   ]);
-  return { lock, key, status, attempts };
+  return { lock, key, status, serving, attempts };
 }

@@ -13,6 +13,7 @@ export const checkNames = [
   'key',
   'server',
   'clock',
+  'serving',
   'state',
 ] as const;
 export type CheckName = (typeof checkNames)[number];

@@ -1,4 +1,5 @@
 import type { RoleTitle } from '../../agent/role-table.ts';
+import type { ServingReading } from '../../agent/run/serving-file.ts';
 import type { CredentialsState } from '../../control-plane/credentials.ts';
 import type { ContainerDetails, ContainerSummary, EngineInfo, EngineVersion } from '../../engine/engine.ts';
 import type { EngineFeatures } from '../../engine/features.ts';
@@ -97,5 +98,6 @@ export interface HostRecord {
   readonly key: Seen<'present' | 'missing' | 'damaged'>;
   readonly server: Seen<ServerRecord>;
   readonly status: Seen<StatusReading>;
+  readonly serving: Seen<ServingReading>;
   readonly attempts: Seen<readonly AttemptSummary[]>;
 }

@@ -152,6 +152,19 @@ it('names the host as the server knows it, and no secret', async () => {
   expect(JSON.stringify(stub.events)).not.toContain('very-secret-value');
 });
 
+it.each([
+  ['person', 'failed: no such image; asked for by a person'],
+  ['server', 'failed: no such image; asked for by the server'],
+  ['automation', 'failed: no such image; asked for by automation'],
+  [undefined, 'failed: no such image'],
+] as const)('a failed upgrade says who asked for it: %s', (askedBy, text) => {
+  const status = { state: 'failed', summary: 'no such image', ...(askedBy === undefined ? {} : { askedBy }) };
+  expect(describeTrouble(status as HostStatus)).toBe(text);
+  // Nobody asked for a server that is away.
+  const away = { ...status, state: 'degraded', until: 'serving', summary: 'the agent does not serve' };
+  expect(describeTrouble(away as HostStatus)).toBe('degraded: the agent does not serve');
+});
+
 it('the next try of the same error, with other ids and counts, is the same error', () => {
   const text = (id: string, times: number): string =>
     describeTrouble({

@@ -32,6 +32,23 @@ async function read(): Promise<Record<string, unknown>> {
 }
 
 describe('what is told of a piece of work', () => {
+  it('names who asked for it, in the status and in the log', async () => {
+    const lines: unknown[] = [];
+    const configuration = readConfiguration({}, 'host');
+    const asked = createReporter({
+      configuration: { ...configuration, paths: { ...configuration.paths, entrypoint: folder } },
+      clock: systemClock,
+      log: { ...silentLog, info: (message, fields) => lines.push([message, fields]) },
+      secrets: createSecrets(),
+      command: 'upgrade',
+      version: 'test',
+      askedBy: 'person',
+    });
+    await asked.ended({ state: 'ok', exitCode: 0, summary: 'done' });
+    expect(await read()).toMatchObject({ askedBy: 'person' });
+    expect(lines).toEqual([['ok: done', { exit: 0, askedBy: 'person' }]]);
+  });
+
   it('is on the disk before the work goes on', async () => {
     await reporter.working('looking', 'preflight');
     expect(await read()).toMatchObject({ state: 'working', phase: 'preflight' });

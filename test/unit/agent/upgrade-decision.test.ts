@@ -19,9 +19,12 @@ const minute = 60_000;
 
 let folder: string;
 let clock: VirtualClock;
+/** Failed upgrades whose reason is gone, as the tracker was told. */
+let over: { readonly found: HostStatus; readonly summary: string }[];
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'decision-'));
   clock = new VirtualClock();
+  over = [];
 });
 afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
@@ -56,6 +59,7 @@ async function decide(
     clock,
     log: silentLog,
     reporter: reporter(),
+    serving: { failureIsOver: (found: HostStatus, summary: string) => over.push({ found, summary }) },
   };
   const required = { kind: 'image', image } as const;
   const decided = await decideUpgrade(decision, required, { image: own, imageId: `id of ${own}` });
@@ -133,6 +137,35 @@ describe('two servers behind one address that require different images', () => {
   it('a person who goes up, back, and up again is followed', async () => {
     await sentTo(a, b, a);
     expect(await decide(b, a)).toBe(b);
+  });
+});
+
+describe('a failed upgrade', () => {
+  const failed: Outcome = {
+    state: 'failed',
+    exitCode: 73,
+    summary: 'the image cannot be pulled',
+    cause: 'x',
+  };
+
+  it('is over when the server requires the image that runs again: a typo was corrected', async () => {
+    await reporter().ended(failed);
+    expect(await decide(a, a)).toBeUndefined();
+    expect(over).toMatchObject([{ found: { state: 'failed', summary: failed.summary } }]);
+    expect(over[0]?.summary).toContain(a);
+    // Whether the agent serves is not known here: the state is not touched.
+    expect(await status()).toMatchObject({ state: 'failed' });
+  });
+
+  it.each<[string, Outcome]>([
+    ['another image is required', failed],
+    ['the state is about the keys', { ...failed, cause: 'keys-revoked' }],
+    ['a container cannot be removed', { ...failed, state: 'degraded', cause: 'cannot-remove' }],
+    ['all is well', { state: 'ok', exitCode: 0, summary: 'fine' }],
+  ])('is not over when %s', async (title, outcome) => {
+    await reporter().ended(outcome);
+    await decide(title === 'another image is required' ? b : a, a);
+    expect(over).toEqual([]);
   });
 });
 

@@ -46,6 +46,8 @@ describe('the doctor on the screen', () => {
        ✓ key      the registration key is there
        ✓ server   http://server:8080/v1 answers in 12 ms and knows the agent's keys
        ✓ clock    the same as the server's
+       ✓ serving  the agent serves, for 3 h: http://server:8080
+                  last live answer 3 min ago; bootstrap runs for 3 h
        ✓ state    ok for 3 h: rancher-agent runs
 
        Sick: leaking-now. Not known: mounts. Looked for 400 ms, changed nothing.

@@ -2,6 +2,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { renderChange, renderStatus } from '../../../src/cli/render-status.ts';
 import { judgeHost } from '../../../src/commands/host-verdict.ts';
+import type { ServingRecord } from '../../../src/agent/run/serving-record.ts';
 import type { RoleHolder, StatusFacts, StatusReport } from '../../../src/commands/status-report.ts';
 import type { HostStatus } from '../../../src/host/status.ts';
 import { countLeaks } from '../../../src/rescue/leak-figures.ts';
@@ -45,9 +46,32 @@ function last(parts: Partial<HostStatus>): StatusFacts['status'] {
   };
 }
 
+function serves(parts: Partial<ServingRecord> = {}): StatusFacts['serving'] {
+  return { kind: 'fresh', record: recordOf(parts) };
+}
+
+function recordOf(parts: Partial<ServingRecord>): ServingRecord {
+  const at = (age: number): string => new Date(now - age).toISOString();
+  return {
+    version: 1,
+    container: agent.id,
+    startedAt: now - 4 * 3_600_000,
+    serving: 'yes',
+    since: at(3 * 3_600_000),
+    updatedAt: at(20_000),
+    updatedElapsed: 1,
+    server: 'https://rancher.example',
+    lastAnswerAt: at(130_000),
+    answered: true,
+    bootstrap: { runs: 1, runningSince: at(3 * 3_600_000), failuresInARow: 0, good: 0 },
+    ...parts,
+  };
+}
+
 function report(parts: Partial<StatusFacts> = {}): StatusReport {
   const facts: StatusFacts = {
     status: last({}),
+    serving: serves(),
     containers: [agent],
     lock: { state: 'free' },
     attempts: [],
@@ -91,7 +115,44 @@ const degraded = report({
 
 describe('the verdict on a host', () => {
   it.each<[string, Partial<StatusFacts>, string, string]>([
-    ['all is well', {}, 'well', 'the agent runs, and nothing is left over'],
+    ['all is well', {}, 'well', 'the agent serves, and nothing is left over'],
+    [
+      'nobody says whether the agent serves',
+      { serving: { kind: 'missing' } },
+      'well',
+      'the agent runs, and nothing is left over',
+    ],
+    [
+      'what the agent said is of before the host was started again',
+      { serving: { kind: 'stale', record: recordOf({}) } },
+      'well',
+      'the agent runs, and nothing is left over',
+    ],
+    [
+      'another container said that it serves',
+      { serving: serves({ container: 'f'.repeat(64) }) },
+      'well',
+      'the agent runs, and nothing is left over',
+    ],
+    [
+      'the state says ok, and the agent does not serve',
+      { serving: serves({ serving: 'no', cause: 'bootstrap-fails', message: 'the script exits with 1' }) },
+      'look',
+      'the agent runs, but does not serve: the script exits with 1',
+    ],
+    [
+      'nobody observes the bootstrap',
+      {
+        serving: serves({ serving: 'unknown', cause: 'serving-unknown', message: 'nobody looks' }),
+        status: last({
+          state: 'degraded',
+          cause: 'serving-unknown',
+          summary: 'whether the agent serves is not known',
+        }),
+      },
+      'look',
+      'the agent runs; whether the agent serves is not known',
+    ],
     [
       'the status says ok and the agent is dead',
       { containers: [{ ...agent, state: 'exited' }] },
@@ -131,7 +192,12 @@ describe('the verdict on a host', () => {
     ['the worker was killed', { status: last({ state: 'working' }) }, 'look', 'whoever was at work is gone'],
     ['an upgrade failed', { status: last({ state: 'failed' }) }, 'look', 'what was last asked for failed'],
     ['it was put off', { status: last({ state: 'deferred' }) }, 'look', 'was put off'],
-    ['a corpse stays', { status: last({ state: 'degraded' }) }, 'look', "a container can't be removed"],
+    [
+      'a corpse stays',
+      { status: last({ state: 'degraded', cause: 'cannot-remove' }) },
+      'look',
+      "a container can't be removed",
+    ],
     ['helpers leak', { leaks: leaksOf(9, 60_000) }, 'look', 'helpers are leaking'],
     ['helpers leaked', { leaks: leaksOf(9, 6e6) }, 'well', 'nothing is left over'],
     [
@@ -146,7 +212,12 @@ describe('the verdict on a host', () => {
       'look',
       'rancher-agent-previous is left over',
     ],
-    ['nothing was ever said', { status: { kind: 'missing' } }, 'well', 'the agent runs'],
+    [
+      'nothing was ever said',
+      { status: { kind: 'missing' }, serving: { kind: 'missing' } },
+      'well',
+      'the agent runs',
+    ],
     [
       'the engine is silent',
       { containers: { problem: 'no answer within 30 s' } },
@@ -163,11 +234,13 @@ describe('the verdict on a host', () => {
 describe('the status on the screen', () => {
   it('is short where all is well', () => {
     expect(renderStatus(report(), now, plain)).toMatchInlineSnapshot(`
-      "host       the agent runs, and nothing is left over
+      "host       the agent serves, and nothing is left over
 
       state      ok, for 5.6 s (last word 2016-07-07T23:59:54.400Z)
                  rancher-agent runs
                  (registry.example:5000/rancher/agent:v1.2.11-hardened)
+      serving    yes, for 3 h
+                 last live answer 2 min ago; bootstrap runs for 3 h
 
       containers agent running  rancher-agent (42e2c12f76e6)
                                 registry.example:5000/rancher/agent:v1.2.11-hardened
@@ -179,7 +252,7 @@ describe('the status on the screen', () => {
 
   it('answers what, since when and what next where something is wrong', () => {
     expect(renderStatus(degraded, now, plain)).toMatchInlineSnapshot(`
-      "host       the agent runs, but a container can't be removed
+      "host       the agent serves, but a container can't be removed
 
       state      degraded, for 5.6 s (last word 2016-07-07T23:59:54.400Z)
                  rancher-agent runs, but a container can't be removed:
@@ -191,6 +264,8 @@ describe('the status on the screen', () => {
       stays      rancher-agent-previous (42e2c12f76e6): Device is Busy
       held by    cadvisor (pid 812 and 1 more, container monitor):
                  /rootfs/var/lib/docker/devicemapper/mnt/x
+      serving    yes, for 3 h
+                 last live answer 2 min ago; bootstrap runs for 3 h
 
       containers agent    running  rancher-agent (42e2c12f76e6)
                  registry.example:5000/rancher/agent:v1.2.11-hardened
@@ -217,9 +292,20 @@ describe('the status on the screen', () => {
     expect(stripVTControlCharacters(coloured)).toBe(renderStatus(degraded, now, plain));
   });
 
+  it('says who asked for the last upgrade, and why nothing is known of serving', () => {
+    const shown = renderStatus(
+      report({ status: last({ askedBy: 'automation' }), serving: { kind: 'missing' } }),
+      now,
+      plain,
+    );
+    expect(shown).toContain('\nasked by   automation\n');
+    expect(shown).toContain('\nserving    unknown: the agent does not say whether it serves\n');
+    expect(shown).not.toContain('the agent serves');
+  });
+
   it('is one line for each change elsewhere', () => {
     expect(renderChange(report())).toBe(
-      '2016-07-08T00:00:00.000Z the agent runs, and nothing is left over | ok: rancher-agent runs (registry.example:5000/rancher/agent:v1.2.11-hardened)\n',
+      '2016-07-08T00:00:00.000Z the agent serves, and nothing is left over | ok: rancher-agent runs (registry.example:5000/rancher/agent:v1.2.11-hardened)\n',
     );
   });
 });

@@ -15,6 +15,7 @@ const metrics: Metrics = {
   corpses: 1,
   lockAge: 4_200,
   leaks: { total: 424, lastHour: 12, countedAt: noon },
+  serving: undefined,
 };
 
 let folder: string;
@@ -29,6 +30,28 @@ beforeEach(async () => {
 afterEach(async () => rm(folder, { recursive: true, force: true }));
 
 describe('the textfile for Prometheus', () => {
+  it('says yes, no or unknown in series of their own, and leaves out what is not known', () => {
+    const serving = {
+      serving: 'unknown',
+      since: undefined,
+      lastAnswerAt: noon,
+      runningSince: undefined,
+      lastExitStatus: 1,
+      failuresInARow: 3,
+    } as const;
+    const lines = renderMetrics({ ...metrics, serving })
+      .split('\n')
+      .filter((line) => /^rancher_agent_(serving|last_live|bootstrap)/.test(line));
+    expect(lines).toEqual([
+      'rancher_agent_serving{serving="yes"} 0',
+      'rancher_agent_serving{serving="no"} 0',
+      'rancher_agent_serving{serving="unknown"} 1',
+      'rancher_agent_last_live_answer_timestamp_seconds 1467374400',
+      'rancher_agent_bootstrap_last_exit_status 1',
+      'rancher_agent_bootstrap_failures_in_a_row 3',
+    ]);
+  });
+
   it('has one sample per fact, in seconds, with help and type', () => {
     expect(renderMetrics(metrics)).toMatchInlineSnapshot(`
       "# HELP rancher_agent_state 1 for the state this host is in, 0 for the others

@@ -8,7 +8,9 @@ import {
   readStatus,
   stateFileOf,
   statusFileOf,
+  writeServing,
   writeStatus,
+  type ServingSummary,
   type StatusDraft,
 } from '../../../src/host/status.ts';
 import { pathsBelow, type Paths } from '../../../src/support/configuration.ts';
@@ -40,6 +42,52 @@ async function write(over: Partial<StatusDraft> = {}, now = noon): Promise<void>
 }
 
 describe('the status file', () => {
+  it('says whether the agent serves, and that part is replaced alone', async () => {
+    const at = new Date(noon).toISOString();
+    const serving: ServingSummary = {
+      serving: 'no',
+      since: at,
+      updatedAt: at,
+      server: 'https://rancher.example',
+      container: 'c'.repeat(64),
+      cause: 'bootstrap-fails',
+      message: 'with hunter2',
+      bootstrap: { failuresInARow: 3, lastExit: { at, status: 1, signal: null, ms: 6, byDesign: false } },
+    };
+    const writing = { paths, now: noon + 5_000, scrub: (text: string) => text.replaceAll('hunter2', '***') };
+    await writeServing(writing, serving);
+    expect(await readStatus(paths)).toEqual({ kind: 'missing' });
+    await write({ state: 'failed' });
+    const before = await readStatus(paths);
+    if (before.kind !== 'valid') throw new Error('the status was not written');
+    await writeServing(writing, serving);
+    expect(await readStatus(paths)).toEqual({
+      kind: 'valid',
+      status: { ...before.status, serving: { ...serving, message: 'with ***' } },
+    });
+    // A worker is at work: what it has said since must not be replaced, nor is an old word about serving kept.
+    await write({ state: 'working' });
+    await writeServing(writing, serving);
+    const working = await readStatus(paths);
+    expect(working).toMatchObject({ kind: 'valid', status: { state: 'working' } });
+    expect(working.kind === 'valid' && working.status.serving).toBeUndefined();
+  });
+
+  it('keeps who asked for the last upgrade, through what the agent says later and not through the next upgrade', async () => {
+    const asker = async (): Promise<unknown> => {
+      const reading = await readStatus(paths);
+      return reading.kind === 'valid' ? reading.status.askedBy : reading;
+    };
+    await write({ state: 'failed', askedBy: 'server' });
+    await write({ state: 'degraded', command: 'run' });
+    expect(await asker()).toBe('server');
+    await write({ state: 'working', command: 'upgrade' });
+    expect(await asker()).toBeUndefined();
+    await write({ state: 'ok', command: 'upgrade', askedBy: 'person' });
+    await write({ state: 'ok', command: 'settle' });
+    expect(await asker()).toBe('person');
+  });
+
   it('reads back as it was written', async () => {
     const corpses = [{ name: 'rancher-agent-previous', id: 'abc', said: 'device or resource busy' }];
     await write({ state: 'degraded', corpses, cause: 'cannot-change', exitCode: 73 });

@@ -182,6 +182,7 @@ describe('an examination', () => {
       'leaks',
       'restarts',
       'server',
+      'serving',
     ]);
   });
 

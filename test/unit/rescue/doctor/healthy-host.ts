@@ -1,5 +1,6 @@
 import { namesOf } from '../../../../src/agent/roles.ts';
 import { selectProfile } from '../../../../src/agent/profile.ts';
+import type { ServingRecord } from '../../../../src/agent/run/serving-record.ts';
 import type { ContainerSummary } from '../../../../src/engine/engine.ts';
 import { featuresOf } from '../../../../src/engine/features.ts';
 import { diagnose, type Diagnosis } from '../../../../src/rescue/doctor/diagnosis.ts';
@@ -54,6 +55,25 @@ export function listed(parts: Partial<ContainerSummary> = {}): ContainerSummary 
   };
 }
 
+/** What the agent of a healthy host says of itself. */
+export function servingRecord(parts: Partial<ServingRecord> = {}): ServingRecord {
+  const since = new Date(now - 3 * 3_600_000).toISOString();
+  return {
+    version: 1,
+    container: agentId,
+    startedAt: now - 3 * 3_600_000,
+    serving: 'yes',
+    since,
+    updatedAt: new Date(now - 30_000).toISOString(),
+    updatedElapsed: 1,
+    server: 'http://server:8080',
+    lastAnswerAt: new Date(now - 200_000).toISOString(),
+    answered: true,
+    bootstrap: { runs: 1, runningSince: since, runningSinceElapsed: 0, failuresInARow: 0, good: 0 },
+    ...parts,
+  };
+}
+
 /** A host on which nothing is wrong, but for what a test says. */
 export function host(parts: Partial<HostRecord> = {}): HostRecord {
   return {
@@ -92,6 +112,7 @@ export function host(parts: Partial<HostRecord> = {}): HostRecord {
         entrypointVersion: '1',
       },
     }),
+    serving: known({ kind: 'fresh', record: servingRecord() }),
     attempts: known([]),
     ...parts,
   };

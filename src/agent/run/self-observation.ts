@@ -1,0 +1,103 @@
+import type { ContainerDetails } from '../../engine/engine.ts';
+import { chooseProxy } from '../../control-plane/proxy.ts';
+import type { Clock } from '../../support/clock.ts';
+import type { Configuration, Environment } from '../../support/configuration.ts';
+import type { Log } from '../../support/log.ts';
+import type { Secrets } from '../../support/secrets.ts';
+import { hostSocketOf, type Profile } from '../profile.ts';
+import type { AgentReporter } from '../report.ts';
+import type { Heartbeat } from './heartbeat.ts';
+import { watchCures } from './restart-cures.ts';
+import { servingUnknown } from './serving-causes.ts';
+import { servingFileOf } from './serving-file.ts';
+import { servingFile } from './serving-record.ts';
+import { createServingTracker, type ServingTracker } from './serving-tracker.ts';
+
+export interface SelfObservation {
+  readonly configuration: Configuration;
+  readonly profile: Profile;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly secrets: Secrets;
+  readonly signal: AbortSignal;
+}
+
+/** The tracker of an agent that has become active. @param own its container, if it is one */
+export function trackServing(
+  { configuration, clock, log, secrets }: SelfObservation,
+  own: Pick<ContainerDetails, 'id' | 'startedAt'> | undefined,
+): ServingTracker {
+  const { limits, paths, environment } = configuration;
+  return createServingTracker({
+    clock,
+    limits,
+    log,
+    secrets,
+    server: originOf(environment),
+    container: own?.id ?? '',
+    startedAt: own?.startedAt ?? 0,
+    files: { inside: servingFile, onHost: servingFileOf(paths) },
+  });
+}
+
+/** Tells the health check, and the state of the host, of what a restart of this container cures. Until the signal is aborted. */
+export async function watchForCures(
+  observation: SelfObservation,
+  { tracker, heartbeat }: { readonly tracker: ServingTracker; readonly heartbeat: Heartbeat },
+): Promise<never> {
+  const { configuration, profile, clock, signal } = observation;
+  const { limits, paths, environment, socketPath } = configuration;
+  return watchCures({
+    paths,
+    limits,
+    clock,
+    signal,
+    socketPath,
+    hostSocket: hostSocketOf(profile, environment),
+    serverHost: nameToResolve(environment),
+    isUnanswered: () => !tracker.isAnswered(),
+    onChecked: (trouble) => {
+      heartbeat.setTrouble(trouble?.message);
+      tracker.setTrouble(trouble);
+    },
+  });
+}
+
+/** The bootstrap takes the place of this process: nobody observes it, or shows that it lives, from here on. */
+export async function stopObserving(
+  tracker: ServingTracker,
+  heartbeat: Heartbeat,
+  reporter: AgentReporter,
+): Promise<void> {
+  heartbeat.stop();
+  tracker.becameUnknown(
+    servingUnknown,
+    'CATTLE_EXEC_AGENT: the bootstrap takes the place of the entrypoint, which could observe it',
+  );
+  await tracker.settled(reporter);
+}
+
+function originOf(environment: Environment): string {
+  const url = urlOf(environment);
+  return url?.origin ?? '';
+}
+
+/** Behind a proxy it is the proxy's name that must be resolved here. */
+function nameToResolve(environment: Environment): string {
+  const url = urlOf(environment);
+  if (url === undefined) return '';
+  try {
+    return bare((chooseProxy(url, environment) ?? url).hostname);
+  } catch {
+    return '';
+  }
+}
+
+/** Addresses in brackets, as URLs have those of IPv6, are no names. */
+function bare(hostname: string): string {
+  return hostname.startsWith('[') ? '' : hostname;
+}
+
+function urlOf(environment: Environment): URL | undefined {
+  return URL.parse(environment['CATTLE_URL'] ?? '') ?? undefined;
+}
