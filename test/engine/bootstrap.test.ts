@@ -3,7 +3,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { agentMarker } from '../support/control-plane/stub-bootstrap-whole.ts';
+import { agentMarker } from '../support/control-plane/stub-agent.ts';
 import { bootstrapMarker, endMarker, upgradeMarker } from '../support/control-plane/stub-bootstrap.ts';
 import { toldApi } from '../support/engine-root.ts';
 import { images, limits, startScene, type Scene } from '../support/scene.ts';
