@@ -1,4 +1,9 @@
-import { ensureBasesTemplate, ensureBaseTemplate, ensureTemplate } from './images.ts';
+import {
+  ensureBasesTemplate,
+  ensureBaseTemplate,
+  ensureReadinessTemplate,
+  ensureTemplate,
+} from './images.ts';
 import { startBareHost, type HostOptions, type TestHost } from './test-host.ts';
 
 export type { CommandResult, ContainerSummary, HostOptions, TestHost } from './test-host.ts';
@@ -6,9 +11,9 @@ export type { CommandResult, ContainerSummary, HostOptions, TestHost } from './t
 export interface StartOptions extends HostOptions {
   /**
    * true: all images of images.ts (default); 'base': only `agent-test-base`; 'other-bases': all, and those on the other
-   * bases; false: none.
+   * bases; 'readiness': all, and those of the readiness tests; false: none.
    */
-  images?: boolean | 'base' | 'other-bases';
+  images?: boolean | 'base' | 'other-bases' | 'readiness';
 }
 
 /**
@@ -22,5 +27,6 @@ export async function startHost({ images = true, ...options }: StartOptions = {}
 async function chooseTemplate(images: NonNullable<StartOptions['images']>): Promise<string | undefined> {
   if (images === 'base') return ensureBaseTemplate();
   if (images === 'other-bases') return ensureBasesTemplate();
+  if (images === 'readiness') return ensureReadinessTemplate();
   return images ? ensureTemplate() : undefined;
 }

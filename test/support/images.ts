@@ -9,6 +9,7 @@
  * - `rancher/agent:v1.0.1`: no product, an agent of another entrypoint
  * - only in the template of `ensureBasesTemplate`: `rancher/agent:on-bullseye-a`, `-b` and so on, the product on the other
  *   bases of scripts/build-other-bases, and `rancher/agent:on-busybox-without-bash`
+ * - only in the template of `ensureReadinessTemplate`: `rancher/agent:ready-*`, see readiness-images/Dockerfile
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -18,6 +19,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { ensureEngineRoot } from './engine-root.ts';
 import { claimName } from './host-slot.ts';
+import { readinessImage, readinessStages } from './readiness-images.ts';
 import { startBareHost, type TestHost } from './test-host.ts';
 
 const run = promisify(execFile);
@@ -48,6 +50,11 @@ const OTHER_BASES_SOURCES = [
   'scripts/build-other-bases',
   'scripts/fetch-debian',
   'test/support/bashless-image/*',
+];
+const READINESS_SOURCES = [
+  'test/support/readiness-images/*',
+  'test/support/old-way/*',
+  'test/support/control-plane/certificates/authority.crt',
 ];
 /** As scripts/build-other-bases names them. */
 export const otherBases = ['bullseye', 'busybox', 'musl'] as const;
@@ -107,6 +114,20 @@ export async function ensureBasesTemplate(): Promise<string> {
     }
     const bashless = 'rancher/agent:on-busybox-without-bash';
     await buildImage(host, bashless, 'bashless-image', 'BASE=rancher/agent:on-busybox-a');
+  });
+}
+
+/** The template with the images of the readiness tests as well. */
+export async function ensureReadinessTemplate(): Promise<string> {
+  const images = await ensureTemplate();
+  const key = await hashFiles(READINESS_SOURCES, [basename(images)]);
+  return ensure(`readiness-${key}`, images, async (host) => {
+    await buildImage(host, 'rancher/agent:old-way', 'old-way');
+    const context = import.meta.dirname;
+    const file = join(context, 'readiness-images', 'Dockerfile');
+    for (const stage of readinessStages) {
+      await host.docker('build', '-q', '-f', file, '--target', stage, '-t', readinessImage(stage), context);
+    }
   });
 }
 
