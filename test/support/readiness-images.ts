@@ -12,6 +12,7 @@ export const readinessStages = [
   'nameless',
   'other-keys',
   'tar-fails',
+  'patient',
   'legacy',
 ] as const;
 export type ReadinessStage = (typeof readinessStages)[number];
