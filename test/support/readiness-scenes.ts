@@ -72,18 +72,18 @@ const badServer = (title: string, cause: RegExp, ...switches: readonly string[])
 });
 
 export const readinessRows: readonly ReadinessRow[] = [
-  { ...badImage('an image without bash', 'bashless', /^ready-programs?|bash/), fromLegacy: nobodyActive },
-  badImage('an image that trusts less than the old one', 'sound', /^ready-server/),
+  { ...badImage('an image without bash', 'bashless', /^ready-programs-missing$/), fromLegacy: nobodyActive },
+  badImage('an image that trusts less than the old one', 'sound', /^ready-server-tls$/),
   badImage(
     'an image whose curl refuses the server, while our own client reaches it',
     'curl-refuses',
     /^ready-curl/,
   ),
   badImage('an image that tells curl to trust a file that is not there', 'no-bundle', /^ready-curl/),
-  badImage('an image with a proxy variable that leads nowhere', 'proxied', /^ready-server/),
-  badImage("an image that cannot resolve the server's name", 'nameless', /^ready-server/),
+  badImage('an image with a proxy variable that leads nowhere', 'proxied', /^ready-server-(proxy|connection)$/),
+  badImage("an image that cannot resolve the server's name", 'nameless', /^ready-server-dns$/),
   {
-    ...badImage('an image whose agent gets other keys', 'other-keys', /^ready-keys/),
+    ...badImage('an image whose agent gets other keys', 'other-keys', /^ready-keys-revoked$/),
     fromLegacy: nobodyActive,
   },
   {
@@ -93,10 +93,10 @@ export const readinessRows: readonly ReadinessRow[] = [
     fromHardened: keysRevoked,
     fromLegacy: keysRevoked,
   },
-  badServer('a server that answers 429', /^ready-server/, 'any:status=429,json,1'),
-  badServer('a server that answers 503', /^ready-server/, 'any:status=503,html'),
-  badServer('a server that answers with a web page', /^ready-server/, 'any:html200'),
-  badServer('a server that takes requests and says nothing', /^ready-server/, 'any:hang-accept'),
+  badServer('a server that answers 429', /^ready-server-busy$/, 'any:status=429,json,1'),
+  badServer('a server that answers 503', /^ready-server-busy$/, 'any:status=503,html'),
+  badServer('a server that answers with a web page', /^ready-server-page$/, 'any:html200'),
+  badServer('a server that takes requests and says nothing', /^ready-server-no-answer$/, 'any:hang-accept'),
 ];
 
 const hosts: Readonly<Record<ReadinessEnding['host'], string>> = {
