@@ -1,6 +1,7 @@
 import {
   ensureBasesTemplate,
   ensureBaseTemplate,
+  ensureEarlierTemplate,
   ensureReadinessTemplate,
   ensureTemplate,
 } from './images.ts';
@@ -11,9 +12,10 @@ export type { CommandResult, ContainerSummary, HostOptions, TestHost } from './t
 export interface StartOptions extends HostOptions {
   /**
    * true: all images of images.ts (default); 'base': only `agent-test-base`; 'other-bases': all, and those on the other
-   * bases; 'readiness': all, and those of the readiness tests; false: none.
+   * bases; 'readiness': all, and those of the readiness tests; 'earlier': all, and
+   * version 0.1; false: none.
    */
-  images?: boolean | 'base' | 'other-bases' | 'readiness';
+  images?: boolean | 'base' | 'other-bases' | 'readiness' | 'earlier';
 }
 
 /**
@@ -27,6 +29,7 @@ export async function startHost({ images = true, ...options }: StartOptions = {}
 async function chooseTemplate(images: NonNullable<StartOptions['images']>): Promise<string | undefined> {
   if (images === 'base') return ensureBaseTemplate();
   if (images === 'other-bases') return ensureBasesTemplate();
+  if (images === 'earlier') return ensureEarlierTemplate();
   if (images === 'readiness') return ensureReadinessTemplate();
   return images ? ensureTemplate() : undefined;
 }

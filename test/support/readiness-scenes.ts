@@ -80,7 +80,11 @@ export const readinessRows: readonly ReadinessRow[] = [
     /^ready-curl/,
   ),
   badImage('an image that tells curl to trust a file that is not there', 'no-bundle', /^ready-curl/),
-  badImage('an image with a proxy variable that leads nowhere', 'proxied', /^ready-server-(proxy|connection)$/),
+  badImage(
+    'an image with a proxy variable that leads nowhere',
+    'proxied',
+    /^ready-server-(proxy|connection)$/,
+  ),
   badImage("an image that cannot resolve the server's name", 'nameless', /^ready-server-dns$/),
   {
     ...badImage('an image whose agent gets other keys', 'other-keys', /^ready-keys-revoked$/),
