@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RecordedRequest } from '../support/engine-proxy.ts';
+import { buildMs } from '../support/readiness-images.ts';
 import { images, limits, startScene, type Scene } from '../support/scene.ts';
 
 /*
@@ -63,7 +64,7 @@ describe.each(lines)('$title', ({ name, api, pair: [first, second] }) => {
       points = Math.max(points, scene.host.proxy.count(isWorkers));
     }
     if (isMixed) console.log(`the image of version 0.1: revision ${await revisionOf(images.earlier)}`);
-  });
+  }, buildMs);
   afterAll(async () => scene.close());
 
   async function revisionOf(image: string): Promise<string> {

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { throwSwitch } from '../support/control-plane/stub-switches.ts';
 import { watchEngine, type EngineEvents } from '../support/engine-events.ts';
-import { readinessImage, requiredName } from '../support/readiness-images.ts';
+import { buildMs, readinessImage, requiredName } from '../support/readiness-images.ts';
 import { startReadinessStage, type ReadinessStageHost } from '../support/readiness-stage.ts';
 
 /*
@@ -15,7 +15,7 @@ let events: EngineEvents | undefined;
 
 beforeAll(async () => {
   stage = await startReadinessStage({ name: 'readiness-legacy', stub: { upgradeStyle: 'detached' } });
-});
+}, buildMs);
 afterEach(async () => {
   events?.end();
   events = undefined;

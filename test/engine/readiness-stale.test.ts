@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { readinessFile } from '../../src/agent/run/readiness-result.ts';
 import { throwSwitch } from '../support/control-plane/stub-switches.ts';
 import type { RecordedRequest } from '../support/engine-proxy.ts';
-import { readinessImage, requiredName } from '../support/readiness-images.ts';
+import { buildMs, readinessImage, requiredName } from '../support/readiness-images.ts';
 import { startReadinessStage, type ReadinessStageHost } from '../support/readiness-stage.ts';
 
 /* A readiness result counts for the very start that wrote it, and for 30 s: results of other starts, and copies, prove nothing. */
@@ -10,7 +10,7 @@ let stage: ReadinessStageHost;
 
 beforeAll(async () => {
   stage = await startReadinessStage({ name: 'readiness-stale' });
-});
+}, buildMs);
 afterEach(async () => stage.reset());
 afterAll(async () => stage.close());
 

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { throwSwitch } from '../support/control-plane/stub-switches.ts';
-import { readinessImage, requiredName, type ReadinessStage } from '../support/readiness-images.ts';
+import { buildMs, readinessImage, requiredName, type ReadinessStage } from '../support/readiness-images.ts';
 import {
   describeEnding,
   readinessRows,
@@ -22,7 +22,7 @@ let stage: ReadinessStageHost;
 
 beforeAll(async () => {
   stage = await startReadinessStage({ name: 'readiness' });
-});
+}, buildMs);
 afterEach(async () => stage.reset());
 afterAll(async () => stage.close());
 
