@@ -91,42 +91,6 @@ const table = {
     unit: 'ms',
     why: 'one standing by gives whoever made it this long before it looks for a worker',
   },
-  READY: {
-    value: 60_000,
-    unit: 'ms',
-    why: 'a next agent that could not prove its readiness within this is not promoted; the keys are asked for twice, 30 s apart',
-  },
-  READY_POLL: {
-    value: 250,
-    unit: 'ms',
-    why: "the worker's looks at a small file; each is a quarter of a second more until the new agent is active",
-  },
-  READY_FRESH: {
-    value: 30_000,
-    unit: 'ms',
-    why: 'an older readiness result says nothing about now; the next agent renews it every 20 s',
-  },
-  READY_EXEC: {
-    value: 60_000,
-    unit: 'ms',
-    why: 'all checks of run.sh ready, asked in a container, on a loaded host',
-  },
-  READY_BYTES: { value: 65_536, unit: 'bytes', why: 'a readiness result or serving record has about 1 kB' },
-  ANSWER_FRESH: {
-    value: 30_000,
-    unit: 'ms',
-    why: "an upgrade container this young proves that the legacy agent's server has just answered",
-  },
-  REQUIREMENT_POLL: {
-    value: 5_000,
-    unit: 'ms',
-    why: 'while a legacy agent waits: it works again within 15 s after the setting was turned back',
-  },
-  BOOTSTRAP_WATCH_TOTAL: {
-    value: 300_000,
-    unit: 'ms',
-    why: 'a server that is away this long decides nothing: the new agent stays and the state says so',
-  },
   VERIFY: { value: 10_000, unit: 'ms', why: 'an image that cannot run fails within this, mostly at once' },
   VERIFY_POLL: { value: 2_000, unit: 'ms', why: 'pause between two looks at a container that must stay up' },
   TRANSACTION_STEPS: {

@@ -1,10 +1,9 @@
-import type { ChildProcess } from 'node:child_process';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { agentMarker } from '../support/control-plane/stub-bootstrap-whole.ts';
+import { agentMarker } from '../support/control-plane/stub-agent.ts';
 import { bootstrapMarker, endMarker, upgradeMarker } from '../support/control-plane/stub-bootstrap.ts';
+import { watchEngine, type EngineEvents } from '../support/engine-events.ts';
 import { toldApi } from '../support/engine-root.ts';
 import { images, limits, startScene, type Scene } from '../support/scene.ts';
 
@@ -30,31 +29,6 @@ afterEach(async () => {
   await scene.reset();
 });
 afterAll(async () => scene.close());
-
-/** What the engine itself tells of its containers: a witness that nobody can get past. */
-interface EngineEvents {
-  /** `create rancher-agent-next` and the like, in order. */
-  readonly seen: readonly string[];
-  end(): void;
-}
-
-async function watchEngine(): Promise<EngineEvents> {
-  const seen: string[] = [];
-  const child: ChildProcess = scene.host.spawnDocker(
-    ...['events', '--filter', 'type=container', '--format', '{{.Action}} {{.Actor.Attributes.name}}'],
-  );
-  if (child.stdout === null) throw new Error('docker events has no output');
-  createInterface(child.stdout).on('line', (line) => seen.push(line));
-  const watching = { seen, end: () => child.kill() };
-  // Only when an event of ours has come through is it sure that none is missed.
-  await scene.waitFor('the stream of events', async () => {
-    await scene.host.tryDocker('rm', '-f', 'witness');
-    await scene.host.docker('create', '--name', 'witness', images.base, 'true');
-    await scene.host.docker('rm', 'witness');
-    return seen.includes('destroy witness') ? true : undefined;
-  });
-  return watching;
-}
 
 /** An agent as the registration makes it, by hand, with settings of the test's own. */
 async function startAgent(name: string, image: string, ...options: readonly string[]): Promise<void> {
@@ -106,7 +80,7 @@ describe.each([
       // A stranger's, which the script would remove all the same.
       await scene.host.docker('run', '-d', '--name', upgrade, images.base, 'sleep', 'infinity');
       const bystander = (await scene.host.inspect(upgrade))?.Id;
-      events = await watchEngine();
+      events = await watchEngine(scene);
 
       await startAgent(agent, image, ...hostPids);
       const log = await logSays(agent, agentMarker);
@@ -136,7 +110,7 @@ describe.each([
 it("PastureStack's script leaves agents of Rancher's own image alone, and so does an agent that decides itself", async () => {
   scene.server.behaviour.bootstrapShape = 'pasturestack';
   scene.server.setRequiredImage(images.pastureB);
-  events = await watchEngine();
+  events = await watchEngine(scene);
   await startAgent('rancher-agent', images.a, ...hostPids);
   await logSays('rancher-agent', agentMarker);
   await scene.host.docker('restart', '-t', '5', 'rancher-agent');

@@ -1,39 +1,76 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RecordedRequest } from '../support/engine-proxy.ts';
+import { buildMs } from '../support/readiness-images.ts';
 import { images, limits, startScene, type Scene } from '../support/scene.ts';
 
 /*
- * Worker and caller are SIGKILLed before and after each engine request of a whole upgrade; the next start converges.
+ * Worker and caller are SIGKILLed before and after each engine request of a whole upgrade; the next start converges. Proving
+ * readiness and watching the bootstrap are in the path.
  * `CRASH_POINTS=all` takes every point (scripts/crash-points), otherwise every `stride`-th, the ends included.
  */
 const stride = process.env['CRASH_POINTS'] === 'all' ? 1 : 5;
 
-const hasty = limits({ VERIFY: 500, VERIFY_POLL: 250, STAND_BY: 300, ATTEMPT_PAUSE_MIN: 1 });
+const hasty = limits({
+  VERIFY: 500,
+  VERIFY_POLL: 250,
+  STAND_BY: 300,
+  READY: 15_000,
+  READY_POLL: 250,
+  BOOTSTRAP_WATCH: 500,
+  ATTEMPT_PAUSE_MIN: 1,
+});
 
 function isWorkers({ userAgent }: RecordedRequest): boolean {
   return userAgent.includes('(worker)');
 }
 
-describe.each([
-  ['an engine of today', undefined],
-  ['an engine without AutoRemove (API 1.22)', '1.22'],
-])('on %s', (_title, api) => {
+interface Line {
+  readonly title: string;
+  readonly name: string;
+  readonly api?: string;
+  /** Upgrades go to and fro between them. */
+  readonly pair: readonly [string, string];
+}
+
+/** Every request is struck in both directions where the two versions differ. */
+const lines: readonly Line[] = [
+  { title: 'on an engine of today', name: 'crash-now', pair: [images.a, images.b] },
+  {
+    title: 'on an engine without AutoRemove (API 1.22)',
+    name: 'crash-old',
+    api: '1.22',
+    pair: [images.a, images.b],
+  },
+  { title: 'from version 0.1 and back to it', name: 'crash-mixed', pair: [images.earlier, images.b] },
+];
+
+describe.each(lines)('$title', ({ name, api, pair: [first, second] }) => {
+  const isMixed = first === images.earlier;
   let scene: Scene;
   let environment: readonly string[];
   let points = 0;
 
   beforeAll(async () => {
-    scene = await startScene(api === undefined ? { name: 'crash-now' } : { name: 'crash-old', api });
-    const result = await scene.register(images.a, ...hasty);
+    const options = { name, ...(isMixed ? { images: 'earlier' as const } : {}) };
+    scene = await startScene(api === undefined ? options : { ...options, api });
+    const result = await scene.register(first, ...hasty);
     expect(result, result.stderr).toMatchObject({ status: 0 });
     await scene.settled();
     environment = await keysOf();
-    // A whole upgrade tells how many points there are.
-    await scene.host.proxy.reset();
-    await upgradeTo(images.b);
-    points = scene.host.proxy.count(isWorkers);
-  });
+    // A whole upgrade tells how many points there are; of two directions the longer one.
+    for (const target of [second, first]) {
+      await scene.host.proxy.reset();
+      await upgradeTo(target);
+      points = Math.max(points, scene.host.proxy.count(isWorkers));
+    }
+    if (isMixed) console.log(`the image of version 0.1: revision ${await revisionOf(images.earlier)}`);
+  }, buildMs);
   afterAll(async () => scene.close());
+
+  async function revisionOf(image: string): Promise<string> {
+    const label = '{{index .Config.Labels "org.opencontainers.image.revision"}}';
+    return scene.host.docker('image', 'inspect', '--format', label, image);
+  }
 
   async function keysOf(): Promise<readonly string[]> {
     const entries = (await scene.host.inspect('rancher-agent'))?.Config.Env ?? [];
@@ -71,26 +108,35 @@ describe.each([
     return killed;
   }
 
+  /** Kills an upgrade to the other image at the n-th request, and has the next start converge. @returns whether it was hit */
+  async function strike(n: number, when: 'before' | 'after'): Promise<boolean> {
+    const current = (await scene.host.inspect('rancher-agent'))?.Config.Image;
+    const target = current === first ? second : first;
+    const killed = await upgradeKilledAt(n, when, target);
+    await upgradeTo(target);
+    expect(await keysOf(), `keys after a kill ${when} request ${n} of an upgrade to ${target}`).toEqual(
+      environment,
+    );
+    expect(
+      await scene.readStatus(),
+      `state after a kill ${when} request ${n} of an upgrade to ${target}`,
+    ).toMatchObject({ state: 'ok' });
+    return killed;
+  }
+
   it.each(['before', 'after'] as const)(
     'killed %s any engine request of an upgrade, the next start converges',
     async (when) => {
       expect(points).toBeGreaterThan(20);
       const reached = new Set<number>();
       for (let n = 1; n <= points; n += stride) {
-        const current = (await scene.host.inspect('rancher-agent'))?.Config.Image;
-        const target = current === images.a ? images.b : images.a;
-        const killed = await upgradeKilledAt(n, when, target);
-        if (killed) reached.add(n);
-        await upgradeTo(target);
-        expect(await keysOf(), `keys after a kill ${when} request ${n}`).toEqual(environment);
-        expect(await scene.readStatus(), `state after a kill ${when} request ${n}`).toMatchObject({
-          state: 'ok',
-        });
+        if (await strike(n, when)) reached.add(n);
+        if (isMixed && (await strike(n, when))) reached.add(n);
       }
       console.log(`killed ${when} ${reached.size} of ${points} engine requests of an upgrade`);
       // The last few requests may fall away when a look more or less is needed; the others were all hit.
       expect(reached.size).toBeGreaterThanOrEqual(Math.ceil(points / stride) - 2);
     },
-    30 * 60_000,
+    (isMixed ? 60 : 30) * 60_000,
   );
 });

@@ -5,11 +5,11 @@ import { definePinnedSample } from '../support/matrix-tests.ts';
  * a dead container can't be inspected. Every cell: `scripts/matrix --api 1.22`.
  */
 definePinnedSample('matrix-pinned', '1.22', {
-  'worker killed': ['create next', 'stop', 'verify'],
+  'worker killed': ['create next', 'ready', 'stop', 'verify', 'watch'],
   'caller killed': ['start', 'discard'],
-  'both killed': ['stop', 'promote', 'discard'],
+  'both killed': ['ready', 'stop', 'promote', 'watch', 'discard'],
   'daemon killed and started': ['create next', 'set aside'],
-  reboot: ['start', 'discard'],
+  reboot: ['start', 'ready', 'watch', 'discard'],
   'answer lost': ['create next'],
   '500 for ever': ['stop'],
   'removal impossible': ['preflight', 'discard'],

@@ -9,10 +9,12 @@ export const phases = [
   'pull',
   'create next',
   'start',
+  'ready',
   'stop',
   'set aside',
   'promote',
   'verify',
+  'watch',
   'discard',
 ] as const;
 export type Phase = (typeof phases)[number];
@@ -92,6 +94,7 @@ const table: Readonly<Record<Fault, Row>> = {
     'set aside': 'rolled back',
     promote: 'rolled back',
     verify: 'unfinished',
+    watch: 'unfinished',
     discard: 'degraded',
   },
   'no space': { otherwise: 'reached or untouched or back', preflight: 'deferred', pull: 'deferred' },
@@ -148,6 +151,9 @@ Each cell is a test on a real engine (test/engine/matrix-*.test.ts): the fault s
 that begins the phase. The cell names how the upgrade that is struck ends. In every cell, whatever it is: some agent runs,
 the keys are kept, at most six containers were created and all under fixed names, and after the fault is lifted the next
 start reaches the target and leaves one agent and nothing else, with state \`ok\`.
+
+At "ready" the next agent proves on standby that it can serve, and the old one is not touched yet; at "watch" the new agent is
+active, and its bootstrap is watched while the old agent is still parked.
 
 At "pull" the agent itself is the caller: its server requires an image that the host doesn't have, and its worker pulls it from
 a small registry. In the other columns the caller is the container that the server's script starts.

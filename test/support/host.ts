@@ -1,4 +1,10 @@
-import { ensureBasesTemplate, ensureBaseTemplate, ensureTemplate } from './images.ts';
+import {
+  ensureBasesTemplate,
+  ensureBaseTemplate,
+  ensureEarlierTemplate,
+  ensureReadinessTemplate,
+  ensureTemplate,
+} from './images.ts';
 import { startBareHost, type HostOptions, type TestHost } from './test-host.ts';
 
 export type { CommandResult, ContainerSummary, HostOptions, TestHost } from './test-host.ts';
@@ -6,9 +12,10 @@ export type { CommandResult, ContainerSummary, HostOptions, TestHost } from './t
 export interface StartOptions extends HostOptions {
   /**
    * true: all images of images.ts (default); 'base': only `agent-test-base`; 'other-bases': all, and those on the other
-   * bases; false: none.
+   * bases; 'readiness': all, and those of the readiness tests; 'earlier': all, and
+   * version 0.1; false: none.
    */
-  images?: boolean | 'base' | 'other-bases';
+  images?: boolean | 'base' | 'other-bases' | 'readiness' | 'earlier';
 }
 
 /**
@@ -22,5 +29,7 @@ export async function startHost({ images = true, ...options }: StartOptions = {}
 async function chooseTemplate(images: NonNullable<StartOptions['images']>): Promise<string | undefined> {
   if (images === 'base') return ensureBaseTemplate();
   if (images === 'other-bases') return ensureBasesTemplate();
+  if (images === 'earlier') return ensureEarlierTemplate();
+  if (images === 'readiness') return ensureReadinessTemplate();
   return images ? ensureTemplate() : undefined;
 }

@@ -9,6 +9,8 @@
  * - `rancher/agent:v1.0.1`: no product, an agent of another entrypoint
  * - only in the template of `ensureBasesTemplate`: `rancher/agent:on-bullseye-a`, `-b` and so on, the product on the other
  *   bases of scripts/build-other-bases, and `rancher/agent:on-busybox-without-bash`
+ * - only in the template of `ensureReadinessTemplate`: `rancher/agent:ready-*`, see readiness-images/Dockerfile
+ * - only in the template of `ensureEarlierTemplate`: `rancher/agent:test-earlier`, version 0.1, or what stands in for it
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -16,8 +18,10 @@ import { access, glob, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, utim
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { buildEarlierVersion, earlierCommit, hasEarlierCommit } from './earlier-version.ts';
 import { ensureEngineRoot } from './engine-root.ts';
 import { claimName } from './host-slot.ts';
+import { readinessImage, readinessStages } from './readiness-images.ts';
 import { startBareHost, type TestHost } from './test-host.ts';
 
 const run = promisify(execFile);
@@ -49,6 +53,12 @@ const OTHER_BASES_SOURCES = [
   'scripts/fetch-debian',
   'test/support/bashless-image/*',
 ];
+const READINESS_SOURCES = [
+  'test/support/readiness-images/*',
+  'test/support/old-way/*',
+  'test/support/control-plane/certificates/authority.crt',
+];
+const EARLIER_SOURCES = ['test/support/earlier-image/*', 'test/support/earlier-version.ts'];
 /** As scripts/build-other-bases names them. */
 export const otherBases = ['bullseye', 'busybox', 'musl'] as const;
 
@@ -107,6 +117,33 @@ export async function ensureBasesTemplate(): Promise<string> {
     }
     const bashless = 'rancher/agent:on-busybox-without-bash';
     await buildImage(host, bashless, 'bashless-image', 'BASE=rancher/agent:on-busybox-a');
+  });
+}
+
+/** The template with the images of the readiness tests as well. */
+export async function ensureReadinessTemplate(): Promise<string> {
+  const images = await ensureTemplate();
+  const key = await hashFiles(READINESS_SOURCES, [basename(images)]);
+  return ensure(`readiness-${key}`, images, async (host) => {
+    await buildImage(host, 'rancher/agent:old-way', 'old-way');
+    const context = import.meta.dirname;
+    const file = join(context, 'readiness-images', 'Dockerfile');
+    for (const stage of readinessStages) {
+      await host.docker('build', '-q', '-f', file, '--target', stage, '-t', readinessImage(stage), context);
+    }
+  });
+}
+
+/** The template with the image of version 0.1 as well. */
+export async function ensureEarlierTemplate(): Promise<string> {
+  const images = await ensureTemplate();
+  const isHere = await hasEarlierCommit();
+  const source = isHere ? earlierCommit : 'stand-in';
+  const key = await hashFiles(EARLIER_SOURCES, [basename(images), source]);
+  return ensure(`earlier-${key}`, images, async (host) => {
+    const engine = ['--host', `unix://${host.engineSocketPath}`, '--base', 'agent-test-base'];
+    if (isHere) await buildEarlierVersion('rancher/agent:test-earlier', engine);
+    else await buildImage(host, 'rancher/agent:test-earlier', 'earlier-image');
   });
 }
 

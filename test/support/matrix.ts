@@ -9,6 +9,9 @@ import type { Way } from './upgrade-way.ts';
 /** At most so many containers are made by one struck upgrade and its followers: worker and next, twice each. */
 const mostCreations = 6;
 
+/** Longest wait for an upgrade that nobody waits for: the worker has the limits of its image, and watches the bootstrap for 60 s. */
+const aloneSeconds = 150;
+
 /** Longest wait for a fault to strike where no caller tells of the upgrade's end. */
 const strikeSeconds = 45;
 
@@ -27,6 +30,13 @@ function begins(phase: Phase, next: () => string | undefined): (request: Recorde
       return of(({ path }) => path === '/containers/create');
     case 'start':
       return of(({ path }) => path.endsWith('/start'));
+    case 'ready': {
+      let isStarted = false;
+      return of((request) => {
+        if (request.path.endsWith('/start')) isStarted = true;
+        return isStarted && request.path === `/containers/${next() ?? ''}/json`;
+      });
+    }
     case 'stop':
       return of(({ path }) => path.endsWith('/stop'));
     case 'set aside':
@@ -38,6 +48,15 @@ function begins(phase: Phase, next: () => string | undefined): (request: Recorde
       return of((request) => {
         if (request.path.endsWith('/rename') && request.query['name'] === 'rancher-agent') isPromoted = true;
         return isPromoted && request.path === `/containers/${next() ?? ''}/json`;
+      });
+    }
+    case 'watch': {
+      // Promoted, the agent is looked for and verified; then it is looked for once more.
+      let looks = -1;
+      return of((request) => {
+        if (request.path.endsWith('/rename') && request.query['name'] === 'rancher-agent') looks = 0;
+        if (looks >= 0 && request.path === '/containers/json') looks += 1;
+        return looks >= 2 && request.path === `/containers/${next() ?? ''}/json`;
       });
     }
     case 'discard':
@@ -126,11 +145,15 @@ async function checkEnding(scene: Scene, ending: Ending, struck: Struck): Promis
       return;
     case 'mends itself':
       await scene.removeUpgradeContainer();
-      await scene.waitFor('the agent alone, and running', async () => {
-        const [agent, ...others] = await host.containers();
-        const isAlone = agent?.name === 'rancher-agent' && others.length === 0;
-        return isAlone && agent.state === 'running' ? true : undefined;
-      });
+      await scene.waitFor(
+        'the agent alone, and running',
+        async () => {
+          const [agent, ...others] = await host.containers();
+          const isAlone = agent?.name === 'rancher-agent' && others.length === 0;
+          return isAlone && agent.state === 'running' ? true : undefined;
+        },
+        aloneSeconds,
+      );
       return;
     case 'untouched':
       expect(await exitOf(scene, struck), struck.result?.stderr).toBeGreaterThanOrEqual(69);

@@ -21,6 +21,8 @@ export const images = {
   /** Of the profile `pasturestack`. */
   pastureA: 'ghcr.io/pasturestack/node-agent:test-a',
   pastureB: 'ghcr.io/pasturestack/node-agent:test-b',
+  /** Version 0.1, on hosts that have it. */
+  earlier: 'rancher/agent:test-earlier',
   /** Another entrypoint's. */
   upstream: 'rancher/agent:v1.0.1',
 } as const;
@@ -29,6 +31,7 @@ export const images = {
 export const quick: readonly string[] = limits({
   VERIFY: 2_000,
   VERIFY_POLL: 1_000,
+  BOOTSTRAP_WATCH: 2_000,
   ATTEMPT_PAUSE_MIN: 1_000,
   FOLLOW_POLL: 5_000,
   STAND_BY_ALONE: 2_000,

@@ -233,6 +233,15 @@ export class TestHost {
     return lines.filter((line) => /level=(warning|error)/.test(line)).slice(-15);
   }
 
+  /**
+   * Has the host know a name, by its /etc/hosts, which containers in its network get a copy of. Until the next boot.
+   */
+  async knowName(name: string, address: string): Promise<void> {
+    const file = join(this.dir, 'hosts');
+    await writeFile(file, `127.0.0.1 localhost\n${address} ${name}\n`);
+    await run('nsenter', [...enterHost(this.initPid), 'mount', '--bind', file, '/etc/hosts']);
+  }
+
   /** SIGSTOPs dockerd: connections succeed, nothing answers. */
   async freezeEngine(): Promise<void> {
     await stopProcess(await this.#enginePid());

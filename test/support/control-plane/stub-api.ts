@@ -1,5 +1,6 @@
 import type { Behaviour } from './stub-behaviour.ts';
-import { composeWholeBootstrap, makeConfigScripts } from './stub-bootstrap-whole.ts';
+import { makeConfigArchive } from './stub-agent.ts';
+import { composeWholeBootstrap } from './stub-bootstrap-whole.ts';
 import { composeBootstrap } from './stub-bootstrap.ts';
 import { errorDocument, htmlPage } from './stub-faults.ts';
 import { addRegistration, advance, type StubRegistration, type StubState } from './stub-state.ts';
@@ -22,6 +23,7 @@ export const endpointNames = [
   'register-poll',
   'config-content',
   'publish',
+  'subscribe',
   'external-events',
   'other',
   'interface',
@@ -46,6 +48,8 @@ export interface StubAnswer {
   readonly status: number;
   readonly body: string | Buffer;
   readonly type?: string;
+  /** The body takes at least this long, in ms. */
+  readonly overMs?: number;
 }
 
 const route = /^\/(v1|v2-beta)(\/projects\/1a5)?(?:\/(.*))?$/;
@@ -75,6 +79,7 @@ const endpoints: readonly (readonly [RegExp, Endpoint])[] = [
   [/^register\//, 'register-poll'],
   [/^configcontent\//, 'config-content'],
   [/^publish$/, 'publish'],
+  [/^subscribe$/, 'subscribe'],
   [/^externalhostevents$/, 'external-events'],
 ];
 
@@ -281,11 +286,16 @@ function answerBootstrap(state: StubState, { clientIp }: StubRequest): StubAnswe
   return { status: 200, body: bodies[behaviour.bootstrap], type };
 }
 
-function answerConfigContent(_state: StubState, { method, path }: StubRequest, account: Account): StubAnswer {
+function answerConfigContent(
+  { behaviour }: StubState,
+  { method, path }: StubRequest,
+  account: Account,
+): StubAnswer {
   if (account !== 'agent') return error(404, 'Not Found');
   if (method === 'PUT') return json(200, {});
-  if (!path.endsWith('/configscripts')) return error(404, 'Not Found');
-  return { status: 200, body: makeConfigScripts(), type: 'application/octet-stream' };
+  const archive = makeConfigArchive(path.split('/').at(-1) ?? '', behaviour.agentRun);
+  if (archive === undefined) return error(404, 'Not Found');
+  return { status: 200, body: archive, type: 'application/octet-stream', overMs: behaviour.archiveMs };
 }
 
 function answerRegisterList(state: StubState, { query, base }: StubRequest): StubAnswer {

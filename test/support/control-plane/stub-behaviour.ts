@@ -28,6 +28,15 @@ export interface Behaviour {
    * end. `orphans`: leaves processes behind whose parents have ended.
    */
   bootstrapRun: 'exits' | 'fails' | 'runs-long' | 'waits' | 'orphans';
+  /**
+   * What the agent does that the whole script downloads: nothing, or it holds a websocket to the server and exits with 0 when the
+   * server closes it, with 1 when a newer agent was installed beside it (control-plane §5.4).
+   */
+  agentRun: 'stays' | 'websocket';
+  /** Milliseconds that the download of one archive takes at least. */
+  archiveMs: number;
+  /** Milliseconds after which the server closes an agent's websocket; undefined: never. */
+  connectionMs: number | undefined;
   /** The upgrade branch of cattle 0.183 (`timeout 300 docker run`) or of 0.165 (`docker run -d`). */
   upgradeStyle: 'timeout' | 'detached';
   /** One image, or several that alternate from request to request (`flip`). */
@@ -61,6 +70,9 @@ export function createBehaviour(changes: Partial<Behaviour> = {}): Behaviour {
     bootstrap: 'ok',
     bootstrapShape: 'short',
     bootstrapRun: 'runs-long',
+    agentRun: 'stays',
+    archiveMs: 0,
+    connectionMs: undefined,
     upgradeStyle: 'timeout',
     requiredImages: ['rancher/agent:v1.2.11'],
     schemasHeader: true,

@@ -1,9 +1,5 @@
-import { gzipSync } from 'node:zlib';
 import type { Behaviour } from './stub-behaviour.ts';
 import { bootstrapMarker, upgradeMarker } from './stub-bootstrap.ts';
-
-/** Printed by what the stand-in downloads and becomes: the agent itself. */
-export const agentMarker = 'STUB-AGENT: started';
 
 /**
  * A stand-in for the whole of the server's bootstrap script, step by step as control-plane §5.3 describes it, in our own
@@ -110,39 +106,3 @@ const legacyExemption = `    case "$RANCHER_AGENT_IMAGE_FOUND" in
     rancher/agent:* | docker.io/rancher/agent:*) return 0 ;;
     esac
 `;
-
-/** What the stand-in downloads: installs an "agent" that says so and stays. */
-const configScript = `#!/bin/bash
-mkdir -p "$CATTLE_HOME/pyagent"
-cat > "$CATTLE_HOME/pyagent/apply.sh" <<'END'
-#!/bin/bash
-echo "${agentMarker} with $1, below $AGENT_PARENT_PID"
-exec sleep 86400
-END
-chmod 755 "$CATTLE_HOME/pyagent/apply.sh"
-`;
-
-/** The archive of `configscripts` (control-plane §5.3): a tar of one folder, gzipped. */
-export function makeConfigScripts(): Buffer {
-  const content = Buffer.from(configScript);
-  const padding = Buffer.alloc((512 - (content.length % 512)) % 512);
-  const header = tarHeader('configscripts-1-stub/config.sh', content.length);
-  return gzipSync(Buffer.concat([header, content, padding, Buffer.alloc(1024)]));
-}
-
-/** One header of the old tar format: name, mode, owner, size, time, sum and type. */
-function tarHeader(name: string, size: number): Buffer {
-  const header = Buffer.alloc(512);
-  const octal = (value: number, width: number): string => `${value.toString(8).padStart(width - 1, '0')}\0`;
-  header.write(name, 0);
-  header.write(octal(0o755, 8), 100);
-  header.write(octal(0, 8), 108);
-  header.write(octal(0, 8), 116);
-  header.write(octal(size, 12), 124);
-  header.write(octal(0, 12), 136);
-  header.write(' '.repeat(8), 148);
-  header.write('0', 156);
-  const sum = header.reduce((total, byte) => total + byte, 0);
-  header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
-  return header;
-}

@@ -1,15 +1,18 @@
-import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createHttpServer, ServerResponse, type IncomingMessage } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
+import { setTimeout as delay } from 'node:timers/promises';
 import { answer, nameEndpoint, type Account, type Endpoint, type StubRequest } from './stub-api.ts';
 import { createBehaviour, type Behaviour } from './stub-behaviour.ts';
 import { inflict, type Fault } from './stub-faults.ts';
 import { addRegistration, type AgentKeys, type StubRegistration, type StubState } from './stub-state.ts';
+import { StubWebsockets, type AgentConnections } from './stub-websocket.ts';
 
 export type { Endpoint } from './stub-api.ts';
 export type { Behaviour } from './stub-behaviour.ts';
 export type { Fault } from './stub-faults.ts';
+export type { AgentConnection, AgentConnections } from './stub-websocket.ts';
 
 export interface StubOptions extends Partial<Behaviour> {
   /** Address to listen on; `0.0.0.0` for containers. */
@@ -66,6 +69,8 @@ export interface StubServer {
   readonly agents: readonly AgentKeys[];
   /** Bodies of external host events and publications. */
   readonly events: readonly unknown[];
+  /** Websockets of agents, in the order in which they were opened. */
+  readonly connections: AgentConnections;
   /** Requests to one endpoint. */
   requestsTo(endpoint: Endpoint): readonly RecordedRequest[];
   /** Lets something go wrong with requests to an endpoint, or to any. Faults of an endpoint happen one after the other. */
@@ -127,6 +132,16 @@ export async function startStubServer(options: StubOptions = {}): Promise<StubSe
     });
   };
   const server = tls === undefined ? createHttpServer(listener) : createHttpsServer({ ...tls }, listener);
+  const connections = new StubWebsockets();
+  server.on('upgrade', (request, socket: Socket, head) => {
+    const response = new ServerResponse(request);
+    response.assignSocket(socket);
+    const letIn = (): void => {
+      response.detachSocket(socket);
+      connections.accept(request, socket, head, state.behaviour.connectionMs);
+    };
+    handle(state, faults, remember, request, response, letIn).catch(() => socket.destroy());
+  });
   const sockets = new Set<Socket>();
   server.on('connection', (socket: Socket) => {
     sockets.add(socket);
@@ -162,6 +177,7 @@ export async function startStubServer(options: StubOptions = {}): Promise<StubSe
     registrations: state.registrations,
     agents: state.agents,
     events: state.events,
+    connections,
     requestsTo: (endpoint) => requests.filter((each) => each.endpoint === endpoint),
     fault: (endpoint, fault, { times = Infinity, after = 0 } = {}) => {
       faults.push({ endpoint, fault, left: times, after });
@@ -199,6 +215,7 @@ async function handle(
   remember: (request: RecordedRequest) => void,
   request: IncomingMessage,
   response: ServerResponse,
+  letIn?: () => void,
 ): Promise<void> {
   response.on('error', () => undefined);
   const method = request.method ?? 'GET';
@@ -218,13 +235,30 @@ async function handle(
     clientIp: clientIpOf(request),
     account: authenticate(state, request),
   };
-  const { status, body: text, type } = answer(state, endpoint, stubRequest);
+  if (letIn !== undefined && endpoint === 'subscribe' && stubRequest.account === 'agent') {
+    letIn();
+    return;
+  }
+  const { status, body: text, type, overMs = 0 } = answer(state, endpoint, stubRequest);
   response.writeHead(status, {
     ...(endpoint === 'interface' ? {} : apiHeaders(state, stubRequest, path)),
     ...(type === undefined ? {} : { 'content-type': type }),
     'content-length': String(Buffer.byteLength(text)),
   });
-  response.end(text);
+  await endOver(response, Buffer.from(text), overMs);
+}
+
+/** So many parts has a body that is sent slowly. */
+const slowParts = 10;
+
+/** Sends the body and ends the answer; a slow one in parts. */
+async function endOver(response: ServerResponse, body: Buffer, overMs: number): Promise<void> {
+  const size = Math.ceil(body.length / slowParts);
+  for (let part = 0; overMs > 0 && part < slowParts - 1 && !response.destroyed; part++) {
+    response.write(body.subarray(part * size, (part + 1) * size));
+    await delay(overMs / slowParts);
+  }
+  response.end(overMs > 0 ? body.subarray((slowParts - 1) * size) : body);
 }
 
 function record(endpoint: Endpoint, method: string, request: IncomingMessage, body: string): RecordedRequest {

@@ -149,11 +149,13 @@ const kinds: ReadonlyMap<string, SwitchKind> = new Map([
     member('bootstrap', 'ok', 'empty', 'json', 'html', 'truncated', 'no-shebang'),
   ),
   oneOf('run', 'what the bootstrap script does', member('bootstrapRun', 'exits', 'fails', 'runs-long')),
+  oneOf('agent', 'what the downloaded agent does', member('agentRun', 'stays', 'websocket')),
   oneOf(
     'upgrade',
     'its upgrade branch: of cattle 0.183 or 0.165',
     member('upgradeStyle', 'timeout', 'detached'),
   ),
+  oneOf('shape', 'the bootstrap script', member('bootstrapShape', 'short', 'rancher', 'pasturestack')),
   [
     'required',
     {
