@@ -24,9 +24,14 @@ interface Ending {
 function setUp(what: string, path = bin): Promise<Ending> {
   const command = ['--norc', '-euc', '. scripts/lib/setup.sh; setup "$1"', 'demo', what];
   return new Promise((resolve) => {
-    const child = execFile('/usr/bin/bash', command, { cwd: ROOT, env: { PATH: path } }, (_error, out, err) => {
-      resolve({ status: child.exitCode ?? -1, lines: `${out}${err}`.split('\n').filter(Boolean) });
-    });
+    const child = execFile(
+      '/usr/bin/bash',
+      command,
+      { cwd: ROOT, env: { PATH: path } },
+      (_error, out, err) => {
+        resolve({ status: child.exitCode ?? -1, lines: `${out}${err}`.split('\n').filter(Boolean) });
+      },
+    );
   });
 }
 
