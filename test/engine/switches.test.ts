@@ -7,14 +7,13 @@ import { throwSwitch } from '../support/control-plane/stub-switches.ts';
 import { startStubServer, type StubServer } from '../support/control-plane/stub-server.ts';
 import { images, limits, quick, startScene, type Scene } from '../support/scene.ts';
 import {
-  areRequestsOf,
-  composeRequests,
   registrationLimits,
   registrationRows,
   runRows,
   type RegistrationRow,
   type UrlForm,
 } from '../support/switch-table.ts';
+import { areRequestsOf, composeRequests } from '../support/switch-requests.ts';
 
 /** One host that has an agent, and that is registered again and again at a server that is not well. */
 let scene: Scene;

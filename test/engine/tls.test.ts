@@ -7,15 +7,8 @@ import { startStubServer, type StubServer } from '../support/control-plane/stub-
 import { fingerprints, throwSwitch } from '../support/control-plane/stub-switches.ts';
 import { startForwardProxy, type ForwardProxy } from '../support/forward-proxy.ts';
 import { images, limits, quick, startScene, type Scene } from '../support/scene.ts';
-import {
-  areRequestsOf,
-  caFiles,
-  composeRequests,
-  registrationLimits,
-  tlsRows,
-  tlsServers,
-  type TlsRow,
-} from '../support/switch-table.ts';
+import { caFiles, registrationLimits, tlsRows, tlsServers, type TlsRow } from '../support/switch-table.ts';
+import { areRequestsOf, composeRequests } from '../support/switch-requests.ts';
 
 /** One host, and https servers with certificates of an authority that the image does not know. */
 let scene: Scene;

@@ -1,5 +1,6 @@
 /** Clean checkouts of the project as it stands, whether that is committed or not. */
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { cp, mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -12,6 +13,10 @@ const BUILD_DEADLINE_MS = 5 * 60_000;
 
 /** A repository at `folder` whose newest commit holds every file that is here, but those that git ignores. */
 export async function makeOrigin(folder: string): Promise<void> {
+  if (!existsSync(join(ROOT, '.git'))) {
+    await makeOriginOfTarball(folder);
+    return;
+  }
   await git(ROOT, 'clone', '--quiet', '--no-hardlinks', ROOT, folder);
   for (const file of await listed('--deleted')) await rm(join(folder, file), { force: true });
   const gone = new Set(await listed('--deleted'));
@@ -23,6 +28,15 @@ export async function makeOrigin(folder: string): Promise<void> {
   await git(folder, 'add', '--all');
   if ((await git(folder, 'status', '--porcelain')) !== '')
     await git(folder, ...author, 'commit', '--quiet', '--message', 'As it stands');
+}
+
+/** From a tarball there is no history to begin with. */
+async function makeOriginOfTarball(folder: string): Promise<void> {
+  const left = ['node_modules', '.cache'].map((name) => join(ROOT, name));
+  await cp(ROOT, folder, { recursive: true, filter: (source) => !left.includes(source) });
+  await git(folder, 'init', '--quiet');
+  await git(folder, 'add', '--all');
+  await git(folder, ...author, 'commit', '--quiet', '--message', 'As it was unpacked');
 }
 
 export async function checkOut(origin: string, folder: string): Promise<void> {

@@ -32,7 +32,7 @@ const BUILD_DEADLINE_MS = 15 * 60_000;
 const KEPT_TEMPLATES = 4;
 const KEEP_MS = 60 * 60_000;
 
-const BASE_SOURCES = ['scripts/build-test-base', 'scripts/install-prerequisites'];
+const BASE_SOURCES = ['scripts/build-test-base', 'scripts/lib/setup.sh'];
 const IMAGE_SOURCES = [
   'src/**/*.ts',
   'image/**/*',

@@ -72,7 +72,10 @@ function pauseAfterFailure(turn: Turn, before: Pace, limits: Limits, random: num
   const pause = whole / 2 + chance * random;
   // No later than when a second refusal counts: then it is known.
   return turn.kind === 'refused'
-    ? Math.min(pause, turn.countsInMs + limits.BOOTSTRAP_JITTER * random)
+    ? Math.min(
+        pause,
+        Math.max(limits.BOOTSTRAP_PAUSE_MIN / 2, turn.countsInMs) + limits.BOOTSTRAP_JITTER * random,
+      )
     : pause;
 }
 

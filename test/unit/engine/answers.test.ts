@@ -105,6 +105,7 @@ describe('an inspection', () => {
       binds: [],
       state: 'running',
       exitCode: 0,
+      pid: 1,
       startError: '',
       createdAt: Date.parse('2016-07-01T00:00:00Z'),
       startedAt: Date.parse('2016-07-01T00:00:01.5Z'),

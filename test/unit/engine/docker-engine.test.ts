@@ -24,7 +24,12 @@ const limits: Limits = {
   PULL_SILENCE: deadline,
 };
 /** Pauses between tries cost nothing here. */
-const clock: Clock = { now: Date.now, elapsed: Date.now, sleep: async () => Promise.resolve(), random: () => 0 };
+const clock: Clock = {
+  now: Date.now,
+  elapsed: Date.now,
+  sleep: async () => Promise.resolve(),
+  random: () => 0,
+};
 const id = 'f'.repeat(64);
 const details = {
   Id: id,

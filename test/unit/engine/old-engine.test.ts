@@ -15,7 +15,12 @@ import { empty, FakeDaemon, json, text, type Answer } from './fake-daemon.ts';
  * does not imitate. What the sweep makes of it: rescue/old-engine.test.ts; what callers of workers do: agent/worker.test.ts.
  */
 
-const clock: Clock = { now: Date.now, elapsed: Date.now, sleep: async () => Promise.resolve(), random: () => 0 };
+const clock: Clock = {
+  now: Date.now,
+  elapsed: Date.now,
+  sleep: async () => Promise.resolve(),
+  random: () => 0,
+};
 const names = namesOf(selectProfile('rancher-1.2', {}));
 const id = 'd'.repeat(64);
 
