@@ -5,15 +5,14 @@ import { expectNoSecrets, placesOf, secretsOf } from '../support/canary.ts';
 import { certificates } from '../support/control-plane/certificates.ts';
 import { startStubServer, type StubServer } from '../support/control-plane/stub-server.ts';
 import { fingerprints, throwSwitch } from '../support/control-plane/stub-switches.ts';
+import { caFiles, tlsServers } from '../support/control-plane/tls-servers.ts';
 import { startForwardProxy, type ForwardProxy } from '../support/forward-proxy.ts';
 import { images, limits, quick, startScene, type Scene } from '../support/scene.ts';
 import {
   areRequestsOf,
-  caFiles,
   composeRequests,
   registrationLimits,
   tlsRows,
-  tlsServers,
   type TlsRow,
 } from '../support/switch-table.ts';
 
