@@ -150,21 +150,30 @@ describe('through a forward proxy that asks for a password', () => {
   });
 
   it.each([
-    ['NO_PROXY', 'elsewhere.example,10.213.0.0/16'],
-    ['no_proxy', 'elsewhere.example SERVER'],
-  ])('with %s=%s the proxy sees nothing, of the agent neither', async (name, value) => {
-    const log = await proxy.readLog();
-    const asked = scene.server.requestsTo('bootstrap').length;
-    const { status, said } = await register(scene.server.registrationUrl, {
-      ...pinned,
-      https_proxy: proxy.url,
-      [name]: value.replace('SERVER', server()),
-    });
-    expect(status, said).toBe(0);
-    await anotherBootstrap(asked);
-    expect(await proxy.readLog()).toBe(log);
-    await expectNoTraces(said);
-  });
+    [
+      'NO_PROXY',
+      'elsewhere.example,10.213.0.0/16',
+      'a curl before 7.86 does not understand the NO_PROXY entry',
+    ],
+    ['no_proxy', 'elsewhere.example SERVER', 'curl does not understand the NO_PROXY entry'],
+  ])(
+    'with %s=%s the proxy sees nothing, and what curl reads differently is named',
+    async (name, value, remark) => {
+      const log = await proxy.readLog();
+      const asked = scene.server.requestsTo('bootstrap').length;
+      const { status, said } = await register(scene.server.registrationUrl, {
+        ...pinned,
+        https_proxy: proxy.url,
+        [name]: value.replace('SERVER', server()),
+      });
+      expect(status, said).toBe(0);
+      await anotherBootstrap(asked);
+      expect(await proxy.readLog()).toBe(log);
+      expect(said).toContain(remark);
+      expect(said).toContain(`what to do: ${remark}`);
+      await expectNoTraces(said);
+    },
+  );
 
   it('a password that the proxy does not take is told as such, and not shown', async () => {
     const asked = scene.server.requests.length;
