@@ -16,6 +16,7 @@ const environmentTable: readonly (readonly [string, string])[] = [
     'AGENT_REPORT_ERRORS',
     "false: the agent doesn't report degraded and failed states to the server; set it in the image or in agent.conf",
   ],
+  ['AGENT_TLS_MIN', 'legacy: accept a server with TLS 1.0 or 1.1, short keys or SHA-1 (also in agent.conf)'],
   ['LOG_FORMAT', 'json for one JSON object a line'],
   ['NO_COLOR', 'no colours, on a terminal either'],
   ['CATTLE_SCRIPT_DEBUG, RANCHER_DEBUG', 'debug log, like --debug'],

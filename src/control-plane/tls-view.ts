@@ -11,7 +11,6 @@ import { Client } from 'undici';
 import type { Environment } from '../support/configuration.ts';
 import { withDeadline } from '../support/deadline.ts';
 import type { Limits } from '../support/limits.ts';
-import { quote } from './answer.ts';
 import { chooseProxy } from './proxy.ts';
 import { createTrustContext, legacySettings } from './tls-floor.ts';
 
@@ -36,6 +35,9 @@ export interface TlsViewOptions {
 
 /** Longer chains are nobody's. */
 const longestChain = 10;
+
+/** In characters. */
+const longestName = 100;
 
 /** RSA and Diffie-Hellman keys below have less than 112 bits of security, what OpenSSL asks for by default. */
 const shortestKeyBits = 2048;
@@ -77,7 +79,9 @@ export function describeWeakness({ protocol, chain, diffieHellmanBits }: TlsView
 /** The subject's name for people: the common name, else all of it. */
 export function nameOf(certificate: X509Certificate): string {
   const subject = certificate.subject as string | undefined;
-  return quote(/^CN=(.*)$/m.exec(subject ?? '')?.[1] ?? subject ?? 'a certificate without a name');
+  const name = /^CN=(.*)$/m.exec(subject ?? '')?.[1] ?? subject ?? 'a certificate without a name';
+  // Somebody else's text: one line, without control characters.
+  return name.replace(/[\p{Cc}\s]+/gu, ' ').slice(0, longestName);
 }
 
 function describeCertificate(certificate: X509Certificate, index: number): readonly string[] {

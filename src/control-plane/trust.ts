@@ -112,8 +112,19 @@ export function parseFingerprint(
 
 /** The first certificate of a PEM text, alone, or undefined when there is none that can be read. */
 export function readFirstCertificate(text: string): X509Certificate | undefined {
-  const pem = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/.exec(text)?.[0];
-  if (pem === undefined) return undefined;
+  const pem = pemPattern.exec(text)?.[0];
+  return pem === undefined ? undefined : readCertificate(pem);
+}
+
+/** The certificates of a PEM text; those that cannot be read are left out. */
+export function readCertificates(text: string): readonly X509Certificate[] {
+  const blocks = text.matchAll(new RegExp(pemPattern, 'g'));
+  return [...blocks].flatMap(([pem]) => readCertificate(pem) ?? []);
+}
+
+const pemPattern = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/;
+
+function readCertificate(pem: string): X509Certificate | undefined {
   try {
     return new X509Certificate(pem);
   } catch {

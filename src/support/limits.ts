@@ -12,7 +12,7 @@ import { servingLimits } from './limits-serving.ts';
 
 interface LimitRow {
   readonly value: number;
-  readonly unit: 'ms' | 'times' | 'bytes' | 'percent';
+  readonly unit: 'ms' | 'times' | 'bytes' | 'percent' | 'days';
   readonly why: string;
 }
 
@@ -274,6 +274,11 @@ const table = {
     unit: 'ms',
     why: 'a container that has been up for longer has got over it',
   },
+  CERTIFICATE_DAYS: {
+    value: 30,
+    unit: 'days',
+    why: 'a month leaves time to renew a certificate on a whole fleet',
+  },
   CLOCK_SKEW: {
     value: 60_000,
     unit: 'ms',
@@ -289,15 +294,11 @@ const table = {
   },
   HTTP_REDIRECTS: { value: 5, unit: 'times', why: 'one hop for a slash or a path is honest; more is a loop' },
   HTTP_TRIES: { value: 3, unit: 'times', why: 'one lost answer is an accident, three are an outage' },
-  TLS_VIEW: {
-    value: 10_000,
-    unit: 'ms',
-    why: 'a handshake that names what is too weak; no request waits longer for words',
-  },
+  TLS_VIEW: { value: 10_000, unit: 'ms', why: 'one handshake, to name what is too weak in it' },
   HTTP_RETRY_PAUSE_MIN: {
     value: 500,
     unit: 'ms',
-    why: 'first pause before a request is repeated, and the least after a Retry-After: 0 must not burn all tries',
+    why: 'first pause before a repeat; the least, too, after Retry-After',
   },
   HTTP_RETRY_PAUSE_MAX: {
     value: 10_000,

@@ -5,10 +5,11 @@ import { expectNoSecrets, placesOf, secretsOf } from '../support/canary.ts';
 import { certificates } from '../support/control-plane/certificates.ts';
 import { startStubServer, type StubServer } from '../support/control-plane/stub-server.ts';
 import { fingerprints, throwSwitch } from '../support/control-plane/stub-switches.ts';
+import { caFiles, tlsServers } from '../support/control-plane/tls-servers.ts';
 import { startForwardProxy, type ForwardProxy } from '../support/forward-proxy.ts';
 import { images, limits, quick, startScene, type Scene } from '../support/scene.ts';
-import { caFiles, registrationLimits, tlsRows, tlsServers, type TlsRow } from '../support/switch-table.ts';
 import { areRequestsOf, composeRequests } from '../support/switch-requests.ts';
+import { registrationLimits, tlsRows, type TlsRow } from '../support/switch-table.ts';
 
 /** One host, and https servers with certificates of an authority that the image does not know. */
 let scene: Scene;
@@ -144,21 +145,30 @@ describe('through a forward proxy that asks for a password', () => {
   });
 
   it.each([
-    ['NO_PROXY', 'elsewhere.example,10.213.0.0/16'],
-    ['no_proxy', 'elsewhere.example SERVER'],
-  ])('with %s=%s the proxy sees nothing, of the agent neither', async (name, value) => {
-    const log = await proxy.readLog();
-    const asked = scene.server.requestsTo('bootstrap').length;
-    const { status, said } = await register(scene.server.registrationUrl, {
-      ...pinned,
-      https_proxy: proxy.url,
-      [name]: value.replace('SERVER', server()),
-    });
-    expect(status, said).toBe(0);
-    await anotherBootstrap(asked);
-    expect(await proxy.readLog()).toBe(log);
-    await expectNoTraces(said);
-  });
+    [
+      'NO_PROXY',
+      'elsewhere.example,10.213.0.0/16',
+      'a curl before 7.86 does not understand the NO_PROXY entry',
+    ],
+    ['no_proxy', 'elsewhere.example SERVER', 'curl does not understand the NO_PROXY entry'],
+  ])(
+    'with %s=%s the proxy sees nothing, and what curl reads differently is named',
+    async (name, value, remark) => {
+      const log = await proxy.readLog();
+      const asked = scene.server.requestsTo('bootstrap').length;
+      const { status, said } = await register(scene.server.registrationUrl, {
+        ...pinned,
+        https_proxy: proxy.url,
+        [name]: value.replace('SERVER', server()),
+      });
+      expect(status, said).toBe(0);
+      await anotherBootstrap(asked);
+      expect(await proxy.readLog()).toBe(log);
+      expect(said).toContain(remark);
+      expect(said).toContain(`what to do: ${remark}`);
+      await expectNoTraces(said);
+    },
+  );
 
   it('a password that the proxy does not take is told as such, and not shown', async () => {
     const asked = scene.server.requests.length;

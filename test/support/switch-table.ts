@@ -2,8 +2,8 @@
  * What the control plane can do wrong (control-plane §9.4), as data: each row a state of the server and the exact end.
  * The tests run every row on a real engine; scripts/print-matrix prints them for the docs.
  */
-import { certificates } from './control-plane/certificates.ts';
 import { fingerprints } from './control-plane/stub-switches.ts';
+import type { caFiles, tlsServers } from './control-plane/tls-servers.ts';
 
 /** How the registration URL is given. */
 export type UrlForm =
@@ -268,32 +268,6 @@ export interface TlsRow extends Omit<RegistrationRow, 'url' | 'isNew'> {
   /** What stands in /var/lib/rancher/etc/ssl/ca.crt on the host; there is no such file when not given. */
   readonly caFile?: keyof typeof caFiles;
 }
-
-/** How the https servers of the table speak TLS. */
-export const tlsServers = {
-  server: certificates.server,
-  expired: certificates.expired,
-  'other-name': certificates.otherName,
-  'leaf only': certificates.chained,
-  'leaf and intermediate': certificates.chain,
-  'RSA-1024': { ...certificates.shortKey, ciphers: 'DEFAULT@SECLEVEL=0' },
-  'SHA-1': { ...certificates.sha1, ciphers: 'DEFAULT@SECLEVEL=0' },
-  'TLS 1.1': {
-    ...certificates.rsa,
-    ciphers: 'DEFAULT@SECLEVEL=0',
-    minVersion: 'TLSv1.1',
-    maxVersion: 'TLSv1.1',
-  },
-} as const;
-
-/** What may stand in ca.crt. */
-export const caFiles = {
-  authority: certificates.authority,
-  intermediate: certificates.intermediate,
-  'the leaf': certificates.chained.cert,
-  stranger: certificates.stranger,
-  nonsense: 'nonsense\n',
-} as const;
 
 const pin = (fingerprint: string): Readonly<Record<string, string>> => ({ CA_FINGERPRINT: fingerprint });
 const sha1 = fingerprints.authority;

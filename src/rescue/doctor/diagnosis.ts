@@ -1,6 +1,7 @@
 import type { RoleNames } from '../../agent/roles.ts';
 import type { Limits } from '../../support/limits.ts';
 import { checkAgents } from './checks/agents.ts';
+import { checkCertificates } from './checks/certificates.ts';
 import { checkEngine } from './checks/engine.ts';
 import { checkKey, checkLock } from './checks/host.ts';
 import { checkLeaks } from './checks/leaks.ts';
@@ -41,6 +42,7 @@ export function diagnose(record: HostRecord, limits: Limits, names: RoleNames, t
     ...checkLock(record),
     ...checkKey(record),
     ...checkServer(record),
+    ...checkCertificates(record, limits),
     ...checkClock(record, limits),
     ...checkServing(record),
     ...checkState(record),

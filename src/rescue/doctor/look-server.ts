@@ -1,17 +1,19 @@
+import type { X509Certificate } from 'node:crypto';
 import { readAgentConf } from '../../control-plane/agent-conf.ts';
 import { createHttpClient } from '../../control-plane/client.ts';
 import { enforceAuthentication } from '../../control-plane/connection.ts';
 import { judgeProbe } from '../../control-plane/credentials.ts';
-import { readKeptTrust } from '../../control-plane/trust.ts';
+import { nameOf, viewTls } from '../../control-plane/tls-view.ts';
+import { readCertificates, readKeptTrust } from '../../control-plane/trust.ts';
 import { describeUrl, joinUrl } from '../../control-plane/url.ts';
 import type { Clock } from '../../support/clock.ts';
-import type { Environment, Paths } from '../../support/configuration.ts';
+import { readTlsFloor, type Environment, type Paths } from '../../support/configuration.ts';
 import { ServerUnavailableError } from '../../support/errors.ts';
 import type { Limits } from '../../support/limits.ts';
 import { silentLog } from '../../support/log.ts';
 import { addEnvironmentSecrets, type Secrets } from '../../support/secrets.ts';
 import { BlindError } from './look.ts';
-import type { ServerRecord } from './record.ts';
+import type { CertificateRecord, ServerRecord } from './record.ts';
 
 export interface ServerLook {
   /** Of the agent: its server, keys, proxies. */
@@ -38,12 +40,8 @@ export async function lookAtServer(sight: ServerLook): Promise<ServerRecord> {
   if (cattleUrl === '' || accessKey === '' || secretKey === '') {
     throw new BlindError('no agent here has keys of a server', 'Register the host first.');
   }
-  const client = createHttpClient({
-    ...sight,
-    environment,
-    log: silentLog,
-    trust: await readKeptTrust(`${sight.paths.rancher}/etc/ssl/ca.crt`),
-  });
+  const trust = await readKeptTrust(`${sight.paths.rancher}/etc/ssl/ca.crt`);
+  const client = createHttpClient({ ...sight, environment, log: silentLog, trust });
   const ask = async (headers: Readonly<Record<string, string>>): Promise<ServerRecord['answer']> => {
     const begun = sight.clock.now();
     const response = await client.request({
@@ -64,15 +62,51 @@ export async function lookAtServer(sight: ServerLook): Promise<ServerRecord> {
     };
   };
   const url = describeUrl(cattleUrl);
+  const about = {
+    url,
+    certificates: await lookAtCertificates(sight, environment, cattleUrl, trust.ca),
+    ...(readTlsFloor(environment) === 'legacy' ? { legacyTls: true as const } : {}),
+  };
   try {
     const first = await ask(enforceAuthentication);
     const isRefused = first.kind === 'answered' && first.credentials.state === 'revoked';
     // As the agent itself asks (see checkCredentials): a refusal counts if it is repeated without the header.
-    return { url, answer: isRefused ? await ask({}) : first };
+    return { ...about, answer: isRefused ? await ask({}) : first };
   } catch (error) {
     if (!(error instanceof ServerUnavailableError)) throw error;
-    return { url, answer: { kind: 'none', reason: reasonOf(error, url) } };
+    return { ...about, answer: { kind: 'none', reason: reasonOf(error, url) } };
   }
+}
+
+/** The certificates of an https server and of `ca.crt`: a look without keys; what cannot be seen is left out. */
+async function lookAtCertificates(
+  { limits, signal }: ServerLook,
+  environment: Environment,
+  cattleUrl: string,
+  ca: readonly string[],
+): Promise<readonly CertificateRecord[]> {
+  const url = URL.parse(cattleUrl);
+  if (url?.protocol !== 'https:') return [];
+  const chain = await viewTls(url, { environment, limits, ca, signal }).then(
+    (view) => view.chain,
+    () => [],
+  );
+  const kept = ca.flatMap((text) => readCertificates(text));
+  const isSent = new Set(chain.map(({ fingerprint256 }) => fingerprint256));
+  return [
+    ...chain.map((certificate, index) => recordOf(certificate, 'server', index === 0)),
+    ...kept
+      .filter(({ fingerprint256 }) => !isSent.has(fingerprint256))
+      .map((certificate) => recordOf(certificate, 'ca.crt', false)),
+  ];
+}
+
+function recordOf(
+  certificate: X509Certificate,
+  where: CertificateRecord['where'],
+  isLeaf: boolean,
+): CertificateRecord {
+  return { where, isLeaf, name: nameOf(certificate), endsAt: certificate.validToDate.getTime() };
 }
 
 /**

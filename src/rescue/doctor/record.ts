@@ -58,6 +58,20 @@ export interface ServerRecord {
         readonly tookMs: number;
       }
     | { readonly kind: 'none'; readonly reason: string };
+  /** Of an https server and of `ca.crt`, as far as they could be seen. */
+  readonly certificates?: readonly CertificateRecord[];
+  /** `AGENT_TLS_MIN=legacy`. */
+  readonly legacyTls?: true;
+}
+
+/** When a certificate on the way to the server runs out. */
+export interface CertificateRecord {
+  readonly where: 'server' | 'ca.crt';
+  /** The server's own, and none of an authority. */
+  readonly isLeaf: boolean;
+  readonly name: string;
+  /** Milliseconds since 1970. */
+  readonly endsAt: number;
 }
 
 /** Who holds mounts of containers, and whether this kernel minds. */

@@ -167,3 +167,29 @@ it('what is too weak is named through a proxy with a password as well', async ()
   expect(error.message).not.toContain(proxy.password);
   expect(server.requests()).toBe(0);
 });
+
+it('a ca.crt that was replaced counts for a client that lives on, without a restart', async () => {
+  const server = await starters.node({ pair: certificates.server });
+  let onHost: string | undefined = stranger;
+  let reads = 0;
+  const { client } = createTestConnection({
+    trust: {
+      ca: [stranger],
+      reread: () => {
+        reads++;
+        return Promise.resolve(onHost);
+      },
+    },
+    limits: { HTTP_CONNECT: 4_000, HTTP_TOTAL: 5_000 },
+  });
+  const ask = async () => client.request({ method: 'GET', url: server.url });
+  expect((await rejectionOf(ask())).message).toContain('unknown authority');
+  onHost = undefined;
+  expect((await rejectionOf(ask())).message).toContain('unknown authority');
+  onHost = authority;
+  expect((await ask()).text).toBe('well');
+  // While the server is trusted, nobody reads the disk.
+  expect(reads).toBe(3);
+  expect((await ask()).text).toBe('well');
+  expect(reads).toBe(3);
+});

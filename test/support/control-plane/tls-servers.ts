@@ -1,0 +1,27 @@
+import { certificates } from './certificates.ts';
+
+/** How the https servers of the table speak TLS. */
+export const tlsServers = {
+  server: certificates.server,
+  expired: certificates.expired,
+  'other-name': certificates.otherName,
+  'leaf only': certificates.chained,
+  'leaf and intermediate': certificates.chain,
+  'RSA-1024': { ...certificates.shortKey, ciphers: 'DEFAULT@SECLEVEL=0' },
+  'SHA-1': { ...certificates.sha1, ciphers: 'DEFAULT@SECLEVEL=0' },
+  'TLS 1.1': {
+    ...certificates.rsa,
+    ciphers: 'DEFAULT@SECLEVEL=0',
+    minVersion: 'TLSv1.1',
+    maxVersion: 'TLSv1.1',
+  },
+} as const;
+
+/** What may stand in ca.crt. */
+export const caFiles = {
+  authority: certificates.authority,
+  intermediate: certificates.intermediate,
+  'the leaf': certificates.chained.cert,
+  stranger: certificates.stranger,
+  nonsense: 'nonsense\n',
+} as const;
