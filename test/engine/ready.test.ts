@@ -103,7 +103,8 @@ describe('run.sh ready in an active agent', () => {
     expect(await scene.host.docker('exec', 'rancher-agent', 'pgrep', '-x', '-f', 'sleep 86400')).toBe(
       processes,
     );
-    expect(await scene.host.docker('exec', 'rancher-agent', 'ls', '-A', '/run')).not.toContain('readiness');
+    const file = await scene.host.tryDocker('exec', 'rancher-agent', 'test', '-e', readinessFile);
+    expect(file.status).toBe(1);
     expect(await scene.names()).toEqual(['rancher-agent']);
   });
 
