@@ -89,7 +89,10 @@ const lifeMs = 6_000;
 const pauses = 8;
 /** What the simulation leaves out, per connection: two requests, bash, the look at the stamps, on a loaded machine. */
 const startUpMs = 600;
-/** Of eight pauses the chance differs from that of thousands, by this much at most: 1.2 s more or less 0.2 s. */
+/**
+ * Of eight pauses the chance differs from that of thousands, by this much at most: 1.2 s more or less 0.2 s. The end of a run
+ * counts as online here until the socket is closed.
+ */
 const chancePercent = 2.5;
 
 describe('an agent whose connections live for a while only', () => {
