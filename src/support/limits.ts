@@ -1,7 +1,9 @@
 import { cleanupLimits } from './limits-cleanup.ts';
+import { logLimits } from './limits-log.ts';
 
 /**
- * Every deadline and bound of the program, each with its reason; those of `cleanup` are in the file beside this one. Nothing
+ * Every deadline and bound of the program, each with its reason; those of `cleanup` and of logs are in files beside this one.
+ * Nothing
  * else in `src` holds a literal duration.
  * `AGENT_LIMIT_<NAME>` in the environment overrides one of them: milliseconds, or a count for those that count.
  */
@@ -55,18 +57,6 @@ const table = {
   CALL_PAUSE: { value: 500, unit: 'ms', why: 'first pause before an engine call is repeated' },
   PULL_SILENCE: { value: 300_000, unit: 'ms', why: 'a pull that reports nothing for 5 min is stuck' },
   PULL_TOTAL: { value: 1_800_000, unit: 'ms', why: 'a slow line pulls the image in less' },
-  LOG_TAIL: {
-    value: 3_000,
-    unit: 'ms',
-    why: 'the last lines of an agent that failed; the rollback waits for them, so no longer than a stop takes',
-  },
-  LOG_TAIL_LINES: { value: 20, unit: 'times', why: 'an error and its stack; the state stays readable' },
-  LOG_TAIL_BYTES: { value: 4_096, unit: 'bytes', why: 'the same, for lines that are long' },
-  LOG_TAIL_READ: {
-    value: 1_048_576,
-    unit: 'bytes',
-    why: 'an engine that sends a whole log instead of its end (a line of any length is one line) is not read on',
-  },
   // ── transaction ───────────────────────────────────────────────────────────
   RESTART_GAP: {
     value: 10_000,
@@ -157,16 +147,6 @@ const table = {
   },
   // ── host ──────────────────────────────────────────────────────────────────
   LOCK_POLL: { value: 250, unit: 'ms', why: 'how often a waiter looks whether the lock is free, jittered' },
-  WORKER_LOG_BYTES: {
-    value: 262_144,
-    unit: 'bytes',
-    why: 'the log of some fifty pieces of work; a full file becomes worker.log.1, so that both take twice this',
-  },
-  WORKER_LOG_BACKLOG: {
-    value: 65_536,
-    unit: 'bytes',
-    why: 'what is said while the disk is slow waits in memory; a disk that does not answer must not fill it',
-  },
   TEMP_FILE_AGE: {
     value: 60_000,
     unit: 'ms',
@@ -443,6 +423,7 @@ const table = {
     unit: 'times',
     why: 'so many removals in a row that fail are not the containers, it is the storage: leave it in peace',
   },
+  ...logLimits,
   ...cleanupLimits,
 } as const satisfies Record<string, LimitRow>;
 
