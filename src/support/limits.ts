@@ -3,8 +3,7 @@ import { logLimits } from './limits-log.ts';
 
 /**
  * Every deadline and bound of the program, each with its reason; those of `cleanup` and of logs are in files beside this one.
- * Nothing
- * else in `src` holds a literal duration.
+ * Nothing else in `src` holds a literal duration.
  * `AGENT_LIMIT_<NAME>` in the environment overrides one of them: milliseconds, or a count for those that count.
  */
 
