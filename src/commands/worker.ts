@@ -31,7 +31,8 @@ export async function worker(context: Context, args: readonly string[]): Promise
   if (task === undefined) throw new UsageError(`worker: no such task: ${args[0] ?? '(none)'}`);
   if (task === 'inspect-host') return inspectHostHere(context);
   const kept = keepLog(context);
-  kept.info(`the worker begins: ${task}`, { container: configuration.hostname, version });
+  const target = configuration.environment[workerVariables.targetImage];
+  kept.info(`the worker begins: ${task}`, { ...(target === undefined ? {} : { target }), version });
   try {
     const keeping = { ...context, log: logToBoth(context.log, kept) };
     const status = await bounded(keeping, async () =>
