@@ -3,8 +3,8 @@ import { hostname } from 'node:os';
 import { dispatch, type Basis } from './cli/dispatch.ts';
 import { becomeProcess } from './host/become.ts';
 import { readConfiguration } from './support/configuration.ts';
-import { ExitCode, InterruptedError } from './support/errors.ts';
-import { createLog } from './support/log.ts';
+import { ExitCode, InterruptedError, messageOf } from './support/errors.ts';
+import { createLog, type Log } from './support/log.ts';
 import { addEnvironmentSecrets, createSecrets } from './support/secrets.ts';
 import { stuckLine } from './support/stuck.ts';
 import { keyboardOf, terminalOf } from './support/terminal.ts';
@@ -24,6 +24,7 @@ async function main(): Promise<void> {
     debug: configuration.debug,
     secrets,
   });
+  exitOnDefect(log);
   const basis: Basis = {
     configuration,
     secrets,
@@ -40,6 +41,19 @@ async function main(): Promise<void> {
 function isDebugAsked(argv: readonly string[]): boolean {
   const dashes = argv.indexOf('--');
   return (dashes < 0 ? argv : argv.slice(0, dashes)).includes('--debug');
+}
+
+/**
+ * What nobody caught is a defect. Node alone would exit with 1, which is how `run` exits on a signal, and write the stack as it
+ * is, with whatever secret is in it.
+ */
+function exitOnDefect(log: Log): void {
+  process.on('uncaughtException', (error) => {
+    log.error('this is a defect of the entrypoint: please report it', {
+      error: error.stack ?? messageOf(error),
+    });
+    void leave(ExitCode.internal);
+  });
 }
 
 /** As PID 1 a process without handlers of its own doesn't even get these signals. */

@@ -8,6 +8,7 @@ import type { Log } from '../support/log.ts';
 import { doubling, retry } from '../support/retry.ts';
 import { readLastLog } from './last-log.ts';
 import type { Holder } from './mount-holders.ts';
+import { NotReadyError } from './not-ready.ts';
 import type { Observed } from './observe.ts';
 import { isUp, type Step } from './plan.ts';
 import type { RoleNames } from './roles.ts';
@@ -132,13 +133,24 @@ async function proveReady(next: Observed, context: ApplyContext): Promise<void> 
     await watch(next, context.limits.STAND_BY, context, context.interrupted);
   else {
     context.log.info(`waiting until ${describe(next)} has proven that it can serve`);
-    await context.awaitReady(next);
+    await keepingLog(next, context, async () => context.awaitReady?.(next));
   }
   if (!context.rejected.has(next.id)) context.ready.add(next.id);
 }
 
 async function watchBootstrap(agent: Observed, context: ApplyContext): Promise<void> {
-  context.bootstraps.set(agent.id, (await context.watchBootstrap?.(agent)) ?? 'settled');
+  const parked = await keepingLog(agent, context, async () => context.watchBootstrap?.(agent));
+  context.bootstraps.set(agent.id, parked ?? 'settled');
+}
+
+/** An agent that is not good enough is removed soon: what it said last is kept before that. */
+async function keepingLog<T>(container: Observed, context: ApplyContext, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof NotReadyError) await keepLastLog(container, context);
+    throw error;
+  }
 }
 
 /**
@@ -273,13 +285,21 @@ async function comesBack(
 async function reject(
   container: Observed,
   now: ContainerDetails | undefined,
-  { engine, limits, log, scrub, rejected, lastLogs }: ApplyContext,
+  context: ApplyContext,
 ): Promise<void> {
+  const { log, rejected } = context;
   log.warn(`${describe(container)} did not stay up`, {
     state: now?.state ?? 'gone',
     status: now?.exitCode ?? 0,
   });
   rejected.add(container.id);
+  await keepLastLog(container, context);
+}
+
+async function keepLastLog(
+  container: Observed,
+  { engine, limits, log, scrub, lastLogs }: ApplyContext,
+): Promise<void> {
   const lines = await readLastLog(engine, container.id, limits, scrub ?? ((text) => text));
   lastLogs?.set(container.id, lines);
   for (const line of lines) log.warn(`last log line of ${container.name}: ${line}`);

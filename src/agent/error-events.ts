@@ -2,6 +2,7 @@ import { isReportDue, reportState, type ReportOutcome } from '../control-plane/e
 import { readTextIfExists } from '../host/files.ts';
 import { readReported, writeReported, type Reported } from '../host/reported.ts';
 import { readStatus, type Asker, type HostStatus } from '../host/status.ts';
+import { steadyTime } from '../support/clock.ts';
 import type { Environment, Paths } from '../support/configuration.ts';
 import { messageOf } from '../support/errors.ts';
 import { revokedCause } from './bootstrap-loop.ts';
@@ -21,6 +22,7 @@ export async function watchForErrors(watch: ErrorEvents): Promise<never> {
   const { clock, log, signal } = watch;
   const { paths, limits } = watch.configuration;
   let last = await readReported(paths);
+  const now = steadyTime(clock);
   for (;;) {
     await clock.sleep(limits.EVENT_POLL, signal);
     const reading = await readStatus(paths);
@@ -30,16 +32,15 @@ export async function watchForErrors(watch: ErrorEvents): Promise<never> {
       last = await remember(watch, { ...last, text: '' });
     }
     const text = describeTrouble(status);
-    const now = clock.now();
-    if (text === undefined || !isReportDue(last, keyOf(text), now, limits.EVENT_GAP)) continue;
+    if (text === undefined || !isReportDue(last, keyOf(text), now(), limits.EVENT_GAP)) continue;
     const outcome = await report(watch, text);
     if (outcome.sent) log.info('the state of this host was reported to the server', { state: status.state });
     else log.debug('the state of this host was not reported to the server', { reason: outcome.reason });
     // What failed is tried again, as rarely as anything else.
     const isSettled = outcome.sent || outcome.final;
     last = isSettled
-      ? await remember(watch, { text: keyOf(text), at: now })
-      : { text: last?.text ?? '', at: now };
+      ? await remember(watch, { text: keyOf(text), at: now() })
+      : { text: last?.text ?? '', at: now() };
   }
 }
 

@@ -3,7 +3,7 @@ import type { Engine } from '../engine/engine.ts';
 import { isEngineError } from '../engine/errors.ts';
 import type { Clock } from '../support/clock.ts';
 import type { Paths } from '../support/configuration.ts';
-import { deadlineIn } from '../support/deadline.ts';
+import { deadlineIn, type Deadline } from '../support/deadline.ts';
 import { messageOf } from '../support/errors.ts';
 import type { Limits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
@@ -48,10 +48,11 @@ export async function settleLeftovers(leftovers: Leftovers): Promise<void> {
 export async function keepHouse(leftovers: Leftovers): Promise<never> {
   const { limits, clock, signal, log } = leftovers;
   let due = limits.HOUSEKEEPING_TURNS;
+  const unstarted = new Map<string, Deadline>();
   for (let turn = 1; ; turn += 1) {
     await clock.sleep(limits.HOUSEKEEPING, signal);
     try {
-      for (const name of leftovers.workers) await removeForgottenWorker(leftovers, name);
+      for (const name of leftovers.workers) await removeForgottenWorker(leftovers, name, unstarted);
       if (turn < due) continue;
       due = turn + ((await settleForgotten(leftovers)) ? 2 * turn : limits.HOUSEKEEPING_TURNS);
     } catch (error) {
@@ -63,13 +64,20 @@ export async function keepHouse(leftovers: Leftovers): Promise<never> {
 
 /**
  * A worker whose callers were all killed: on engines without AutoRemove one that has ended stays, and on every engine
- * one that was created and never started.
+ * one that was created and never started. How long ago that was is measured here: by the engine's time of its creation, a
+ * clock set forward would take one for forgotten that is about to be started.
+ * @param unstarted until when to wait for those that were seen before, by id
  */
-async function removeForgottenWorker({ engine, limits, clock, log }: Leftovers, name: string): Promise<void> {
+async function removeForgottenWorker(
+  { engine, limits, clock, log }: Leftovers,
+  name: string,
+  unstarted: Map<string, Deadline>,
+): Promise<void> {
   const worker = await engine.inspectContainer(name);
   if (worker === undefined || !isAgentContainer(worker)) return;
-  const age = worker.createdAt === undefined ? 0 : clock.now() - worker.createdAt;
-  const isForgotten = worker.state === 'created' && age > limits.WORKER_UNSTARTED;
+  const wait = unstarted.get(worker.id) ?? deadlineIn(limits.WORKER_UNSTARTED, clock);
+  unstarted.set(worker.id, wait);
+  const isForgotten = worker.state === 'created' && wait.left() === 0;
   if (worker.state !== 'exited' && !isForgotten) return;
   log.info(`removing ${name}`, { state: worker.state });
   await engine.removeContainer(worker.id, { force: false });

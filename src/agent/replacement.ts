@@ -225,9 +225,10 @@ async function refuseQuarrel(work: Work, reference: string): Promise<void> {
 async function coolDown(work: Work, reference: string): Promise<void> {
   const { clock, configuration, log, reporter, signal } = work;
   const record = findAttempt(await lookUpAttempts(work), reference);
-  const next = nextAttemptAt(record, configuration.limits, clock.now());
+  const now = clock.now();
+  const next = nextAttemptAt(record, configuration.limits, now);
   if (next === undefined) return;
-  const pause = next - clock.now();
+  const pause = next - now;
   const summary = `the last attempt at ${reference} failed (${record?.cause ?? 'interrupted'}): waiting`;
   log.warn(summary, { for: formatDuration(pause), until: new Date(next).toISOString() });
   await reporter.waiting(summary, next);

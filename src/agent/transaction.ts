@@ -6,6 +6,7 @@ import { CannotChangeError, EngineUnavailableError, EntrypointError, messageOf }
 import type { Limits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
 import { doubling } from '../support/retry.ts';
+import { Ages } from './ages.ts';
 import { performStep, UnremovableError, type ApplyContext, type Corpse } from './apply.ts';
 import type { Holder } from './mount-holders.ts';
 import {
@@ -96,6 +97,7 @@ class Transaction {
   readonly #corpses = new Map<string, Corpse>();
   readonly #failures = new Map<string, number>();
   readonly #repeats = new Map<string, number>();
+  readonly #ages: Ages;
   #goal: Goal;
   /** Id of the agent that was in office at the beginning. */
   #incumbent: string | undefined;
@@ -107,12 +109,14 @@ class Transaction {
   constructor(options: TransactionOptions) {
     this.#options = options;
     this.#goal = options.goal;
+    this.#ages = new Ages(options.clock);
   }
 
   async run(): Promise<TransactionResult> {
     for (let count = 0; count < this.#options.limits.TRANSACTION_STEPS; count += 1) {
       const isFirst = count === 0;
-      const observation = (isFirst ? this.#options.firstLook : undefined) ?? (await this.#observe());
+      const seen = (isFirst ? this.#options.firstLook : undefined) ?? (await this.#observe());
+      const observation = this.#ages.correct(seen);
       if (isFirst) this.#incumbent = incumbentOf(observation);
       if (this.#held !== undefined) {
         this.#error ??= this.#held;

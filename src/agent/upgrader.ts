@@ -86,20 +86,23 @@ export class Upgrader {
     return isSameRequirement(required, this.#required);
   }
 
-  /** @returns undefined when there is nothing left to do, else the time before which it is not worth trying again */
+  /**
+   * @returns undefined when there is nothing left to do, else the time before which it is not worth trying again: by the clock
+   * that nobody sets, since it is waited for in this process
+   */
   async #attempt(required: RequiredImage): Promise<number | undefined> {
     const { decide, upgrade, clock, signal, log } = this.#parts;
     try {
       const decision = await decide(required);
       if (decision.do === 'nothing') return undefined;
-      if (decision.do === 'wait') return decision.until;
-      return (await upgrade(decision.image)) === 0 ? undefined : clock.now();
+      if (decision.do === 'wait') return clock.elapsed() + (decision.until - clock.now());
+      return (await upgrade(decision.image)) === 0 ? undefined : clock.elapsed();
     } catch (error) {
       signal.throwIfAborted();
       log.error('the upgrade that the server requires did not succeed; the agent runs on', {
         error: messageOf(error),
       });
-      return clock.now();
+      return clock.elapsed();
     }
   }
 
@@ -108,7 +111,7 @@ export class Upgrader {
     const { limits, clock, log, signal } = this.#parts;
     const whole = doubling(limits.ATTEMPT_PAUSE_MIN, limits.UPGRADE_RETRY_MAX)(failures);
     // Some of it is chance: hosts that failed together don't come back together.
-    const pause = Math.round(Math.max(notBefore - clock.now(), whole) * (1 + clock.random() / 2));
+    const pause = Math.round(Math.max(notBefore - clock.elapsed(), whole) * (1 + clock.random() / 2));
     log.info(`the server is asked again which image it requires, in ${formatDuration(pause)}`);
     const pausing = (this.#pausing = new AbortController());
     try {

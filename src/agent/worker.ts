@@ -212,8 +212,9 @@ async function followWorker(call: WorkerCall, worker: Worker): Promise<WorkerEnd
 }
 
 async function endOf(call: WorkerCall, worker: Worker, signal: AbortSignal): Promise<ContainerExit> {
+  // Not awaited here: the answer is the worker's exit itself, and one that never comes must not keep us from looking.
   const waiting =
-    worker.exit ?? (await call.engine.awaitExit(worker.id, signal).then(({ exit }) => exit, gone));
+    worker.exit ?? call.engine.awaitExit(worker.id, signal).then(async ({ exit }) => exit, gone);
   const looking = lookUntilEnded(call, worker.id, signal);
   looking.catch(() => undefined);
   const first = await Promise.race([waiting, looking]);

@@ -29,7 +29,7 @@ export function createCleanupScreen(context: Context, asJson: boolean): CleanupS
     hasBar = false;
   };
   const show = (progress: CleanupProgress): void => {
-    const pace = speed.read(progress, clock.now());
+    const pace = speed.read(progress, clock.elapsed());
     if (drawsBar) {
       write(`${clearLine}${renderBar(progress, pace, terminal.columns, paint)}`);
       hasBar = true;
@@ -54,7 +54,7 @@ export function createCleanupScreen(context: Context, asJson: boolean): CleanupS
       }
     },
     showProgress(progress) {
-      const now = clock.now();
+      const now = clock.elapsed();
       speed.note(progress, now);
       const pause = drawsBar ? limits.SCREEN_TICK : limits.CLEANUP_GLANCE;
       if (now - shownAt < pause) return;

@@ -33,7 +33,8 @@ export async function worker(context: Context, args: readonly string[]): Promise
   if (task === 'inspect-host') return inspectHostHere(context);
   startHeartbeat(configuration.limits);
   const kept = keepLog(context);
-  kept.info(`the worker begins: ${task}`, { container: configuration.hostname, version });
+  const target = configuration.environment[workerVariables.targetImage];
+  kept.info(`the worker begins: ${task}`, { ...(target === undefined ? {} : { target }), version });
   try {
     const keeping = { ...context, log: logToBoth(context.log, kept) };
     const status = await bounded(keeping, async () =>

@@ -125,7 +125,8 @@ export function isPingPong(
 /**
  * When `image` may be followed again, if nothing else is followed until then: PING_PONG_WINDOW after the change to it that
  * made it one too many.
- * @returns milliseconds since 1970; undefined: it may be followed now
+ * @returns milliseconds since 1970, never later than PING_PONG_WINDOW from `now`, as after a clock was set back; undefined: it
+ * may be followed now
  */
 export function pingPongEndsAt(
   history: readonly TargetChange[],
@@ -138,7 +139,7 @@ export function pingPongEndsAt(
   // The target of the last change is the one in hand: asking for it is no return.
   const free = recent.at(-1)?.image === image ? limits.PING_PONG_RETURNS + 1 : limits.PING_PONG_RETURNS;
   const oneTooMany = times.at(-free);
-  return oneTooMany === undefined ? undefined : oneTooMany + limits.PING_PONG_WINDOW;
+  return oneTooMany === undefined ? undefined : Math.min(oneTooMany, now) + limits.PING_PONG_WINDOW;
 }
 
 export function attemptsFileOf(paths: Paths): string {

@@ -15,6 +15,16 @@ export interface Clock {
   random(): number;
 }
 
+/**
+ * The time of day for a process that keeps times and compares them later: what the wall clock says now, and from then on the
+ * clock that nobody sets. Two of its times are as far apart as they really were.
+ * @returns milliseconds since 1970
+ */
+export function steadyTime(clock: Pick<Clock, 'now' | 'elapsed'>): () => number {
+  const offset = clock.now() - clock.elapsed();
+  return () => Math.round(offset + clock.elapsed());
+}
+
 /** The real clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),

@@ -1,12 +1,13 @@
 import { bootstrapLimits } from './limits-bootstrap.ts';
 import { cleanupLimits } from './limits-cleanup.ts';
+import { logLimits } from './limits-log.ts';
 import { readinessLimits } from './limits-readiness.ts';
-import { workerLimits } from './limits-worker.ts';
 import { servingLimits } from './limits-serving.ts';
+import { workerLimits } from './limits-worker.ts';
 
 /**
- * Every deadline and bound of the program, each with its reason; those of `cleanup` and of the bootstrap loop are in the files beside this one. Nothing
- * else in `src` holds a literal duration.
+ * Every deadline and limit of the program, each with its reason; those of one subject are in a file of their own beside this
+ * one. Nothing else in `src` holds a literal duration.
  * `AGENT_LIMIT_<NAME>` in the environment overrides one of them: milliseconds, or a count for those that count.
  */
 
@@ -59,18 +60,6 @@ const table = {
   CALL_PAUSE: { value: 500, unit: 'ms', why: 'first pause before an engine call is repeated' },
   PULL_SILENCE: { value: 300_000, unit: 'ms', why: 'a pull that reports nothing for 5 min is stuck' },
   PULL_TOTAL: { value: 1_800_000, unit: 'ms', why: 'a slow line pulls the image in less' },
-  LOG_TAIL: {
-    value: 3_000,
-    unit: 'ms',
-    why: 'the last lines of an agent that failed; the rollback waits for them, so no longer than a stop takes',
-  },
-  LOG_TAIL_LINES: { value: 20, unit: 'times', why: 'an error and its stack; the state stays readable' },
-  LOG_TAIL_BYTES: { value: 4_096, unit: 'bytes', why: 'the same, for lines that are long' },
-  LOG_TAIL_READ: {
-    value: 1_048_576,
-    unit: 'bytes',
-    why: 'an engine that sends a whole log instead of its end (a line of any length is one line) is not read on',
-  },
   // ── transaction ───────────────────────────────────────────────────────────
   RESTART_GAP: {
     value: 10_000,
@@ -108,16 +97,6 @@ const table = {
   ...workerLimits,
   // ── host ──────────────────────────────────────────────────────────────────
   LOCK_POLL: { value: 250, unit: 'ms', why: 'how often a waiter looks whether the lock is free, jittered' },
-  WORKER_LOG_BYTES: {
-    value: 262_144,
-    unit: 'bytes',
-    why: 'the log of some fifty pieces of work; a full file becomes worker.log.1, so that both take twice this',
-  },
-  WORKER_LOG_BACKLOG: {
-    value: 65_536,
-    unit: 'bytes',
-    why: 'what is said while the disk is slow waits in memory; a disk that does not answer must not fill it',
-  },
   TEMP_FILE_AGE: {
     value: 60_000,
     unit: 'ms',
@@ -389,6 +368,7 @@ const table = {
     why: 'so many removals in a row that fail are not the containers, it is the storage: leave it in peace',
   },
   ...servingLimits,
+  ...logLimits,
   ...cleanupLimits,
 } as const satisfies Record<string, LimitRow>;
 

@@ -1,6 +1,7 @@
 import * as v from 'valibot';
+import type { ContainerDetails } from '../../engine/engine.ts';
 import { readInside } from '../../host/read-inside.ts';
-import { deadlineIn, formatDuration } from '../../support/deadline.ts';
+import { deadlineIn, formatDuration, type Deadline } from '../../support/deadline.ts';
 import { messageOf } from '../../support/errors.ts';
 import { BootstrapFailsError, NotReadyError } from '../not-ready.ts';
 import { oldAgents, type Observation, type Observed } from '../observe.ts';
@@ -67,8 +68,12 @@ export async function watchBootstrap(
   await reporter.working(`${agent.name} is active; watching its bootstrap`, 'watch');
   const deadline = deadlineIn(limits.BOOTSTRAP_WATCH_TOTAL, clock);
   let record: ServingRecord | undefined;
+  let gap: Deadline | undefined;
   while (deadline.left() > 0) {
-    record = (await readServing(work, agent)) ?? record;
+    const seen = await lookAtAgent(work, agent);
+    gap = seen.isStopped ? (gap ?? deadlineIn(limits.RESTART_GAP, clock)) : undefined;
+    if (gap?.left() === 0) throw doesNotStayUp(agent, seen.end);
+    record = seen.record ?? record;
     const verdict = record === undefined ? 'undecided' : judgeBootstrap(record, clock.elapsed(), bounds);
     if (verdict === 'proven') return { serving: { kind: 'serves' }, parked: 'settled' };
     if (verdict === 'unknown' || verdict === 'revoked') break;
@@ -104,32 +109,63 @@ function describeFailure(record: ServingRecord | undefined): string {
   return `the server's bootstrap script failed ${record?.bootstrap.failuresInARow ?? 0} times in a row${last}`;
 }
 
+/** What a look at an agent and its record has shown. */
+interface Look {
+  readonly record?: ServingRecord;
+  /** It was stopped, and nothing says that it failed: `docker restart` leaves such a gap. */
+  readonly isStopped: boolean;
+  /** State and exit status, for people. */
+  readonly end: string;
+}
+
 /**
- * The record that an agent keeps in its own container.
- * @returns undefined where there is none of this start, or it cannot be read
- * @throws NotReadyError when the agent does not run any more
+ * The record that an agent keeps in its own container; none where there is none of this start, or it cannot be read.
+ * @throws NotReadyError when the agent has exited by itself
  */
+async function lookAtAgent(work: Work, agent: Observed): Promise<Look> {
+  const now = await work.engine.inspectContainer(agent.id);
+  const end = `state ${now?.state ?? 'gone'}, exit status ${now?.exitCode ?? 'unknown'}`;
+  const hasRestarted = now !== undefined && now.restartCount > agent.restartCount;
+  if (now?.state === 'exited' && now.restartPolicy === 'always' && !hasRestarted)
+    return { isStopped: true, end };
+  if (now?.state !== 'running' || hasRestarted) throw doesNotStayUp(agent, end);
+  const record = await readRecord(work, now);
+  return { isStopped: false, end, ...(record === undefined ? {} : { record }) };
+}
+
+function doesNotStayUp(agent: Observed, said: string): NotReadyError {
+  return new NotReadyError(
+    'agent-does-not-run',
+    `the agent does not stay up: ${agent.name} (${agent.image})`,
+    {
+      hint: `see why: docker logs --tail 50 ${agent.name}`,
+      said,
+    },
+  );
+}
+
+/** What an agent says of itself now; undefined where it says nothing, or does not run. Throws nothing. */
 export async function readServing(work: Work, agent: Observed): Promise<ServingRecord | undefined> {
-  const { engine, configuration, log } = work;
-  const { paths, limits } = configuration;
-  const now = await engine.inspectContainer(agent.id);
-  if (now?.state !== 'running' || now.restartCount > agent.restartCount) {
-    throw new NotReadyError(
-      'agent-does-not-run',
-      `the agent does not stay up: ${agent.name} (${agent.image})`,
-      {
-        hint: `see why: docker logs --tail 50 ${agent.name}`,
-        said: `state ${now?.state ?? 'gone'}, exit status ${now?.exitCode ?? 'unknown'}`,
-      },
-    );
-  }
   try {
-    const file = { proc: paths.proc, pid: now.pid ?? 0, path: servingFile, maxBytes: limits.READY_BYTES };
-    const text = now.pid === 0 ? undefined : await readInside({ ...file, deadlineMs: limits.HOST_FILE });
+    return (await lookAtAgent(work, agent)).record;
+  } catch (error) {
+    work.log.debug('the agent could not be asked whether it serves', { error: messageOf(error) });
+    return undefined;
+  }
+}
+
+async function readRecord(
+  { configuration, log }: Work,
+  { id, pid = 0, startedAt }: ContainerDetails,
+): Promise<ServingRecord | undefined> {
+  const { paths, limits } = configuration;
+  try {
+    const file = { proc: paths.proc, pid, path: servingFile, maxBytes: limits.READY_BYTES };
+    const text = pid === 0 ? undefined : await readInside({ ...file, deadlineMs: limits.HOST_FILE });
     if (text === undefined) return undefined;
     const parsed = v.safeParse(servingRecordSchema, JSON.parse(text));
     if (!parsed.success) return undefined;
-    const isOfThisStart = parsed.output.container === now.id && parsed.output.startedAt === now.startedAt;
+    const isOfThisStart = parsed.output.container === id && parsed.output.startedAt === startedAt;
     return isOfThisStart ? parsed.output : undefined;
   } catch (error) {
     log.debug("the agent's serving record cannot be read", { error: messageOf(error) });

@@ -62,11 +62,7 @@ function explain(watched: Serving, passage: Passage | undefined): Serving {
 
 /** Nothing was switched: what the agent that is there says of itself. */
 async function servingNow(work: Work, agent: Observed): Promise<Serving> {
-  try {
-    return servingOf(await readServing(work, agent));
-  } catch {
-    return servingOf(undefined);
-  }
+  return servingOf(await readServing(work, agent));
 }
 
 const notAsked: Serving = {

@@ -44,6 +44,7 @@ export async function lookAtServer(sight: ServerLook): Promise<ServerRecord> {
   const client = createHttpClient({ ...sight, environment, log: silentLog, trust });
   const ask = async (headers: Readonly<Record<string, string>>): Promise<ServerRecord['answer']> => {
     const begun = sight.clock.now();
+    const start = sight.clock.elapsed();
     const response = await client.request({
       method: 'GET',
       url: joinUrl(cattleUrl, 'schemas/configcontent'),
@@ -58,7 +59,7 @@ export async function lookAtServer(sight: ServerLook): Promise<ServerRecord> {
       kind: 'answered',
       credentials: judgeProbe(response),
       skewMs: Number.isNaN(date) ? undefined : skewOf(date, begun, ended),
-      tookMs: ended - begun,
+      tookMs: Math.round(sight.clock.elapsed() - start),
     };
   };
   const url = describeUrl(cattleUrl);

@@ -95,7 +95,7 @@ describe('the screen', () => {
     const context = {
       terminal: { ...plain, interactive: parts.interactive ?? true },
       keyboard: { interactive: true, readLine: async () => Promise.resolve(parts.typed ?? '') },
-      clock: { now: () => clock },
+      clock: { now: () => clock, elapsed: () => clock },
       secrets: createSecrets(),
       configuration: { limits },
       log: { ...silentLog, info: (message: string) => said.push(message) },
