@@ -1,8 +1,9 @@
 import * as v from 'valibot';
 import type { ContainerDetails } from '../../engine/engine.ts';
+import { isEngineError } from '../../engine/errors.ts';
 import { readInside } from '../../host/read-inside.ts';
 import { deadlineIn, formatDuration, type Deadline } from '../../support/deadline.ts';
-import { messageOf } from '../../support/errors.ts';
+import { EngineUnavailableError, messageOf } from '../../support/errors.ts';
 import { BootstrapFailsError, NotReadyError } from '../not-ready.ts';
 import { oldAgents, type Observation, type Observed } from '../observe.ts';
 import { keysRevoked, servingUnknown } from '../run/serving-causes.ts';
@@ -70,7 +71,7 @@ export async function watchBootstrap(
   let record: ServingRecord | undefined;
   let gap: Deadline | undefined;
   while (deadline.left() > 0) {
-    const seen = await lookAtAgent(work, agent);
+    const seen = await lookPatiently(work, agent);
     gap = seen.isStopped ? (gap ?? deadlineIn(limits.RESTART_GAP, clock)) : undefined;
     if (gap?.left() === 0) throw doesNotStayUp(agent, seen.end);
     record = seen.record ?? record;
@@ -131,6 +132,17 @@ async function lookAtAgent(work: Work, agent: Observed): Promise<Look> {
   if (now?.state !== 'running' || hasRestarted) throw doesNotStayUp(agent, end);
   const record = await readRecord(work, now);
   return { isStopped: false, end, ...(record === undefined ? {} : { record }) };
+}
+
+/** An engine that does not answer says nothing about the agent: the next look, or the end of the time, decides. */
+async function lookPatiently(work: Work, agent: Observed): Promise<Look> {
+  try {
+    return await lookAtAgent(work, agent);
+  } catch (error) {
+    if (!(error instanceof EngineUnavailableError) && !isEngineError(error, 'failed')) throw error;
+    work.log.warn('the engine does not answer while the bootstrap is watched', { error: messageOf(error) });
+    return { isStopped: false, end: 'unknown' };
+  }
 }
 
 function doesNotStayUp(agent: Observed, said: string): NotReadyError {
