@@ -32,7 +32,7 @@ export const servingLimits = {
     why: 'three refreshes missed: nobody keeps this record any more',
   },
   SERVING_FILE: { value: 65_536, unit: 'bytes', why: 'the record has less than 2 kB' },
-  HEARTBEAT: { value: 5_000, unit: 'ms', why: 'a few bytes in memory (tmpfs), no disk' },
+  HEARTBEAT: { value: 5_000, unit: 'ms', why: 'one block is written over and over' },
   HEARTBEAT_STALE: {
     value: 60_000,
     unit: 'ms',

@@ -116,7 +116,7 @@ describe('the check itself', () => {
     await mkdir(join(scene.host.stateDir, 'beat'), { recursive: true });
     await writeFile(join(scene.host.stateDir, 'beat/health'), '5 1 ok\n');
     const bare = ['-v', '/dev/null:/usr/lib/rancher-agent-entrypoint/bin/node:ro', '-e', 'PATH=/nowhere'];
-    const beat = ['-v', '/var/lib/rancher/beat:/dev/shm/rancher-agent-entrypoint'];
+    const beat = ['-v', '/var/lib/rancher/beat:/run/rancher-agent-entrypoint'];
     const result = await scene.host.tryDocker(
       'run',
       '--rm',

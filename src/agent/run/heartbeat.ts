@@ -1,17 +1,17 @@
-import { closeSync, constants, mkdirSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
+import { constants, mkdirSync, openSync, readFileSync, unlinkSync, write } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Limits } from '../../support/limits.ts';
 
 /*
- * A process of ours shows the health check (image/health.sh) that its event loop turns. The file is in memory and private to the
- * container: no disk is written every few seconds, one that does not answer stops no heartbeat, and no heartbeat outlives
- * its container or is copied by `docker commit`.
+ * A process of ours shows the health check (image/health.sh) that its event loop turns. The file is in the
+ * container's own file system: an active agent has the host's /dev, with its /dev/shm, over its own. One block is written over
+ * and over, without waiting for the disk, so that a sick pool allocates nothing for it.
  *
  * One line of words: seconds since the host started, seconds after which it is stale, `ok` or `restart`, and a sentence.
  */
 
 /** Where the health check looks. */
-export const heartbeatFile = '/dev/shm/rancher-agent-entrypoint/health';
+export const heartbeatFile = '/run/rancher-agent-entrypoint/health';
 
 export interface Heartbeat {
   /** A restart of this container cures something, or (undefined) nothing that it would cure is wrong. */
@@ -29,20 +29,25 @@ export interface HeartbeatPlaces {
 const places: HeartbeatPlaces = { file: heartbeatFile, uptime: '/proc/uptime' };
 
 /**
- * Starts the heartbeat of this process. Never throws: where there is no memory file system, the health check has nothing to go
- * by and finds the container healthy. It keeps no process alive.
+ * Starts the heartbeat of this process. Never throws: where it cannot be written from the start, the health check has nothing to
+ * go by and finds the container healthy. It keeps no process alive, and a disk that does not answer keeps one write.
  */
 export function startHeartbeat(limits: Limits, { file, uptime }: HeartbeatPlaces = places): Heartbeat {
   let trouble: string | undefined;
   let descriptor: number | undefined;
+  let isWriting = false;
   const beat = (): void => {
+    if (isWriting) return;
     try {
       descriptor ??= openAnew(file);
       const bytes = Buffer.from(lineOf(readFileSync(uptime, 'utf8'), limits, trouble));
+      isWriting = true;
       // In place and always as long: a reader sees one whole line.
-      writeSync(descriptor, bytes, 0, bytes.length, 0);
+      write(descriptor, bytes, 0, bytes.length, 0, () => {
+        isWriting = false;
+      });
     } catch {
-      // No /dev/shm, or it is full: see above.
+      // A read-only or full file system: see above.
     }
   };
   beat();
@@ -55,8 +60,7 @@ export function startHeartbeat(limits: Limits, { file, uptime }: HeartbeatPlaces
     },
     stop() {
       clearInterval(timer);
-      if (descriptor !== undefined) closeSync(descriptor);
-      descriptor = undefined;
+      // Not closed: a write that is under way must not meet another file under its number.
       try {
         unlinkSync(file);
       } catch {

@@ -32,8 +32,10 @@ async function hostRunsFor(seconds: string): Promise<void> {
   await writeFile(uptime, `${seconds} 4321.00\n`);
 }
 
-function start(): Heartbeat {
+/** @returns it when its first line is there */
+async function start(): Promise<Heartbeat> {
   heartbeat = startHeartbeat(limits, { file, uptime });
+  await expect.poll(async () => (await stat(file)).size).toBe(256);
   return heartbeat;
 }
 
@@ -61,7 +63,7 @@ it('there is a small shell to test with', () => {
 
 describe.each(shells)('the health check in $name', ({ shell, isMissing }) => {
   it.skipIf(isMissing)('is healthy while the process shows that it lives', async () => {
-    start();
+    await start();
     expect(await check(shell)).toEqual({ status: 0, says: 'healthy' });
     await hostRunsFor('90000.00');
     await expect.poll(async () => readFile(file, 'utf8')).toMatch(/^90000 60 ok /);
@@ -69,7 +71,7 @@ describe.each(shells)('the health check in $name', ({ shell, isMissing }) => {
   });
 
   it.skipIf(isMissing)('is unhealthy when the process has been silent for a minute', async () => {
-    start();
+    await start();
     const last = await readFile(file);
     heartbeat?.stop();
     await writeFile(file, last);
@@ -85,14 +87,16 @@ describe.each(shells)('the health check in $name', ({ shell, isMissing }) => {
   it.skipIf(isMissing)(
     'is unhealthy when the process says that a restart cures something, until it is over',
     async () => {
-      const beating = start();
+      const beating = await start();
       beating.setTrouble("the engine's socket is dead, $(touch /tmp/x) `id`\n* while the host's answers");
-      expect(await check(shell)).toEqual({
-        status: 1,
-        says: "unhealthy: the engine's socket is dead, $(touch /tmp/x) `id`?* while the host's answers; a restart cures that",
-      });
+      await expect
+        .poll(async () => check(shell))
+        .toEqual({
+          status: 1,
+          says: "unhealthy: the engine's socket is dead, $(touch /tmp/x) `id`?* while the host's answers; a restart cures that",
+        });
       beating.setTrouble(undefined);
-      expect(await check(shell)).toEqual({ status: 0, says: 'healthy' });
+      await expect.poll(async () => check(shell)).toEqual({ status: 0, says: 'healthy' });
     },
   );
 
@@ -100,7 +104,7 @@ describe.each(shells)('the health check in $name', ({ shell, isMissing }) => {
     'is healthy for a process without a heartbeat, and for one that gave it up',
     async () => {
       expect(await check(shell)).toEqual({ status: 0, says: 'healthy: no heartbeat to go by' });
-      start().stop();
+      (await start()).stop();
       expect(existsSync(file)).toBe(false);
       expect(await check(shell)).toEqual({ status: 0, says: 'healthy: no heartbeat to go by' });
     },
@@ -113,7 +117,7 @@ describe.each(shells)('the health check in $name', ({ shell, isMissing }) => {
     ['numbers that are none', '-5 0x10 ok\n'],
     ['a heartbeat of before the host was started again', '99999 60 ok\n'],
   ])('is healthy for a file with %s', async (_title, text) => {
-    start().stop();
+    (await start()).stop();
     await writeFile(file, text);
     expect(await check(shell)).toMatchObject({
       status: 0,
@@ -122,7 +126,7 @@ describe.each(shells)('the health check in $name', ({ shell, isMissing }) => {
   });
 
   it.skipIf(isMissing)('is healthy where the host does not say how long it runs', async () => {
-    start();
+    await start();
     await rm(uptime);
     expect(await check(shell)).toEqual({ status: 0, says: 'healthy: no heartbeat to go by' });
   });
@@ -155,9 +159,10 @@ describe('the heartbeat', () => {
   }, 40_000);
 
   it('is a line of the same length each time, that only root can read', async () => {
-    const beating = start();
+    const beating = await start();
     const { size, mode, ino } = await stat(file);
     beating.setTrouble('x'.repeat(1_000));
+    await expect.poll(async () => readFile(file, 'utf8')).toContain('restart xxx');
     expect(await stat(file)).toMatchObject({ size, mode, ino });
     expect(mode & 0o777).toBe(0o600);
     expect((await readFile(file, 'utf8')).split('\n')).toHaveLength(2);
@@ -165,7 +170,8 @@ describe('the heartbeat', () => {
 
   it('is no trouble for a process where there is no room for it', async () => {
     await writeFile(join(folder, 'ours'), 'a file in the place of the folder');
-    start().setTrouble('something');
+    heartbeat = startHeartbeat(limits, { file, uptime });
+    heartbeat.setTrouble('something');
     expect(existsSync(file)).toBe(false);
   });
 });
