@@ -68,6 +68,7 @@ export function judgeError(error: unknown): Outcome {
 /** An agent that runs is not one that serves: the state says no more than what was observed (readiness.md, 5). */
 function withServing(outcome: Outcome, serving: Serving): Outcome {
   if (serving.kind === 'serves') return outcome;
+  if (serving.kind === 'starting') return { ...outcome, summary: `${outcome.summary}; ${serving.message}` };
   const { cause, message } = serving;
   const summary = `${outcome.summary}; ${message}`;
   if (outcome.state === 'degraded') return { ...outcome, summary };

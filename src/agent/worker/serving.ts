@@ -4,6 +4,11 @@ import type { ServingRecord } from '../run/serving-record.ts';
 /** What is known about an agent's serving when the work on its host ends. */
 export type Serving =
   | { readonly kind: 'serves' }
+  /**
+   * Its process has just begun: nothing speaks against it, and nothing was shown yet. No cause of a state: within SERVING_GRACE the
+   * agent itself says more.
+   */
+  | { readonly kind: 'starting'; readonly message: string }
   | NotServing
   /** Never worded as serving. */
   | (Omit<NotServing, 'kind'> & { readonly kind: 'unknown' });
@@ -28,7 +33,7 @@ export function servingOf(record: ServingRecord | undefined): Serving {
   }
   if (record.serving === 'yes') return { kind: 'serves' };
   const { message = 'it is not known whether the agent serves' } = record;
-  // One that has just been started is no cause of a state.
-  const cause = record.cause === undefined || record.cause === starting ? servingUnknown : record.cause;
+  if (record.cause === starting) return { kind: 'starting', message };
+  const { cause = servingUnknown } = record;
   return { kind: record.serving === 'no' ? 'not-serving' : 'unknown', cause, message };
 }
