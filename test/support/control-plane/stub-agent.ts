@@ -80,32 +80,33 @@ if [ $scheme = https ]; then
     trust=()
     [ -z "$CURL_CA_BUNDLE" ] || trust=(-CAfile "$CURL_CA_BUNDLE")
     coproc TLS { exec openssl s_client -quiet -no_ign_eof -verify_return_error $check "$host" -connect "$host:$port" "\${trust[@]}" 2>/dev/null; }
-    from=\${TLS[0]} to=\${TLS[1]}
+    # Bash keeps the descriptors of a coprocess from its pipelines; copies it does not.
+    exec 3<&"\${TLS[0]}" 4>&"\${TLS[1]}"
 else
     exec 3<>"/dev/tcp/$host/$port" || fail "no connection to $host:$port"
-    from=3 to=3
+    exec 4>&3
 fi
 
 keys=$(printf '%s' "$CATTLE_ACCESS_KEY:$CATTLE_SECRET_KEY" | base64 -w0)
 printf '%s\\r\\n' "GET $path/subscribe?eventNames=ping HTTP/1.1" "Host: $host:$port" "Authorization: Basic $keys" \\
     'Upgrade: websocket' 'Connection: Upgrade' 'Sec-WebSocket-Version: 13' \\
-    "Sec-WebSocket-Key: $(head -c 16 /dev/urandom | base64)" '' >&$to
-IFS= read -r -t 60 -u $from line || fail 'no answer to the handshake'
+    "Sec-WebSocket-Key: $(head -c 16 /dev/urandom | base64)" '' >&4
+IFS= read -r -t 60 -u 3 line || fail 'no answer to the handshake'
 [[ $line = 'HTTP/1.1 101 '* ]] || fail "refused: \${line%$'\\r'}"
-while IFS= read -r -t 60 -u $from line && [ "$line" != $'\\r' ]; do :; done
+while IFS= read -r -t 60 -u 3 line && [ "$line" != $'\\r' ]; do :; done
 echo "${openMarker}"
 
 # The decimal values of so many bytes; fewer where the connection ends.
-take() { dd bs=1 count="$1" status=none <&$from | od -An -v -tu1 | tr -s ' \\n' ' '; }
+take() { dd bs=1 count="$1" status=none <&3 | od -An -v -tu1 | tr -s ' \\n' ' '; }
 # A masked frame; a mask of zeros leaves the payload as it is.
 reply() {
     local bytes
     printf -v bytes '\\\\x%02x' $(( 128 | $1 )) $(( 128 | ($# - 1) )) 0 0 0 0 "\${@:2}"
-    printf '%b' "$bytes" >&$to
+    printf '%b' "$bytes" >&4
 }
 
 while :; do
-    IFS= read -r -t 0.5 -N 1 -u $from first
+    IFS= read -r -t 0.5 -N 1 -u 3 first
     result=$?
     if [ "$(stamp_of)" != "$stamp" ]; then
         echo "${replacedMarker}"
