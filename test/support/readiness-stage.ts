@@ -48,7 +48,7 @@ export class ReadinessStageHost {
     const result = await scene.registerAt(`${this.url}/v1/scripts/${scene.server.token}`, image);
     expect(result, result.stderr).toMatchObject({ status: 0 });
     await scene.settled();
-    return this.atWork();
+    return this.#begin();
   }
 
   /** Starts a legacy agent that the server knows, and waits until its bootstrap runs. */
@@ -71,7 +71,14 @@ export class ReadinessStageHost {
       ...Object.entries(environment).flatMap(([name, value]) => ['-e', `${name}=${value}`]),
       ...[image, 'run'],
     );
-    return this.atWork();
+    return this.#begin();
+  }
+
+  /** From here on the proxy's record is that of the test: a registration creates a next agent, too. */
+  async #begin(): Promise<AgentAtWork> {
+    const agent = await this.atWork();
+    await this.scene.host.proxy.reset();
+    return agent;
   }
 
   /** Waits for the one websocket of the active agent. */
