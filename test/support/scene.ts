@@ -124,7 +124,7 @@ export class Scene {
   }
 
   /** Looks until `look` finds something. @throws after `seconds` with what was there */
-  async waitFor<T>(what: string, look: () => Promise<T | undefined>, seconds = 45): Promise<T> {
+  async waitFor<T>(what: string, look: () => Promise<T | undefined>, seconds = 120): Promise<T> {
     const end = Date.now() + seconds * 1000;
     for (;;) {
       const found = await look();
