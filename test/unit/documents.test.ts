@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { renderMetrics } from '../../src/host/metrics.ts';
@@ -45,6 +45,32 @@ it('every cause that a check can name is in docs/json.md', () => {
   );
   expect(causes.length).toBeGreaterThan(20);
   expect(causes.filter((cause) => !text.includes(`\`${cause}\``))).toEqual([]);
+});
+
+it('every cause that status.json can hold is in docs/json.md, with its state', () => {
+  const [, causesTable = ''] = document('json.md').split('## Causes in status.json');
+  const root = join(import.meta.dirname, '../../src');
+  const files = globSync(['agent/**/*.ts', '{engine,host,support}/errors.ts'], { cwd: root });
+  const source = files.map((file) => readFileSync(join(root, file), 'utf8')).join('\n');
+  const places = [
+    String.raw`\bcode(?:: string)? = `,
+    String.raw`\b(?:cause|\w+Cause)(?:: | = )`,
+    String.raw`(?:NotReadyError|NotProvenError|cannotRun|becameUnknown|super)\(\s*`,
+  ];
+  const named = [...source.matchAll(new RegExp(`(?:${places.join('|')})'([a-z-]+)'`, 'g'))];
+  const serving = readFileSync(join(root, 'agent/run/serving-causes.ts'), 'utf8');
+  const constants = [...serving.matchAll(/^export const \w+ = '([a-z-]+)'/gm)];
+  // A wrong command line begins no work, and an agent that has just started changes no state.
+  const never = new Set(['usage', 'starting']);
+  const causes = [...named, ...constants].map(([, cause = '']) => cause).filter((cause) => !never.has(cause));
+  expect(new Set(causes).size).toBeGreaterThan(30);
+  const isThere = (cause: string): boolean =>
+    (cause.startsWith('ready-') ? document('json.md') : causesTable).includes(`\`${cause}\``);
+  expect(causes.filter((cause) => !isThere(cause))).toEqual([]);
+});
+
+it('docs/readiness.md is one page', () => {
+  expect(document('readiness.md').trimEnd().split('\n').length).toBeLessThanOrEqual(40);
 });
 
 it('docs/json.md has every member, end and cause of a clean-up', () => {
