@@ -18,7 +18,7 @@ import {
   type Observed,
 } from './observe.ts';
 import { isUp, planStep, type Experience, type Failure, type Goal, type Step } from './plan.ts';
-import { HoldError } from './not-ready.ts';
+import { HoldError, NotReadyError } from './not-ready.ts';
 import { labels, type RoleNames } from './roles.ts';
 import { strangerError } from './strangers.ts';
 
@@ -439,12 +439,12 @@ function failureError(why: Failure, container: Observed | undefined): Error {
         },
       );
     case 'next-does-not-run':
-      return new CannotChangeError(`the new agent does not stay up: ${name}`, {
+      return new NotReadyError('next-does-not-run', `the new agent does not stay up: ${name}`, {
         hint: 'the image is broken or not made for this host: docker run --rm IMAGE --version',
         ...(container !== undefined && { said: describeEnd(container) }),
       });
     case 'agent-does-not-run':
-      return new CannotChangeError(`the agent does not stay up: ${name}`, {
+      return new NotReadyError('agent-does-not-run', `the agent does not stay up: ${name}`, {
         hint: `see why: docker logs --tail 50 ${container?.name ?? ''}`,
         ...(container !== undefined && { said: describeEnd(container) }),
       });

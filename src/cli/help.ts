@@ -30,9 +30,15 @@ const exitTable: readonly (readonly [number, string])[] = [
   [ExitCode.usage, 'wrong command line'],
   [ExitCode.unavailable, 'the engine or the server is unavailable'],
   [ExitCode.internal, 'a defect of this program'],
-  [ExitCode.cannotChange, 'a container could not be created or removed (degraded or failed)'],
-  [ExitCode.tryAgainLater, 'try again later: lock held, work in progress, cooling down, storage low'],
-  [ExitCode.notPermitted, 'not permitted: socket or credentials'],
+  [
+    ExitCode.cannotChange,
+    'a container could not be created, removed or kept running, or the new agent cannot serve',
+  ],
+  [
+    ExitCode.tryAgainLater,
+    'try again later: lock held, work in progress, back-off, storage low, server busy',
+  ],
+  [ExitCode.notPermitted, 'not permitted: the Docker socket, or keys that the server refuses'],
   [ExitCode.badConfiguration, 'bad configuration: URL, address, fingerprint, variables'],
 ];
 

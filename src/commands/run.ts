@@ -13,6 +13,7 @@ import { keepProvingReadiness } from '../agent/run/ready-loop.ts';
 import { startHeartbeat } from '../agent/run/heartbeat.ts';
 import { stopObserving, trackServing, watchForCures } from '../agent/run/self-observation.ts';
 import type { ServingTracker } from '../agent/run/serving-tracker.ts';
+import { chooseStandbyTask } from '../agent/run/standby-task.ts';
 import { requirePoolRoom } from '../agent/storage-guard.ts';
 import { decideUpgrade, readRequirement } from '../agent/upgrade-decision.ts';
 import { Upgrader } from '../agent/upgrader.ts';
@@ -61,7 +62,17 @@ export async function run(given: Context): Promise<never> {
   // Harms no active agent, and nobody waits for it between that one's end and our own turn.
   const preparing = prepareOnStandby(host, mountsLockOf(context, engine, own));
   preparing.catch(() => undefined);
-  const staged = own === undefined ? undefined : await standBy(context, engine, own, settle);
+  const goOn = async (until: AbortSignal, standby: ContainerDetails): Promise<void> => {
+    const task = await chooseStandbyTask({ ...context, signal: until, engine, own: standby, image });
+    if (task === 'settle') return settle(until);
+    const workerImage = await workerImageOf(engine, own, image);
+    await delegate({ ...context, signal: until }, engine, 'upgrade', workerImage, {
+      [workerVariables.targetImage]: image,
+      [workerVariables.askedBy]: 'server',
+    });
+  };
+  const staged =
+    own === undefined ? undefined : await standBy(context, engine, own, async (until) => goOn(until, own));
   if (names.state !== undefined) await releaseOldAgents({ engine, names }, host);
   await Promise.all([preparing, prepareAsActive(host)]);
   const follow = async (): Promise<boolean> => followWorker(context, engine);

@@ -32,8 +32,9 @@ export function createProof(options: ProofOptions): Proof {
     },
     async watchBootstrap(agent: Observed, observation: Observation) {
       if (offline) return 'settled';
-      const wasReady = passage !== undefined && passage.failure === undefined;
-      const isRescue = passage?.isRescue === true;
+      const wasReady = passage?.failure === undefined;
+      // Of an interrupted upgrade nobody knows whether it was a rescue: the parked agent stays until the new one serves.
+      const isRescue = passage?.isRescue ?? options.isReconciling;
       const { serving, parked } = await watchBootstrap(
         { work: options.work, wasReady, isRescue },
         agent,

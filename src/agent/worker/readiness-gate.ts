@@ -43,9 +43,9 @@ export interface Gate {
 export async function awaitReadiness(gate: Gate, next: Observed, observation: Observation): Promise<Passage> {
   const { work } = gate;
   const { limits } = work.configuration;
+  if (gate.offline) return { isRescue: false };
   const situation = await situationOf(gate, observation);
   const isRescue = situation === 'no-agent-runs';
-  if (gate.offline) return { isRescue };
   const deadline = deadlineIn(limits.READY, work.clock);
   await work.reporter.working(describeWait(next, situation), 'ready');
   let reach: Reach | undefined;
