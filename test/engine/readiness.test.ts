@@ -184,7 +184,11 @@ describe('where there is nothing to protect', () => {
     armSwitches(['any:status=503']);
     const result = await scene.upgrade(requiredName);
     expect(result.status, result.stderr).toBe(73);
-    expect(await scene.readStatus()).toMatchObject({ state: 'degraded', exitCode: 73 });
+    expect(await scene.readStatus()).toMatchObject({
+      state: 'degraded',
+      exitCode: 73,
+      cause: 'ready-server-busy',
+    });
     expect(await scene.host.inspect('rancher-agent')).toMatchObject({
       Config: { Image: requiredName },
       State: { Running: true },
