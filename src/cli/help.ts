@@ -1,7 +1,7 @@
 import { formatDuration } from '../support/deadline.ts';
 import { ExitCode } from '../support/errors.ts';
 import { describeLimits } from '../support/limits.ts';
-import { commandTable, forceFlag } from './arguments.ts';
+import { commandTable, forceFlag, offlineFlag } from './arguments.ts';
 import { table } from './wrap.ts';
 
 const environmentTable: readonly (readonly [string, string])[] = [
@@ -69,6 +69,7 @@ export function renderHelp(version: string, columns = 80): string {
         forceFlag,
         "URL, register, upgrade: replace a container that has the agent's name and is not one; it goes last, like an old agent",
       ],
+      [offlineFlag, 'upgrade: promote the new agent without asking the server whether it can serve'],
       ['--dry-run', 'cleanup: list exactly what would go, and remove nothing'],
       ['--yes', 'cleanup: do not ask'],
       ['--stop-agent', 'cleanup: stop an agent that leaks meanwhile, and start it again'],

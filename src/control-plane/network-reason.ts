@@ -167,11 +167,17 @@ function findReason(error: unknown): NetworkReason {
     if (code === undefined) continue;
     const reason = reasons[code] ?? findSecurityLevel(each);
     if (reason !== undefined) return reason;
+    // EBUSY and others, where the image's own configuration breaks the look-up.
+    if (isLookUp(each)) return { kind: 'name', text: `name could not be looked up (${code})` };
     if (isHandshakeFailure(code)) return handshakeRefused;
     if (code.startsWith('ERR_SSL_')) return notTls;
     if (isProxyRefusal(code, each)) return proxyRefused;
   }
   return { kind: 'other', text: messageOf(error) };
+}
+
+function isLookUp(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error && error.syscall === 'getaddrinfo';
 }
 
 /** The server's alert when it has no cipher, group or signature in common with us, or misses a client certificate. */

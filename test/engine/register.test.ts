@@ -83,6 +83,7 @@ describe.each([
         .filter(isOurs)
         .sort(),
     ).toEqual([
+      'io.rancher.agent-entrypoint.readiness',
       'io.rancher.agent-entrypoint.role',
       'io.rancher.agent-entrypoint.spec',
       'io.rancher.agent-entrypoint.version',

@@ -85,6 +85,7 @@ function judge(
   reach: Reach | undefined,
 ): ReturnType<typeof judgeReadiness> {
   if (last !== undefined) return judgeReadiness({ result: last, situation, timeIsUp, reach });
+  if (!timeIsUp) return { do: 'try-again' };
   const failure = noAnswer;
   return judgeReadiness({ result: { ready: false, failure }, situation, timeIsUp, reach });
 }

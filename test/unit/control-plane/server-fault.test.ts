@@ -33,6 +33,14 @@ async function faultOf(
 }
 
 describe('whose fault a request is that got no answer', () => {
+  it('a look-up that the image itself breaks is the fault of DNS, whatever code it has', () => {
+    const cause = Object.assign(new Error('getaddrinfo EBUSY server'), {
+      code: 'EBUSY',
+      syscall: 'getaddrinfo',
+    });
+    expect(explainServerFault(new Error('failed', { cause }))).toMatchObject({ kind: 'dns' });
+  });
+
   it('a name that nobody knows is the fault of DNS', async () => {
     const fault = await faultOf('http://no-such-server.invalid/v1', { ms: 20_000 });
     expect(fault.kind).toBe('dns');
