@@ -43,7 +43,8 @@ export interface Gate {
 export async function awaitReadiness(gate: Gate, next: Observed, observation: Observation): Promise<Passage> {
   const { work } = gate;
   const { limits } = work.configuration;
-  const situation = await situationOf(gate, observation);
+  const active = findActive(observation);
+  const situation = await situationOf(gate, observation, active);
   const isRescue = situation === 'no-agent-runs';
   if (gate.offline) return { isRescue };
   const deadline = deadlineIn(limits.READY, work.clock);
@@ -52,7 +53,7 @@ export async function awaitReadiness(gate: Gate, next: Observed, observation: Ob
   let last: ReadinessResult | undefined;
   for (;;) {
     work.signal.throwIfAborted();
-    if (situation === 'legacy-waits') await requireStillWanted(gate, observation);
+    if (situation === 'legacy-waits') await requireStillWanted(gate, active);
     last = (await readResult(work, next, deadline)) ?? last;
     const verdict = judge(last, situation, deadline.left() === 0, reach);
     switch (verdict.do) {
@@ -61,7 +62,7 @@ export async function awaitReadiness(gate: Gate, next: Observed, observation: Ob
       case 'promote-anyway':
         return { isRescue, failure: verdict.failure };
       case 'measure':
-        reach = await measureReach(work, observation.agent, last?.server ?? '');
+        reach = await measureReach(work, active, last?.server ?? '');
         continue;
       case 'refuse':
         throw refusal(gate, situation, verdict.failure, verdict.why);
@@ -97,14 +98,20 @@ const noAnswer: ReadinessFailure = {
   hint: 'the host may be overloaded; docker logs of the next agent shows more',
 };
 
-async function situationOf(gate: Gate, observation: Observation): Promise<Situation> {
+/** The agent that runs, under whichever name: the one to compare with, and to protect. */
+function findActive(observation: Observation): Observed | undefined {
+  const candidates = [observation.agent, ...oldAgents(observation)];
+  return candidates.find((each) => each?.ours === true && each.state === 'running');
+}
+
+async function situationOf(
+  gate: Gate,
+  observation: Observation,
+  active: Observed | undefined,
+): Promise<Situation> {
   if (gate.isReconciling) return 'reconciling';
-  const { agent } = observation;
   const holder = findKeyHolder({ ...observation, next: undefined });
   if (holder === undefined || holder === observation.besideNext) return 'first-agent';
-  const active = [agent, ...oldAgents(observation)].find(
-    (each) => each?.ours === true && each.state === 'running',
-  );
   if (active === undefined) return 'no-agent-runs';
   if (active.standsBy) return 'agent-serves';
   return (await doesLegacyWait(gate, active)) ? 'legacy-waits' : 'agent-serves';
@@ -121,7 +128,7 @@ async function doesLegacyWait({ work }: Gate, legacy: Observed): Promise<boolean
 }
 
 /** The setting was turned back: the legacy agent goes on by itself as soon as nobody is in its way. */
-async function requireStillWanted({ work, target }: Gate, { agent }: Observation): Promise<void> {
+async function requireStillWanted({ work, target }: Gate, agent: Observed | undefined): Promise<void> {
   if (agent === undefined) return;
   const required = await askRequirement(work, agent);
   if (required !== agent.image) return;
