@@ -148,7 +148,7 @@ async function readResult(
   next: Observed,
   deadline: Deadline,
 ): Promise<ReadinessResult | undefined> {
-  const { engine, clock, configuration, log } = work;
+  const { engine, clock, configuration } = work;
   const { limits, paths } = configuration;
   const now = await engine.inspectContainer(next.id);
   if (now?.state !== 'running' || now.restartCount > next.restartCount) {
@@ -176,12 +176,27 @@ async function readResult(
     const age = clock.elapsed() - result.checkedAt;
     return isOfThisStart && age >= 0 && age <= limits.READY_FRESH ? result : undefined;
   } catch (error) {
-    log.debug('the readiness file cannot be read; asking by exec', { error: messageOf(error) });
-    const { READY_EXEC, READY_BYTES } = limits;
-    const deadlineMs = Math.max(limits.INSPECT, Math.min(READY_EXEC, deadline.left()));
-    const command = ['/run.sh', 'ready', '--json'] as const;
-    const answer = await engine.execute(next.id, { command, deadlineMs, maxBytes: READY_BYTES });
+    work.log.debug('the readiness file cannot be read; asking by exec', { error: messageOf(error) });
+    return await askByExec(work, next, deadline);
+  }
+}
+
+/** An engine that cannot execute anything says nothing about the image: then there is no result. */
+async function askByExec(
+  { engine, configuration, log, signal }: Work,
+  next: Observed,
+  deadline: Deadline,
+): Promise<ReadinessResult | undefined> {
+  const { INSPECT, READY_EXEC, READY_BYTES } = configuration.limits;
+  const deadlineMs = Math.max(INSPECT, Math.min(READY_EXEC, deadline.left()));
+  const command = ['/run.sh', 'ready', '--json'] as const;
+  try {
+    const answer = await engine.execute(next.id, { command, deadlineMs, maxBytes: READY_BYTES, signal });
     return readReadyAnswer(answer.stdout);
+  } catch (error) {
+    signal.throwIfAborted();
+    log.debug('the next agent could not be asked by exec', { error: messageOf(error) });
+    return undefined;
   }
 }
 
