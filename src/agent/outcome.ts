@@ -71,7 +71,6 @@ function withServing(outcome: Outcome, serving: Serving): Outcome {
   if (serving.kind === 'starting') return { ...outcome, summary: `${outcome.summary}; ${serving.message}` };
   const { cause, message } = serving;
   const summary = `${outcome.summary}; ${message}`;
-  if (outcome.state === 'degraded') return { ...outcome, summary };
   if (cause === 'keys-revoked')
     return {
       ...outcome,
@@ -81,6 +80,7 @@ function withServing(outcome: Outcome, serving: Serving): Outcome {
       exitCode: ExitCode.notPermitted,
       hint: registerAgain,
     };
+  if (outcome.state === 'degraded') return { ...outcome, summary };
   const exitCode = serving.kind === 'unknown' ? ExitCode.ok : ExitCode.cannotChange;
   const hint = serving.hint ?? 'see what it says: docker logs --tail 50 of the agent, or `doctor`';
   return { ...outcome, summary, cause, state: 'degraded', exitCode, hint };

@@ -40,7 +40,12 @@ export async function executeIn(transport: Transport, id: string, call: ExecuteC
     });
     const stream = await transport.openStream(start);
     const output = await guard(start, async () =>
-      withDeadline(what, start.deadlineMs, async () => readOutput(what, stream, call.maxBytes), signal),
+      withDeadline(
+        what,
+        Math.max(1, deadline.left()),
+        async () => readOutput(what, stream, call.maxBytes),
+        signal,
+      ),
     );
     const ended = await transport.request(
       requestOf({ method: 'GET', path: `/exec/${execId}/json`, accept: [200] }),
@@ -52,16 +57,25 @@ export async function executeIn(transport: Transport, id: string, call: ExecuteC
 }
 
 function idOf(what: string, text: string): string {
-  const answer: unknown = JSON.parse(text);
+  const answer = parseJson(text);
   if (typeof answer === 'object' && answer !== null && 'Id' in answer && typeof answer.Id === 'string')
     return answer.Id;
   throw new EngineError(what, 201, 'the engine named no exec id');
 }
 
 function statusOf(text: string): number | undefined {
-  const answer: unknown = JSON.parse(text);
+  const answer = parseJson(text);
   if (typeof answer !== 'object' || answer === null || !('ExitCode' in answer)) return undefined;
   return typeof answer.ExitCode === 'number' ? answer.ExitCode : undefined;
+}
+
+/** @returns undefined for what is no JSON: that is the engine's fault, and no defect of ours */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 async function readOutput(

@@ -75,7 +75,9 @@ export async function watchBootstrap(
     gap = seen.isStopped ? (gap ?? deadlineIn(limits.RESTART_GAP, clock)) : undefined;
     if (gap?.left() === 0) throw doesNotStayUp(agent, seen.end);
     record = seen.record ?? record;
-    const verdict = record === undefined ? 'undecided' : judgeBootstrap(record, clock.elapsed(), bounds);
+    // What was seen last proves nothing of an agent that is not seen now: it may have ended.
+    const verdict =
+      seen.record === undefined ? 'undecided' : judgeBootstrap(seen.record, clock.elapsed(), bounds);
     if (verdict === 'proven') return { serving: { kind: 'serves' }, parked: 'settled' };
     if (verdict === 'unknown' || verdict === 'revoked') break;
     if (verdict === 'fails') return await concludeFailure(work, record, parked);

@@ -44,7 +44,8 @@ export async function awaitReadiness(gate: Gate, next: Observed, observation: Ob
   const { work } = gate;
   const { limits } = work.configuration;
   if (gate.offline) return { isRescue: false };
-  const situation = await situationOf(gate, observation);
+  const active = findActive(observation);
+  const situation = await situationOf(gate, observation, active);
   const isRescue = situation === 'no-agent-runs';
   const deadline = deadlineIn(limits.READY, work.clock);
   await work.reporter.working(describeWait(next, situation), 'ready');
@@ -52,7 +53,7 @@ export async function awaitReadiness(gate: Gate, next: Observed, observation: Ob
   let last: ReadinessResult | undefined;
   for (;;) {
     work.signal.throwIfAborted();
-    if (situation === 'legacy-waits') await requireStillWanted(gate, observation);
+    if (situation === 'legacy-waits') await requireStillWanted(gate, active);
     last = (await readResult(work, next, deadline)) ?? last;
     const verdict = judge(last, situation, deadline.left() === 0, reach);
     switch (verdict.do) {
@@ -61,7 +62,7 @@ export async function awaitReadiness(gate: Gate, next: Observed, observation: Ob
       case 'promote-anyway':
         return { isRescue, failure: verdict.failure };
       case 'measure':
-        reach = await measureReach(work, observation.agent, last?.server ?? '');
+        reach = await measureReach(work, active, last?.server ?? '');
         continue;
       case 'refuse':
         throw refusal(gate, situation, verdict.failure, verdict.why);
@@ -98,14 +99,20 @@ const noAnswer: ReadinessFailure = {
   hint: 'the host may be overloaded; docker logs of the next agent shows more',
 };
 
-async function situationOf(gate: Gate, observation: Observation): Promise<Situation> {
+/** The agent that runs, under whichever name: the one to compare with, and to protect. */
+function findActive(observation: Observation): Observed | undefined {
+  const candidates = [observation.agent, ...oldAgents(observation)];
+  return candidates.find((each) => each?.ours === true && each.state === 'running');
+}
+
+async function situationOf(
+  gate: Gate,
+  observation: Observation,
+  active: Observed | undefined,
+): Promise<Situation> {
   if (gate.isReconciling) return 'reconciling';
-  const { agent } = observation;
   const holder = findKeyHolder({ ...observation, next: undefined });
   if (holder === undefined || holder === observation.besideNext) return 'first-agent';
-  const active = [agent, ...oldAgents(observation)].find(
-    (each) => each?.ours === true && each.state === 'running',
-  );
   if (active === undefined) return 'no-agent-runs';
   if (active.standsBy) return 'agent-serves';
   return (await doesLegacyWait(gate, active)) ? 'legacy-waits' : 'agent-serves';
@@ -122,7 +129,7 @@ async function doesLegacyWait({ work }: Gate, legacy: Observed): Promise<boolean
 }
 
 /** The setting was turned back: the legacy agent goes on by itself as soon as nobody is in its way. */
-async function requireStillWanted({ work, target }: Gate, { agent }: Observation): Promise<void> {
+async function requireStillWanted({ work, target }: Gate, agent: Observed | undefined): Promise<void> {
   if (agent === undefined) return;
   const required = await askRequirement(work, agent);
   if (required !== agent.image) return;
@@ -142,7 +149,7 @@ async function readResult(
   next: Observed,
   deadline: Deadline,
 ): Promise<ReadinessResult | undefined> {
-  const { engine, clock, configuration, log } = work;
+  const { engine, clock, configuration } = work;
   const { limits, paths } = configuration;
   const now = await engine.inspectContainer(next.id);
   if (now?.state !== 'running' || now.restartCount > next.restartCount) {
@@ -170,12 +177,27 @@ async function readResult(
     const age = clock.elapsed() - result.checkedAt;
     return isOfThisStart && age >= 0 && age <= limits.READY_FRESH ? result : undefined;
   } catch (error) {
-    log.debug('the readiness file cannot be read; asking by exec', { error: messageOf(error) });
-    const { READY_EXEC, READY_BYTES } = limits;
-    const deadlineMs = Math.max(limits.INSPECT, Math.min(READY_EXEC, deadline.left()));
-    const command = ['/run.sh', 'ready', '--json'] as const;
-    const answer = await engine.execute(next.id, { command, deadlineMs, maxBytes: READY_BYTES });
+    work.log.debug('the readiness file cannot be read; asking by exec', { error: messageOf(error) });
+    return await askByExec(work, next, deadline);
+  }
+}
+
+/** An engine that cannot execute anything says nothing about the image: then there is no result. */
+async function askByExec(
+  { engine, configuration, log, signal }: Work,
+  next: Observed,
+  deadline: Deadline,
+): Promise<ReadinessResult | undefined> {
+  const { INSPECT, READY_EXEC, READY_BYTES } = configuration.limits;
+  const deadlineMs = Math.max(INSPECT, Math.min(READY_EXEC, deadline.left()));
+  const command = ['/run.sh', 'ready', '--json'] as const;
+  try {
+    const answer = await engine.execute(next.id, { command, deadlineMs, maxBytes: READY_BYTES, signal });
     return readReadyAnswer(answer.stdout);
+  } catch (error) {
+    signal.throwIfAborted();
+    log.debug('the next agent could not be asked by exec', { error: messageOf(error) });
+    return undefined;
   }
 }
 

@@ -29,6 +29,32 @@ describe('--force', () => {
   });
 });
 
+describe('--offline', () => {
+  it.each([
+    [['--offline'], ['--offline']],
+    [
+      ['--debug', '--force', '--offline'],
+      ['--force', '--offline'],
+    ],
+  ])('reaches upgrade: %j', (words, args) => {
+    expect(parseArguments(['upgrade', ...words]).request).toEqual({ kind: 'command', name: 'upgrade', args });
+  });
+
+  it('is a word of upgrade alone: commands that know their words refuse it', () => {
+    for (const name of ['ready', 'doctor', 'status', 'cleanup']) {
+      expect(() => parseArguments([name, '--offline'])).toThrow(`${name}: unknown argument: --offline`);
+    }
+  });
+
+  it('behind -- belongs to the command that is become', () => {
+    expect(parseArguments(['--', 'upgrade', '--offline']).request).toMatchObject({ kind: 'become' });
+  });
+
+  it('is in the help, with what it does', () => {
+    expect(renderHelp('1').replace(/\s+/g, ' ')).toContain('(--offline: the server is not asked)');
+  });
+});
+
 describe('what the old script did not have', () => {
   it.each([
     ['status', ['--json', '--watch']],
