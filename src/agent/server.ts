@@ -1,6 +1,6 @@
 import { createHttpClient, type Credentials, type HttpClient, type Trust } from '../control-plane/client.ts';
 import type { Connection } from '../control-plane/connection.ts';
-import { establishTrust, rereadCaFile } from '../control-plane/trust.ts';
+import { establishTrust, installKeptTrust, rereadCaFile, type TrustRequest } from '../control-plane/trust.ts';
 import { runCommand } from '../host/processes.ts';
 import type { Clock } from '../support/clock.ts';
 import type { Configuration, Environment, Paths } from '../support/configuration.ts';
@@ -38,24 +38,39 @@ export async function openConnection(
   const { limits, environment, paths } = configuration;
   const createClient = (trust: Trust): HttpClient =>
     createHttpClient({ limits, clock, log, secrets, environment, trust, signal });
-  const caFile = caFileOf(paths);
+  const files = trustFilesOf(paths);
   const trust = await establishTrust(
     { limits, clock, log, signal },
     {
       url,
       fingerprint: environment['CA_FINGERPRINT'],
-      files: {
-        caFile,
-        agentConf: `${paths.rancher}/etc/agent.conf`,
-        systemCaFile: '/usr/local/share/ca-certificates/rancher/rancherAddedCA.crt',
-      },
+      files,
       createClient,
       refreshSystemStore: tools ? async () => refreshSystemStore(limits, signal) : undefined,
       readOnly,
     },
   );
-  const client = createClient({ ...trust, reread: async () => rereadCaFile(caFile) });
+  const client = createClient({ ...trust, reread: async () => rereadCaFile(files.caFile) });
   return { client, trust, limits, clock, log, secrets, signal };
+}
+
+/**
+ * Before the first script of an agent, which makes no request for it: its tools trust the certificate that the host keeps.
+ * `container` may be done on standby, `host` only by the active agent.
+ */
+export async function prepareTrust(access: ServerAccess, where: 'container' | 'host'): Promise<void> {
+  const { configuration, signal } = access;
+  const { limits, paths } = configuration;
+  const target = where === 'host' ? where : { container: async () => refreshSystemStore(limits, signal) };
+  await installKeptTrust(access, trustFilesOf(paths), target);
+}
+
+function trustFilesOf(paths: Paths): TrustRequest['files'] {
+  return {
+    caFile: caFileOf(paths),
+    agentConf: `${paths.rancher}/etc/agent.conf`,
+    systemCaFile: '/usr/local/share/ca-certificates/rancher/rancherAddedCA.crt',
+  };
 }
 
 /** Where the certificate of the server's authority is kept on the host. */

@@ -14,6 +14,7 @@ import { startHeartbeat } from '../agent/run/heartbeat.ts';
 import { stopObserving, trackServing, watchForCures } from '../agent/run/self-observation.ts';
 import type { ServingTracker } from '../agent/run/serving-tracker.ts';
 import { chooseStandbyTask } from '../agent/run/standby-task.ts';
+import { prepareTrust } from '../agent/server.ts';
 import { requirePoolRoom } from '../agent/storage-guard.ts';
 import { decideUpgrade, readRequirement } from '../agent/upgrade-decision.ts';
 import { Upgrader } from '../agent/upgrader.ts';
@@ -60,7 +61,10 @@ export async function run(given: Context): Promise<never> {
   const host = { paths, limits, log, run: runCommand, signal };
   await tryOrWarn(host, 'removing the scripts of an earlier run', async () => removeStagedScripts('/tmp'));
   // Harms no active agent, and nobody waits for it between that one's end and our own turn.
-  const preparing = prepareOnStandby(host, mountsLockOf(context, engine, own));
+  const preparing = Promise.all([
+    prepareOnStandby(host, mountsLockOf(context, engine, own)),
+    prepareTrust(context, 'container'),
+  ]);
   preparing.catch(() => undefined);
   const goOn = async (until: AbortSignal, standby: ContainerDetails): Promise<void> => {
     const task = await chooseStandbyTask({ ...context, signal: until, engine, own: standby, image });
@@ -74,7 +78,7 @@ export async function run(given: Context): Promise<never> {
   const staged =
     own === undefined ? undefined : await standBy(context, engine, own, async (until) => goOn(until, own));
   if (names.state !== undefined) await releaseOldAgents({ engine, names }, host);
-  await Promise.all([preparing, prepareAsActive(host)]);
+  await Promise.all([preparing, prepareAsActive(host), prepareTrust(context, 'host')]);
   const follow = async (): Promise<boolean> => followWorker(context, engine);
   const workers = workerNames(names, environment);
   const leftovers = {

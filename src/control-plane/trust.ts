@@ -230,13 +230,41 @@ function cannotBeTrusted(url: string, reason: NetworkReason): ServerUnavailableE
 /** Makes the certificate known to everything in this container, so that the server's script and the agent trust it. */
 async function install({ log }: TrustConnection, request: TrustRequest, ca: string): Promise<void> {
   if (request.readOnly === true) return;
-  const { caFile, agentConf, systemCaFile } = request.files;
+  await keepOnHost(log, request.files, ca);
+  if (request.refreshSystemStore !== undefined)
+    await addToSystem(log, request.files, request.refreshSystemStore, ca);
+}
+
+/**
+ * The same for an agent that makes no request of its own before its first script, which was staged on standby.
+ * @param where `container`: the tools of this container, which an agent on standby may change; `host`: what the active one keeps
+ */
+export async function installKeptTrust(
+  { log }: Pick<TrustConnection, 'log'>,
+  files: TrustRequest['files'],
+  where: { readonly container: () => Promise<void> } | 'host',
+): Promise<void> {
+  await attempt(log, 'read the certificate that this host trusts', async () => {
+    const kept = await readCaFile(files.caFile);
+    if (kept === undefined) return;
+    await (where === 'host' ? keepOnHost(log, files, kept) : addToSystem(log, files, where.container, kept));
+  });
+}
+
+async function keepOnHost(log: Connection['log'], files: TrustRequest['files'], ca: string): Promise<void> {
+  const { caFile, agentConf } = files;
   await attempt(log, 'keep the certificate of the server', async () => {
     if ((await readCaFile(caFile)) !== ca) await writeWithFolder(caFile, ca);
     await addToAgentConf(agentConf, { CURL_CA_BUNDLE: caFile, REQUESTS_CA_BUNDLE: caFile });
   });
-  const { refreshSystemStore } = request;
-  if (refreshSystemStore === undefined) return;
+}
+
+async function addToSystem(
+  log: Connection['log'],
+  { systemCaFile }: TrustRequest['files'],
+  refreshSystemStore: () => Promise<void>,
+  ca: string,
+): Promise<void> {
   await attempt(log, 'add the certificate of the server to those of the system', async () => {
     if ((await readTextIfExists(systemCaFile)) === ca) return;
     await writeWithFolder(systemCaFile, ca);
