@@ -4,6 +4,7 @@ import { establishTrust, installKeptTrust, rereadCaFile, type TrustRequest } fro
 import { runCommand } from '../host/processes.ts';
 import type { Clock } from '../support/clock.ts';
 import type { Configuration, Environment, Paths } from '../support/configuration.ts';
+import { DeadlineError, withDeadline } from '../support/deadline.ts';
 import { ConfigurationError } from '../support/errors.ts';
 import type { Limits } from '../support/limits.ts';
 import type { Log } from '../support/log.ts';
@@ -56,13 +57,20 @@ export async function openConnection(
 
 /**
  * Before the first script of an agent, which makes no request for it: its tools trust the certificate that the host keeps.
- * `container` may be done on standby, `host` only by the active agent.
+ * `container` may be done on standby, `host` only by the active agent. A disk that does not answer keeps no agent waiting.
  */
 export async function prepareTrust(access: ServerAccess, where: 'container' | 'host'): Promise<void> {
-  const { configuration, signal } = access;
+  const { configuration, log, signal } = access;
   const { limits, paths } = configuration;
   const target = where === 'host' ? where : { container: async () => refreshSystemStore(limits, signal) };
-  await installKeptTrust(access, trustFilesOf(paths), target);
+  try {
+    await withDeadline('trust the kept certificate', limits.TRUST_PATIENCE, async () =>
+      installKeptTrust(access, trustFilesOf(paths), target),
+    );
+  } catch (error) {
+    if (!(error instanceof DeadlineError)) throw error;
+    log.warn(`${error.message}; the agent goes on`);
+  }
 }
 
 function trustFilesOf(paths: Paths): TrustRequest['files'] {

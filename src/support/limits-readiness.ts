@@ -31,6 +31,11 @@ export const readinessLimits = {
     unit: 'ms',
     why: 'keys refused twice, so long apart, are refused; a failover of the database takes seconds',
   },
+  TRUST_PATIENCE: {
+    value: 2_000,
+    unit: 'ms',
+    why: 'some small files and update-ca-certificates; where the disk does not answer, the agent goes on without',
+  },
   MOUNTS_LOCK_WAIT: {
     value: 10_000,
     unit: 'ms',

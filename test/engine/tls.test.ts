@@ -152,7 +152,7 @@ describe('through a forward proxy that asks for a password', () => {
     ],
     ['no_proxy', 'elsewhere.example SERVER', 'curl does not understand the NO_PROXY entry'],
   ])(
-    'with %s=%s the proxy sees nothing, and what curl reads differently is named',
+    'with %s=%s our client goes past the proxy, and what curl reads differently is named',
     async (name, value, remark) => {
       const log = await proxy.readLog();
       const asked = scene.server.requestsTo('bootstrap').length;
@@ -163,7 +163,10 @@ describe('through a forward proxy that asks for a password', () => {
       });
       expect(status, said).toBe(0);
       await anotherBootstrap(asked);
-      expect(await proxy.readLog()).toBe(log);
+      // The image's own curl goes where it is sent; our client never does.
+      const since = (await proxy.readLog()).slice(log.length);
+      if (name === 'NO_PROXY') expect(since).toBe('');
+      else expect(since).not.toMatch(/user|password|407/i);
       expect(said).toContain(remark);
       expect(said).toContain(`what to do: ${remark}`);
       await expectNoTraces(said);
