@@ -3,7 +3,7 @@
  * image was built. V8 takes that only from the very same version with the very same flags, and otherwise compiles the
  * bundle as it would any other.
  */
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, stat, statSync } from 'node:fs';
 import { Script } from 'node:vm';
 import { askAhead } from '../src/engine/head-start.ts';
 import { readSocketPath } from '../src/support/socket-path.ts';
@@ -22,8 +22,11 @@ const late = new Set(['child_process', 'crypto', 'https', 'tls', 'worker_threads
 
 const file = `${__dirname}/entrypoint.js`;
 const exports = {};
+const [, , command] = process.argv;
 
-if (process.argv[2] === 'inspect-host') {
+if (command === 'run' || command === 'worker') widenThreadPool();
+
+if (command === 'inspect-host') {
   askAhead(
     readSocketPath(process.env['DOCKER_HOST']),
     `rancher-agent-entrypoint/${__VERSION__} (inspect-host)`,
@@ -32,6 +35,19 @@ if (process.argv[2] === 'inspect-host') {
   setImmediate(runBundle);
 } else {
   runBundle();
+}
+
+/**
+ * Each call to a disk that does not answer keeps one thread of libuv for good, and there are four: with one for the status, the
+ * record of serving, a lock and a folder, no name could be looked up and no file be read any more. libuv reads the variable once,
+ * at the first call; children must not inherit it.
+ */
+function widenThreadPool(): void {
+  const before = process.env['UV_THREADPOOL_SIZE'];
+  process.env['UV_THREADPOOL_SIZE'] = '16';
+  stat(file, () => undefined);
+  if (before === undefined) delete process.env['UV_THREADPOOL_SIZE'];
+  else process.env['UV_THREADPOOL_SIZE'] = before;
 }
 
 function runBundle(): void {

@@ -78,7 +78,9 @@ export async function run(given: Context): Promise<never> {
   const staged =
     own === undefined ? undefined : await standBy(context, engine, own, async (until) => goOn(until, own));
   if (names.state !== undefined) await releaseOldAgents({ engine, names }, host);
-  await Promise.all([preparing, prepareAsActive(host), prepareTrust(context, 'host')]);
+  const prepared = Promise.all([preparing, prepareAsActive(host), prepareTrust(context, 'host')]);
+  // A disk that does not answer keeps no promoted agent from its first script.
+  await Promise.race([prepared, clock.sleep(limits.ACTIVE_PATIENCE, signal)]);
   const follow = async (): Promise<boolean> => followWorker(context, engine);
   const workers = workerNames(names, environment);
   const leftovers = {

@@ -31,6 +31,11 @@ export const readinessLimits = {
     unit: 'ms',
     why: 'keys refused twice, so long apart, are refused; a failover of the database takes seconds',
   },
+  ACTIVE_PATIENCE: {
+    value: 10_000,
+    unit: 'ms',
+    why: 'mounts and folders for the first script; on a loaded host seconds, on a disk that does not answer never',
+  },
   TRUST_PATIENCE: {
     value: 2_000,
     unit: 'ms',

@@ -21,7 +21,7 @@ export interface RegistrationRow {
   /** The new agent differs from the one there: another address of the API. */
   readonly replaces?: true;
   /** Exit status, which decides on the state as well: 0 is `ok`, everything else `failed`. */
-  readonly exit: 0 | 69 | 77 | 78;
+  readonly exit: 0 | 69 | 75 | 77 | 78;
   /** Stands in what the registration says and, unless it went well, in the status. */
   readonly says: string;
   /** Exactly the requests that the server gets, in order: `script, register-list`, `register-poll+`, `script×3`. */

@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { readLimitedText } from '../../host/limited-file.ts';
 import type { Clock } from '../../support/clock.ts';
 import type { Paths } from '../../support/configuration.ts';
+import { withDeadline } from '../../support/deadline.ts';
 import { messageOf } from '../../support/errors.ts';
 import type { Limits } from '../../support/limits.ts';
 import { servingRecordSchema, type ServingRecord } from './serving-record.ts';
@@ -24,7 +25,9 @@ export function servingFileOf(paths: Paths): string {
 export async function readServing(paths: Paths, clock: Clock, limits: Limits): Promise<ServingReading> {
   let text: string | undefined;
   try {
-    text = await readLimitedText(servingFileOf(paths), limits.SERVING_FILE);
+    text = await withDeadline('read the record of serving', limits.STATUS_FILE, async () =>
+      readLimitedText(servingFileOf(paths), limits.SERVING_FILE),
+    );
   } catch (error) {
     return { kind: 'damaged', reason: messageOf(error) };
   }
