@@ -101,7 +101,7 @@ it.each([
     const status = await scene.host.tryDocker(
       ...['exec', '-e', 'AGENT_LIMIT_STATUS_FILE=1000', 'rancher-agent', '/run.sh', 'status'],
     );
-    expect(status.stdout).toMatch(says);
+    expect(status.stdout, `status ${status.status}: ${status.stderr}`).toMatch(says);
     silent.speak();
     await scene.removeUpgradeContainer();
     await expectNextUpgrade();
