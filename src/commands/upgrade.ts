@@ -1,7 +1,6 @@
 import { inspectOwnContainer, ownImageOf } from '../agent/own.ts';
 import { requirePoolRoom } from '../agent/storage-guard.ts';
-import { waitOutBackOff } from '../agent/worker/legacy-back-off.ts';
-import { describeCaller, readAsker, workerVariables } from '../agent/worker-request.ts';
+import { describeCaller, workerVariables } from '../agent/worker-request.ts';
 import { delegate, openEngine, requireSoundConfiguration, type Context } from './context.ts';
 
 /**
@@ -21,7 +20,6 @@ export async function upgrade(
   const image = ownImageOf(own, configuration);
   await requirePoolRoom(engine, own, configuration.limits);
   const caller = describeCaller(own, { ...options, upgradeNames: context.names.upgrades });
-  if (readAsker(caller) === 'server') await waitOutBackOff({ ...context, engine }, image);
   return delegate(context, engine, 'upgrade', image, {
     [workerVariables.targetImage]: image,
     ...caller,
