@@ -48,6 +48,8 @@ async function takeTurn(loop: BootstrapLoop, settings: AgentSettings, course: Co
     const { staged } = course;
     course.staged = undefined;
     const script = staged === undefined ? undefined : await takeStaged(loop, staged);
+    // This process was answered on standby, moments ago.
+    if (script !== undefined && staged?.keysAccepted === true) loop.serving?.answered();
     return script === undefined
       ? await askAndRun(loop, settings, course)
       : await runStaged(loop, settings, script);

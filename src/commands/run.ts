@@ -8,7 +8,7 @@ import { inspectOwnContainer, ownImageOf, workerImageOf } from '../agent/own.ts'
 import { judgeError } from '../agent/outcome.ts';
 import { createReporter, type Reporter } from '../agent/report.ts';
 import { isAgentContainer, type RoleNames } from '../agent/roles.ts';
-import type { StagedBootstrap } from '../agent/run/readiness-checks/script.ts';
+import type { StagedBefore } from '../agent/run/loop.ts';
 import { keepProvingReadiness } from '../agent/run/ready-loop.ts';
 import { startHeartbeat } from '../agent/run/heartbeat.ts';
 import { stopObserving, trackServing, watchForCures } from '../agent/run/self-observation.ts';
@@ -135,7 +135,7 @@ async function standBy(
   engine: Engine,
   own: ContainerDetails,
   settle: (signal: AbortSignal) => Promise<void>,
-): Promise<StagedBootstrap | undefined> {
+): Promise<StagedBefore | undefined> {
   const { configuration, names, clock, log, signal } = context;
   if (isInOffice(own.name, names)) return undefined;
   const readiness = keepProvingReadiness({ ...context, own });

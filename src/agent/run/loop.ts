@@ -14,6 +14,8 @@ export interface StagedBefore {
   readonly text: string;
   /** `Clock.elapsed`, ms. */
   readonly fetchedAt: number;
+  /** The last check of the keys was answered, and the server accepted them. */
+  readonly keysAccepted?: boolean;
 }
 
 /** What the loop does with scripts and processes; a simulation has its own. */

@@ -6,6 +6,7 @@ import { messageOf } from '../../support/errors.ts';
 import type { Limits } from '../../support/limits.ts';
 import { doubling } from '../../support/retry.ts';
 import { proveAgain, proveReadiness, type Proof, type ReadinessProbe } from './readiness.ts';
+import type { StagedBefore } from './loop.ts';
 import type { StagedBootstrap } from './readiness-checks/script.ts';
 import {
   readinessChecks,
@@ -31,7 +32,7 @@ export interface ReadinessWatch extends ReadinessProbe {
 /** An agent on standby that proves its readiness again and again. */
 export interface ProvingReadiness {
   /** Stops at once, waits for nothing. @returns the script that the promoted agent runs first, if one is staged */
-  handOver(): StagedBootstrap | undefined;
+  handOver(): StagedBefore | undefined;
 }
 
 /**
@@ -50,7 +51,7 @@ export function keepProvingReadiness(watch: ReadinessWatch): ProvingReadiness {
   return {
     handOver: () => {
       over.abort(new Error('the agent was promoted'));
-      return rounds.takeStaged();
+      return rounds.handOver();
     },
   };
 }
@@ -59,12 +60,18 @@ class Rounds {
   readonly #watch: ReadinessWatch;
   #staged: StagedBootstrap | undefined;
   #failures = 0;
+  #keysAccepted = false;
   #refusedSince: number | undefined;
   #told = '';
   #isUnwritable = false;
 
   constructor(watch: ReadinessWatch) {
     this.#watch = watch;
+  }
+
+  handOver(): StagedBefore | undefined {
+    const staged = this.takeStaged();
+    return staged === undefined ? undefined : { ...staged, keysAccepted: this.#keysAccepted };
   }
 
   takeStaged(): StagedBootstrap | undefined {
@@ -80,6 +87,7 @@ class Rounds {
       const begun = clock.elapsed();
       const proof = this.#confirmed(await this.#prove());
       this.#failures = proof.failure === undefined ? 0 : this.#failures + 1;
+      this.#keysAccepted = proof.passed.includes('keys');
       this.#tell(proof, clock.elapsed() - begun);
       await this.#write(proof);
       const pause =

@@ -1,3 +1,4 @@
+import { deadlineIn } from '../../support/deadline.ts';
 import type { Environment } from '../../support/configuration.ts';
 import type { Observation, Observed } from '../observe.ts';
 import type { TransactionOptions, TransactionResult } from '../transaction.ts';
@@ -63,7 +64,15 @@ function explain(watched: Serving, passage: Passage | undefined): Serving {
 
 /** Nothing was switched: what the agent that is there says of itself. */
 async function servingNow(work: Work, agent: Observed): Promise<Serving> {
-  return servingOf(await readServing(work, agent));
+  const { clock, configuration, signal } = work;
+  const { limits } = configuration;
+  const deadline = deadlineIn(limits.VERIFY, clock);
+  for (;;) {
+    // One that has just become active has its first word ready within a second.
+    const record = await readServing(work, agent);
+    if (record !== undefined || deadline.left() === 0) return servingOf(record);
+    await clock.sleep(limits.READY_POLL, signal);
+  }
 }
 
 const notAsked: Serving = {

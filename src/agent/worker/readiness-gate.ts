@@ -43,7 +43,7 @@ export interface Gate {
 export async function awaitReadiness(gate: Gate, next: Observed, observation: Observation): Promise<Passage> {
   const { work } = gate;
   const { limits } = work.configuration;
-  if (gate.offline) return { isRescue: false };
+  if (gate.offline) return { isRescue: findActive(observation) === undefined };
   const active = findActive(observation);
   const situation = await situationOf(gate, observation, active);
   const isRescue = situation === 'no-agent-runs';
