@@ -91,6 +91,8 @@ const table: Readonly<Record<Fault, Row>> = {
   'one 500': { otherwise: 'reached' },
   '500 for ever': {
     otherwise: 'untouched',
+    // Where the next agent cannot be looked at, the worker goes on looking for 5 min.
+    ready: 'unfinished',
     'set aside': 'rolled back',
     promote: 'rolled back',
     verify: 'unfinished',
