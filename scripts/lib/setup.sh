@@ -25,10 +25,19 @@ setup() {
     return 77
   fi
   install_packages "$1" || return
+  keep_npm_settings
   folder=node_modules/node-linux-$(node_arch)
   with_lock .cache/setup.lock install_modules "$folder" || return
   # The folder of the package, not its link in node_modules/.bin: Debian's npm makes none.
   export PATH="$PWD/$folder/bin:$PWD/node_modules/.bin:$PATH"
+}
+
+# npm looks for the machine's settings (a registry, a proxy, an authority) beside the Node that it runs on. On the pinned one it
+# would find none.
+keep_npm_settings() {
+  [ -z "${NPM_CONFIG_GLOBALCONFIG-}" ] || return 0
+  NPM_CONFIG_GLOBALCONFIG=$(npm config get globalconfig 2>/dev/null) || return 0
+  export NPM_CONFIG_GLOBALCONFIG
 }
 
 complain() { echo "${0##*/}: $*" >&2; }
