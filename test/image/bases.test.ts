@@ -177,7 +177,7 @@ describe('what a base lacks', () => {
       const found = await scene.readStatus();
       return found['state'] === 'failed' ? found : undefined;
     });
-    expect(status).toMatchObject({ cause: 'no-bash', exitCode: 78 });
+    expect(status).toMatchObject({ cause: 'no-bash', exitCode: 73 });
     expect(status['summary']).toContain('there is no bash in this image');
     const { stdout, stderr } = await scene.host.tryDocker('logs', 'rancher-agent');
     expect(stdout + stderr).toContain('nothing was run: ');

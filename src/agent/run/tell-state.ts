@@ -36,14 +36,14 @@ export async function tellRevoked(loop: Telling, settings: AgentSettings, reason
 /** @returns the turn, if the error says that this container cannot run a script at all */
 export async function tellCannotRun(loop: Telling, error: unknown): Promise<Turn | undefined> {
   if (error instanceof HostFolderUnwritableError) {
-    return tellCannotBegin(loop, error, {
+    return tellCannotBegin(loop, {
       summary: `the server's bootstrap script can't be written down: ${error.message}`,
       cause: noRoomCause,
       hint: 'free space or inodes; see the runbook, "the storage is low"',
     });
   }
   if (!(error instanceof ProgramMissingError)) return undefined;
-  return tellCannotBegin(loop, error, {
+  return tellCannotBegin(loop, {
     summary: `the server's bootstrap script can't be run: ${error.message}`,
     cause: noBashCause,
     ...(error.hint === undefined ? {} : { hint: error.hint }),
@@ -53,14 +53,13 @@ export async function tellCannotRun(loop: Telling, error: unknown): Promise<Turn
 /** An agent that can't even begin its bootstrap does nothing for its host: that is no `ok`, and the log says it in any case. */
 async function tellCannotBegin(
   loop: Telling,
-  error: EntrypointError,
   told: { readonly summary: string; readonly cause: string; readonly hint?: string },
 ): Promise<Turn> {
   loop.serving?.cannotRun(told.cause, told.summary);
   await loop.reporter.ended({
     ...told,
     state: 'failed',
-    exitCode: error.exitCode,
+    exitCode: ExitCode.cannotChange,
     summary: `${told.summary}; rancher's agent does not run on this host`,
     next: 'tried again with growing pauses',
   });
