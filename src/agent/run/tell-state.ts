@@ -1,7 +1,7 @@
 import { describeUrl } from '../../control-plane/url.ts';
 import { HostFolderUnwritableError, ProgramMissingError } from '../../host/errors.ts';
 import { formatDuration } from '../../support/deadline.ts';
-import { ExitCode, NotPermittedError, type EntrypointError } from '../../support/errors.ts';
+import { ExitCode, NotPermittedError } from '../../support/errors.ts';
 import type { AgentSettings } from '../server.ts';
 import type { BootstrapLoop } from './loop.ts';
 import type { Turn } from './pace.ts';
