@@ -23,6 +23,9 @@ export interface Bounds {
   readonly signal: AbortSignal;
 }
 
+/** In ms; a timer is no more precise than that. */
+const leastLook = 2;
+
 /**
  * Looks at one thing. Whatever goes wrong is an answer as well, and none takes longer than its bounds, even if `work`
  * never settles.
@@ -30,7 +33,8 @@ export interface Bounds {
  */
 export async function look<T>(what: string, bounds: Bounds, work: () => Promise<T>): Promise<Seen<T>> {
   const ms = Math.min(bounds.each, bounds.total.left());
-  if (ms === 0)
+  // A timer may fire a moment early: what is left then is no time to look.
+  if (ms < leastLook)
     return { known: false, why: `${what}: not looked at, the time for all of it is up`, blind: false };
   try {
     return { known: true, value: await withDeadline(what, ms, work, bounds.signal) };

@@ -70,7 +70,8 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   ending.abort();
-  await rm(folder, { recursive: true, force: true });
+  // What was observed last may still be on its way to the disk.
+  await rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 });
 });
 
 function keep(): void {
