@@ -16,7 +16,8 @@ const socket = ['-v', '/var/run/docker.sock:/var/run/docker.sock'];
 const agentName = 'rancher-agent';
 const upgradeName = 'rancher-agent-upgrade';
 /** An agent standing by looks for a worker after 5 s and has itself watched for 10 s. */
-const SETTLE_SECONDS = 60;
+/** Of these the worker watches a new bootstrap for 60 s before the parked agent goes. */
+const SETTLE_SECONDS = 150;
 /** Between the end of a killed upgrade and that of the command that killed it. */
 const KILL_GRACE_MS = 10_000;
 
@@ -122,10 +123,10 @@ async function killUpgrade(scene: Scene, account: Account): Promise<void> {
   await upgrading;
   await account.showHost();
   account.say(
-    'Nobody does anything now. The agent standing by notices that it is alone and has a worker go on: the old',
+    'Nobody does anything now. The agent on standby notices that it is alone and has a worker go on: the new',
   );
   account.say(
-    'agent comes back, hears from the server that it needs another image, and has itself upgraded again.',
+    'agent proves once more that it can serve, is promoted, and its bootstrap is watched for a minute.',
   );
   await account.watch(`one agent, made from ${images.a}, state ok`, SETTLE_SECONDS, async () =>
     hasConverged(scene, images.a),
