@@ -1,10 +1,8 @@
-import { fetchBootstrap } from '../../control-plane/bootstrap.ts';
 import type { ContainerDetails, Engine } from '../../engine/engine.ts';
-import { messageOf } from '../../support/errors.ts';
 import { officeOf } from '../office.ts';
 import { isAgentContainer, standsBy, type RoleNames } from '../roles.ts';
-import { openConnection, readAgentSettings, type ServerAccess } from '../server.ts';
-import { readRequirement } from '../upgrade-decision.ts';
+import type { ServerAccess } from '../server.ts';
+import { askRequirement } from '../worker/requirement.ts';
 
 export interface Standby extends ServerAccess {
   readonly engine: Pick<Engine, 'inspectContainer'>;
@@ -24,7 +22,9 @@ export async function chooseStandbyTask(standby: Standby): Promise<'upgrade' | '
   if (officeOf(own.name, names) !== 'next') return 'settle';
   const legacy = await findLegacy(engine, names);
   if (legacy === undefined) return 'settle';
-  const required = await askRequired(standby, legacy.image);
+  // The next agent has the environment of the one that it is to replace.
+  const { environment } = standby.configuration;
+  const required = await askRequirement(standby, { environment, image: legacy.image });
   return required === image || required === 'unknown' ? 'upgrade' : 'settle';
 }
 
@@ -37,20 +37,4 @@ async function findLegacy(
     if (agent?.state === 'running' && isAgentContainer(agent) && !standsBy(agent.labels)) return agent;
   }
   return undefined;
-}
-
-/** @returns the image's name; undefined: none; `unknown`: the server gave no script that can be understood */
-async function askRequired(access: ServerAccess, legacyImage: string): Promise<string | undefined> {
-  try {
-    const settings = readAgentSettings(access.configuration.environment);
-    const { client } = await openConnection(access, settings.cattleUrl, { tools: false, readOnly: true });
-    const bootstrap = await fetchBootstrap(client, settings.cattleUrl, settings.keys);
-    const required = bootstrap.ok ? readRequirement(bootstrap.script, legacyImage) : undefined;
-    if (required === undefined || required.kind === 'unclear') return 'unknown';
-    return required.kind === 'image' ? required.image : undefined;
-  } catch (error) {
-    access.signal.throwIfAborted();
-    access.log.debug('the server could not be asked which image it requires', { error: messageOf(error) });
-    return 'unknown';
-  }
 }

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { describeUrl } from '../../control-plane/url.ts';
 import { readInside } from '../../host/read-inside.ts';
-import { deadlineIn, formatDuration, type Deadline } from '../../support/deadline.ts';
+import { deadlineIn, type Deadline } from '../../support/deadline.ts';
 import { messageOf, type OutcomeDetails } from '../../support/errors.ts';
 import { HoldError, NotProvenError, NotReadyError } from '../not-ready.ts';
 import { findKeyHolder, oldAgents, type Observation, type Observed } from '../observe.ts';
@@ -246,9 +246,4 @@ function describeWait(next: Observed, situation: Situation): string {
   const server = describeUrl(next.environment['CATTLE_URL'] ?? '');
   const nobody = situation === 'legacy-waits' ? '; no agent is active meanwhile' : '';
   return `waiting until ${next.name} has proven that it can serve ${server}${nobody}`;
-}
-
-/** For log lines: `60 s`. */
-export function describeReady(limits: { readonly READY: number }): string {
-  return formatDuration(limits.READY);
 }

@@ -1,15 +1,17 @@
 import { fetchBootstrap } from '../../control-plane/bootstrap.ts';
 import { messageOf } from '../../support/errors.ts';
-import type { Observed } from '../observe.ts';
-import { openConnection, readAgentSettings } from '../server.ts';
+import type { Environment } from '../../support/configuration.ts';
+import { openConnection, readAgentSettings, type ServerAccess } from '../server.ts';
 import { readRequirement } from '../upgrade-decision.ts';
-import type { Work } from '../work.ts';
 
 /**
  * Asks an agent's server which image it requires now.
  * @returns its name; undefined: none; `unknown`: the server gave no script, or one that cannot be understood
  */
-export async function askRequirement(work: Work, agent: Observed): Promise<string | undefined> {
+export async function askRequirement(
+  work: ServerAccess,
+  agent: { readonly environment: Environment; readonly image: string },
+): Promise<string | undefined> {
   try {
     const settings = readAgentSettings(agent.environment);
     work.secrets.add(settings.keys.secretKey);
