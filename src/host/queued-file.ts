@@ -24,6 +24,7 @@ export class QueuedFile {
   #next: string | undefined;
   #writing: Promise<void> | undefined;
   #hasComplained = false;
+  #isBehind = false;
 
   /** @param write replaces the file; another one than `writeFileAtomically` in tests */
   constructor(path: string, modes: FileModes, log: Log, write: Write = writeFileAtomically) {
@@ -31,6 +32,11 @@ export class QueuedFile {
     this.#modes = modes;
     this.#log = log;
     this.#replace = write;
+  }
+
+  /** Whether the last write failed: the file has an older text, or there is none. */
+  get isBehind(): boolean {
+    return this.#isBehind;
   }
 
   /** Has a text written; waits for nothing and never throws. */
@@ -57,7 +63,9 @@ export class QueuedFile {
       await makeFolder(folder);
       if (this.#modes.folder !== undefined) await chmod(folder, this.#modes.folder);
       await this.#replace(this.#path, text, { mode: this.#modes.file });
+      this.#isBehind = false;
     } catch (error) {
+      this.#isBehind = true;
       if (this.#hasComplained) return;
       this.#hasComplained = true;
       this.#log.warn('a file cannot be kept up to date', {

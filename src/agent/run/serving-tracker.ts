@@ -67,6 +67,8 @@ class Tracker implements ServingTracker {
   #over: ServingView['over'];
   #writtenAt = Number.NEGATIVE_INFINITY;
   #isStateDue = true;
+  /** Whether a record could not be written at the last tick. */
+  #wasBehind = false;
   #comparedAt = Number.NEGATIVE_INFINITY;
   /** What was said last where the status cannot be read, so that it is not said again and again. */
   #said = '';
@@ -191,7 +193,11 @@ class Tracker implements ServingTracker {
     const { clock, limits } = this.#tracking;
     for (;;) {
       this.#decide();
-      if (clock.elapsed() - this.#writtenAt >= limits.SERVING_REFRESH) this.#write();
+      const isBehind = this.#writers.some((writer) => writer.isBehind);
+      // A full disk has room again. The state may not have been written either, so it is compared again.
+      if (this.#wasBehind && !isBehind) this.#isStateDue = true;
+      this.#wasBehind = isBehind;
+      if (isBehind || clock.elapsed() - this.#writtenAt >= limits.SERVING_REFRESH) this.#write();
       const isDue = this.#isStateDue || clock.elapsed() - this.#comparedAt >= limits.HOUSEKEEPING;
       if (isDue) void this.#beginToTell(reporter);
       await clock.sleep(limits.SERVING_TICK, signal);

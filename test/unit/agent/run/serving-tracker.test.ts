@@ -179,6 +179,22 @@ describe('the record of serving', () => {
     await expect.poll(async () => (await record(inside)).bootstrap.runs).toBe(1);
     expect(tracker.summary().server).toBe('https://rancher.example');
   });
+
+  it('is written at the next tick when the disk has room again, and the state with it', async () => {
+    await writeFile(join(folder, 'entrypoint'), 'a file in the place of the folder');
+    await writeFile(join(folder, 'container'), 'a file in the place of the folder');
+    keep();
+    tracker.answered();
+    tracker.began();
+    await pass(limits.BOOTSTRAP_WATCH);
+    await rm(join(folder, 'entrypoint'));
+    await rm(join(folder, 'container'));
+    await worker({ state: 'degraded', until: 'serving' });
+    for (let ticks = 0; ticks < 3; ticks += 1) await pass(limits.SERVING_TICK);
+    await expect.poll(async () => (await record(inside)).bootstrap.runs).toBe(1);
+    await expect.poll(async () => (await record()).serving).toBe('yes');
+    await expect.poll(async () => (await status())?.state).toBe('ok');
+  });
 });
 
 describe('a record on the host that somebody has damaged', () => {
