@@ -66,9 +66,9 @@ function explain(watched: Serving, passage: Passage | undefined): Serving {
 async function servingNow(work: Work, agent: Observed): Promise<Serving> {
   const { clock, configuration, signal } = work;
   const { limits } = configuration;
-  const deadline = deadlineIn(limits.VERIFY, clock);
+  // One that has just become active writes its record within a second; on a disk that was full, at its next tick.
+  const deadline = deadlineIn(2 * limits.SERVING_TICK, clock);
   for (;;) {
-    // One that has just become active has its first word ready within a second.
     const record = await readServing(work, agent);
     if (record !== undefined || deadline.left() === 0) return servingOf(record);
     await clock.sleep(limits.READY_POLL, signal);
