@@ -1,7 +1,17 @@
 /**
  * Imports run downwards only: a folder may import from the folders after it in this list, never from those before it.
  */
-const floors = ['cli', 'commands', 'rescue', 'agent', 'control-plane', 'host', 'engine', 'support'];
+const floors = [
+  'cli',
+  'commands',
+  'doctor',
+  'cleanup',
+  'agent',
+  'control-plane',
+  'host',
+  'engine',
+  'support',
+];
 
 const upwards = floors.map((floor, index) => ({
   name: `no-import-upwards-from-${floor}`,

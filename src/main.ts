@@ -1,12 +1,12 @@
 import { writeSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dispatch, type Basis } from './cli/dispatch.ts';
-import { becomeProcess } from './host/become.ts';
+import { becomeProcess } from './host/exec.ts';
 import { readConfiguration } from './support/configuration.ts';
 import { ExitCode, InterruptedError, messageOf } from './support/errors.ts';
 import { createLog, type Log } from './support/log.ts';
 import { addEnvironmentSecrets, createSecrets } from './support/secrets.ts';
-import { stuckLine } from './support/stuck.ts';
+import { stuckLine } from './agent/worker/hung-worker.ts';
 import { keyboardOf, terminalOf } from './support/terminal.ts';
 
 /** Set by the bundler from package.json. */

@@ -2,7 +2,7 @@
  * How long an agent is offline whose connections live for a while each, beside the legacy entrypoint, and how fast a
  * thousand hosts come back to a server that has lost them. In simulated time, with the real loop; needs no engine.
  */
-import type { Limits } from '../../src/support/limits.ts';
+import type { Limits } from '../../src/support/limits/limits.ts';
 import {
   offlineLimit,
   simulateLegacyOffline,

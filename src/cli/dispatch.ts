@@ -73,7 +73,7 @@ async function performCommand(name: CommandName, args: readonly string[], contex
     case 'cleanup':
       return cleanUp(context, args, asJson);
     case 'keeper':
-      return (await import('../commands/keeper.ts')).keeper(context, args);
+      return (await import('../commands/agent-restarter.ts')).keeper(context, args);
     case 'state':
       context.write('Rancher State\n', 'stdout');
       return ExitCode.ok;
@@ -87,7 +87,7 @@ async function showHelp({ write, version, terminal }: Basis): Promise<number> {
 }
 
 async function become(command: readonly [string, ...string[]], { configuration }: Basis): Promise<never> {
-  const { becomeProcess } = await import('../host/become.ts');
+  const { becomeProcess } = await import('../host/exec.ts');
   return becomeProcess(command, configuration.environment);
 }
 

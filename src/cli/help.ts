@@ -1,6 +1,6 @@
 import { formatDuration } from '../support/deadline.ts';
 import { ExitCode } from '../support/errors.ts';
-import { describeLimits } from '../support/limits.ts';
+import { describeLimits } from '../support/limits/limits.ts';
 import { commandTable, forceFlag, offlineFlag } from './arguments.ts';
 import { table } from './wrap.ts';
 

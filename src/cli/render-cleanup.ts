@@ -1,12 +1,12 @@
-import { describeHolder } from '../agent/mount-holders.ts';
+import { describeHolder } from '../agent/transaction/mount-holders.ts';
 import type { CleanupOptions } from '../commands/cleanup.ts';
 import { formatSize } from '../host/storage.ts';
-import { describeCause } from '../rescue/causes.ts';
-import type { CleanupReport, HeldGroup } from '../rescue/cleanup-report.ts';
-import type { Suspect } from '../rescue/leaks.ts';
-import type { Survey } from '../rescue/survey.ts';
+import { describeCause } from '../cleanup/causes.ts';
+import type { CleanupReport, HeldGroup } from '../cleanup/report.ts';
+import type { Suspect } from '../cleanup/leaks.ts';
+import type { Survey } from '../cleanup/scan.ts';
 import { formatAge, formatDuration } from '../support/deadline.ts';
-import type { Limits } from '../support/limits.ts';
+import type { Limits } from '../support/limits/limits.ts';
 import type { Terminal } from '../support/terminal.ts';
 import { createPaint, type Paint } from './paint.ts';
 import { wrap } from './wrap.ts';

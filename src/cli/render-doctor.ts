@@ -1,5 +1,5 @@
-import type { Diagnosis } from '../rescue/doctor/diagnosis.ts';
-import { checkNames, type Finding, type Level } from '../rescue/doctor/finding.ts';
+import type { Diagnosis } from '../doctor/diagnosis.ts';
+import { checkNames, type Finding, type Level } from '../doctor/finding.ts';
 import { formatDuration } from '../support/deadline.ts';
 import type { Terminal } from '../support/terminal.ts';
 import { createPaint, type Paint } from './paint.ts';

@@ -1,4 +1,4 @@
-import type { ReadinessResult } from '../agent/run/readiness-result.ts';
+import type { ReadinessResult } from '../agent/run/readiness/result.ts';
 import type { Terminal } from '../support/terminal.ts';
 import { createPaint } from './paint.ts';
 import { wrap } from './wrap.ts';

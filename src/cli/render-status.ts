@@ -1,8 +1,8 @@
-import { describeHolder } from '../agent/mount-holders.ts';
+import { describeHolder } from '../agent/transaction/mount-holders.ts';
 import type { HostVerdict, RoleHolder } from '../commands/status-report.ts';
 import type { StatusReport } from '../commands/status-report.ts';
-import type { HostState } from '../host/status.ts';
-import { describeObserved, knownServing } from '../agent/run/serving-known.ts';
+import type { HostState } from '../host/files/status.ts';
+import { describeObserved, knownServing } from '../agent/run/serving/known.ts';
 import { formatAge, formatDuration } from '../support/deadline.ts';
 import type { Terminal } from '../support/terminal.ts';
 import { createPaint, type Paint } from './paint.ts';

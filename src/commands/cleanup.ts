@@ -1,15 +1,15 @@
-import { findOldAgent, startAgain, stopWithKeeper, type KeeperView } from '../agent/keeper.ts';
-import { inspectOwnContainer } from '../agent/own.ts';
-import { isWorkerRunning } from '../agent/worker.ts';
-import { selectWorkerEnvironment } from '../agent/worker-request.ts';
+import { findOldAgent, startAgain, stopWithKeeper, type KeeperView } from '../cleanup/agent-restarter.ts';
+import { inspectOwnContainer } from '../agent/identity/self.ts';
+import { isWorkerRunning } from '../agent/worker/client.ts';
+import { selectWorkerEnvironment } from '../agent/worker/request.ts';
 import type { ContainerDetails, Engine } from '../engine/engine.ts';
-import { buildReport, explainFailures, type CleanupReport } from '../rescue/cleanup-report.ts';
-import { cleanUp, type CleanupProgress, type CleanupResult, type Job } from '../rescue/cleanup.ts';
-import { listCandidates, listRemovable, type Candidate } from '../rescue/candidates.ts';
-import { Pace } from '../rescue/pace.ts';
-import { judgeOnly, removeIf, type Fate } from '../rescue/removal.ts';
-import { readRoom, type Room } from '../rescue/room.ts';
-import { surveyHost, type Survey } from '../rescue/survey.ts';
+import { buildReport, explainFailures, type CleanupReport } from '../cleanup/report.ts';
+import { cleanUp, type CleanupProgress, type CleanupResult, type Job } from '../cleanup/cleanup.ts';
+import { listCandidates, listRemovable, type Candidate } from '../cleanup/candidates.ts';
+import { Pace } from '../cleanup/concurrency.ts';
+import { judgeOnly, removeIf, type Fate } from '../cleanup/remove.ts';
+import { readRoom, type Room } from '../cleanup/free-space.ts';
+import { surveyHost, type Survey } from '../cleanup/scan.ts';
 import {
   EngineUnavailableError,
   ExitCode,
@@ -17,7 +17,7 @@ import {
   TryAgainLaterError,
   UsageError,
 } from '../support/errors.ts';
-import type { Limits } from '../support/limits.ts';
+import type { Limits } from '../support/limits/limits.ts';
 import type { Log } from '../support/log.ts';
 import { openEngine, requireSoundConfiguration, type Context } from './context.ts';
 

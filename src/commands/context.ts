@@ -1,14 +1,14 @@
-import { namesOf, readNames, type RoleNames } from '../agent/roles.ts';
-import { hostSocketOf, selectProfile, type Profile } from '../agent/profile.ts';
-import { chooseStateVolume } from '../agent/state-volume.ts';
-import type { WorkerCall } from '../agent/worker.ts';
-import { selectWorkerEnvironment, workerVariables, type WorkerTask } from '../agent/worker-request.ts';
+import { namesOf, readNames, type RoleNames } from '../agent/identity/roles.ts';
+import { hostSocketOf, selectProfile, type Profile } from '../agent/identity/profile.ts';
+import { chooseStateVolume } from '../agent/identity/state-volume.ts';
+import type { WorkerCall } from '../agent/worker/client.ts';
+import { selectWorkerEnvironment, workerVariables, type WorkerTask } from '../agent/worker/request.ts';
 import type { EngineOptions } from '../engine/reads.ts';
 import type { ContainerDetails, Engine, EngineInfo } from '../engine/engine.ts';
 import { systemClock, type Clock } from '../support/clock.ts';
 import { remarksOn, type Configuration, type Environment } from '../support/configuration.ts';
 import { ConfigurationError } from '../support/errors.ts';
-import { readLimits } from '../support/limits.ts';
+import { readLimits } from '../support/limits/limits.ts';
 import type { Log } from '../support/log.ts';
 import { addEnvironmentSecrets, type Secrets } from '../support/secrets.ts';
 import type { Keyboard, Terminal } from '../support/terminal.ts';
@@ -136,13 +136,13 @@ export async function delegate(
 ): Promise<number> {
   const environment = { ...selectWorkerEnvironment(context.configuration.environment, task), ...extra };
   const hostSocket = hostSocketOf(context.profile, context.configuration.environment);
-  const { runThroughWorker } = await import('../agent/worker.ts');
+  const { runThroughWorker } = await import('../agent/worker/client.ts');
   return runThroughWorker(await callOf(context, engine), { task, image, environment, hostSocket });
 }
 
 /** Follows the worker that runs to its end. @returns false if there was none */
 export async function followWorker(context: Context, engine: Engine): Promise<boolean> {
-  const { followRunningWorker } = await import('../agent/worker.ts');
+  const { followRunningWorker } = await import('../agent/worker/client.ts');
   return (await followRunningWorker(await callOf(context, engine))) !== undefined;
 }
 

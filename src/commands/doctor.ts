@@ -1,7 +1,7 @@
 import { release } from 'node:os';
 import { connectEngine } from '../engine/docker-engine.ts';
-import { diagnose, type Diagnosis } from '../rescue/doctor/diagnosis.ts';
-import { examine } from '../rescue/doctor/examine.ts';
+import { diagnose, type Diagnosis } from '../doctor/diagnosis.ts';
+import { examine } from '../doctor/collect.ts';
 import { silentLog } from '../support/log.ts';
 import type { Context } from './context.ts';
 

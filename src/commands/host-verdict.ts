@@ -1,6 +1,6 @@
-import { endsWithServing } from '../agent/run/serving-causes.ts';
-import { knownServing } from '../agent/run/serving-known.ts';
-import type { HostStatus } from '../host/status.ts';
+import { endsWithServing } from '../agent/run/serving/causes.ts';
+import { knownServing } from '../agent/run/serving/known.ts';
+import type { HostStatus } from '../host/files/status.ts';
 import type { HostVerdict, RoleHolder, StatusFacts } from './status-report.ts';
 
 /**

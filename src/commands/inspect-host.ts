@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { isRancherFolderMounted } from '../host/rancher-folder.ts';
+import { isRancherFolderMounted } from '../host/mounts/rancher-folder.ts';
 import { ExitCode, messageOf } from '../support/errors.ts';
 import { askEngineInfo, delegate, openEngine, type Context } from './context.ts';
 
@@ -15,7 +15,7 @@ export async function inspectHost(context: Context): Promise<number> {
   if (await isRancherFolderMounted(context.configuration.paths)) return tellFacts(context, operatingSystem);
   asking.abort(new Error('the worker asks for itself'));
   const { configuration, signal } = context;
-  const { inspectOwnContainer, ownImageOf } = await import('../agent/own.ts');
+  const { inspectOwnContainer, ownImageOf } = await import('../agent/identity/self.ts');
   const engine = await openEngine(context, signal);
   const image = ownImageOf(await inspectOwnContainer(engine, configuration), configuration);
   return delegate(context, engine, 'inspect-host', image);

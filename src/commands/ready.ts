@@ -1,7 +1,7 @@
-import { inspectOwnContainer } from '../agent/own.ts';
-import { proveReadiness } from '../agent/run/readiness.ts';
-import type { Fault, ReadinessResult } from '../agent/run/readiness-result.ts';
-import { composeResult, type ContainerStart } from '../agent/run/ready-loop.ts';
+import { inspectOwnContainer } from '../agent/identity/self.ts';
+import { proveReadiness } from '../agent/run/readiness/readiness.ts';
+import type { Fault, ReadinessResult } from '../agent/run/readiness/result.ts';
+import { composeResult, type ContainerStart } from '../agent/run/readiness/ready-loop.ts';
 import { ExitCode, messageOf } from '../support/errors.ts';
 import { openEngine, requireSoundConfiguration, withAgentConf, type Context } from './context.ts';
 

@@ -1,7 +1,7 @@
-import { inspectOwnContainer, ownImageOf } from '../agent/own.ts';
-import { requirePoolRoom } from '../agent/storage-guard.ts';
-import { describeCaller, workerVariables } from '../agent/worker-request.ts';
-import { chooseProxy } from '../control-plane/proxy.ts';
+import { inspectOwnContainer, ownImageOf } from '../agent/identity/self.ts';
+import { requirePoolRoom } from '../agent/worker/storage-guard.ts';
+import { describeCaller, workerVariables } from '../agent/worker/request.ts';
+import { chooseProxy } from '../control-plane/http/proxy.ts';
 import { parseFingerprint } from '../control-plane/trust.ts';
 import { parseServerUrl, validateAgentIp } from '../control-plane/url.ts';
 import { ExitCode } from '../support/errors.ts';

@@ -1,9 +1,9 @@
-import type { RoleTitle } from '../agent/role-table.ts';
-import type { ServingReading } from '../agent/run/serving-file.ts';
+import type { RoleTitle } from '../agent/identity/role-table.ts';
+import type { ServingReading } from '../agent/run/serving/file.ts';
 import type { ContainerState } from '../engine/engine.ts';
-import type { LockHolder } from '../host/lock.ts';
-import type { StatusReading } from '../host/status.ts';
-import type { LeakFigures } from '../rescue/leak-figures.ts';
+import type { LockHolder } from '../host/files/lock.ts';
+import type { StatusReading } from '../host/files/status.ts';
+import type { LeakFigures } from '../cleanup/leak-figures.ts';
 
 /** What `status` shows; with `--json` exactly this (docs/json.md). */
 export interface StatusReport extends StatusFacts {

@@ -1,6 +1,6 @@
-import { inspectOwnContainer, ownImageOf } from '../agent/own.ts';
-import { requirePoolRoom } from '../agent/storage-guard.ts';
-import { describeCaller, workerVariables } from '../agent/worker-request.ts';
+import { inspectOwnContainer, ownImageOf } from '../agent/identity/self.ts';
+import { requirePoolRoom } from '../agent/worker/storage-guard.ts';
+import { describeCaller, workerVariables } from '../agent/worker/request.ts';
 import { delegate, openEngine, requireSoundConfiguration, type Context } from './context.ts';
 
 /**

@@ -1,14 +1,14 @@
-import { judgeError, type Outcome } from '../agent/outcome.ts';
-import { registerAgent } from '../agent/register-work.ts';
-import { createReporter } from '../agent/report.ts';
+import { judgeError, type Outcome } from '../agent/report/outcome.ts';
+import { registerAgent } from '../agent/worker/register.ts';
+import { createReporter } from '../agent/report/reporter.ts';
 import { startHeartbeat } from '../agent/run/heartbeat.ts';
-import { settleHost } from '../agent/settle-work.ts';
-import { upgradeAgent } from '../agent/upgrade-work.ts';
-import { doWork, type Work } from '../agent/work.ts';
-import { readAsker, workerTasks, workerVariables, type WorkerTask } from '../agent/worker-request.ts';
-import { createKeptLog, workerLogOf } from '../host/kept-log.ts';
+import { settleHost } from '../agent/worker/reconcile.ts';
+import { upgradeAgent } from '../agent/worker/upgrade.ts';
+import { doWork, type Work } from '../agent/worker/session.ts';
+import { readAsker, workerTasks, workerVariables, type WorkerTask } from '../agent/worker/request.ts';
+import { createKeptLog, workerLogOf } from '../host/files/kept-log.ts';
 import { findOwnContainer } from '../host/own-container.ts';
-import { sweepLeaks } from '../rescue/sweep.ts';
+import { sweepLeaks } from '../cleanup/sweep.ts';
 import { DeadlineError, withDeadline } from '../support/deadline.ts';
 import {
   ConfigurationError,

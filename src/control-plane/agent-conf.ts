@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { makeFolder, writeFileAtomically } from '../host/files.ts';
+import { makeFolder, writeFileAtomically } from '../host/files/files.ts';
 import { systemCodeOf } from '../support/errors.ts';
-import { parseShellAssignment, quoteForShell } from './shell-assignment.ts';
+import { parseShellAssignment, quoteForShell } from './shell/assignment.ts';
 
 export interface AgentConf {
   /** Variables in the order of the file; of several of a name, the last. */

@@ -1,6 +1,6 @@
 import { ServerUnavailableError, messageOf } from '../support/errors.ts';
-import { isHtml, parseJson, readApiError } from './answer.ts';
-import type { Credentials, HttpClient, HttpResponse } from './client.ts';
+import { isHtml, parseJson, readApiError } from './http/answer.ts';
+import type { Credentials, HttpClient, HttpResponse } from './http/client.ts';
 import { joinUrl } from './url.ts';
 
 export type Bootstrap =

@@ -1,8 +1,8 @@
 import * as v from 'valibot';
 import { ServerUnavailableError, messageOf } from '../support/errors.ts';
-import { describeBody, parseJson, readApiError } from './answer.ts';
-import type { Credentials, HttpClient, HttpResponse } from './client.ts';
-import { enforceAuthentication } from './connection.ts';
+import { describeBody, parseJson, readApiError } from './http/answer.ts';
+import type { Credentials, HttpClient, HttpResponse } from './http/client.ts';
+import { enforceAuthentication } from './http/connection.ts';
 import { joinUrl } from './url.ts';
 
 /**

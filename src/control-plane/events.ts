@@ -1,6 +1,6 @@
 import { messageOf } from '../support/errors.ts';
-import { enforceAuthentication, type Connection } from './connection.ts';
-import type { Credentials, HttpResponse } from './client.ts';
+import { enforceAuthentication, type Connection } from './http/connection.ts';
+import type { Credentials, HttpResponse } from './http/client.ts';
 import { joinUrl } from './url.ts';
 
 /** The last report, as the caller keeps it. */

@@ -1,6 +1,6 @@
-import { CommandCursor, QuoteCursor } from './line-cursor.ts';
-import { readShellWord } from './shell-assignment.ts';
-import { setsWithoutEquals } from './variable-commands.ts';
+import { CommandCursor, QuoteCursor } from './shell/line-cursor.ts';
+import { readShellWord } from './shell/assignment.ts';
+import { setsWithoutEquals } from './shell/variable-commands.ts';
 
 /**
  * `REQUIRED_IMAGE` in the server's bootstrap script: read, so that we decide on an upgrade ourselves, and blanked, so

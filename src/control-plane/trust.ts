@@ -1,19 +1,19 @@
 import { X509Certificate } from 'node:crypto';
 import { readFile, rm } from 'node:fs/promises';
-import { readTextIfExists } from '../host/files.ts';
+import { readTextIfExists } from '../host/files/files.ts';
 import { deadlineIn } from '../support/deadline.ts';
 import { ConfigurationError, ServerUnavailableError, messageOf, systemCodeOf } from '../support/errors.ts';
 import { addToAgentConf, writeWithFolder } from './agent-conf.ts';
-import type { HttpClient, Trust } from './client.ts';
-import type { Connection } from './connection.ts';
+import type { HttpClient, Trust } from './http/client.ts';
+import type { Connection } from './http/connection.ts';
 import {
   explainNetworkError,
   isCertificateProblem,
   weakTlsHint,
   type NetworkReason,
-} from './network-reason.ts';
+} from './http/network-reason.ts';
 import { apiBaseOf, describeUrl, joinUrl } from './url.ts';
-import { createUnreachableError } from './wait.ts';
+import { createUnreachableError } from './registration/wait.ts';
 
 /** Where certificates and their settings are kept (contract §5). */
 export interface TrustFiles {

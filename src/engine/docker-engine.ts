@@ -1,7 +1,7 @@
 import { finished } from 'node:stream/promises';
 import { DeadlineError } from '../support/deadline.ts';
 import { EntrypointError, messageOf } from '../support/errors.ts';
-import type { Limits } from '../support/limits.ts';
+import type { Limits } from '../support/limits/limits.ts';
 import type { Log } from '../support/log.ts';
 import { readDetails, readImage, readSummary } from './answers.ts';
 import { buildCreateBody } from './create-body.ts';

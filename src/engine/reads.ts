@@ -1,6 +1,6 @@
 import { systemClock, type Clock } from '../support/clock.ts';
 import { EngineUnavailableError } from '../support/errors.ts';
-import type { Limits } from '../support/limits.ts';
+import type { Limits } from '../support/limits/limits.ts';
 import type { Log } from '../support/log.ts';
 import { doubling, retry } from '../support/retry.ts';
 import { isEngineError } from './errors.ts';

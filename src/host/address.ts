@@ -1,7 +1,7 @@
 import { createSocket } from 'node:dgram';
 import { isIPv4 } from 'node:net';
 import { withDeadline } from '../support/deadline.ts';
-import type { Limits } from '../support/limits.ts';
+import type { Limits } from '../support/limits/limits.ts';
 
 /** Any address of the outside; upstream asks for the way to this one. */
 const outside = '8.8.8.8';

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { ConfigurationError } from '../support/errors.ts';
 import type { Paths } from '../support/configuration.ts';
-import { createFileAtomically, makeFolder, readTextIfExists, writeFileAtomically } from './files.ts';
+import { createFileAtomically, makeFolder, readTextIfExists, writeFileAtomically } from './files/files.ts';
 
 /** Bytes of a registration key, written as twice as many hex digits (contract §2: `openssl rand -hex 64`). */
 export const registrationKeyBytes = 64;

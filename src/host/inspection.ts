@@ -3,9 +3,9 @@ import { access, stat } from 'node:fs/promises';
 import { ConfigurationError, InterruptedError, messageOf, systemCodeOf } from '../support/errors.ts';
 import type { Paths, ProfileName } from '../support/configuration.ts';
 import { InspectionError } from './errors.ts';
-import { makeFolders } from './files.ts';
+import { makeFolders } from './files/files.ts';
 import { ensureRegistrationKey, makeRegistrationKey, readRegistrationKey } from './identity.ts';
-import { resolveInRoot } from './host-root.ts';
+import { resolveInRoot } from './mounts/root.ts';
 
 /** What the server and the agent container are told about the host (contract §2). */
 export interface HostFacts {

@@ -1,5 +1,5 @@
 import { messageOf } from '../support/errors.ts';
-import { runOnHost, type HostCommands } from './host-namespace.ts';
+import { runOnHost, type HostCommands } from './mounts/namespace.ts';
 
 /** What Rancher's networks need (contract §5). */
 export const kernelModules: readonly string[] = [

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Paths } from '../support/configuration.ts';
-import { readTextIfExists } from './files.ts';
-import { parseMountinfo } from './mountinfo.ts';
+import { readTextIfExists } from './files/files.ts';
+import { parseMountinfo } from './mounts/table.ts';
 
 /** Files that Docker makes per container and mounts into it. */
 const engineFiles = new Set(['/etc/hostname', '/etc/hosts', '/etc/resolv.conf']);

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import type { Clock } from '../support/clock.ts';
 import { messageOf, systemCodeOf, TryAgainLaterError } from '../support/errors.ts';
 import { HostFolderUnwritableError } from './errors.ts';
-import { tryOrWarn, type HostCommands } from './host-namespace.ts';
+import { tryOrWarn, type HostCommands } from './mounts/namespace.ts';
 import { loadKernelModules } from './kernel-modules.ts';
-import { withHostLock, type HostLockOptions } from './lock.ts';
-import { prepareMounts } from './mounts.ts';
+import { withHostLock, type HostLockOptions } from './files/lock.ts';
+import { prepareMounts } from './mounts/shared.ts';
 
 /** Upstream's helper for containers on the host, and where they find it (contract §5). */
 const helperProgram = { from: '/usr/bin/r', to: '/.r/r' };

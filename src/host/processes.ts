@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { DeadlineError } from '../support/deadline.ts';
-import { defaultLimits } from '../support/limits.ts';
+import { defaultLimits } from '../support/limits/limits.ts';
 
 export interface CommandOptions {
   /** Milliseconds until the command is ended. */

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { registryOf, type RegistryAuth } from '../engine/registry-auth.ts';
 import { messageOf } from '../support/errors.ts';
-import { readTextIfExists } from './files.ts';
+import { readTextIfExists } from './files/files.ts';
 
 /** What `docker login` writes; a part of it. */
 const configSchema = v.object({

@@ -1,8 +1,8 @@
 import { statfs } from 'node:fs/promises';
 import type { Paths } from '../support/configuration.ts';
 import { withDeadline } from '../support/deadline.ts';
-import type { Limits } from '../support/limits.ts';
-import { resolveInRoot } from './host-root.ts';
+import type { Limits } from '../support/limits/limits.ts';
+import { resolveInRoot } from './mounts/root.ts';
 
 /** Bytes used of bytes there are; either may be missing in what the engine says. */
 export interface PoolUsage {

@@ -1,4 +1,4 @@
-import { isLimitVariable, readLimits, type Limits } from './limits.ts';
+import { isLimitVariable, readLimits, type Limits } from './limits/limits.ts';
 import { readSocketPath } from './socket-path.ts';
 
 /** The families of images this entrypoint serves (contract §1). */

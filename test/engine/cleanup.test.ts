@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { CleanupReport } from '../../src/rescue/cleanup-report.ts';
-import { defaultLimits } from '../../src/support/limits.ts';
+import type { CleanupReport } from '../../src/cleanup/report.ts';
+import { defaultLimits } from '../../src/support/limits/limits.ts';
 import { callEngine } from '../support/engine-call.ts';
 import {
   leakHelpers,

@@ -4,7 +4,7 @@ import { mkdir, readFile, statfs, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify, stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { Diagnosis } from '../../src/rescue/doctor/diagnosis.ts';
+import type { Diagnosis } from '../../src/doctor/diagnosis.ts';
 import { callEngine } from '../support/engine-call.ts';
 import { images, limits, quick, startScene, type Scene } from '../support/scene.ts';
 

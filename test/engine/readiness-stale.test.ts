@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { readinessFile } from '../../src/agent/run/readiness-result.ts';
+import { readinessFile } from '../../src/agent/run/readiness/result.ts';
 import { throwSwitch } from '../support/control-plane/stub-switches.ts';
 import type { RecordedRequest } from '../support/engine-proxy.ts';
 import { buildMs, readinessImage, requiredName } from '../support/readiness-images.ts';

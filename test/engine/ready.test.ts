@@ -7,7 +7,7 @@ import {
   readinessFile,
   readinessResultSchema,
   type ReadinessResult,
-} from '../../src/agent/run/readiness-result.ts';
+} from '../../src/agent/run/readiness/result.ts';
 import { bootstrapMarker } from '../support/control-plane/stub-bootstrap.ts';
 import type { CommandResult } from '../support/host.ts';
 import { images, limits, startScene, type Scene } from '../support/scene.ts';

@@ -2,12 +2,12 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { tmpdir } from 'node:os';
 import { access } from 'node:fs/promises';
-import { selectProfile } from '../../src/agent/profile.ts';
-import type { ReadinessProbe } from '../../src/agent/run/readiness.ts';
-import { scriptPrograms } from '../../src/agent/run/script-programs.ts';
+import { selectProfile } from '../../src/agent/identity/profile.ts';
+import type { ReadinessProbe } from '../../src/agent/run/readiness/readiness.ts';
+import { scriptPrograms } from '../../src/agent/run/bootstrap/script-programs.ts';
 import { systemClock } from '../../src/support/clock.ts';
 import { pathsBelow, readConfiguration } from '../../src/support/configuration.ts';
-import type { Limits } from '../../src/support/limits.ts';
+import type { Limits } from '../../src/support/limits/limits.ts';
 import { silentLog } from '../../src/support/log.ts';
 import { createSecrets } from '../../src/support/secrets.ts';
 

@@ -1,5 +1,5 @@
 /** How an agent reconnects, in simulated time: its share of time offline, and what a server sees of a thousand hosts. */
-import { variableOf, type LimitName, type Limits } from '../../src/support/limits.ts';
+import { variableOf, type LimitName, type Limits } from '../../src/support/limits/limits.ts';
 import { healthyAnswer, startSimulatedAgent, unreachable } from './simulated-agent.ts';
 import { SimulatedTime } from './simulated-time.ts';
 

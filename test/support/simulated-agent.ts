@@ -1,12 +1,12 @@
 /** An agent whose bootstrap loop is the real one, and whose server, processes and time are not. */
-import { keepBootstrapRunning, type BootstrapLoop } from '../../src/agent/bootstrap-loop.ts';
-import type { ChildExit } from '../../src/agent/bootstrap-child.ts';
-import type { Outcome } from '../../src/agent/outcome.ts';
-import { selectProfile } from '../../src/agent/profile.ts';
-import type { Stamps } from '../../src/agent/run/exit-by-design.ts';
-import type { ScriptRunner, StagedBefore } from '../../src/agent/run/loop.ts';
-import type { ServingObserver } from '../../src/agent/run/serving-record.ts';
-import type { HttpRequest, HttpResponse } from '../../src/control-plane/client.ts';
+import { keepBootstrapRunning, type BootstrapLoop } from '../../src/agent/run/bootstrap/bootstrap-loop.ts';
+import type { ChildExit } from '../../src/agent/run/bootstrap/child.ts';
+import type { Outcome } from '../../src/agent/report/outcome.ts';
+import { selectProfile } from '../../src/agent/identity/profile.ts';
+import type { Stamps } from '../../src/agent/run/bootstrap/exit-by-design.ts';
+import type { ScriptRunner, StagedBefore } from '../../src/agent/run/bootstrap/loop.ts';
+import type { ServingObserver } from '../../src/agent/run/serving/record.ts';
+import type { HttpRequest, HttpResponse } from '../../src/control-plane/http/client.ts';
 import type { RequiredImage } from '../../src/control-plane/required-image.ts';
 import { readConfiguration } from '../../src/support/configuration.ts';
 import { ServerUnavailableError } from '../../src/support/errors.ts';

@@ -1,6 +1,6 @@
 import { constants, mkdirSync, openSync, readFileSync, unlinkSync, write } from 'node:fs';
 import { dirname } from 'node:path';
-import type { Limits } from '../../support/limits.ts';
+import type { Limits } from '../../support/limits/limits.ts';
 
 /*
  * A process of ours shows the health check (image/health.sh) that its event loop turns. The file is in the

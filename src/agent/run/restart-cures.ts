@@ -1,16 +1,16 @@
 import { lookup } from 'node:dns/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { resolveInRoot } from '../../host/host-root.ts';
-import { seesHostMounts } from '../../host/host-namespace.ts';
-import { readLimitedText } from '../../host/limited-file.ts';
+import { resolveInRoot } from '../../host/mounts/root.ts';
+import { seesHostMounts } from '../../host/mounts/namespace.ts';
+import { readLimitedText } from '../../host/files/limited-file.ts';
 import type { Clock } from '../../support/clock.ts';
 import type { Paths } from '../../support/configuration.ts';
 import { withDeadline } from '../../support/deadline.ts';
 import { systemCodeOf } from '../../support/errors.ts';
-import type { Limits } from '../../support/limits.ts';
-import { resolverChanged, socketDead } from './serving-causes.ts';
-import type { Reason } from './serving-decision.ts';
+import type { Limits } from '../../support/limits/limits.ts';
+import { resolverChanged, socketDead } from './serving/causes.ts';
+import type { Reason } from './serving/decision.ts';
 
 /*
  * The two faults of a running agent that a restart of its container cures, and nothing else does (readiness.md, 5). Docker binds

@@ -1,17 +1,17 @@
 import type { ContainerDetails } from '../../engine/engine.ts';
-import { chooseProxy } from '../../control-plane/proxy.ts';
+import { chooseProxy } from '../../control-plane/http/proxy.ts';
 import type { Clock } from '../../support/clock.ts';
 import type { Configuration, Environment } from '../../support/configuration.ts';
 import type { Log } from '../../support/log.ts';
 import type { Secrets } from '../../support/secrets.ts';
-import { hostSocketOf, type Profile } from '../profile.ts';
-import type { AgentReporter } from '../report.ts';
+import { hostSocketOf, type Profile } from '../identity/profile.ts';
+import type { AgentReporter } from '../report/reporter.ts';
 import type { Heartbeat } from './heartbeat.ts';
 import { watchCures } from './restart-cures.ts';
-import { servingUnknown } from './serving-causes.ts';
-import { servingFileOf } from './serving-file.ts';
-import { servingFile } from './serving-record.ts';
-import { createServingTracker, type ServingTracker } from './serving-tracker.ts';
+import { servingUnknown } from './serving/causes.ts';
+import { servingFileOf } from './serving/file.ts';
+import { servingFile } from './serving/record.ts';
+import { createServingTracker, type ServingTracker } from './serving/tracker.ts';
 
 export interface SelfObservation {
   readonly configuration: Configuration;

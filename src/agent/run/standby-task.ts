@@ -1,8 +1,8 @@
 import type { ContainerDetails, Engine } from '../../engine/engine.ts';
-import { officeOf } from '../office.ts';
-import { isAgentContainer, standsBy, type RoleNames } from '../roles.ts';
-import type { ServerAccess } from '../server.ts';
-import { askRequirement } from '../worker/requirement.ts';
+import { officeOf } from './standby.ts';
+import { isAgentContainer, standsBy, type RoleNames } from '../identity/roles.ts';
+import type { ServerAccess } from '../../control-plane/open-connection.ts';
+import { askRequirement } from '../worker/proof/requirement.ts';
 
 export interface Standby extends ServerAccess {
   readonly engine: Pick<Engine, 'inspectContainer'>;

@@ -1,7 +1,7 @@
-import { createHttpClient, type Trust } from '../../../src/control-plane/client.ts';
-import type { Connection } from '../../../src/control-plane/connection.ts';
+import { createHttpClient, type Trust } from '../../../src/control-plane/http/client.ts';
+import type { Connection } from '../../../src/control-plane/http/connection.ts';
 import { systemClock, type Clock } from '../../../src/support/clock.ts';
-import { defaultLimits, type Limits } from '../../../src/support/limits.ts';
+import { defaultLimits, type Limits } from '../../../src/support/limits/limits.ts';
 import { createLog } from '../../../src/support/log.ts';
 import { createSecrets } from '../../../src/support/secrets.ts';
 

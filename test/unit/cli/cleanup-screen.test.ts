@@ -5,17 +5,17 @@ import { renderBar, SpeedMeter, type Speed } from '../../../src/cli/progress-bar
 import { renderCleanupPlan, renderCleanupReport } from '../../../src/cli/render-cleanup.ts';
 import type { CleanupScreen } from '../../../src/commands/cleanup.ts';
 import type { Context } from '../../../src/commands/context.ts';
-import type { CleanupReport } from '../../../src/rescue/cleanup-report.ts';
-import type { CleanupProgress } from '../../../src/rescue/cleanup.ts';
-import { findSuspects } from '../../../src/rescue/leaks.ts';
-import { countLeaks } from '../../../src/rescue/leak-figures.ts';
-import type { Survey } from '../../../src/rescue/survey.ts';
-import { namesOf } from '../../../src/agent/roles.ts';
-import { selectProfile } from '../../../src/agent/profile.ts';
-import { defaultLimits } from '../../../src/support/limits.ts';
+import type { CleanupReport } from '../../../src/cleanup/report.ts';
+import type { CleanupProgress } from '../../../src/cleanup/cleanup.ts';
+import { findSuspects } from '../../../src/cleanup/leaks.ts';
+import { countLeaks } from '../../../src/cleanup/leak-figures.ts';
+import type { Survey } from '../../../src/cleanup/scan.ts';
+import { namesOf } from '../../../src/agent/identity/roles.ts';
+import { selectProfile } from '../../../src/agent/identity/profile.ts';
+import { defaultLimits } from '../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../src/support/log.ts';
 import { createSecrets } from '../../../src/support/secrets.ts';
-import { leakedDetails, leakedSummary, now, shareMnt } from '../rescue/leaked.ts';
+import { leakedDetails, leakedSummary, now, shareMnt } from '../fakes/leaked.ts';
 
 const limits = defaultLimits;
 const plain = { columns: 80, colour: false };

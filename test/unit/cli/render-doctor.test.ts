@@ -1,8 +1,8 @@
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { renderDoctor } from '../../../src/cli/render-doctor.ts';
-import { agent, diagnosisOf, known, listed, now } from '../rescue/doctor/healthy-host.ts';
-import { leakedSummary } from '../rescue/leaked.ts';
+import { agent, diagnosisOf, known, listed, now } from '../fakes/healthy-host.ts';
+import { leakedSummary } from '../fakes/leaked.ts';
 
 const leaking = diagnosisOf({
   agents: known([agent({ ownEntrypoint: false, image: 'rancher/agent:v1.0.2' })]),

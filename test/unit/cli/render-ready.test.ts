@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { renderReady } from '../../../src/cli/render-ready.ts';
 import { exitCodeOfReadiness } from '../../../src/commands/ready.ts';
-import type { Fault, ReadinessResult } from '../../../src/agent/run/readiness-result.ts';
+import type { Fault, ReadinessResult } from '../../../src/agent/run/readiness/result.ts';
 
 const ready: ReadinessResult = {
   version: 1,

@@ -2,14 +2,14 @@ import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { renderChange, renderStatus } from '../../../src/cli/render-status.ts';
 import { judgeHost } from '../../../src/commands/host-verdict.ts';
-import type { ServingRecord } from '../../../src/agent/run/serving-record.ts';
+import type { ServingRecord } from '../../../src/agent/run/serving/record.ts';
 import type { RoleHolder, StatusFacts, StatusReport } from '../../../src/commands/status-report.ts';
-import type { HostStatus } from '../../../src/host/status.ts';
-import { countLeaks } from '../../../src/rescue/leak-figures.ts';
-import { findSuspects } from '../../../src/rescue/leaks.ts';
-import { defaultLimits } from '../../../src/support/limits.ts';
-import { names, now } from '../rescue/doctor/healthy-host.ts';
-import { leakedSummary } from '../rescue/leaked.ts';
+import type { HostStatus } from '../../../src/host/files/status.ts';
+import { countLeaks } from '../../../src/cleanup/leak-figures.ts';
+import { findSuspects } from '../../../src/cleanup/leaks.ts';
+import { defaultLimits } from '../../../src/support/limits/limits.ts';
+import { names, now } from '../fakes/healthy-host.ts';
+import { leakedSummary } from '../fakes/leaked.ts';
 
 const agent: RoleHolder = {
   role: 'agent',

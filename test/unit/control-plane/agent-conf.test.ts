@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { anyText } from '../../support/control-plane/any-text.ts';
 import { addToAgentConf, parseAgentConf, readAgentConf } from '../../../src/control-plane/agent-conf.ts';
-import { quoteForShell } from '../../../src/control-plane/shell-assignment.ts';
+import { quoteForShell } from '../../../src/control-plane/shell/assignment.ts';
 
 async function makeFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'agent-conf-'));

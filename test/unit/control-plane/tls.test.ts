@@ -1,9 +1,9 @@
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { explainNetworkError, isCertificateProblem } from '../../../src/control-plane/network-reason.ts';
-import { explainServerFault } from '../../../src/control-plane/server-fault.ts';
-import { waitForServer } from '../../../src/control-plane/wait.ts';
+import { explainNetworkError, isCertificateProblem } from '../../../src/control-plane/http/network-reason.ts';
+import { explainServerFault } from '../../../src/control-plane/http/server-fault.ts';
+import { waitForServer } from '../../../src/control-plane/registration/wait.ts';
 import { ExitCode } from '../../../src/support/errors.ts';
 import { certificates } from '../../support/control-plane/certificates.ts';
 import { createTestConnection, rejectionOf } from '../../support/control-plane/test-connection.ts';

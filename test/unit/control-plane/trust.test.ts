@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { createHttpClient } from '../../../src/control-plane/client.ts';
+import { createHttpClient } from '../../../src/control-plane/http/client.ts';
 import { establishTrust, parseFingerprint, readFirstCertificate } from '../../../src/control-plane/trust.ts';
 import { ConfigurationError, ServerUnavailableError } from '../../../src/support/errors.ts';
 import { certificates } from '../../support/control-plane/certificates.ts';

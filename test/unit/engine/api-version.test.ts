@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { connectEngine } from '../../../src/engine/docker-engine.ts';
 import type { Engine } from '../../../src/engine/engine.ts';
-import { defaultLimits } from '../../../src/support/limits.ts';
+import { defaultLimits } from '../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../src/support/log.ts';
-import { FakeDaemon, json } from './fake-daemon.ts';
+import { FakeDaemon, json } from '../fakes/fake-daemon.ts';
 
 const id = 'a'.repeat(64);
 let daemon: FakeDaemon;

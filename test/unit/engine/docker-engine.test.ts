@@ -5,9 +5,9 @@ import type { ContainerSpec, Engine } from '../../../src/engine/engine.ts';
 import { isEngineError } from '../../../src/engine/errors.ts';
 import type { RegistryAuth } from '../../../src/engine/registry-auth.ts';
 import type { Clock } from '../../../src/support/clock.ts';
-import { defaultLimits, type Limits } from '../../../src/support/limits.ts';
+import { defaultLimits, type Limits } from '../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../src/support/log.ts';
-import { cutAtOnce, cutInTheBody, empty, FakeDaemon, json, silence, text } from './fake-daemon.ts';
+import { cutAtOnce, cutInTheBody, empty, FakeDaemon, json, silence, text } from '../fakes/fake-daemon.ts';
 
 /** Short enough for a test, long enough for a slow machine. */
 const deadline = 300;

@@ -4,9 +4,9 @@ import type { ExecuteCall, ExecuteResult } from '../../../src/engine/engine.ts';
 import { EngineError } from '../../../src/engine/errors.ts';
 import { EngineUnavailableError, InterruptedError } from '../../../src/support/errors.ts';
 import { systemClock } from '../../../src/support/clock.ts';
-import { defaultLimits } from '../../../src/support/limits.ts';
+import { defaultLimits } from '../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../src/support/log.ts';
-import { cutInTheBody, FakeDaemon, json, silence, text, type Answer } from './fake-daemon.ts';
+import { cutInTheBody, FakeDaemon, json, silence, text, type Answer } from '../fakes/fake-daemon.ts';
 
 const id = 'a'.repeat(64);
 const exec = 'e'.repeat(64);

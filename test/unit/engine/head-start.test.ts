@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readEngineInfo } from '../../../src/engine/engine-info.ts';
 import { askAhead, takeAnswerAhead } from '../../../src/engine/head-start.ts';
-import { defaultLimits } from '../../../src/support/limits.ts';
+import { defaultLimits } from '../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../src/support/log.ts';
-import { cutAtOnce, cutInTheBody, FakeDaemon, json, silence, text } from './fake-daemon.ts';
+import { cutAtOnce, cutInTheBody, FakeDaemon, json, silence, text } from '../fakes/fake-daemon.ts';
 
 const info = { OperatingSystem: 'Boot2Docker 17.04 (Ubuntu)', Driver: 'aufs' };
 let daemon: FakeDaemon;

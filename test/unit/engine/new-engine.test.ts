@@ -2,9 +2,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { connectEngine } from '../../../src/engine/docker-engine.ts';
 import type { Engine } from '../../../src/engine/engine.ts';
 import { isEngineError } from '../../../src/engine/errors.ts';
-import { defaultLimits } from '../../../src/support/limits.ts';
+import { defaultLimits } from '../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../src/support/log.ts';
-import { FakeDaemon, json, text } from './fake-daemon.ts';
+import { FakeDaemon, json, text } from '../fakes/fake-daemon.ts';
 
 /*
  * Debian's Docker 28.5.2 (API 1.51), answering as recorded in a test host (TEST_ENGINE=sid), where it differs from 20.10: a

@@ -1,14 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { observeRoles } from '../../../src/agent/observe.ts';
-import { selectProfile } from '../../../src/agent/profile.ts';
-import { namesOf } from '../../../src/agent/roles.ts';
+import { observeRoles } from '../../../src/agent/transaction/observe.ts';
+import { selectProfile } from '../../../src/agent/identity/profile.ts';
+import { namesOf } from '../../../src/agent/identity/roles.ts';
 import { connectEngine } from '../../../src/engine/docker-engine.ts';
 import type { Engine } from '../../../src/engine/engine.ts';
 import { isEngineError } from '../../../src/engine/errors.ts';
 import type { Clock } from '../../../src/support/clock.ts';
-import { defaultLimits } from '../../../src/support/limits.ts';
+import { defaultLimits } from '../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../src/support/log.ts';
-import { empty, FakeDaemon, json, text, type Answer } from './fake-daemon.ts';
+import { empty, FakeDaemon, json, text, type Answer } from '../fakes/fake-daemon.ts';
 
 /*
  * The engine of the incident, 1.10.3 (API 1.22), answering as engine-notes records it, in what a new engine pinned to 1.22

@@ -8,7 +8,7 @@ import { inspectHost, renderInspection, type HostFacts } from '../../../src/host
 import { registrationKeyFileOf } from '../../../src/host/identity.ts';
 import { pathsBelow, type Paths } from '../../../src/support/configuration.ts';
 import { ConfigurationError, InterruptedError } from '../../../src/support/errors.ts';
-import { isRoot, onFewInodes, onReadOnly } from './small-disk.ts';
+import { isRoot, onFewInodes, onReadOnly } from './files/small-disk.ts';
 
 let folder: string;
 let paths: Paths;

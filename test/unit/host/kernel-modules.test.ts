@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import type { HostCommands } from '../../../src/host/host-namespace.ts';
+import type { HostCommands } from '../../../src/host/mounts/namespace.ts';
 import { kernelModules, loadKernelModules } from '../../../src/host/kernel-modules.ts';
 import { CommandError, type CommandRunner } from '../../../src/host/processes.ts';
 import { pathsBelow } from '../../../src/support/configuration.ts';
-import { defaultLimits } from '../../../src/support/limits.ts';
+import { defaultLimits } from '../../../src/support/limits/limits.ts';
 import { silentLog, type Log } from '../../../src/support/log.ts';
 
 describe('loadKernelModules', () => {

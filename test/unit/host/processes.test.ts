@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { CommandError, runCommand } from '../../../src/host/processes.ts';
 import { DeadlineError } from '../../../src/support/deadline.ts';
-import { defaultLimits } from '../../../src/support/limits.ts';
+import { defaultLimits } from '../../../src/support/limits/limits.ts';
 
 const deadlineMs = 5_000;
 

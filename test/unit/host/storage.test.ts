@@ -10,8 +10,8 @@ import {
   type StorageFacts,
 } from '../../../src/host/storage.ts';
 import { pathsBelow } from '../../../src/support/configuration.ts';
-import { defaultLimits } from '../../../src/support/limits.ts';
-import { isRoot, onFewInodes, onSmallDisk } from './small-disk.ts';
+import { defaultLimits } from '../../../src/support/limits/limits.ts';
+import { isRoot, onFewInodes, onSmallDisk } from './files/small-disk.ts';
 
 /** As on the hosts of the incident: 1.10.3, loopback, nothing deferred. */
 const incident: [string, string][] = [

@@ -5,7 +5,7 @@ import {
   readConfiguration,
   remarksOn,
 } from '../../../src/support/configuration.ts';
-import { defaultLimits } from '../../../src/support/limits.ts';
+import { defaultLimits } from '../../../src/support/limits/limits.ts';
 
 describe('readConfiguration', () => {
   it('stands on its defaults in an empty environment', () => {

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { startHeartbeat, type Heartbeat } from '../../../../src/agent/run/heartbeat.ts';
-import { defaultLimits } from '../../../../src/support/limits.ts';
+import { defaultLimits } from '../../../../src/support/limits/limits.ts';
 
 const run = promisify(execFile);
 const script = resolve(import.meta.dirname, '../../../../image/health.sh');

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { findDeadSocket, findOldResolver } from '../../../../src/agent/run/restart-cures.ts';
 import { pathsBelow } from '../../../../src/support/configuration.ts';
-import { defaultLimits as limits } from '../../../../src/support/limits.ts';
+import { defaultLimits as limits } from '../../../../src/support/limits/limits.ts';
 
 let folder: string;
 let hostRoot: string;

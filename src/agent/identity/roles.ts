@@ -1,0 +1,104 @@
+import type { ContainerDetails } from '../../engine/engine.ts';
+import type { Environment } from '../../support/configuration.ts';
+import { selectOverrides, type Profile } from './profile.ts';
+import { readinessLabel } from '../run/readiness/result.ts';
+
+/**
+ * Invariant 1: every container we make has a fixed name per role and a label. This file is the only place where those
+ * names come from.
+ */
+export interface RoleNames {
+  /** The agent itself. */
+  readonly agent: string;
+  readonly legacyAgents: readonly string[];
+  /** The new agent until it takes over. */
+  readonly next: string;
+  /** The same, where a dead container that can be neither removed nor renamed (1.10.3) keeps the first name. */
+  readonly nextSpare: string;
+  /** Where the old agent is set aside: three names, because a dead container may hold one for good. */
+  readonly previous: readonly string[];
+  /** The helper that does the work. */
+  readonly worker: string;
+  /** Where a worker that can be neither removed nor used is set aside. */
+  readonly deadWorker: string;
+  /** Starts an agent again that a clean-up has stopped. */
+  readonly keeper: string;
+  /** Made by the server's script, not by us. */
+  readonly upgrades: readonly string[];
+  /** What the agent's volumes come from, in the family that has such a container. */
+  readonly state?: string;
+}
+
+/** The names of all roles of a profile. */
+export function namesOf(profile: Profile): RoleNames {
+  const agent = profile.agentName;
+  return {
+    agent,
+    legacyAgents: profile.legacyAgentNames,
+    next: `${agent}-next`,
+    nextSpare: `${agent}-next-2`,
+    previous: [`${agent}-previous`, `${agent}-previous-2`, `${agent}-previous-3`],
+    worker: `${agent}-worker`,
+    deadWorker: `${agent}-worker-dead`,
+    keeper: `${agent}-keeper`,
+    upgrades: profile.upgradeNames,
+    ...(profile.stateContainerName === undefined ? {} : { state: profile.stateContainerName }),
+  };
+}
+
+export const labels = {
+  /** `agent`, `worker`, `keeper` or `state`. */
+  role: 'io.rancher.agent-entrypoint.role',
+  /** Digest of what an agent container was made from: two containers with the same one are interchangeable. */
+  spec: 'io.rancher.agent-entrypoint.spec',
+  /** Digest of what a worker was asked to do. */
+  request: 'io.rancher.agent-entrypoint.request',
+  /** Names of this host's containers that differ from the profile's, for the agent's own `run`. */
+  names: 'io.rancher.agent-entrypoint.names',
+  /** On images: their `run` stands by until its container gets the agent's name. */
+  version: 'io.rancher.agent-entrypoint.version',
+  /** On images: their `run` proves on standby that it can serve. */
+  readiness: readinessLabel,
+  /** On an agent: the restart policy that the agent before it had, for a rollback: `SHORT_ID=POLICY`. */
+  formerRestart: 'io.rancher.agent-entrypoint.former-restart',
+  /** On every agent image, upstream's included. */
+  system: 'io.rancher.container.system',
+} as const;
+
+/** The names that an agent's container was made with, as variables; none where its label is missing or damaged. */
+export function readNames(own: Readonly<Record<string, string>>): Environment {
+  try {
+    const parsed: unknown = JSON.parse(own[labels.names] ?? '{}');
+    if (typeof parsed !== 'object' || parsed === null) return {};
+    const texts = Object.entries(parsed).filter(
+      (entry): entry is [string, string] => typeof entry[1] === 'string',
+    );
+    return selectOverrides(Object.fromEntries(texts));
+  } catch {
+    return {};
+  }
+}
+
+/**
+ * Whether an image's `run` is ours, so that it stands by while its container isn't named as the agent. An empty label
+ * is none: an image made from ours can't take a label away, only empty it.
+ */
+export function standsBy(imageLabels: Readonly<Record<string, string>>): boolean {
+  return (imageLabels[labels.version] ?? '') !== '';
+}
+
+/** Whether an image's `run` proves on standby that it can serve. An empty label is none, as above. */
+export function checksReadiness(imageLabels: Readonly<Record<string, string>>): boolean {
+  return standsBy(imageLabels) && (imageLabels[labels.readiness] ?? '') !== '';
+}
+
+/** Whether a container was made by us, or is an agent of an older entrypoint. Anything else is never touched. */
+export function isAgentContainer(container: Pick<ContainerDetails, 'labels' | 'image'>): boolean {
+  if (container.labels[labels.role] !== undefined) return true;
+  return container.labels[labels.system] === 'rancher-agent' || isAgentImage(container.image);
+}
+
+/** Image names of upstream and PastureStack, behind any registry or mirror prefix. */
+export function isAgentImage(reference: string): boolean {
+  return /(^|\/)(rancher\/agent|pasturestack\/node-agent)([:@]|$)/.test(reference);
+}

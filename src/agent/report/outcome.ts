@@ -1,0 +1,129 @@
+import type { HostState } from '../../host/files/status.ts';
+import {
+  EntrypointError,
+  ExitCode,
+  InterruptedError,
+  messageOf,
+  TryAgainLaterError,
+} from '../../support/errors.ts';
+import type { Corpse } from '../transaction/apply.ts';
+import { describeHolder } from '../transaction/mount-holders.ts';
+import type { TransactionResult } from '../transaction/transaction.ts';
+import type { Serving } from '../worker/proof/serving.ts';
+
+/** How a piece of work ended: what stands in the status file, in the last line of the log and in the exit status. */
+export interface Outcome {
+  readonly state: HostState;
+  readonly exitCode: ExitCode;
+  /** One sentence for a person. */
+  readonly summary: string;
+  /** Stable code for programs. */
+  readonly cause?: string;
+  /** The engine's or server's own words. */
+  readonly said?: string;
+  readonly hint?: string;
+  readonly next?: string;
+  /** When that will be, as ISO 8601. */
+  readonly nextAttemptAt?: string;
+  readonly corpses?: readonly Corpse[];
+  /** The last log lines of an agent that did not stay up and was removed since. */
+  readonly lastLog?: readonly string[];
+  /** The state goes away when the agent serves. */
+  readonly until?: 'serving';
+}
+
+/**
+ * What a transaction's end means for the host.
+ * @param serving what was observed of the agent in the end; `ok` means that it serves
+ */
+export function judgeTransaction(result: TransactionResult, serving: Serving = { kind: 'serves' }): Outcome {
+  if (result.reached) return withServing(judgeReached(result), serving);
+  const error = result.error ?? new Error('the upgrade ended without a reason');
+  return withCorpses(
+    {
+      ...judgeError(error),
+      summary: `${messageOf(error)}; ${describeAgent(result)}`,
+      ...(result.lastLog === undefined ? {} : { lastLog: result.lastLog }),
+    },
+    result.corpses,
+  );
+}
+
+/** What an error means for the host when nothing on it was changed. */
+export function judgeError(error: unknown): Outcome {
+  const details = {
+    summary: messageOf(error),
+    ...(error instanceof EntrypointError ? { cause: error.code } : { cause: 'internal' }),
+    ...(error instanceof EntrypointError && error.said !== undefined ? { said: error.said } : {}),
+    ...(error instanceof EntrypointError && error.hint !== undefined ? { hint: error.hint } : {}),
+  };
+  if (error instanceof InterruptedError) {
+    return { ...details, state: 'deferred', exitCode: error.exitCode, next: 'the next start goes on' };
+  }
+  if (error instanceof TryAgainLaterError) return { ...details, state: 'deferred', exitCode: error.exitCode };
+  const exitCode = error instanceof EntrypointError ? error.exitCode : ExitCode.internal;
+  return { ...details, state: 'failed', exitCode };
+}
+
+/** An agent that runs is not one that serves: the state says no more than what was observed (readiness.md, 5). */
+function withServing(outcome: Outcome, serving: Serving): Outcome {
+  if (serving.kind === 'serves') return outcome;
+  if (serving.kind === 'starting') return { ...outcome, summary: `${outcome.summary}; ${serving.message}` };
+  const { cause, message } = serving;
+  const summary = `${outcome.summary}; ${message}`;
+  if (cause === 'keys-revoked')
+    return {
+      ...outcome,
+      summary,
+      cause,
+      state: 'failed',
+      exitCode: ExitCode.notPermitted,
+      hint: registerAgain,
+    };
+  if (outcome.state === 'degraded') return { ...outcome, summary };
+  const exitCode = serving.kind === 'unknown' ? ExitCode.ok : ExitCode.cannotChange;
+  const hint = serving.hint ?? 'see what it says: docker logs --tail 50 of the agent, or `doctor`';
+  return { ...outcome, summary, cause, state: 'degraded', exitCode, hint };
+}
+
+const registerAgain = 'register this host again: docker run … IMAGE with its registration URL';
+
+function judgeReached(result: TransactionResult): Outcome {
+  const running = `${result.agent?.name ?? 'the agent'} runs (${result.agent?.image ?? 'unknown image'})`;
+  if (result.corpses.length === 0) return { state: 'ok', exitCode: ExitCode.ok, summary: running };
+  const names = result.corpses.map((corpse) => `${corpse.name} (${corpse.id.slice(0, 12)})`).join(', ');
+  return withCorpses(
+    {
+      state: 'degraded',
+      exitCode: ExitCode.cannotChange,
+      summary: `${running}, but a container can't be removed: ${names}`,
+      cause: 'cannot-remove',
+      said: result.corpses.map((corpse) => corpse.said).join('; '),
+      hint: hintFor(result.corpses),
+      next: 'the next start of the agent, or the next upgrade, tries again',
+    },
+    result.corpses,
+  );
+}
+
+/** Whoever holds a mount can be stopped; without one it is the storage itself. */
+function hintFor(corpses: readonly Corpse[]): string {
+  const runbook = 'see the runbook, "a container cannot be removed"';
+  const held = corpses.flatMap(({ name, holders = [] }) =>
+    holders.length === 0 ? [] : [`${name} is held by ${holders.map(describeHolder).join(', ')}`],
+  );
+  return held.length === 0 ? runbook : `${held.join('; ')}: end or restart that, or ${runbook}`;
+}
+
+function describeAgent(result: TransactionResult): string {
+  if (!result.agentRuns) return 'NO agent runs on this host';
+  const agent = `${result.agent?.name ?? 'the agent'} (${result.agent?.image ?? 'unknown image'})`;
+  if (result.restarts) return `${agent} restarts again and again`;
+  if (result.agent !== undefined && !result.isIncumbent && !result.touchedAgent) return `${agent} runs`;
+  if (!result.touchedAgent) return `${agent} was not touched and runs`;
+  return result.isIncumbent ? `${agent} is back and runs` : `${agent} has taken over and runs`;
+}
+
+function withCorpses(outcome: Outcome, corpses: readonly Corpse[]): Outcome {
+  return corpses.length === 0 ? outcome : { ...outcome, corpses };
+}

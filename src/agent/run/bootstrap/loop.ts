@@ -1,0 +1,60 @@
+import type { Connection } from '../../../control-plane/http/connection.ts';
+import type { RequiredImage } from '../../../control-plane/required-image.ts';
+import { becomeScript, runScript, stageScript, type StagedScript } from './child.ts';
+import type { Profile } from '../../identity/profile.ts';
+import type { Reporter } from '../../report/reporter.ts';
+import { openConnection, type ServerAccess } from '../../../control-plane/open-connection.ts';
+import { readStamps } from './exit-by-design.ts';
+import type { ServingObserver } from '../serving/record.ts';
+
+/** A script that was staged on standby, and the text of the server that it was made from. */
+export interface StagedBefore {
+  readonly script: StagedScript;
+  /** As the server sent it: the required image is still in it. */
+  readonly text: string;
+  /** `Clock.elapsed`, ms. */
+  readonly fetchedAt: number;
+  /** The last check of the keys was answered, and the server accepted them. */
+  readonly keysAccepted?: boolean;
+}
+
+/** What the loop does with scripts and processes; a simulation has its own. */
+export interface ScriptRunner {
+  readonly stage: typeof stageScript;
+  readonly run: typeof runScript;
+  readonly become: typeof becomeScript;
+  readonly readStamps: typeof readStamps;
+}
+
+export const realScripts: ScriptRunner = {
+  stage: stageScript,
+  run: runScript,
+  become: becomeScript,
+  readStamps,
+};
+
+/** What the bootstrap loop works with. */
+export interface BootstrapLoop extends ServerAccess {
+  readonly profile: Profile;
+  readonly reporter: Reporter;
+  /** `openConnection`, unless a test passes its own. */
+  readonly open?: (access: ServerAccess, url: string) => Promise<Connection>;
+  /** `realScripts`, unless a simulation passes its own. */
+  readonly scripts?: ScriptRunner;
+  /** Told which image the server requires; decides, and acts, without keeping the bootstrap waiting. */
+  readonly onRequiredImage: (required: RequiredImage, script: string) => void;
+  /** Settles when the work that this process has begun for the host is done, or goes on without it. */
+  readonly concludeWork: () => Promise<void>;
+  /** Told what the loop observes. Without one the server is not asked while a bootstrap runs. */
+  readonly serving?: ServingObserver;
+  /** Runs first, without a request, unless it is older than STAGED_AGE. The loop removes it in any case. */
+  readonly staged?: StagedBefore;
+}
+
+export async function connect(loop: BootstrapLoop, url: string): Promise<Connection> {
+  return (loop.open ?? openConnection)(loop, url);
+}
+
+export function scriptsOf(loop: BootstrapLoop): ScriptRunner {
+  return loop.scripts ?? realScripts;
+}

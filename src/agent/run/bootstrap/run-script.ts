@@ -1,0 +1,73 @@
+import { describeUrl } from '../../../control-plane/url.ts';
+import type { Environment } from '../../../support/configuration.ts';
+import type { ChildExit, StagedScript } from './child.ts';
+import type { AgentSettings } from '../../../control-plane/open-connection.ts';
+import { keepAsking } from './ask-meanwhile.ts';
+import { isByDesign } from './exit-by-design.ts';
+import { scriptsOf, type BootstrapLoop } from './loop.ts';
+import type { Turn } from './pace.ts';
+import { composeEnvironment } from './script-environment.ts';
+
+/** Runs a staged script until it exits, and removes it. Never returns with `CATTLE_EXEC_AGENT`. */
+export async function runStaged(
+  loop: BootstrapLoop,
+  settings: AgentSettings,
+  script: StagedScript,
+): Promise<Turn> {
+  const environment = composeEnvironment(loop.configuration, settings);
+  try {
+    if (environment['CATTLE_EXEC_AGENT'] === 'true') return await leaveTo(loop, script, environment);
+    loop.log.info(`running the bootstrap of ${describeUrl(settings.cattleUrl)}`);
+    return { kind: 'ran', ms: await observeRun(loop, settings, script, environment) };
+  } finally {
+    await script.dispose();
+  }
+}
+
+const unknownExit: ChildExit = { status: null, signal: null };
+
+/** @returns how long it ran, in ms */
+async function observeRun(
+  loop: BootstrapLoop,
+  settings: AgentSettings,
+  script: StagedScript,
+  environment: Environment,
+): Promise<number> {
+  const { clock, configuration, log, serving } = loop;
+  const { limits } = configuration;
+  const scripts = scriptsOf(loop);
+  const stampsBefore = scripts.readStamps(environment, limits);
+  const begun = clock.elapsed();
+  const ended = new AbortController();
+  let exit = unknownExit;
+  let ms = 0;
+  serving?.began();
+  void keepAsking(loop, settings, ended.signal);
+  try {
+    exit = await scripts.run(script.file, environment, { limits, clock, signal: loop.signal });
+  } finally {
+    ms = clock.elapsed() - begun;
+    const at = clock.now();
+    ended.abort();
+    const stamps = {
+      stampsBefore: await stampsBefore,
+      stampsAfter: await scripts.readStamps(environment, limits),
+    };
+    serving?.exited({ ...exit, ms, byDesign: isByDesign({ exit, ms, at, ...stamps }, limits) });
+  }
+  log.info(
+    'the bootstrap has ended',
+    exit.signal === null ? { status: exit.status } : { signal: exit.signal },
+  );
+  return ms;
+}
+
+/** Nothing of this process comes after that: whatever the host still needs of it comes first. */
+async function leaveTo(loop: BootstrapLoop, script: StagedScript, environment: Environment): Promise<never> {
+  await loop.concludeWork();
+  loop.signal.throwIfAborted();
+  const message = 'CATTLE_EXEC_AGENT: the bootstrap takes the place of this process';
+  loop.log.info(message);
+  loop.serving?.becameUnknown('serving-unknown', message);
+  return scriptsOf(loop).become(script.file, environment);
+}

@@ -1,0 +1,84 @@
+import { describeUrl } from '../../../control-plane/url.ts';
+import { HostFolderUnwritableError, ProgramMissingError } from '../../../host/errors.ts';
+import { formatDuration } from '../../../support/deadline.ts';
+import { ExitCode, NotPermittedError } from '../../../support/errors.ts';
+import type { AgentSettings } from '../../../control-plane/open-connection.ts';
+import type { BootstrapLoop } from './loop.ts';
+import type { Turn } from './pace.ts';
+
+/** The cause in the status file when the server doesn't know the keys any more. */
+export const revokedCause = 'keys-revoked';
+/** And when the server's script can't be written down. */
+const noRoomCause = 'no-room-for-bootstrap';
+/** And when there is nothing in the image to run it with. */
+const noBashCause = 'no-bash';
+
+type Telling = Pick<BootstrapLoop, 'reporter' | 'configuration' | 'serving'>;
+
+export async function tellRevoked(loop: Telling, settings: AgentSettings, reason: string): Promise<Turn> {
+  const error = new NotPermittedError('the server does not know the keys of this agent any more', {
+    said: reason,
+    hint: `register this host again: docker run … IMAGE with the registration URL of ${describeUrl(settings.cattleUrl)}`,
+  });
+  loop.serving?.unanswered(revokedCause, error.message);
+  await loop.reporter.ended({
+    state: 'failed',
+    exitCode: ExitCode.notPermitted,
+    summary: error.message,
+    cause: revokedCause,
+    said: reason,
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+    next: `asked again in ${formatDuration(loop.configuration.limits.CREDENTIALS_PAUSE)}`,
+  });
+  return { kind: 'revoked', reason };
+}
+
+/** @returns the turn, if the error says that this container cannot run a script at all */
+export async function tellCannotRun(loop: Telling, error: unknown): Promise<Turn | undefined> {
+  if (error instanceof HostFolderUnwritableError) {
+    return tellCannotBegin(loop, {
+      summary: `the server's bootstrap script can't be written down: ${error.message}`,
+      cause: noRoomCause,
+      hint: 'free space or inodes; see the runbook, "the storage is low"',
+    });
+  }
+  if (!(error instanceof ProgramMissingError)) return undefined;
+  return tellCannotBegin(loop, {
+    summary: `the server's bootstrap script can't be run: ${error.message}`,
+    cause: noBashCause,
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+  });
+}
+
+/** An agent that can't even begin its bootstrap does nothing for its host: that is no `ok`, and the log says it in any case. */
+async function tellCannotBegin(
+  loop: Telling,
+  told: { readonly summary: string; readonly cause: string; readonly hint?: string },
+): Promise<Turn> {
+  loop.serving?.cannotRun(told.cause, told.summary);
+  await loop.reporter.ended({
+    ...told,
+    state: 'failed',
+    exitCode: ExitCode.cannotChange,
+    summary: `${told.summary}; rancher's agent does not run on this host`,
+    next: 'tried again with growing pauses',
+  });
+  return { kind: 'nothing', reason: `nothing was run: ${told.summary}` };
+}
+
+/** The server knows the keys: a state that says otherwise must not stay. */
+export async function tellKeysLive(loop: Telling): Promise<void> {
+  await tellRestored(loop, revokedCause, 'the server knows the keys of this agent again');
+}
+
+/** The script could be staged: a state that says otherwise must not stay. */
+export async function tellCanRun(loop: Telling): Promise<void> {
+  await tellRestored(loop, noRoomCause, "there is room for the server's bootstrap script again");
+  await tellRestored(loop, noBashCause, "this image has a bash for the server's bootstrap script");
+}
+
+async function tellRestored({ reporter }: Telling, cause: string, summary: string): Promise<void> {
+  const before = await reporter.readBefore();
+  if (before?.cause !== cause) return;
+  await reporter.ended({ state: 'ok', exitCode: ExitCode.ok, summary });
+}

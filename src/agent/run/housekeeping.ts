@@ -1,0 +1,153 @@
+import { readStatus } from '../../host/files/status.ts';
+import type { Engine } from '../../engine/engine.ts';
+import { isEngineError } from '../../engine/errors.ts';
+import type { Clock } from '../../support/clock.ts';
+import type { Paths } from '../../support/configuration.ts';
+import { deadlineIn, type Deadline } from '../../support/deadline.ts';
+import { messageOf } from '../../support/errors.ts';
+import type { Limits } from '../../support/limits/limits.ts';
+import type { Log } from '../../support/log.ts';
+import { isAgentContainer, type RoleNames } from '../identity/roles.ts';
+
+export interface Leftovers {
+  readonly engine: Engine;
+  readonly names: RoleNames;
+  /** What a worker may be called here (`workerNames`). */
+  readonly workers: readonly string[];
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly paths: Paths;
+  readonly signal: AbortSignal;
+  /** Follows the worker that runs to its end; false if there was none. */
+  readonly followWorker: () => Promise<boolean>;
+  /** Has a worker settle what is left. */
+  readonly settle: () => Promise<unknown>;
+}
+
+/**
+ * At the start of an agent in office: lets the worker that put it there finish, has what an interrupted one left
+ * settled, and removes the container that the server's script made for the upgrade (contract §5).
+ */
+export async function settleLeftovers(leftovers: Leftovers): Promise<void> {
+  const { log } = leftovers;
+  const hasFollowed = await leftovers.followWorker();
+  const reason = await findReasonToSettle(leftovers, hasFollowed);
+  if (reason !== undefined) {
+    log.info(`settling: ${reason}`);
+    await leftovers.settle();
+  }
+  await removeUpgradeContainers(leftovers);
+}
+
+/**
+ * While the agent is in office: an upgrade may die with everybody who followed it, and nobody asks for it again. Looks
+ * rarely, and more rarely after each find, so that what can't be settled is not tried for ever at one pace. Ends when
+ * the signal is aborted.
+ */
+export async function keepHouse(leftovers: Leftovers): Promise<never> {
+  const { limits, clock, signal, log } = leftovers;
+  let due = limits.HOUSEKEEPING_TURNS;
+  const unstarted = new Map<string, Deadline>();
+  for (let turn = 1; ; turn += 1) {
+    await clock.sleep(limits.HOUSEKEEPING, signal);
+    try {
+      for (const name of leftovers.workers) await removeForgottenWorker(leftovers, name, unstarted);
+      if (turn < due) continue;
+      due = turn + ((await settleForgotten(leftovers)) ? 2 * turn : limits.HOUSEKEEPING_TURNS);
+    } catch (error) {
+      signal.throwIfAborted();
+      log.debug('keeping house did not succeed; the next turn looks again', { error: messageOf(error) });
+    }
+  }
+}
+
+/**
+ * A worker whose callers were all killed: on engines without AutoRemove one that has ended stays, and on every engine
+ * one that was created and never started. How long ago that was is measured here: by the engine's time of its creation, a
+ * clock set forward would take one for forgotten that is about to be started.
+ * @param unstarted until when to wait for those that were seen before, by id
+ */
+async function removeForgottenWorker(
+  { engine, limits, clock, log }: Leftovers,
+  name: string,
+  unstarted: Map<string, Deadline>,
+): Promise<void> {
+  const worker = await engine.inspectContainer(name);
+  if (worker === undefined || !isAgentContainer(worker)) return;
+  const wait = unstarted.get(worker.id) ?? deadlineIn(limits.WORKER_UNSTARTED, clock);
+  unstarted.set(worker.id, wait);
+  const isForgotten = worker.state === 'created' && wait.left() === 0;
+  if (worker.state !== 'exited' && !isForgotten) return;
+  log.info(`removing ${name}`, { state: worker.state });
+  await engine.removeContainer(worker.id, { force: false });
+}
+
+/** @returns whether there was something; corpses don't count, they had their tries */
+async function settleForgotten({ engine, names, log, settle }: Leftovers): Promise<boolean> {
+  const rest = await engine.listContainers({
+    names: [names.worker, names.next, names.nextSpare, ...names.previous],
+  });
+  const isAtWork = rest.some(({ name, state }) => name === names.worker && state === 'running');
+  const forgotten = rest.filter(({ state }) => state !== 'dead' && state !== 'removing');
+  if (isAtWork || forgotten.length === 0) return false;
+  log.info(`settling what was forgotten: ${forgotten.map(({ name }) => name).join(', ')}`);
+  await settle();
+  return true;
+}
+
+/**
+ * Containers in a role other than the agent's, or a status that nobody is at work on any more. What a worker that has
+ * just ended left behind, it left because it had to: trying again at once would only repeat it.
+ */
+async function findReasonToSettle(leftovers: Leftovers, hasFollowed: boolean): Promise<string | undefined> {
+  const { engine, names, paths } = leftovers;
+  const reading = await readStatus(paths);
+  const state = reading.kind === 'valid' ? reading.status.state : undefined;
+  if (hasFollowed && state !== undefined && state !== 'working') return undefined;
+  const rest = await engine.listContainers({
+    names: [names.next, names.nextSpare, ...names.previous, names.deadWorker],
+  });
+  if (rest.length > 0) return `left over: ${rest.map((container) => container.name).join(', ')}`;
+  return state === 'working' || state === 'degraded' ? `the last work ended as "${state}"` : undefined;
+}
+
+/** One that still follows the worker ends by itself in a moment; one of an older entrypoint would delete us. */
+async function removeUpgradeContainers(leftovers: Leftovers): Promise<void> {
+  for (const name of leftovers.names.upgrades) {
+    try {
+      await removeWhenEnded(leftovers, name);
+    } catch (error) {
+      leftovers.signal.throwIfAborted();
+      leftovers.log.warn(`${name} could not be removed; the next start tries again`, {
+        error: messageOf(error),
+      });
+    }
+  }
+}
+
+async function removeWhenEnded(leftovers: Leftovers, name: string): Promise<void> {
+  const { engine, limits, clock, signal, log } = leftovers;
+  const deadline = deadlineIn(limits.UPGRADE_CONTAINER_GRACE, clock);
+  for (;;) {
+    const container = await engine.inspectContainer(name);
+    if (container === undefined || !isAgentContainer(container)) return;
+    // One that was just created is about to be started by whoever made it.
+    const hasEnded = container.state === 'exited' || container.state === 'dead';
+    if (hasEnded || deadline.left() === 0) {
+      log.info(`removing ${name}`, { state: container.state });
+      await removeOnce(engine, container.id);
+      return;
+    }
+    await clock.sleep(limits.VERIFY_POLL, signal);
+  }
+}
+
+async function removeOnce(engine: Engine, id: string): Promise<void> {
+  try {
+    await engine.removeContainer(id, { force: true });
+  } catch (error) {
+    // Somebody else, the server's script perhaps, is removing it already.
+    if (!isEngineError(error, 'conflict')) throw error;
+  }
+}

@@ -1,0 +1,99 @@
+import { formatDuration } from '../../../support/deadline.ts';
+import type { Limits } from '../../../support/limits/limits.ts';
+import { bootstrapFails, bootstrapNotRunning, keysRevoked, serverUnreachable, starting } from './causes.ts';
+
+/** Why something is so: a stable code, and one sentence for a person. */
+export interface Reason {
+  readonly cause: string;
+  readonly message: string;
+}
+
+/** What has been observed of one agent's process. All times by `Clock.elapsed`, in ms. */
+export interface ServingFacts {
+  readonly startedAt: number;
+  /** Whether anything was observed at all. */
+  readonly observed: boolean;
+  /** Whether the last request got a live answer; undefined before the first one. */
+  readonly answered: boolean | undefined;
+  readonly lastAnswerAt: number | undefined;
+  /** What the last request that got no live answer said. */
+  readonly refusal: Reason | undefined;
+  /** Nothing can be run; undefined as soon as something runs. */
+  readonly cannotRun: Reason | undefined;
+  /** Nobody observes any more. */
+  readonly unknown: Reason | undefined;
+  /** Since when a bootstrap runs; undefined while none does. */
+  readonly runningSince: number | undefined;
+  readonly failuresInARow: number;
+  /** When the last run ended that lasted, or exited by design. */
+  readonly lastGoodEnd: number | undefined;
+  /** The last exit with an error, in words, e.g. `status 1 after 6 ms`. */
+  readonly lastFailure: string | undefined;
+}
+
+export interface ServingDecision {
+  readonly serving: 'yes' | 'no' | 'unknown';
+  /** Left out when it serves. */
+  readonly reason?: Reason;
+}
+
+/**
+ * Whether the agent serves (`readiness.md`, 5). It does only while its bootstrap runs, or has exited by design moments ago, and
+ * the server's last answer is live. While a bootstrap runs only failed requests count against it, and only after
+ * SERVING_SILENCE without a live answer. Pure.
+ */
+export function decideServing(facts: ServingFacts, now: number, limits: Limits): ServingDecision {
+  if (facts.unknown !== undefined) return { serving: 'unknown', reason: facts.unknown };
+  if (facts.cannotRun !== undefined) return { serving: 'no', reason: facts.cannotRun };
+  const ranFor = facts.runningSince === undefined ? undefined : now - facts.runningSince;
+  if (ranFor !== undefined && ranFor >= limits.BOOTSTRAP_WATCH) return whileItRuns(facts, now, limits);
+  if (facts.answered === false && facts.refusal?.cause === keysRevoked) return no(facts.refusal);
+  if (facts.failuresInARow >= limits.BOOTSTRAP_WATCH_EXITS && facts.answered !== false)
+    return no(fails(facts));
+  const reconnects = facts.lastGoodEnd !== undefined && now - facts.lastGoodEnd < limits.SERVING_GRACE;
+  if (reconnects && facts.lastAnswerAt !== undefined) return { serving: 'yes' };
+  return isEarly(facts, now, limits) ? tooEarly : no(whyNot(facts));
+}
+
+const tooEarly: ServingDecision = {
+  serving: 'unknown',
+  reason: { cause: starting, message: 'its bootstrap has not run long enough yet' },
+};
+
+function whileItRuns(facts: ServingFacts, now: number, limits: Limits): ServingDecision {
+  const { answered, lastAnswerAt, startedAt, refusal } = facts;
+  const silence = now - (lastAnswerAt ?? startedAt);
+  const isSilent = answered !== true && silence >= limits.SERVING_SILENCE;
+  if (isSilent) {
+    const message = `the server has given no live answer for ${formatDuration(silence)}`;
+    const said = refusal === undefined ? '' : `: ${refusal.message}`;
+    return no({ cause: refusal?.cause ?? serverUnreachable, message: message + said });
+  }
+  return lastAnswerAt === undefined ? tooEarly : { serving: 'yes' };
+}
+
+/** At the start, and while a first bootstrap of a server that answers again has not run long enough. */
+function isEarly(facts: ServingFacts, now: number, limits: Limits): boolean {
+  const age = now - facts.startedAt;
+  if (!facts.observed) return age < limits.SERVING_SILENCE;
+  return age < limits.SERVING_GRACE || (facts.runningSince !== undefined && facts.answered !== false);
+}
+
+function whyNot(facts: ServingFacts): Reason {
+  if (facts.answered === false && facts.refusal !== undefined) return facts.refusal;
+  if (facts.failuresInARow > 0) return fails(facts);
+  return { cause: bootstrapNotRunning, message: 'no bootstrap of the server runs' };
+}
+
+function fails({ failuresInARow, lastFailure }: ServingFacts): Reason {
+  const times = failuresInARow === 1 ? 'once' : `${failuresInARow} times in a row`;
+  const last = lastFailure === undefined ? '' : `, the last time with ${lastFailure}`;
+  return {
+    cause: bootstrapFails,
+    message: `the server's bootstrap script exited with an error ${times}${last}`,
+  };
+}
+
+function no(reason: Reason): ServingDecision {
+  return { serving: 'no', reason };
+}

@@ -1,0 +1,182 @@
+import type { ContainerDetails, Engine } from '../../engine/engine.ts';
+import type { Clock } from '../../support/clock.ts';
+import { deadlineIn } from '../../support/deadline.ts';
+import { messageOf, TryAgainLaterError } from '../../support/errors.ts';
+import type { Limits } from '../../support/limits/limits.ts';
+import type { Log } from '../../support/log.ts';
+import { isAgentImage, labels as labelNames, type RoleNames } from '../identity/roles.ts';
+
+/** The role that a container's name gives to the `run` inside it. */
+export type Office = 'agent' | 'next' | 'previous' | 'other';
+
+/** The role of that name; by its ending, because another family's entrypoint may have set us aside. */
+export function officeOf(name: string, names: RoleNames): Office {
+  if (name === names.agent || names.legacyAgents.includes(name)) return 'agent';
+  if (name === names.next || name === names.nextSpare || /-next(-\d)?$/.test(name)) return 'next';
+  return names.previous.includes(name) || /-previous(-\d)?$/.test(name) ? 'previous' : 'other';
+}
+
+export interface StandingBy {
+  readonly engine: Engine;
+  readonly names: RoleNames;
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+  readonly own: ContainerDetails;
+  /** Has a worker finish the transaction that we are part of; the signal ends the waiting, not the worker. */
+  readonly settle: (signal: AbortSignal) => Promise<void>;
+}
+
+/**
+ * Waits until our container has the agent's name. A `run` that finds itself under another role's name (a new agent
+ * before its promotion, or one that an engine started at boot) doesn't act: two agents with the same keys would. If
+ * nobody is at work, it has the transaction finished; that ends in our promotion or our removal. Where neither can be
+ * had, because a stranger or a corpse keeps the name, an agent under a wrong name is better than none.
+ *
+ * @throws TryAgainLaterError when nothing comes of it within the worker's time; Docker then starts us again
+ */
+export async function awaitOffice(standing: StandingBy): Promise<void> {
+  const { names, log, own } = standing;
+  if (isInOffice(own.name, names)) return;
+  log.info(`standing by as ${own.name}: an agent acts only under the name ${names.agent}`);
+  const bell = hangBell(standing);
+  try {
+    await standBy(standing, bell);
+  } finally {
+    bell.takeDown();
+  }
+}
+
+async function standBy(standing: StandingBy, bell: Bell): Promise<void> {
+  const { names, limits, clock, log, own } = standing;
+  const deadline = deadlineIn(limits.WORKER_TOTAL, clock);
+  let aloneSince = clock.elapsed();
+  let settled = 0;
+  while (deadline.left() > 0) {
+    await bell.rung();
+    const name = await readOwnName(standing);
+    if (name !== undefined && isInOffice(name, names)) return;
+    if (clock.elapsed() - aloneSince < limits.STAND_BY_ALONE) continue;
+    if (settled >= limits.STAND_BY_TRIES && name !== undefined && (await isVacant(standing, name))) {
+      log.error(`the name ${names.agent} can't be had: acting as ${name} instead`);
+      return;
+    }
+    if (await isPromotedDuring(standing, bell, async (signal) => settleQuietly(standing, signal))) return;
+    settled += 1;
+    aloneSince = clock.elapsed();
+  }
+  throw new TryAgainLaterError(`still standing by as ${own.name}`, { hint: 'see docker run … IMAGE status' });
+}
+
+/** Our own name now; undefined while the engine does not say. An engine that does not answer is waited for here. */
+async function readOwnName({ engine, own, log, signal }: StandingBy): Promise<string | undefined> {
+  try {
+    return (await engine.inspectContainer(own.id))?.name;
+  } catch (error) {
+    signal.throwIfAborted();
+    log.debug('the engine does not say the name of this container', { error: messageOf(error) });
+    return undefined;
+  }
+}
+
+/**
+ * Does `work`, which may take as long as a worker, and looks at our own name meanwhile: where stopping the old agent takes
+ * long, the promotion comes while we follow the worker, and the host has no active agent until we notice.
+ * @returns whether we were promoted; `work` is then told to end and not waited for
+ */
+async function isPromotedDuring(
+  standing: StandingBy,
+  bell: Bell,
+  work: (signal: AbortSignal) => Promise<void>,
+): Promise<boolean> {
+  const over = new AbortController();
+  const signal = AbortSignal.any([standing.signal, over.signal]);
+  const working = work(signal).then(() => 'done' as const);
+  working.catch(() => undefined);
+  try {
+    for (;;) {
+      const first = await Promise.race([working, bell.rung().then(() => 'look' as const)]);
+      if (first === 'done') return false;
+      const named = readOwnName(standing);
+      const seen = await Promise.race([working, named]);
+      if (seen === 'done') return false;
+      if (seen !== undefined && isInOffice(seen, standing.names)) return true;
+    }
+  } finally {
+    over.abort(new Error('no more standing by'));
+  }
+}
+
+interface Bell {
+  /** Resolves when the engine has told of a new name of ours, and every ROLE_POLL whatever the engine tells. */
+  rung(): Promise<void>;
+  takeDown(): void;
+}
+
+/** Every tenth of a second before a promotion is noticed is one without an agent: the engine is asked to tell us. */
+function hangBell({ engine, limits, clock, log, signal, own }: StandingBy): Bell {
+  const over = new AbortController();
+  let pulled = Promise.withResolvers<undefined>();
+  // Counted, so that none is missed that comes while nobody waits.
+  let rings = 0;
+  let heard = 0;
+  const ring = (): void => {
+    rings += 1;
+    pulled.resolve(undefined);
+    pulled = Promise.withResolvers();
+  };
+  const following = engine.followRenames(own.id, ring, AbortSignal.any([signal, over.signal]));
+  following.catch((error: unknown) => {
+    if (!over.signal.aborted && !signal.aborted) {
+      log.debug('the engine does not tell of new names; looking now and then', { error: messageOf(error) });
+    }
+  });
+  return {
+    async rung() {
+      const turn = new AbortController();
+      const sleeping = clock.sleep(limits.ROLE_POLL, AbortSignal.any([signal, turn.signal]));
+      try {
+        if (rings === heard) await Promise.race([sleeping, pulled.promise]);
+      } finally {
+        heard = rings;
+        sleeping.catch(() => undefined);
+        turn.abort(new Error('the bell has rung'));
+      }
+    },
+    takeDown() {
+      over.abort(new Error('no more standing by'));
+    },
+  };
+}
+
+/** Any name but those of the other roles: people run agents under names of their own. */
+export function isInOffice(name: string, names: RoleNames): boolean {
+  const office = officeOf(name, names);
+  return office === 'agent' || office === 'other';
+}
+
+/** Whether no agent acts: of several that stand by, one that was in office before comes first. */
+async function isVacant({ engine, names }: StandingBy, ownName: string): Promise<boolean> {
+  const elders = officeOf(ownName, names) === 'next' ? names.previous : namesBefore(ownName, names.previous);
+  const others = await engine.listContainers({ names: [names.agent, ...elders] });
+  const agents = others.filter(
+    ({ labels, image }) => labels[labelNames.system] === 'rancher-agent' || isAgentImage(image),
+  );
+  return !agents.some(({ state }) => state === 'running' || state === 'restarting');
+}
+
+function namesBefore(name: string, pool: readonly string[]): readonly string[] {
+  return pool.slice(0, Math.max(0, pool.indexOf(name)));
+}
+
+/** Follows the worker that runs, or makes one; its failure is its own to tell, we look again. */
+async function settleQuietly(standing: StandingBy, signal: AbortSignal): Promise<void> {
+  try {
+    await standing.settle(signal);
+  } catch (error) {
+    standing.signal.throwIfAborted();
+    if (signal.aborted) return;
+    standing.log.warn('the transaction could not be finished yet', { error: messageOf(error) });
+  }
+}

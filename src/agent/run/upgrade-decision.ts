@@ -1,0 +1,129 @@
+import { readRequiredImage, type RequiredImage } from '../../control-plane/required-image.ts';
+import type { Engine } from '../../engine/engine.ts';
+import type { Clock } from '../../support/clock.ts';
+import type { Configuration } from '../../support/configuration.ts';
+import { ExitCode } from '../../support/errors.ts';
+import type { Log } from '../../support/log.ts';
+import { lookUpAttempts } from '../../host/files/attempt-book.ts';
+import { findQuarrel, isCalm, quarrelHint, type Quarrel } from '../worker/flapping.ts';
+import type { Reporter } from '../report/reporter.ts';
+import { isUnfinishedUpgrade } from './serving/state.ts';
+import type { ServingTracker } from './serving/tracker.ts';
+
+/** The image an agent runs from. */
+export interface OwnImage {
+  /** As it was named. */
+  readonly image: string;
+  readonly imageId: string | undefined;
+}
+
+export interface Decision {
+  readonly engine: Pick<Engine, 'inspectImage'>;
+  readonly configuration: Pick<Configuration, 'paths' | 'limits'>;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly reporter: Reporter;
+  /** Of the active agent: takes a failure back when, or as soon as, the agent serves. */
+  readonly serving?: Pick<ServingTracker, 'failureIsOver'>;
+}
+
+/** What is to be done about the image that a server requires. */
+export type UpgradeDecision =
+  | { readonly do: 'upgrade'; readonly image: string }
+  /** It is reached, or none that is known is required. */
+  | { readonly do: 'nothing' }
+  /** It is not followed before then; milliseconds since 1970. */
+  | { readonly do: 'wait'; readonly until: number };
+
+const nothing: UpgradeDecision = { do: 'nothing' };
+
+/** The cause in the status file while servers require different images in turn. */
+const quarrelCause = 'ping-pong';
+
+/**
+ * Decides on an upgrade in the place of the server's script, which compares names only: behind a registry mirror, with
+ * a digest or another tag of the very same image, its comparison can never be satisfied (incident, why 8). Servers that
+ * require different images in turn are not followed either: no worker is made for them at all.
+ */
+export async function decideUpgrade(
+  decision: Decision,
+  required: RequiredImage,
+  own: OwnImage,
+): Promise<UpgradeDecision> {
+  const { configuration, clock, log } = decision;
+  if (required.kind === 'unclear') log.warn(`no upgrade: REQUIRED_IMAGE is unclear: ${required.reason}`);
+  if (required.kind !== 'image') return nothing;
+  const { image } = required;
+  const { limits } = configuration;
+  const { history } = await lookUpAttempts(decision);
+  if (await isReached(decision, image, own)) {
+    await tellAgreement(decision, image, isCalm(history, image, limits, clock.now()));
+    return nothing;
+  }
+  const quarrel = findQuarrel(history, image, limits, clock.now());
+  if (quarrel !== undefined) {
+    await tellQuarrel(decision, quarrel, own);
+    return { do: 'wait', until: quarrel.until };
+  }
+  log.info(`the server requires ${image}, this is ${own.image}: upgrading`);
+  return { do: 'upgrade', image };
+}
+
+/**
+ * What a server's script requires of an agent of that image. PastureStack's, told by the names it uses, never upgrades
+ * agents of Rancher's own image, whatever it requires of others (control-plane §8).
+ */
+export function readRequirement(script: string, ownImage: string): RequiredImage {
+  const isSpared =
+    script.includes('pasturestack-node-agent') && /^(docker\.io\/)?rancher\/agent(:|$)/.test(ownImage);
+  return isSpared ? { kind: 'none' } : readRequiredImage(script);
+}
+
+async function isReached({ engine, log }: Decision, image: string, own: OwnImage): Promise<boolean> {
+  if (image === own.image) return true;
+  const present = await engine.inspectImage(image);
+  if (present === undefined || present.id !== own.imageId) return false;
+  log.debug(`${image} is another name of the image that runs`);
+  return true;
+}
+
+/** A state that needs a person more urgently is not covered up. */
+async function tellQuarrel(
+  { reporter, log }: Decision,
+  { sentence, until }: Quarrel,
+  own: OwnImage,
+): Promise<void> {
+  const before = await reporter.readBefore();
+  const summary = `${sentence}; the agent (${own.image}) runs on`;
+  if (before?.state === 'failed' || before?.state === 'degraded') {
+    log.warn(`${summary}; what to do: ${quarrelHint}`);
+    return;
+  }
+  await reporter.ended({
+    state: 'deferred',
+    exitCode: ExitCode.tryAgainLater,
+    summary,
+    cause: quarrelCause,
+    hint: quarrelHint,
+    nextAttemptAt: new Date(until).toISOString(),
+  });
+}
+
+/**
+ * What was wrong with another image is no matter any more: the correction of a typo in the setting clears the failed upgrade on
+ * every host. But an agent that does not serve is never called `ok`.
+ */
+async function tellAgreement(
+  { reporter, serving }: Decision,
+  image: string,
+  isQuarrelOver: boolean,
+): Promise<void> {
+  const before = await reporter.readBefore();
+  if (before === undefined) return;
+  const summary = `the server requires the image that runs, ${image}, and no other any more`;
+  if (before.cause !== quarrelCause) {
+    if (isUnfinishedUpgrade(before)) serving?.failureIsOver(before, summary);
+    return;
+  }
+  if (isQuarrelOver) await reporter.ended({ state: 'ok', exitCode: ExitCode.ok, summary });
+}

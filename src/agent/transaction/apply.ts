@@ -1,0 +1,370 @@
+import {
+  restartPolicies,
+  type ContainerDetails,
+  type ContainerSpec,
+  type Engine,
+} from '../../engine/engine.ts';
+import { isEngineError } from '../../engine/errors.ts';
+import type { Clock } from '../../support/clock.ts';
+import { deadlineIn } from '../../support/deadline.ts';
+import { EngineUnavailableError, InterruptedError, messageOf } from '../../support/errors.ts';
+import type { Limits } from '../../support/limits/limits.ts';
+import type { Log } from '../../support/log.ts';
+import { doubling, retry } from '../../support/retry.ts';
+import { readLastLog } from './last-log.ts';
+import type { Holder } from './mount-holders.ts';
+import { NotReadyError } from './not-ready.ts';
+import type { Observed } from './observe.ts';
+import { isUp, type Step } from './plan.ts';
+import type { RoleNames } from '../identity/roles.ts';
+import { isOwn, ownContainerError } from './unmanaged.ts';
+
+export interface ApplyContext {
+  readonly engine: Engine;
+  readonly names: RoleNames;
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly nextSpec?: ContainerSpec;
+  readonly interrupted: AbortSignal;
+  /** Ids of the containers in which we and our caller run. */
+  readonly own?: readonly string[];
+  /** Who holds the mounts of a container that could not be removed. */
+  readonly holdersOf?: (container: Observed) => Promise<readonly Holder[]>;
+  /**
+   * Waits until a next agent has proven that it can serve, or may be promoted without that. Left out: it is watched for STAND_BY.
+   * @throws when it may not be promoted: NotReadyError, TryAgainLaterError, HoldError
+   */
+  readonly awaitReady?: (next: Observed) => Promise<void>;
+  /**
+   * Watches the bootstrap of an agent that was promoted. Left out: it counts as settled.
+   * @throws BootstrapFailsError when the parked agent should come back
+   */
+  readonly watchBootstrap?: (agent: Observed) => Promise<'settled' | 'keep-parked'>;
+  /** Masks secrets in what an agent wrote. */
+  readonly scrub?: (text: string) => string;
+  /** The last log lines of agents that did not stay up, by id. Filled by `verify` and `stand-by`. */
+  readonly lastLogs?: Map<string, readonly string[]>;
+  /** Filled by `verify` and `stand-by`. */
+  readonly rejected: Set<string>;
+  readonly watched: Map<string, number>;
+  /** Filled by `ready` and `watch`. */
+  readonly ready: Set<string>;
+  readonly bootstraps: Map<string, 'settled' | 'keep-parked'>;
+}
+
+/** A container of ours that stays although it should not. */
+export interface Corpse {
+  readonly id: string;
+  readonly name: string;
+  /** The engine's words when it could not be removed. */
+  readonly said: string;
+  /** Who holds its mounts, if anybody does. */
+  readonly holders?: readonly Holder[];
+}
+
+/** A container could not be removed after bounded tries. */
+export class UnremovableError extends Error {
+  readonly corpse: Corpse;
+
+  constructor(corpse: Corpse) {
+    super(`${corpse.name} can't be removed: ${corpse.said}`);
+    this.name = 'UnremovableError';
+    this.corpse = corpse;
+  }
+}
+
+/**
+ * Does one step. Every step may be repeated: what is done already counts as success.
+ * @throws CannotChangeError for a step that would end or move the container in which we or our caller run
+ */
+export async function performStep(step: Step, context: ApplyContext): Promise<void> {
+  const { engine, names, limits, log } = context;
+  requireOthers(step, context.own ?? []);
+  switch (step.do) {
+    case 'create-next':
+      return createNext(step.name === 'spare' ? names.nextSpare : names.next, context);
+    case 'start':
+      log.info(`starting ${describe(step.container)}`);
+      return engine.startContainer(step.container.id);
+    case 'stand-by':
+      return watch(step.container, limits.STAND_BY, context, context.interrupted);
+    case 'ready':
+      return proveReady(step.container, context);
+    case 'stop':
+      await keepOverReboots(step.container, context);
+      log.info(`stopping ${describe(step.container)}`);
+      return engine.stopContainer(step.container.id, limits.STOP_GRACE);
+    case 'set-aside':
+      return rename(step.container, nameInPool(step.slot, names) ?? names.agent, context);
+    case 'promote':
+      return rename(step.container, names.agent, context);
+    case 'demote':
+      return rename(step.container, nameAfterDemotion(step.slot, names), context);
+    case 'verify':
+      log.info(`watching ${describe(step.container)}`, { for: `${limits.VERIFY / 1000} s` });
+      return watch(step.container, limits.VERIFY, context, hurry(context.interrupted));
+    case 'watch':
+      return watchBootstrap(step.container, context);
+    case 'restore-policy':
+      return restorePolicy(step.container, step.policy, context);
+    case 'discard':
+      return discard(step.container, context);
+    case 'done':
+    case 'fail':
+      return;
+  }
+}
+
+/** The last guard, whatever was planned and why: nobody saws off the branch that the work sits on. */
+function requireOthers(step: Step, own: readonly string[]): void {
+  if (!('container' in step) || !isOwn(step.container, own)) return;
+  if (!harmless.includes(step.do)) throw ownContainerError(step.container);
+}
+
+/** What neither ends nor moves a container. */
+const harmless: readonly Step['do'][] = [
+  'fail',
+  'verify',
+  'watch',
+  'stand-by',
+  'ready',
+  'start',
+  'restore-policy',
+];
+
+async function proveReady(next: Observed, context: ApplyContext): Promise<void> {
+  if (context.awaitReady === undefined)
+    await watch(next, context.limits.STAND_BY, context, context.interrupted);
+  else {
+    context.log.info(`waiting until ${describe(next)} has proven that it can serve`);
+    await keepingLog(next, context, async () => context.awaitReady?.(next));
+  }
+  if (!context.rejected.has(next.id)) context.ready.add(next.id);
+}
+
+async function watchBootstrap(agent: Observed, context: ApplyContext): Promise<void> {
+  const parked = await keepingLog(agent, context, async () => context.watchBootstrap?.(agent));
+  context.bootstraps.set(agent.id, parked ?? 'settled');
+}
+
+/** An agent that is not good enough is removed soon: what it said last is kept before that. */
+async function keepingLog<T>(container: Observed, context: ApplyContext, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof NotReadyError) await keepLastLog(container, context);
+    throw error;
+  }
+}
+
+/**
+ * An agent that is about to be parked comes back after a power cut, whatever its restart policy was. A label of the next agent
+ * keeps the former policy for a rollback.
+ */
+async function keepOverReboots(container: Observed, { engine }: ApplyContext): Promise<void> {
+  const policy = container.restartPolicy ?? '';
+  if (policy === '' || policy === 'always' || container.condemned || !container.ours) return;
+  await engine.setRestartPolicy(container.id, 'always');
+}
+
+async function restorePolicy(agent: Observed, policy: string, context: ApplyContext): Promise<void> {
+  const known = restartPolicies.find((each) => each === policy);
+  context.log.info(`giving ${describe(agent)} its restart policy back`, { policy });
+  await context.engine.setRestartPolicy(agent.id, known ?? 'always');
+}
+
+function nameAfterDemotion(slot: number | 'spare' | undefined, names: RoleNames): string {
+  return slot === 'spare' ? names.nextSpare : (nameInPool(slot, names) ?? names.next);
+}
+
+function nameInPool(slot: number | undefined, names: RoleNames): string | undefined {
+  return slot === undefined ? undefined : names.previous[slot];
+}
+
+async function createNext(name: string, context: ApplyContext): Promise<void> {
+  const { engine, nextSpec, log } = context;
+  if (nextSpec === undefined) throw new Error('a replacement needs a specification of the next agent');
+  log.info(`creating ${name} from ${nextSpec.image}`);
+  await engine.createContainer(name, nextSpec);
+}
+
+/**
+ * An engine that was away may have done it after all: before we looked again, while we did (it then knows the container by
+ * its old name and gives the new one), or since.
+ */
+async function rename(container: Observed, to: string, context: ApplyContext): Promise<void> {
+  if (container.name === to) return;
+  context.log.info(`renaming ${describe(container)} to ${to}`);
+  try {
+    await context.engine.renameContainer(container.id, to);
+  } catch (error) {
+    if (!isEngineError(error) || !/same name as its current name/i.test(error.said)) throw error;
+  }
+}
+
+/**
+ * Only a signal leaves no time to watch an agent in office to the end. Going back for a lock that was lost (its disk may be
+ * silent) would stop the agent that runs and start one that perhaps can't.
+ */
+function hurry(interrupted: AbortSignal): AbortSignal {
+  const hurrying = new AbortController();
+  const onAbort = (): void => {
+    if (interrupted.reason instanceof InterruptedError) hurrying.abort(interrupted.reason);
+  };
+  if (interrupted.aborted) onAbort();
+  else interrupted.addEventListener('abort', onAbort, { once: true });
+  return hurrying.signal;
+}
+
+/**
+ * Looks at a container until it has been up for `ms` milliseconds without a restart. One that ends or restarts
+ * meanwhile is rejected; the plan then says what follows. One that somebody else restarts is watched again from then on: such
+ * an agent exits with status 1, has no process for a moment, and is as good as before.
+ */
+async function watch(
+  container: Observed,
+  ms: number,
+  context: ApplyContext,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let restarts = 0; ; restarts += 1) {
+    const seen = await watchOnce(container, ms, context, signal);
+    if (seen.stayedUp) {
+      context.watched.set(container.id, ms);
+      return;
+    }
+    const mayComeBack = restarts < context.limits.CALL_TRIES && wasStoppedByRequest(container, seen.last);
+    if (!mayComeBack || !(await comesBack(container, context, signal)))
+      return reject(container, seen.last, context);
+    context.log.info(`${describe(container)} was restarted by somebody else: watching it again`);
+  }
+}
+
+type Seen =
+  { readonly stayedUp: true } | { readonly stayedUp: false; readonly last: ContainerDetails | undefined };
+
+async function watchOnce(
+  container: Observed,
+  ms: number,
+  { engine, clock, limits }: ApplyContext,
+  signal: AbortSignal,
+): Promise<Seen> {
+  const pause = Math.max(1, Math.min(limits.VERIFY_POLL, ms));
+  for (let seen = 0; seen < ms; seen += pause) {
+    await clock.sleep(pause, signal);
+    const last = await engine.inspectContainer(container.id);
+    if (last?.state !== 'running' || last.restartCount > container.restartCount)
+      return { stayedUp: false, last };
+  }
+  return { stayedUp: true };
+}
+
+/**
+ * A container with the policy `always` that exits by itself is `restarting` at once, or has restarted. `exited` it is only when
+ * somebody asked the engine to stop it: `docker stop`, or the first half of `docker restart`.
+ */
+function wasStoppedByRequest(container: Observed, last: ContainerDetails | undefined): boolean {
+  return (
+    last?.state === 'exited' && last.restartPolicy === 'always' && last.restartCount <= container.restartCount
+  );
+}
+
+/** Whether it runs again within RESTART_GAP. */
+async function comesBack(
+  container: Observed,
+  { engine, clock, limits }: ApplyContext,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const deadline = deadlineIn(limits.RESTART_GAP, clock);
+  while (deadline.left() > 0) {
+    await clock.sleep(Math.min(limits.VERIFY_POLL, deadline.left()), signal);
+    const now = await engine.inspectContainer(container.id);
+    if (!wasStoppedByRequest(container, now))
+      return now?.state === 'running' && now.restartCount <= container.restartCount;
+  }
+  return false;
+}
+
+/** What it wrote last is read now: the rollback removes the container, and its log with it. */
+async function reject(
+  container: Observed,
+  now: ContainerDetails | undefined,
+  context: ApplyContext,
+): Promise<void> {
+  const { log, rejected } = context;
+  log.warn(`${describe(container)} did not stay up`, {
+    state: now?.state ?? 'gone',
+    status: now?.exitCode ?? 0,
+  });
+  rejected.add(container.id);
+  await keepLastLog(container, context);
+}
+
+async function keepLastLog(
+  container: Observed,
+  { engine, limits, log, scrub, lastLogs }: ApplyContext,
+): Promise<void> {
+  const lines = await readLastLog(engine, container.id, limits, scrub ?? ((text) => text));
+  lastLogs?.set(container.id, lines);
+  for (const line of lines) log.warn(`last log line of ${container.name}: ${line}`);
+}
+
+/**
+ * Removes a container: restart policy off, stopped, then a bounded number of tries. Not by force: an old engine would
+ * then forget it and leave its files behind unnamed (engine-notes). A corpse from an earlier run gets a single try.
+ */
+async function discard(container: Observed, context: ApplyContext): Promise<void> {
+  const { engine, limits, log, clock, interrupted } = context;
+  log.info(`removing ${describe(container)}`);
+  const policy = {
+    what: `remove ${container.name}`,
+    tries: container.state === 'dead' ? 1 : limits.REMOVE_TRIES,
+    pause: doubling(limits.REMOVE_PAUSE_MIN, limits.REMOVE_PAUSE_MAX),
+    total: limits.REMOVE_TOTAL,
+    worthRetrying: (error: Error) => !interrupted.aborted && isRemovalWorthRetrying(error),
+    clock,
+    log,
+    ...(interrupted.aborted ? {} : { signal: interrupted }),
+  };
+  let isQuiet = container.corpse;
+  try {
+    await retry(policy, async () => {
+      if (!isQuiet) await quiet(container, context);
+      isQuiet = true;
+      await engine.removeContainer(container.id, { force: false });
+    });
+  } catch (error) {
+    if (isEngineError(error, 'not-found')) return;
+    if (interrupted.aborted && error === interrupted.reason) throw error;
+    const said = isEngineError(error) ? error.said : messageOf(error);
+    // Somebody who wants us to end has no time for explanations.
+    const holders = interrupted.aborted ? [] : ((await context.holdersOf?.(container)) ?? []);
+    const { id, name } = container;
+    throw new UnremovableError({ id, name, said, ...(holders.length === 0 ? {} : { holders }) });
+  }
+}
+
+/** Its restart policy off, so that no power cut brings it back, and its process ended. */
+async function quiet(container: Observed, context: ApplyContext): Promise<void> {
+  const { engine, limits } = context;
+  try {
+    await engine.setRestartPolicy(container.id, 'no');
+  } catch (error) {
+    // An engine refuses it for one that it has begun to remove: the removal itself says what is wrong.
+    if (!isEngineError(error)) throw error;
+  }
+  if (isUp(container)) await engine.stopContainer(container.id, limits.STOP_GRACE);
+}
+
+function isRemovalWorthRetrying(error: Error): boolean {
+  return (
+    error instanceof EngineUnavailableError ||
+    isEngineError(error, 'failed') ||
+    isEngineError(error, 'conflict')
+  );
+}
+
+function describe(container: Observed): string {
+  return `${container.name} (${container.id.slice(0, 12)}, ${container.image})`;
+}

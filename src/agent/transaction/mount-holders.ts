@@ -1,0 +1,82 @@
+import { findMountHolders, type MountHolder } from '../../host/mounts/holders.ts';
+import type { Engine } from '../../engine/engine.ts';
+import type { Clock } from '../../support/clock.ts';
+import type { Paths } from '../../support/configuration.ts';
+import { messageOf } from '../../support/errors.ts';
+import type { Limits } from '../../support/limits/limits.ts';
+import type { Log } from '../../support/log.ts';
+import type { Observed } from './observe.ts';
+
+/** Who keeps a container's mounts, and with them the container: `device or resource busy` names nobody. */
+export interface Holder {
+  readonly pid: number;
+  readonly command: string;
+  /** Processes that share those mounts, this one included. */
+  readonly processes: number;
+  /** The container they belong to, by name where the engine knows it; none for processes of the host itself. */
+  readonly container?: string;
+  readonly mountPoint: string;
+}
+
+export interface HolderView {
+  readonly engine: Engine;
+  readonly paths: Paths;
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/**
+ * Looks for the holders of a container that could not be removed, whatever the engine's words were: wordings changed
+ * with every version, and it costs one look at the mounts, once per failed removal. Explains only, hence never throws.
+ */
+export async function nameHolders(view: HolderView, container: Observed): Promise<readonly Holder[]> {
+  return nameHoldersOf(view, container.name, [container.id, ...(container.layers ?? [])]);
+}
+
+/**
+ * The same for several containers in one look.
+ * @param ids of the containers and of their layers
+ */
+export async function nameHoldersOf(
+  view: HolderView,
+  what: string,
+  ids: readonly string[],
+): Promise<readonly Holder[]> {
+  const { paths, limits, clock, log } = view;
+  try {
+    const { holders, complete } = await findMountHolders({
+      paths,
+      ids,
+      limits,
+      clock,
+      exceptPid: process.pid,
+    });
+    if (!complete) log.info('not all processes could be asked for their mounts in time');
+    const shown = holders.slice(0, limits.HOLDERS_SHOWN);
+    return await Promise.all(shown.map(async (holder) => nameHolder(view, holder)));
+  } catch (error) {
+    log.debug(`who holds ${what} could not be found out`, { error: messageOf(error) });
+    return [];
+  }
+}
+
+/** `cadvisor (pid 812 and 3 more, container monitoring)` */
+export function describeHolder({ pid, command, processes, container }: Holder): string {
+  const others = processes > 1 ? ` and ${processes - 1} more` : '';
+  const where = container === undefined ? 'on the host itself' : `container ${container}`;
+  return `${command} (pid ${pid}${others}, ${where})`;
+}
+
+async function nameHolder({ engine }: HolderView, holder: MountHolder): Promise<Holder> {
+  const { pid, command, processes, container, mountPoints } = holder;
+  const found = container === undefined ? undefined : await engine.inspectContainer(container);
+  const name = found?.name ?? container?.slice(0, 12);
+  return {
+    pid,
+    command,
+    processes,
+    ...(name === undefined ? {} : { container: name }),
+    mountPoint: mountPoints[0] ?? '',
+  };
+}

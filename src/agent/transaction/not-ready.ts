@@ -1,0 +1,33 @@
+import { EntrypointError, ExitCode, TryAgainLaterError, type OutcomeDetails } from '../../support/errors.ts';
+
+/** The next agent cannot serve: it is not promoted, and the agent before it is not touched. Counts against its image. */
+export class NotReadyError extends EntrypointError {
+  readonly exitCode = ExitCode.cannotChange;
+  readonly code: string;
+
+  /** @param code the cause of the check that failed, e.g. `ready-curl-tls` */
+  constructor(code: string, message: string, details: OutcomeDetails = {}) {
+    super(message, details);
+    this.code = code;
+  }
+}
+
+/** The next agent could not prove that it can serve, and nobody can tell that its image is to blame. Tried again later. */
+export class NotProvenError extends TryAgainLaterError {
+  override readonly code: string;
+
+  constructor(code: string, message: string, details: OutcomeDetails = {}) {
+    super(message, details);
+    this.code = code;
+  }
+}
+
+/** The same while no agent is active: the next agent stays on standby, and nothing is created or removed between tries. */
+export class HoldError extends NotProvenError {}
+
+/** The bootstrap of the promoted agent fails again and again while the server answers: the parked agent comes back. */
+export class BootstrapFailsError extends NotReadyError {
+  constructor(message: string, details: OutcomeDetails = {}) {
+    super('bootstrap-fails', message, details);
+  }
+}

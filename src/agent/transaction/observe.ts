@@ -1,0 +1,227 @@
+import type {
+  ContainerDetails,
+  ContainerMount,
+  ContainerState,
+  ContainerSummary,
+  Engine,
+} from '../../engine/engine.ts';
+import type { Environment } from '../../support/configuration.ts';
+import {
+  checksReadiness,
+  isAgentContainer,
+  isAgentImage,
+  labels,
+  standsBy,
+  type RoleNames,
+} from '../identity/roles.ts';
+
+/** A container in one of our roles, as far as decisions need it. */
+export interface Observed {
+  readonly id: string;
+  readonly name: string;
+  readonly image: string;
+  readonly imageId: string;
+  /** Digest of what it was made from; undefined for agents of other entrypoints. */
+  readonly digest: string | undefined;
+  readonly state: ContainerState;
+  /** Milliseconds since 1970; undefined if it never ran. */
+  readonly startedAt: number | undefined;
+  readonly restartCount: number;
+  /** Made by us or an agent of an older entrypoint; everything else is a stranger's. */
+  readonly ours: boolean;
+  /** A stranger's that may be replaced all the same (`--force`); its keys are never taken. */
+  readonly foreign?: true;
+  /** Marked for removal and not gone: it can't be started again. */
+  readonly corpse: boolean;
+  /**
+   * Its removal has begun, and no reboot brings it back. Every agent gets the policy `always` before it is parked, so a parked
+   * one whose policy is off is one that we began to remove. An engine that cannot change policies (1.22) never shows that.
+   */
+  readonly condemned: boolean;
+  /** `always`, `no`, …; empty where the engine does not say, or cannot change it (1.22). */
+  readonly restartPolicy?: string;
+  /** Process id in the host's pid namespace; 0 while it does not run. */
+  readonly pid?: number;
+  /** Its `run` proves on standby that it can serve, and keeps a record of its serving. */
+  readonly checksReadiness?: boolean;
+  /** Milliseconds since 1970; undefined if the engine does not say. */
+  readonly createdAt?: number | undefined;
+  /** Made from an image of ours (a container has the labels of its image): acts only in office. */
+  readonly standsBy: boolean;
+  readonly environment: Environment;
+  /** Host folders and volumes, as they were asked for: `source:target`. */
+  readonly binds: readonly string[];
+  /** What it sees where, the volumes of a state container included. */
+  readonly mounts?: readonly ContainerMount[];
+  /** Its image's and its own. */
+  readonly labels?: Readonly<Record<string, string>>;
+  /** Names of its own storage layers, as they appear in mounts; empty where the engine doesn't say. */
+  readonly layers?: readonly string[];
+}
+
+/** Who has which role on this host at one moment. */
+export interface Observation {
+  readonly agent: Observed | undefined;
+  readonly legacy: readonly Observed[];
+  readonly next: Observed | undefined;
+  /** Whether it has the spare name. */
+  readonly nextHasSpareName?: boolean;
+  /** Beside it, under the other one of the two names: a corpse, or somebody's that is not to be there. */
+  readonly besideNext?: Observed;
+  /** One entry per set-aside name, in the pool's order. */
+  readonly previous: readonly (Observed | undefined)[];
+  /** Milliseconds since 1970, by the same clock as `startedAt`. */
+  readonly now: number;
+}
+
+/**
+ * Looks at the host: one filtered list, and one inspection per container found. A container that is listed but that
+ * inspection doesn't find is gone by now, unless the list says `Dead`: then it is a corpse of an old engine
+ * (engine-notes: 404 is not proof of absence).
+ *
+ * @param adopt strangers that have our names count as old agents (`--force`)
+ */
+export async function observeRoles(
+  engine: Engine,
+  names: RoleNames,
+  now: () => number,
+  adopt = false,
+): Promise<Observation> {
+  const roleNames = [names.agent, ...names.legacyAgents, names.next, names.nextSpare, ...names.previous];
+  const listed = await engine.listContainers({ names: roleNames });
+  const observed = new Map<string, Observed>();
+  const policies = readPolicies(engine, names);
+  // All at once: between an old agent's end and its successor's promotion the host waits for these looks.
+  const looks = listed.map(async (summary) => ({
+    summary,
+    details: await engine.inspectContainer(summary.id),
+  }));
+  for (const { summary, details } of await Promise.all(looks)) {
+    const found = details === undefined ? fromCorpse(summary) : fromDetails(details, policies);
+    if (found !== undefined) observed.set(summary.name, adopt ? adopted(found) : found);
+  }
+  return {
+    agent: observed.get(names.agent),
+    legacy: names.legacyAgents.map((name) => observed.get(name)).filter((found) => found !== undefined),
+    ...chooseNext(observed.get(names.next), observed.get(names.nextSpare)),
+    previous: names.previous.map((name) => observed.get(name)),
+    now: now(),
+  };
+}
+
+/** The one of the two that can serve; where none can, the first keeps the role that it blocks. */
+function chooseNext(
+  first: Observed | undefined,
+  spare: Observed | undefined,
+): Pick<Observation, 'next' | 'besideNext' | 'nextHasSpareName'> {
+  const both = [first, spare].filter((observed) => observed !== undefined);
+  const own = both.filter(({ ours }) => ours);
+  const next = own.find(({ corpse }) => !corpse) ?? first ?? own[0];
+  const beside = both.find((observed) => observed !== next);
+  const nextHasSpareName = next !== undefined && next === spare;
+  return { next, nextHasSpareName, ...(beside === undefined ? {} : { besideNext: beside }) };
+}
+
+type Policy = Required<Pick<Observed, 'condemned' | 'restartPolicy'>>;
+
+/** What a restart policy tells: nothing where the engine cannot change it; of an agent, what a person wants. */
+function readPolicies(
+  { features }: Pick<Engine, 'features'>,
+  names: RoleNames,
+): (details: ContainerDetails) => Policy {
+  const active = [names.agent, ...names.legacyAgents];
+  return ({ name, restartPolicy }) =>
+    features.restartUpdate
+      ? { restartPolicy, condemned: restartPolicy === 'no' && !active.includes(name) }
+      : { restartPolicy: '', condemned: false };
+}
+
+function fromDetails(details: ContainerDetails, policyOf: (details: ContainerDetails) => Policy): Observed {
+  return {
+    id: details.id,
+    name: details.name,
+    image: details.image,
+    imageId: details.imageId,
+    digest: details.labels[labels.spec],
+    state: details.state,
+    startedAt: details.startedAt,
+    restartCount: details.restartCount,
+    ours: isAgentContainer(details),
+    corpse: isCorpse(details.state),
+    ...policyOf(details),
+    pid: details.pid ?? 0,
+    createdAt: details.createdAt,
+    standsBy: standsBy(details.labels),
+    checksReadiness: checksReadiness(details.labels),
+    environment: details.environment,
+    binds: details.binds,
+    mounts: details.mounts ?? [],
+    layers: details.layers ?? [],
+    labels: details.labels,
+  };
+}
+
+function fromCorpse(summary: ContainerSummary): Observed | undefined {
+  if (!isCorpse(summary.state)) return undefined;
+  return {
+    id: summary.id,
+    name: summary.name,
+    image: summary.image,
+    imageId: summary.imageId,
+    digest: summary.labels[labels.spec],
+    state: summary.state,
+    startedAt: undefined,
+    restartCount: 0,
+    ours: summary.labels[labels.system] === 'rancher-agent' || isAgentImage(summary.image),
+    corpse: true,
+    condemned: false,
+    standsBy: standsBy(summary.labels),
+    environment: {},
+    binds: [],
+  };
+}
+
+function adopted(found: Observed): Observed {
+  return found.ours ? found : { ...found, ours: true, foreign: true };
+}
+
+function isCorpse(state: ContainerState): boolean {
+  return state === 'dead' || state === 'removing';
+}
+
+/** Every container of an observation, the agent first. */
+export function everyone(observation: Observation): readonly Observed[] {
+  const { agent, legacy, next, besideNext, previous } = observation;
+  return [agent, ...legacy, next, besideNext, ...previous].filter((observed) => observed !== undefined);
+}
+
+/** Old agents that could serve again: set aside, or under a legacy name. */
+export function oldAgents(observation: Observation): readonly Observed[] {
+  return [...observation.previous, ...observation.legacy].filter(
+    (observed): observed is Observed => observed !== undefined && !observed.corpse,
+  );
+}
+
+/**
+ * The environment that holds the host's keys: the agent's own, else that of one set aside, else of the next one. A
+ * corpse is read last: better an agent from a dead one's keys than none. A stranger's is nobody's keys.
+ */
+export function findKeyHolder(observation: Observation): Observed | undefined {
+  const candidates = [
+    observation.agent,
+    ...oldAgents(observation),
+    observation.next,
+    observation.besideNext,
+    ...observation.previous,
+  ].filter((observed): observed is Observed => observed?.ours === true && observed.foreign !== true);
+  const holders = candidates.filter((observed) => hasKeys(observed.environment));
+  return holders.find((observed) => !observed.corpse) ?? holders[0] ?? candidates.find(hasAnyEnvironment);
+}
+
+function hasKeys(environment: Environment): boolean {
+  return Boolean(environment['CATTLE_ACCESS_KEY']) && Boolean(environment['CATTLE_SECRET_KEY']);
+}
+
+function hasAnyEnvironment(observed: Observed): boolean {
+  return Object.keys(observed.environment).length > 0;
+}

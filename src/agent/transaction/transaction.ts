@@ -1,0 +1,473 @@
+import type { ContainerSpec, Engine } from '../../engine/engine.ts';
+import { isEngineError } from '../../engine/errors.ts';
+import type { Clock } from '../../support/clock.ts';
+import { deadlineIn, formatDuration } from '../../support/deadline.ts';
+import {
+  CannotChangeError,
+  EngineUnavailableError,
+  EntrypointError,
+  messageOf,
+} from '../../support/errors.ts';
+import type { Limits } from '../../support/limits/limits.ts';
+import type { Log } from '../../support/log.ts';
+import { doubling } from '../../support/retry.ts';
+import { Ages } from './ages.ts';
+import { performStep, UnremovableError, type ApplyContext, type Corpse } from './apply.ts';
+import type { Holder } from './mount-holders.ts';
+import {
+  everyone,
+  findKeyHolder,
+  oldAgents,
+  observeRoles,
+  type Observation,
+  type Observed,
+} from './observe.ts';
+import { isUp, planStep, type Experience, type Failure, type Goal, type Step } from './plan.ts';
+import { HoldError, NotReadyError } from './not-ready.ts';
+import { labels, type RoleNames } from '../identity/roles.ts';
+import { strangerError } from './unmanaged.ts';
+
+/**
+ * The transaction: observe, plan, do one idempotent step, observe again, until the plan says done.
+ *
+ * 1. create the next agent and let it stand by: a failure up to here costs nothing;
+ * 2. stop the old agent, set it aside, promote the next one;
+ * 3. watch the new one for a while, then discard the old one.
+ *
+ * Any failure turns the goal into `settle`, which has a time of its own: the sound one of what is there stays or comes
+ * back, everything else goes. Nothing is remembered from one run to the next.
+ */
+export interface TransactionOptions {
+  readonly engine: Engine;
+  readonly names: RoleNames;
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly goal: Goal;
+  /** What `create-next` makes; only a replacement needs it. */
+  readonly nextSpec?: ContainerSpec;
+  /** Who has which role, if somebody has just looked. */
+  readonly firstLook?: Observation;
+  /** Strangers that have our names are replaced like old agents (`--force`). */
+  readonly adopt?: boolean;
+  /** Ids of the containers in which we and our caller run: never stopped, renamed or removed. */
+  readonly own?: readonly string[];
+  /** Asked who holds a container that could not be removed. */
+  readonly holdersOf?: (container: Observed) => Promise<readonly Holder[]>;
+  /** See `ApplyContext`; the observation is the one that the step was planned from. */
+  readonly awaitReady?: (next: Observed, observation: Observation) => Promise<void>;
+  readonly watchBootstrap?: (agent: Observed, observation: Observation) => Promise<'settled' | 'keep-parked'>;
+  /** Masks secrets in what an agent wrote to its log. */
+  readonly scrub?: (text: string) => string;
+  /** Asked before anything is created: may wait (cooling down), or refuse by throwing (storage low). */
+  readonly beforeCreating?: (observation: Observation) => Promise<void>;
+  /** Told before each step, for the status file. */
+  readonly onStep?: (step: Step) => Promise<void>;
+  /** Aborted by SIGTERM or when the worker's time is up. The step in hand is finished, and the host has an agent. */
+  readonly interrupted: AbortSignal;
+}
+
+export interface TransactionResult {
+  /** Whether the goal it was started with is reached. */
+  readonly reached: boolean;
+  readonly agent: Observed | undefined;
+  /** Whether the agent in the end has a process. */
+  readonly agentRuns: boolean;
+  /** Whether it restarts again and again, or was seen to fail. */
+  readonly restarts: boolean;
+  readonly corpses: readonly Corpse[];
+  /** Whether the agent that was in office at the beginning was stopped at any time. */
+  readonly touchedAgent: boolean;
+  /** Whether it is that one which is in office now. */
+  readonly isIncumbent: boolean;
+  /** Why the goal was not reached. */
+  readonly error: Error | undefined;
+  /** The last log lines of the first agent that did not stay up; absent if all did. */
+  readonly lastLog?: readonly string[];
+}
+
+/** Runs a transaction to its end. Throws only if the engine can't be asked any more. */
+export async function runTransaction(options: TransactionOptions): Promise<TransactionResult> {
+  return new Transaction(options).run();
+}
+
+class Transaction {
+  readonly #options: TransactionOptions;
+  readonly #rejected = new Set<string>();
+  readonly #unmovable = new Set<string>();
+  readonly #watched = new Map<string, number>();
+  readonly #ready = new Set<string>();
+  readonly #bootstraps = new Map<string, 'settled' | 'keep-parked'>();
+  readonly #lastLogs = new Map<string, readonly string[]>();
+  readonly #corpses = new Map<string, Corpse>();
+  readonly #failures = new Map<string, number>();
+  readonly #repeats = new Map<string, number>();
+  readonly #ages: Ages;
+  #goal: Goal;
+  /** Id of the agent that was in office at the beginning. */
+  #incumbent: string | undefined;
+  #touchedAgent = false;
+  /** Nothing more is to be done for now, and nothing is to be undone. */
+  #held: HoldError | undefined;
+  #error: Error | undefined;
+
+  constructor(options: TransactionOptions) {
+    this.#options = options;
+    this.#goal = options.goal;
+    this.#ages = new Ages(options.clock);
+  }
+
+  async run(): Promise<TransactionResult> {
+    for (let count = 0; count < this.#options.limits.TRANSACTION_STEPS; count += 1) {
+      const isFirst = count === 0;
+      const seen = (isFirst ? this.#options.firstLook : undefined) ?? (await this.#observe());
+      const observation = this.#ages.correct(seen);
+      if (isFirst) this.#incumbent = incumbentOf(observation);
+      if (this.#held !== undefined) {
+        this.#error ??= this.#held;
+        return this.#result(observation, false);
+      }
+      if (this.#mayStop(observation)) return await this.#stopHere(observation);
+      const step = planStep(observation, this.#goal, this.#experience(), this.#patience());
+      if (step.do === 'done') return this.#result(observation, this.#error === undefined);
+      if (step.do === 'fail') {
+        if (!this.#turnBack(failureError(step.why, step.container))) return this.#result(observation, false);
+        continue;
+      }
+      await this.#try(step, observation);
+    }
+    const observation = await this.#observe();
+    this.#error ??= new CannotChangeError('the upgrade did not come to an end within its bound of steps', {
+      hint: 'this is a defect: please report it with the log of this run',
+    });
+    return this.#result(observation, false);
+  }
+
+  /** One step; its failure is weighed here: again after a pause, named as a corpse, or the way back. */
+  async #try(step: Step, observation: Observation): Promise<void> {
+    const key = keyOf(step);
+    try {
+      if (step.do === 'create-next') await this.#options.beforeCreating?.(observation);
+      await this.#options.onStep?.(step);
+      this.#remember(step);
+      await performStep(step, this.#contextOf(observation));
+      this.#countRepeat(key, step);
+    } catch (error) {
+      await this.#weigh(step, key, error);
+    }
+  }
+
+  #contextOf(observation: Observation): ApplyContext {
+    const { awaitReady, watchBootstrap, nextSpec, ...options } = this.#options;
+    return {
+      ...options,
+      rejected: this.#rejected,
+      watched: this.#watched,
+      ready: this.#ready,
+      bootstraps: this.#bootstraps,
+      lastLogs: this.#lastLogs,
+      ...(nextSpec && { nextSpec: withFormerPolicy(nextSpec, observation) }),
+      ...(awaitReady && { awaitReady: async (next: Observed) => awaitReady(next, observation) }),
+      ...(watchBootstrap && {
+        watchBootstrap: async (agent: Observed) => watchBootstrap(agent, observation),
+      }),
+    };
+  }
+
+  #remember(step: Step): void {
+    const id = containerOf(step)?.id;
+    if (id === undefined) return;
+    if ((step.do === 'stop' || step.do === 'discard') && id === this.#incumbent) this.#touchedAgent = true;
+    if (step.do === 'demote') this.#rejected.add(id);
+    // In another role, or started again, it has to prove itself anew.
+    if (step.do === 'promote' || step.do === 'start') this.#watched.delete(id);
+    // Another process proves nothing for this one.
+    if (step.do === 'start') this.#ready.delete(id);
+  }
+
+  async #weigh(step: Step, key: string, error: unknown): Promise<void> {
+    if (error instanceof UnremovableError) {
+      this.#corpses.set(error.corpse.id, error.corpse);
+      return;
+    }
+    if (error instanceof HoldError && this.#goal.kind === 'replace' && !this.#touchedAgent) {
+      this.#held = error;
+      return;
+    }
+    if (this.#isInterruption(error)) {
+      // One whose bootstrap was still watched has been verified: it stays, and so does the parked one.
+      if (step.do !== 'stand-by' && step.do !== 'ready' && step.do !== 'verify') return;
+      // A container that still has to show that it runs can't be waited for any more.
+      const cause = asOutcome(step, error);
+      this.#turnBack(cause);
+      this.#giveUpOn(step, cause);
+      return;
+    }
+    const failures = (this.#failures.get(key) ?? 0) + 1;
+    this.#failures.set(key, failures);
+    const { limits, log, clock } = this.#options;
+    if (isWorthRepeating(error) && failures < limits.CALL_TRIES) {
+      log.warn(`${key} failed, trying again`, { try: failures, error: messageOf(error) });
+      await clock.sleep(doubling(limits.CALL_PAUSE, limits.REMOVE_PAUSE_MAX)(failures));
+      return;
+    }
+    const cause = asOutcome(step, error);
+    // A dead next one that keeps its name (1.10.3) stands in nobody's way: there is a spare name.
+    const mayGoOn = step.do === 'set-aside' && step.container.corpse && step.container.id !== this.#incumbent;
+    const turnsBack = !mayGoOn && this.#turnBack(cause);
+    // Going back must not ask again what has just been answered.
+    const isAnswer = step.do === 'start' || step.do === 'ready' || step.do === 'watch';
+    if (!turnsBack || isAnswer) this.#giveUpOn(step, cause);
+  }
+
+  #isInterruption(error: unknown): boolean {
+    return this.#options.interrupted.aborted && !isWorthRepeating(error) && !isEngineError(error);
+  }
+
+  /** Gives the replacement up for settling. @returns false if that is what we were doing already */
+  #turnBack(error: Error): boolean {
+    this.#error ??= error;
+    if (this.#goal.kind === 'settle') return false;
+    this.#options.log.error(`${messageOf(error)}: going back`);
+    this.#goal = { kind: 'settle' };
+    return true;
+  }
+
+  /** What can't be done counts as impossible from here on, so that the plan looks for another way. */
+  #giveUpOn(step: Step, error: Error): void {
+    const container = containerOf(step);
+    if (container === undefined) return;
+    const { id } = container;
+    if (step.do === 'discard' || step.do === 'stop')
+      this.#corpses.set(id, corpseOf(container, messageOf(error)));
+    else if (isRenaming(step)) this.#unmovable.add(id);
+    else this.#rejected.add(id);
+  }
+
+  /** A step that succeeds and changes nothing would be planned for ever. */
+  #countRepeat(key: string, step: Step): void {
+    const repeats = (this.#repeats.get(key) ?? 0) + 1;
+    this.#repeats.set(key, repeats);
+    if (repeats < this.#options.limits.CALL_TRIES) return;
+    const error = new CannotChangeError(`${key}: done ${repeats} times without an error, and to no effect`, {
+      hint: 'somebody or something else on this host undoes it',
+    });
+    if (step.do !== 'discard') this.#turnBack(error);
+    this.#giveUpOn(step, error);
+  }
+
+  /**
+   * Interrupted, and the host has the agent it had, or a new one that runs, or never had one. A new one that has not
+   * been watched to the end is no agent to leave alone while an old one could come back.
+   */
+  #mayStop(observation: Observation): boolean {
+    if (!this.#options.interrupted.aborted) return false;
+    const { agent, next } = observation;
+    if (agent !== undefined && agent.id === this.#incumbent && !this.#touchedAgent) return true;
+    if (agent !== undefined && isUp(agent)) return this.#wasWatched(agent) || !this.#hasWayBack(observation);
+    return everyone(observation).every((observed) => observed === next || !observed.ours);
+  }
+
+  #wasWatched(agent: Observed): boolean {
+    return (this.#watched.get(agent.id) ?? 0) >= this.#options.limits.VERIFY;
+  }
+
+  #hasWayBack(observation: Observation): boolean {
+    return oldAgents(observation).some((old) => old.ours && !old.condemned && !this.#corpses.has(old.id));
+  }
+
+  async #stopHere(observation: Observation): Promise<TransactionResult> {
+    const reason: unknown = this.#options.interrupted.reason;
+    this.#error ??= reason instanceof Error ? reason : new Error('interrupted');
+    const { next, agent } = observation;
+    const isAgentSafe = agent?.ours === true && !agent.corpse && agent.restartPolicy !== 'no';
+    if (next?.ours === true && isAgentSafe && findKeyHolder(observation) !== next) {
+      await this.#try({ do: 'discard', container: next }, observation);
+    }
+    return this.#result(await this.#observe(), false);
+  }
+
+  /** Looks at the host; an engine that is restarting gets the recovery time to come back. */
+  async #observe(): Promise<Observation> {
+    const { engine, names, clock, limits, log } = this.#options;
+    const deadline = deadlineIn(limits.RECOVERY, clock);
+    for (;;) {
+      try {
+        return await observeRoles(engine, names, () => clock.now(), this.#options.adopt);
+      } catch (error) {
+        if (!isOutage(error)) throw error;
+        if (deadline.left() === 0) throw asUnavailable(error);
+        log.warn('the engine does not answer, looking again', {
+          error: error.message,
+          left: formatDuration(deadline.left()),
+        });
+        await clock.sleep(Math.min(limits.REMOVE_PAUSE_MIN, deadline.left()));
+      }
+    }
+  }
+
+  #experience(): Experience {
+    return {
+      rejected: this.#rejected,
+      unremovable: new Set(this.#corpses.keys()),
+      unmovable: this.#unmovable,
+      watched: this.#watched,
+      ready: this.#ready,
+      bootstraps: this.#bootstraps,
+    };
+  }
+
+  #patience(): { verifyMs: number; standByMs: number } {
+    return { verifyMs: this.#options.limits.VERIFY, standByMs: this.#options.limits.STAND_BY };
+  }
+
+  /** Those that are still there, under the names they have by now. */
+  #presentCorpses(observation: Observation): readonly Corpse[] {
+    return everyone(observation).flatMap(({ id, name }) => {
+      const corpse = this.#corpses.get(id);
+      return corpse === undefined ? [] : [{ ...corpse, name }];
+    });
+  }
+
+  #result(observation: Observation, reached: boolean): TransactionResult {
+    const { agent } = observation;
+    const [lastLog] = this.#lastLogs.values();
+    return {
+      reached,
+      agent,
+      agentRuns: agent?.ours === true && isUp(agent),
+      restarts: agent?.state === 'restarting' || (agent !== undefined && this.#rejected.has(agent.id)),
+      corpses: this.#presentCorpses(observation),
+      touchedAgent: this.#touchedAgent,
+      isIncumbent: agent !== undefined && agent.id === this.#incumbent,
+      error: this.#error,
+      ...(lastLog === undefined ? {} : { lastLog }),
+    };
+  }
+}
+
+/** The next agent's label tells a rollback which restart policy the agent before it had. */
+function withFormerPolicy(spec: ContainerSpec, { agent }: Observation): ContainerSpec {
+  const policy = agent?.restartPolicy ?? '';
+  if (agent === undefined || policy === '' || policy === 'always') return spec;
+  const value = `${agent.id.slice(0, 12)}=${policy}`;
+  return { ...spec, labels: { ...spec.labels, [labels.formerRestart]: value } };
+}
+
+function keyOf(step: Step): string {
+  const container = containerOf(step);
+  return container === undefined ? step.do : `${step.do} ${container.name} (${container.id.slice(0, 12)})`;
+}
+
+function containerOf(step: Step): Observed | undefined {
+  return 'container' in step ? step.container : undefined;
+}
+
+function incumbentOf(observation: Observation): string | undefined {
+  const { agent } = observation;
+  return (agent ?? oldAgents(observation).find((old) => old.ours && isUp(old)))?.id;
+}
+
+function isRenaming(step: Step): boolean {
+  return step.do === 'set-aside' || step.do === 'promote' || step.do === 'demote';
+}
+
+function corpseOf(container: Observed, said: string): Corpse {
+  return { id: container.id, name: container.name, said };
+}
+
+/** An engine that stumbled or didn't answer may do it next time; a refusal stays one. A taken name may be a ghost's. */
+function isWorthRepeating(error: unknown): boolean {
+  return isOutage(error) || isEngineError(error, 'conflict');
+}
+
+function isOutage(error: unknown): error is Error {
+  return error instanceof EngineUnavailableError || isEngineError(error, 'failed');
+}
+
+function asUnavailable(error: Error): EngineUnavailableError {
+  if (error instanceof EngineUnavailableError) return error;
+  return new EngineUnavailableError(`could not look at the agent's containers: ${error.message}`, {
+    hint: hintFor(error),
+    cause: error,
+  });
+}
+
+function asOutcome(step: Step, error: unknown): Error {
+  if (error instanceof EntrypointError && !isEngineError(error)) return error;
+  const subject = 'container' in step ? step.container.name : 'the next agent';
+  const said = isEngineError(error) ? error.said : messageOf(error);
+  return new CannotChangeError(`could not ${verbs[step.do]} ${subject}`, {
+    said,
+    hint: hintFor(error),
+    cause: error,
+  });
+}
+
+const verbs: Readonly<Record<Step['do'], string>> = {
+  'create-next': 'create',
+  start: 'start',
+  'stand-by': 'bring up',
+  ready: 'bring up',
+  stop: 'stop',
+  'set-aside': 'set aside',
+  promote: 'promote',
+  demote: 'take back',
+  verify: 'verify',
+  watch: 'watch the bootstrap of',
+  'restore-policy': 'restore the restart policy of',
+  discard: 'remove',
+  done: 'finish',
+  fail: 'finish',
+};
+
+function hintFor(error: unknown): string {
+  if (isEngineError(error) && /no space left on device/i.test(error.said)) {
+    return 'free space or inodes below the Docker root, then start the upgrade again';
+  }
+  if (isEngineError(error, 'conflict'))
+    return 'docker ps -a shows who has the name; remove or rename that container';
+  return 'the log of the Docker daemon says more: journalctl -u docker';
+}
+
+function failureError(why: Failure, container: Observed | undefined): Error {
+  const name =
+    container === undefined ? '' : `${container.name} (${container.id.slice(0, 12)}, ${container.image})`;
+  switch (why) {
+    case 'stranger-in-role':
+      return strangerError(container?.name ?? '', name);
+    case 'set-aside-names-taken':
+      return new CannotChangeError(
+        'all names for setting the old agent aside are taken by containers that stay',
+        {
+          hint: 'containers that cannot be removed mean sick storage: see the runbook, "a container cannot be removed"',
+        },
+      );
+    case 'next-does-not-run':
+      return new NotReadyError('next-does-not-run', `the new agent does not stay up: ${name}`, {
+        hint: 'the image is broken or not made for this host: docker run --rm IMAGE --version',
+        ...(container !== undefined && { said: describeEnd(container) }),
+      });
+    case 'agent-does-not-run':
+      return new NotReadyError('agent-does-not-run', `the agent does not stay up: ${name}`, {
+        hint: `see why: docker logs --tail 50 ${container?.name ?? ''}`,
+        ...(container !== undefined && { said: describeEnd(container) }),
+      });
+    case 'other-agent-does-not-stop':
+      return new CannotChangeError(`another agent runs on this host and can't be stopped: ${name}`, {
+        hint: 'its process hangs: the log of the Docker daemon says more: journalctl -u docker',
+      });
+    case 'name-not-free':
+      return new CannotChangeError(`a container can't be renamed: ${name}`, {
+        hint: 'sick storage, if it is dead: see the runbook, "a container cannot be removed"',
+      });
+    case 'no-agent':
+      return new CannotChangeError('there is no agent on this host and nothing to make one from', {
+        hint: 'register this host again: docker run … IMAGE URL',
+      });
+  }
+}
+
+function describeEnd(container: Observed): string {
+  return `state ${container.state}, restarted ${container.restartCount} times`;
+}

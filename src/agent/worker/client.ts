@@ -1,0 +1,333 @@
+import type { ContainerDetails, ContainerExit, Engine } from '../../engine/engine.ts';
+import { isEngineError } from '../../engine/errors.ts';
+import { StorageLowError } from '../../host/errors.ts';
+import type { Clock } from '../../support/clock.ts';
+import { deadlineIn, type Deadline } from '../../support/deadline.ts';
+import {
+  CannotChangeError,
+  EngineUnavailableError,
+  messageOf,
+  TryAgainLaterError,
+} from '../../support/errors.ts';
+import type { Limits } from '../../support/limits/limits.ts';
+import type { Log } from '../../support/log.ts';
+import { doubling, retry } from '../../support/retry.ts';
+import { listenForStuck } from './hung-worker.ts';
+import { isAgentContainer, labels, type RoleNames } from '../identity/roles.ts';
+import { buildWorkerSpec, digestOfRequest, type WorkerRequest } from './request.ts';
+
+/**
+ * The caller's side of the work. There is at most one worker on a host: its name is the outer lock, which the daemon
+ * keeps for us. Whoever wants something done makes the worker or, finding one, follows it to its end and looks again.
+ * Killing the caller changes nothing for the worker.
+ */
+export interface WorkerCall {
+  readonly engine: Engine;
+  readonly names: RoleNames;
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Volume for `/var/lib/rancher` on hosts where that folder can't be made. */
+  readonly stateVolume: string;
+  /** Copies what the worker says. */
+  readonly write: (chunk: Buffer, stream: 'stdout' | 'stderr') => void;
+  /** Ends the following, not the worker. */
+  readonly signal: AbortSignal;
+}
+
+/** The kernel's status for a process ended by SIGKILL, as shells and Docker show it. */
+const killedStatus = 137;
+
+/**
+ * Has a worker do what is asked and follows it.
+ * @returns the worker's exit status
+ * @throws TryAgainLaterError when others keep the worker busy, or it can't end; CannotChangeError when there can be no worker
+ */
+export async function runThroughWorker(call: WorkerCall, request: WorkerRequest): Promise<number> {
+  const deadline = deadlineIn(call.limits.FOLLOW_TOTAL, call.clock);
+  const wanted = digestOfRequest(request);
+  for (let round = 0; round < call.limits.WORKER_ROUNDS && deadline.left() > 0; round += 1) {
+    const worker = await findOrMakeWorker(call, request, deadline);
+    const isOurs = worker.labels[labels.request] === wanted;
+    const exit = await followWorker(call, worker);
+    if (exit !== 'gone' && exit.isStuck === true) {
+      const error = stuckError(call);
+      if (!isOurs) throw error;
+      call.log.warn(error.message, { hint: error.hint ?? '' });
+      return exit.status;
+    }
+    await removeEndedWorker(call, worker.id);
+    if (isOurs && exit !== 'gone' && exit.status !== killedStatus) return exit.status;
+    call.log.info(explainRound(isOurs, exit));
+  }
+  throw new TryAgainLaterError('no worker could finish what was asked within the bound of rounds', {
+    hint: 'see what keeps it busy: docker run … IMAGE status',
+  });
+}
+
+/** Whether a worker is at work on this host. */
+export async function isWorkerRunning(call: Pick<WorkerCall, 'engine' | 'names'>): Promise<boolean> {
+  return (await call.engine.inspectContainer(call.names.worker))?.state === 'running';
+}
+
+/** Follows a worker that runs, whoever made it. @returns how it ended; undefined if there is none */
+export async function followRunningWorker(call: WorkerCall): Promise<WorkerEnd | undefined> {
+  const worker = await call.engine.inspectContainer(call.names.worker);
+  if (worker === undefined) return undefined;
+  const exit = worker.state === 'running' ? await followWorker(call, worker) : undefined;
+  const isStuck = exit !== undefined && exit !== 'gone' && exit.isStuck === true;
+  if (!isStuck) await removeEndedWorker(call, worker.id);
+  return exit;
+}
+
+/** Stuck: its work has ended, and its process can't for as long as a disk of the host doesn't answer. */
+export type WorkerEnd = 'gone' | { readonly status: number; readonly isStuck?: boolean };
+
+type Worker = Pick<ContainerDetails, 'id' | 'labels'> & { readonly exit?: Promise<ContainerExit> };
+
+/** Tries to make the worker first: of several callers the daemon lets one have the name, the others find it. */
+async function findOrMakeWorker(
+  call: WorkerCall,
+  request: WorkerRequest,
+  deadline: Deadline,
+): Promise<Worker> {
+  let conflict: unknown;
+  const mostTries = call.limits.REMOVE_TRIES * call.limits.WORKER_ROUNDS;
+  for (let tries = 0; tries < mostTries && deadline.left() > 0; tries += 1) {
+    try {
+      return await makeWorker(call, request);
+    } catch (error) {
+      // Somebody was quicker, or a container is being removed, or the name is a ghost's: look.
+      if (!isEngineError(error, 'conflict') && !isEngineError(error, 'not-found')) throw asOutcome(error);
+      conflict = error;
+    }
+    const found = await call.engine.inspectContainer(call.names.worker);
+    const worker = found === undefined ? undefined : await takeUp(call, request, found, tries);
+    if (worker !== undefined) return worker;
+    await call.clock.sleep(call.limits.WORKER_GONE_PAUSE, call.signal);
+  }
+  throw new CannotChangeError(`no worker can be made: the name ${call.names.worker} stays taken`, {
+    said: messageOf(conflict),
+    hint: `docker ps -a --filter name=${call.names.worker}; restarting the Docker daemon frees a ghost's name`,
+  });
+}
+
+/** A worker that was found: one that runs is followed, anything else is put out of the way. */
+async function takeUp(
+  call: WorkerCall,
+  request: WorkerRequest,
+  found: ContainerDetails,
+  tries: number,
+): Promise<Worker | undefined> {
+  if (!isAgentContainer(found)) throw strangerError(found);
+  if (found.state === 'running' || found.state === 'paused') return found;
+  const isSameRequest = found.labels[labels.request] === digestOfRequest(request);
+  if (found.state === 'created' && isSameRequest) return startFound(call, found);
+  await clearAway(call, found, tries);
+  return undefined;
+}
+
+/** Its maker was killed between creating and starting it, or is about to start it: starting twice does no harm. */
+async function startFound(call: WorkerCall, found: ContainerDetails): Promise<Worker | undefined> {
+  try {
+    await call.engine.startContainer(found.id);
+    return found;
+  } catch (error) {
+    if (!isEngineError(error)) throw error;
+    call.log.info('the worker that was found could not be started', { error: error.said });
+    await removeQuietly(call, found.id);
+    return undefined;
+  }
+}
+
+/** Makes and starts a worker; on a host whose `/var/lib/rancher` can't be made, with a volume in its place. */
+async function makeWorker(call: WorkerCall, request: WorkerRequest): Promise<Worker> {
+  try {
+    return await makeWorkerFrom(call, request, undefined);
+  } catch (error) {
+    if (!isEngineError(error) || !/read-only file system/i.test(error.said)) throw error;
+    call.log.warn('the host has no writable /var/lib/rancher, using a volume', { volume: call.stateVolume });
+    return makeWorkerFrom(call, request, call.stateVolume);
+  }
+}
+
+async function makeWorkerFrom(
+  call: WorkerCall,
+  request: WorkerRequest,
+  volume: string | undefined,
+): Promise<Worker> {
+  const { engine, names, log } = call;
+  const spec = buildWorkerSpec(request, volume);
+  const id = await engine.createContainer(names.worker, spec);
+  log.info(`made the worker ${names.worker}`, { task: request.task, id: id.slice(0, 12) });
+  try {
+    // Asked for before the start where the engine allows it: a quick worker would be gone before we ask.
+    const armed = engine.features.waitConditions ? await engine.awaitExit(id, call.signal) : undefined;
+    await engine.startContainer(id);
+    const { exit } = armed ?? (await engine.awaitExit(id, call.signal));
+    return { id, labels: spec.labels, exit };
+  } catch (error) {
+    await removeQuietly(call, id);
+    throw error;
+  }
+}
+
+/** Copies its log and waits for its end; looks now and then, since either stream may have died without a word. */
+async function followWorker(call: WorkerCall, worker: Worker): Promise<WorkerEnd> {
+  const { engine, limits, log } = call;
+  const over = new AbortController();
+  const signal = AbortSignal.any([call.signal, over.signal]);
+  const { promise: stuck, resolve: onStuck } = Promise.withResolvers<WorkerEnd>();
+  const listen = listenForStuck((status) => {
+    // Where the kernel lets it, it has ended by then.
+    void call.clock.sleep(limits.FOLLOW_POLL, signal).then(() => {
+      onStuck({ status, isStuck: true });
+    }, gone);
+  });
+  const write: WorkerCall['write'] = (chunk, stream) => {
+    call.write(chunk, stream);
+    listen(chunk);
+  };
+  const copying = engine.followLog(worker.id, write, signal).catch((error: unknown) => {
+    // One that was quick and is gone has said what it had to in the status.
+    if (signal.aborted || isEngineError(error, 'not-found')) return;
+    log.warn("the worker's log can't be followed from here; the worker goes on", {
+      error: messageOf(error),
+      hint: `docker logs -f ${call.names.worker}`,
+    });
+  });
+  try {
+    const exit = await Promise.race([endOf(call, worker, signal), stuck]);
+    await Promise.race([copying, call.clock.sleep(limits.WORKER_GONE_PAUSE, signal)]);
+    return exit;
+  } catch (error) {
+    if (call.signal.aborted) {
+      const { worker: name } = call.names;
+      log.warn(`${name} goes on without us: docker logs -f ${name} shows it, docker stop ${name} ends it`);
+    }
+    throw error;
+  } finally {
+    over.abort(new Error('the worker has ended'));
+  }
+}
+
+async function endOf(call: WorkerCall, worker: Worker, signal: AbortSignal): Promise<ContainerExit> {
+  // Not awaited here: the answer is the worker's exit itself, and one that never comes must not keep us from looking.
+  const waiting =
+    worker.exit ?? call.engine.awaitExit(worker.id, signal).then(async ({ exit }) => exit, gone);
+  const looking = lookUntilEnded(call, worker.id, signal);
+  looking.catch(() => undefined);
+  const first = await Promise.race([waiting, looking]);
+  if (first !== 'gone') return first;
+  call.signal.throwIfAborted();
+  // On a loaded host a look may find nothing any more while the answer with the status is still on its way.
+  const grace = call.clock.sleep(call.limits.WORKER_GONE_PAUSE, signal).then(gone);
+  const late = await Promise.race([waiting, grace]);
+  return late === 'gone' ? looking : late;
+}
+
+function gone(): Promise<ContainerExit> {
+  return Promise.resolve('gone');
+}
+
+/** Bounded by the worker's own time and the caller's: FOLLOW_TOTAL. */
+async function lookUntilEnded(call: WorkerCall, id: string, signal: AbortSignal): Promise<ContainerExit> {
+  const deadline = deadlineIn(call.limits.FOLLOW_TOTAL, call.clock);
+  while (deadline.left() > 0) {
+    await call.clock.sleep(call.limits.FOLLOW_POLL, signal);
+    const found = await inspectPatiently(call, id);
+    if (found === undefined) return 'gone';
+    if (found.state === 'exited') return { status: found.exitCode };
+    if (found.state !== 'running' && found.state !== 'paused') return 'gone';
+  }
+  throw new TryAgainLaterError('the worker is still at work; it goes on without us', {
+    hint: `follow it: docker logs -f ${call.names.worker}`,
+  });
+}
+
+/** A daemon that restarts or is frozen for a while must not end the following. */
+async function inspectPatiently(call: WorkerCall, id: string): Promise<ContainerDetails | undefined> {
+  const { limits, clock, log, signal, engine } = call;
+  return retry(
+    {
+      what: 'look after the worker',
+      tries: limits.REMOVE_TRIES,
+      pause: doubling(limits.REMOVE_PAUSE_MIN, limits.REMOVE_PAUSE_MAX),
+      worthRetrying: (error) => error instanceof EngineUnavailableError,
+      clock,
+      log,
+      signal,
+    },
+    async () => engine.inspectContainer(id),
+  );
+}
+
+/** One that isn't running: never started, ended (engines without AutoRemove), or dead. */
+async function clearAway(call: WorkerCall, worker: ContainerDetails, tries: number): Promise<void> {
+  const { engine, log, names, limits } = call;
+  // Somebody with another request may be about to start the one just created: give them the time.
+  if (worker.state === 'created' && tries < limits.CALL_TRIES) return;
+  if (worker.state === 'removing' && tries < limits.REMOVE_TRIES) return;
+  log.info(`removing an ended worker`, { id: worker.id.slice(0, 12), state: worker.state });
+  try {
+    await engine.removeContainer(worker.id, { force: false });
+  } catch (error) {
+    if (isEngineError(error, 'conflict')) return;
+    log.warn(`the ended worker can't be removed, setting it aside`, { error: messageOf(error) });
+    await engine.renameContainer(worker.id, names.deadWorker);
+  }
+}
+
+/** Where the engine doesn't remove it by itself; a failure leaves one container under a fixed name for the next caller. */
+async function removeEndedWorker(call: WorkerCall, id: string): Promise<void> {
+  if (!call.engine.features.autoRemove) await removeQuietly(call, id);
+}
+
+async function removeQuietly(call: WorkerCall, id: string): Promise<void> {
+  try {
+    await call.engine.removeContainer(id, { force: false });
+  } catch (error) {
+    call.log.debug('a worker was left for the next caller to remove', { id, error: messageOf(error) });
+  }
+}
+
+function explainRound(isOurs: boolean, exit: ContainerExit): string {
+  if (!isOurs) return 'the worker that was busy with something else has ended: now ours';
+  return exit === 'gone'
+    ? 'the worker vanished before its end could be read: looking again'
+    : 'the worker was killed: making another one, which looks and goes on';
+}
+
+function stuckError({ names }: WorkerCall): TryAgainLaterError {
+  return new TryAgainLaterError(
+    'the worker hangs: a disk of this host does not answer, and it can not end before',
+    {
+      hint: `look at the disks: dmesg -T | tail -50; ${names.worker} goes as soon as they answer, or with a reboot`,
+    },
+  );
+}
+
+function strangerError(found: ContainerDetails): CannotChangeError {
+  return new CannotChangeError(
+    `the container ${found.name} (${found.image}) has our worker's name: left alone`,
+    {
+      hint: `rename or remove it yourself: docker rename ${found.name} NEW_NAME`,
+    },
+  );
+}
+
+function asOutcome(error: unknown): unknown {
+  if (!isEngineError(error)) return error;
+  const details = { said: error.said, cause: error };
+  // Too full even for the one that would have looked at the storage: the same end as if it had.
+  if (/no space left on device/i.test(error.said)) {
+    return new StorageLowError('the storage of this host is full: the worker could not be made', {
+      ...details,
+      hint: 'free space or inodes below the Docker root, then try again',
+    });
+  }
+  return new CannotChangeError('the worker could not be made', {
+    ...details,
+    hint: 'the log of the Docker daemon says more: journalctl -u docker',
+  });
+}

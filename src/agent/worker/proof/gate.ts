@@ -1,0 +1,249 @@
+import * as v from 'valibot';
+import { describeUrl } from '../../../control-plane/url.ts';
+import { readInside } from '../../../host/read-inside.ts';
+import { deadlineIn, type Deadline } from '../../../support/deadline.ts';
+import { messageOf, type OutcomeDetails } from '../../../support/errors.ts';
+import { HoldError, NotProvenError, NotReadyError } from '../../transaction/not-ready.ts';
+import { findKeyHolder, oldAgents, type Observation, type Observed } from '../../transaction/observe.ts';
+import {
+  readinessFile,
+  readinessResultSchema,
+  type ReadinessFailure,
+  type ReadinessResult,
+} from '../../run/readiness/result.ts';
+import type { Work } from '../session.ts';
+import { measureReach, readReadyAnswer } from './reach.ts';
+import { judgeReadiness, type Reach, type Refusal, type Situation } from './judge.ts';
+import { askRequirement } from './requirement.ts';
+
+/** What the gate has let through, for the state. */
+export interface Passage {
+  /** Why the agent was promoted although it had not proven that it can serve; undefined: it had. */
+  readonly failure?: ReadinessFailure;
+  /** No agent ran before: the parked one stays until the new one serves. */
+  readonly isRescue: boolean;
+}
+
+export interface Gate {
+  readonly work: Work;
+  /** `upgrade --offline`: the server is not asked. */
+  readonly offline: boolean;
+  /** The image that the agent is to be made from, as it was named. */
+  readonly target: string;
+  /** Whether the goal is to reconcile what an interrupted upgrade left. */
+  readonly isReconciling: boolean;
+  /** Ended when the worker's own time is up. */
+  readonly lifetime: AbortSignal;
+}
+
+/**
+ * Waits until a next agent may be promoted.
+ * @throws NotReadyError, NotProvenError when it may not; HoldError when it stays on standby; the signal's reason
+ */
+export async function awaitReadiness(gate: Gate, next: Observed, observation: Observation): Promise<Passage> {
+  const { work } = gate;
+  const { limits } = work.configuration;
+  if (gate.offline) return { isRescue: findActive(observation) === undefined };
+  const active = findActive(observation);
+  const situation = await situationOf(gate, observation, active);
+  const isRescue = situation === 'no-agent-runs';
+  const deadline = deadlineIn(limits.READY, work.clock);
+  await work.reporter.working(describeWait(next, situation), 'ready');
+  let reach: Reach | undefined;
+  let last: ReadinessResult | undefined;
+  for (;;) {
+    work.signal.throwIfAborted();
+    if (situation === 'legacy-waits') await requireStillWanted(gate, active);
+    last = (await readResult(work, next, deadline)) ?? last;
+    const verdict = judge(last, situation, deadline.left() === 0, reach);
+    switch (verdict.do) {
+      case 'promote':
+        return { isRescue };
+      case 'promote-anyway':
+        return { isRescue, failure: verdict.failure };
+      case 'measure':
+        reach = await measureReach(work, active, last?.server ?? '');
+        continue;
+      case 'refuse':
+        throw refusal(gate, situation, verdict.failure, verdict.why);
+      case 'defer':
+        throw new NotProvenError(
+          verdict.failure.cause,
+          sentenceOf(verdict.failure),
+          detailsOf(verdict.failure),
+        );
+      case 'try-again':
+        await pause(gate, situation, last?.failure);
+    }
+  }
+}
+
+/** One that never gave a result is no image's proven fault: a host may be slow. */
+function judge(
+  last: ReadinessResult | undefined,
+  situation: Situation,
+  timeIsUp: boolean,
+  reach: Reach | undefined,
+): ReturnType<typeof judgeReadiness> {
+  if (last !== undefined) return judgeReadiness({ result: last, situation, timeIsUp, reach });
+  if (!timeIsUp) return { do: 'try-again' };
+  const failure = noAnswer;
+  return judgeReadiness({ result: { ready: false, failure }, situation, timeIsUp, reach });
+}
+
+const noAnswer: ReadinessFailure = {
+  check: 'programs',
+  fault: 'server',
+  cause: 'ready-no-answer',
+  message: 'the next agent did not report whether it can serve',
+  hint: 'the host may be overloaded; docker logs of the next agent shows more',
+};
+
+/** The agent that runs, under whichever name: the one to compare with, and to protect. */
+function findActive(observation: Observation): Observed | undefined {
+  const candidates = [observation.agent, ...oldAgents(observation)];
+  return candidates.find((each) => each?.ours === true && each.state === 'running');
+}
+
+async function situationOf(
+  gate: Gate,
+  observation: Observation,
+  active: Observed | undefined,
+): Promise<Situation> {
+  if (gate.isReconciling) return 'reconciling';
+  const holder = findKeyHolder({ ...observation, next: undefined });
+  if (holder === undefined || holder === observation.besideNext) return 'first-agent';
+  if (active === undefined) return 'no-agent-runs';
+  if (active.standsBy) return 'agent-serves';
+  return (await doesLegacyWait(gate, active)) ? 'legacy-waits' : 'agent-serves';
+}
+
+/**
+ * A legacy agent does not work while its server requires another image. Where the server cannot be asked, whoever asked for
+ * the upgrade tells: its script does that only then.
+ */
+async function doesLegacyWait({ work }: Gate, legacy: Observed): Promise<boolean> {
+  const required = await askRequirement(work, legacy);
+  if (required === 'unknown') return work.askedBy === 'server';
+  return required !== undefined && required !== legacy.image;
+}
+
+/** The setting was turned back: the legacy agent goes on by itself as soon as nobody is in its way. */
+async function requireStillWanted({ work, target }: Gate, agent: Observed | undefined): Promise<void> {
+  if (agent === undefined) return;
+  const required = await askRequirement(work, agent);
+  if (required !== agent.image) return;
+  throw new NotProvenError(
+    'requirement-withdrawn',
+    `the server requires ${agent.image} again, and not ${target} any more`,
+    { hint: 'nothing: the agent that is there goes on by itself' },
+  );
+}
+
+/**
+ * The file inside the container, and where it cannot be read, the command by exec. Only a result of this very start counts, and
+ * only for 30 s: Docker 1.10.3 starts a created container, and `docker commit` copies files.
+ */
+async function readResult(
+  work: Work,
+  next: Observed,
+  deadline: Deadline,
+): Promise<ReadinessResult | undefined> {
+  const { engine, clock, configuration } = work;
+  const { limits, paths } = configuration;
+  const now = await engine.inspectContainer(next.id);
+  if (now?.state !== 'running' || now.restartCount > next.restartCount) {
+    throw new NotReadyError(
+      'next-does-not-run',
+      `the next agent does not stay up: ${next.name} (${next.image})`,
+      {
+        hint: 'the image is broken or not made for this host: docker run --rm IMAGE --version',
+        said: `state ${now?.state ?? 'gone'}, exit status ${now?.exitCode ?? 'unknown'}`,
+      },
+    );
+  }
+  try {
+    const { pid = 0 } = now;
+    const file = { proc: paths.proc, pid, path: readinessFile, maxBytes: limits.READY_BYTES };
+    const text = pid === 0 ? undefined : await readInside({ ...file, deadlineMs: limits.HOST_FILE });
+    if (text === undefined) return undefined;
+    const parsed = v.safeParse(readinessResultSchema, JSON.parse(text));
+    if (!parsed.success) throw new Error(`${readinessFile} is damaged`);
+    const result = parsed.output;
+    const isOfThisStart =
+      result.container === now.id &&
+      result.restartCount === now.restartCount &&
+      result.startedAt === now.startedAt;
+    const age = clock.elapsed() - result.checkedAt;
+    return isOfThisStart && age >= 0 && age <= limits.READY_FRESH ? result : undefined;
+  } catch (error) {
+    work.log.debug('the readiness file cannot be read; asking by exec', { error: messageOf(error) });
+    return await askByExec(work, next, deadline);
+  }
+}
+
+/** An engine that cannot execute anything says nothing about the image: then there is no result. */
+async function askByExec(
+  { engine, configuration, log, signal }: Work,
+  next: Observed,
+  deadline: Deadline,
+): Promise<ReadinessResult | undefined> {
+  const { INSPECT, READY_EXEC, READY_BYTES } = configuration.limits;
+  const deadlineMs = Math.max(INSPECT, Math.min(READY_EXEC, deadline.left()));
+  const command = ['/run.sh', 'ready', '--json'] as const;
+  try {
+    const answer = await engine.execute(next.id, { command, deadlineMs, maxBytes: READY_BYTES, signal });
+    return readReadyAnswer(answer.stdout);
+  } catch (error) {
+    signal.throwIfAborted();
+    log.debug('the next agent could not be asked by exec', { error: messageOf(error) });
+    return undefined;
+  }
+}
+
+/** Only the file is looked at so often; the next agent itself asks its server every 5 to 30 s. */
+async function pause(gate: Gate, situation: Situation, failure: ReadinessFailure | undefined): Promise<void> {
+  const { work, lifetime } = gate;
+  const { limits } = work.configuration;
+  const ms = situation === 'legacy-waits' ? limits.REQUIREMENT_POLL : limits.READY_POLL;
+  try {
+    await work.clock.sleep(ms, AbortSignal.any([work.signal, lifetime]));
+  } catch (error) {
+    work.signal.throwIfAborted();
+    if (!lifetime.aborted || situation !== 'legacy-waits') throw error;
+    const problem = failure ?? noAnswer;
+    throw new HoldError(problem.cause, `${sentenceOf(problem)}; NO agent is active on this host meanwhile`, {
+      ...detailsOf(problem),
+      hint: `${problem.hint ?? ''}; the next agent stays on standby, and the next try goes on with it`,
+    });
+  }
+}
+
+function refusal(gate: Gate, situation: Situation, failure: ReadinessFailure, why: Refusal): NotReadyError {
+  const reasons: Readonly<Record<Refusal, string>> = {
+    image: '',
+    'old-agent-reaches-server': '; the agent that is there reaches the server',
+    'keys-did-not-arrive': '; the server accepts the same keys from the agent that is there',
+  };
+  const sentence = `${sentenceOf(failure)}${reasons[why]}`;
+  if (situation !== 'legacy-waits') return new NotReadyError(failure.cause, sentence, detailsOf(failure));
+  return new NotReadyError(
+    'no-active-agent',
+    `${sentence}; NO agent is active on this host, because the server requires ${gate.target}`,
+    { ...detailsOf(failure), said: failure.cause },
+  );
+}
+
+function sentenceOf(failure: ReadinessFailure): string {
+  return `the next agent cannot serve: ${failure.message}`;
+}
+
+function detailsOf({ hint }: ReadinessFailure): OutcomeDetails {
+  return hint === undefined ? {} : { hint };
+}
+
+function describeWait(next: Observed, situation: Situation): string {
+  const server = describeUrl(next.environment['CATTLE_URL'] ?? '');
+  const nobody = situation === 'legacy-waits' ? '; no agent is active meanwhile' : '';
+  return `waiting until ${next.name} has proven that it can serve ${server}${nobody}`;
+}

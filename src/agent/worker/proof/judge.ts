@@ -1,0 +1,94 @@
+import type { ReadinessFailure, ReadinessResult } from '../../run/readiness/result.ts';
+
+/**
+ * Whose fault it is that a next agent is not ready, and what follows (readiness.md, 2 and 3): pure, one row of the table after
+ * the other. Nothing here asks anybody anything.
+ */
+
+/** What the agent before it reaches at this moment, measured in its own container. */
+export interface Reach {
+  /** Whether its server answers it. */
+  readonly server: 'answers' | 'silent' | 'not-measured';
+  /** Whether its server accepts its keys. */
+  readonly keys: 'accepted' | 'refused' | 'not-measured';
+}
+
+export const notMeasured: Reach = { server: 'not-measured', keys: 'not-measured' };
+
+/** What is to be protected on this host. */
+export type Situation =
+  /** An agent is active: it works, and stays until the next one has proven that it can serve. */
+  | 'agent-serves'
+  /** A legacy agent is active that does not work, because its server requires another image (readiness.md, 3). */
+  | 'legacy-waits'
+  /** An agent is there and does not run. */
+  | 'no-agent-runs'
+  /** No other container holds the host's keys. */
+  | 'first-agent'
+  /** An interrupted upgrade is reconciled: the parked agent can come back. */
+  | 'reconciling';
+
+export interface Question {
+  readonly result: Pick<ReadinessResult, 'ready' | 'failure'>;
+  readonly situation: Situation;
+  /** READY is over: it is not tried any longer. */
+  readonly timeIsUp: boolean;
+  /** Undefined: not measured yet. Measured only when the answer depends on it. */
+  readonly reach: Reach | undefined;
+}
+
+export type Verdict =
+  | { readonly do: 'promote' }
+  /** Promoted although a check failed; the state says which. */
+  | { readonly do: 'promote-anyway'; readonly failure: ReadinessFailure }
+  | { readonly do: 'try-again' }
+  /** The answer depends on what the old agent reaches. */
+  | { readonly do: 'measure' }
+  /** Not promoted, and it counts against the image. */
+  | { readonly do: 'refuse'; readonly failure: ReadinessFailure; readonly why: Refusal }
+  /** Not promoted; nobody can tell that the image is to blame. */
+  | { readonly do: 'defer'; readonly failure: ReadinessFailure };
+
+export type Refusal = 'image' | 'old-agent-reaches-server' | 'keys-did-not-arrive';
+
+/** Decides on the newest result of a next agent. */
+export function judgeReadiness(question: Question): Verdict {
+  const { result, situation } = question;
+  const { failure } = result;
+  if (result.ready || failure === undefined) return { do: 'promote' };
+  if (situation === 'no-agent-runs') return { do: 'promote-anyway', failure };
+  if (situation === 'first-agent') return judgeFirst(question, failure);
+  if (failure.fault === 'image') return { do: 'refuse', failure, why: 'image' };
+  if (failure.fault === 'keys') return judgeKeys(question, failure);
+  // While no agent is active nothing is gained by giving up: the worker keeps the next agent until its own time is up.
+  if (situation === 'legacy-waits') return { do: 'try-again' };
+  if (!question.timeIsUp) return { do: 'try-again' };
+  if (failure.fault === 'server' || situation === 'reconciling') return { do: 'defer', failure };
+  return judgeWay(question.reach, failure);
+}
+
+/** A person waits for it: what heals within READY is no failure. A fault of the image never heals. */
+function judgeFirst({ timeIsUp }: Question, failure: ReadinessFailure): Verdict {
+  const isFinal = failure.fault === 'image' || failure.confirmed === true;
+  return timeIsUp || isFinal ? { do: 'promote-anyway', failure } : { do: 'try-again' };
+}
+
+/** DNS, connection, proxy, TLS: the image's own fault only if the old agent gets a live answer at the same moment. */
+function judgeWay(reach: Reach | undefined, failure: ReadinessFailure): Verdict {
+  if (reach === undefined) return { do: 'measure' };
+  return reach.server === 'answers'
+    ? { do: 'refuse', failure, why: 'old-agent-reaches-server' }
+    : { do: 'defer', failure };
+}
+
+/** Keys that the old agent has as well are refused to both of them: an old image cannot do better. */
+function judgeKeys({ reach, timeIsUp, situation }: Question, failure: ReadinessFailure): Verdict {
+  if (failure.confirmed !== true) {
+    const givesUp = timeIsUp && situation !== 'legacy-waits';
+    return givesUp ? { do: 'defer', failure } : { do: 'try-again' };
+  }
+  if (reach === undefined && situation !== 'reconciling') return { do: 'measure' };
+  return reach?.keys === 'accepted'
+    ? { do: 'refuse', failure, why: 'keys-did-not-arrive' }
+    : { do: 'promote-anyway', failure };
+}

@@ -1,0 +1,92 @@
+import { deadlineIn } from '../../../support/deadline.ts';
+import type { Environment } from '../../../support/configuration.ts';
+import type { Observation, Observed } from '../../transaction/observe.ts';
+import type { TransactionOptions, TransactionResult } from '../../transaction/transaction.ts';
+import type { Work } from '../session.ts';
+import { workerVariables } from '../request.ts';
+import { readServing, watchBootstrap } from './bootstrap-watch.ts';
+import { awaitReadiness, type Gate, type Passage } from './gate.ts';
+import { servingOf, type Serving } from './serving.ts';
+
+/** The proof that an agent serves, from standby to the end of a transaction: what the state may say of it. */
+export interface Proof extends Required<Pick<TransactionOptions, 'awaitReady' | 'watchBootstrap'>> {
+  /** What is known of the agent in the end. */
+  conclude(result: TransactionResult): Promise<Serving>;
+}
+
+export interface ProofOptions extends Pick<Gate, 'work' | 'target' | 'isReconciling' | 'lifetime'> {
+  /** The worker's own environment. */
+  readonly environment: Environment;
+  /** Called when the waiting is over and the switch begins, which has its own time. */
+  readonly onReady: () => void;
+}
+
+/** Proves one agent's readiness and serving for one transaction. */
+export function createProof(options: ProofOptions): Proof {
+  const offline = options.environment[workerVariables.offline] === 'true';
+  let passage: Passage | undefined;
+  let watched: Serving | undefined;
+  return {
+    async awaitReady(next: Observed, observation: Observation) {
+      passage = await awaitReadiness({ ...options, offline }, next, observation);
+      options.onReady();
+    },
+    async watchBootstrap(agent: Observed, observation: Observation) {
+      if (offline) return 'settled';
+      const wasReady = passage?.failure === undefined;
+      // Of an interrupted upgrade nobody knows whether it was a rescue: the parked agent stays until the new one serves.
+      const isRescue = passage?.isRescue ?? options.isReconciling;
+      const { serving, parked } = await watchBootstrap(
+        { work: options.work, wasReady, isRescue },
+        agent,
+        observation,
+      );
+      watched = serving;
+      return parked;
+    },
+    async conclude({ agent }) {
+      if (watched !== undefined) return explain(watched, passage);
+      if (agent === undefined || agent.checksReadiness !== true) return unchecked(agent);
+      if (offline && passage !== undefined) return notAsked;
+      return servingNow(options.work, agent);
+    },
+  };
+}
+
+/** The check that failed on standby says more than the record of an agent that has just begun. */
+function explain(watched: Serving, passage: Passage | undefined): Serving {
+  const failure = passage?.failure;
+  if (watched.kind === 'serves' || failure === undefined) return watched;
+  const { message, hint } = failure;
+  const cause = failure.fault === 'keys' ? 'keys-revoked' : failure.cause;
+  return { kind: 'not-serving', cause, message, ...(hint === undefined ? {} : { hint }) };
+}
+
+/** Nothing was switched: what the agent that is there says of itself. */
+async function servingNow(work: Work, agent: Observed): Promise<Serving> {
+  const { clock, configuration, signal } = work;
+  const { limits } = configuration;
+  // One that has just become active writes its record within a second; on a disk that was full, at its next tick.
+  const deadline = deadlineIn(2 * limits.SERVING_TICK, clock);
+  for (;;) {
+    const record = await readServing(work, agent);
+    if (record !== undefined || deadline.left() === 0) return servingOf(record);
+    await clock.sleep(limits.READY_POLL, signal);
+  }
+}
+
+const notAsked: Serving = {
+  kind: 'unknown',
+  cause: 'serving-unknown',
+  message: 'the server was not asked (--offline), so it is not known whether the agent serves',
+};
+
+function unchecked(agent: Observed | undefined): Serving {
+  const kind = agent?.standsBy === true ? 'an earlier entrypoint' : 'a legacy entrypoint';
+  return {
+    kind: 'unknown',
+    cause: 'serving-unknown',
+    message: `readiness was not checked, because its image has ${kind}: it is not known whether it serves`,
+    hint: 'see the host in the server; an image with this entrypoint proves it before the switch',
+  };
+}

@@ -1,0 +1,39 @@
+import { servingUnknown, starting } from '../../run/serving/causes.ts';
+import type { ServingRecord } from '../../run/serving/record.ts';
+
+/** What is known about an agent's serving when the work on its host ends. */
+export type Serving =
+  | { readonly kind: 'serves' }
+  /**
+   * Its process has just begun: nothing speaks against it, and nothing was shown yet. No cause of a state: within SERVING_GRACE the
+   * agent itself says more.
+   */
+  | { readonly kind: 'starting'; readonly message: string }
+  | NotServing
+  /** Never worded as serving. */
+  | (Omit<NotServing, 'kind'> & { readonly kind: 'unknown' });
+
+export interface NotServing {
+  readonly kind: 'not-serving';
+  /** Stable code. */
+  readonly cause: string;
+  /** One sentence for a person. */
+  readonly message: string;
+  readonly hint?: string;
+}
+
+/** What a record says in the end. */
+export function servingOf(record: ServingRecord | undefined): Serving {
+  if (record === undefined) {
+    return {
+      kind: 'unknown',
+      cause: servingUnknown,
+      message: 'the agent has not reported whether it serves',
+    };
+  }
+  if (record.serving === 'yes') return { kind: 'serves' };
+  const { message = 'it is not known whether the agent serves' } = record;
+  if (record.cause === starting) return { kind: 'starting', message };
+  const { cause = servingUnknown } = record;
+  return { kind: record.serving === 'no' ? 'not-serving' : 'unknown', cause, message };
+}

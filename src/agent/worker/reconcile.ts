@@ -1,0 +1,87 @@
+import { recordSuccess } from '../../host/files/attempts.ts';
+import type { HostStatus } from '../../host/files/status.ts';
+import { messageOf } from '../../support/errors.ts';
+import { noteAttempts } from '../../host/files/attempt-book.ts';
+import { nameHolders } from '../transaction/mount-holders.ts';
+import { judgeTransaction, type Outcome } from '../report/outcome.ts';
+import { isAgentContainer } from '../identity/roles.ts';
+import { endsWithServing } from '../run/serving/causes.ts';
+import { tellStep } from '../report/tell-step.ts';
+import { runTransaction } from '../transaction/transaction.ts';
+import { createProof } from './proof/proof.ts';
+import { viewOf, type Work } from './session.ts';
+import { readHands } from './request.ts';
+
+/**
+ * The worker's `settle`: what an interrupted transaction left becomes one agent and nothing else.
+ */
+export async function settleHost(work: Work): Promise<Outcome> {
+  const { engine, names, configuration, clock, log } = work;
+  const before = await work.reporter.readBefore();
+  await work.reporter.working('settling what was left behind', 'settle');
+  const lifetime = AbortSignal.timeout(configuration.limits.WORKER_TOTAL);
+  const proof = createProof({
+    work,
+    target: '',
+    isReconciling: true,
+    lifetime,
+    environment: configuration.environment,
+    onReady: () => undefined,
+  });
+  const result = await runTransaction({
+    engine,
+    names,
+    limits: configuration.limits,
+    clock,
+    log,
+    scrub: (text) => work.secrets.scrub(text),
+    goal: { kind: 'settle' },
+    ...readHands(configuration.environment, work.container),
+    holdersOf: async (container) => nameHolders(viewOf(work), container),
+    onStep: async (step) => tellStep(work.reporter, step, `settling: ${step.do}`),
+    awaitReady: proof.awaitReady,
+    watchBootstrap: proof.watchBootstrap,
+    interrupted: AbortSignal.any([work.signal, lifetime]),
+  });
+  await removeDeadWorker(work);
+  if (result.reached && result.agent !== undefined) {
+    const { image } = result.agent;
+    // The agent that runs is the proof that its image works, whoever was killed before saying so.
+    await noteAttempts(work, (attempts) => recordSuccess(attempts, image));
+  }
+  const serving = result.reached ? await proof.conclude(result) : undefined;
+  return keepFailure(before, judgeTransaction(result, serving));
+}
+
+/** One try, as for every corpse of an earlier run. */
+async function removeDeadWorker({ engine, names, log }: Work): Promise<void> {
+  const dead = await engine.inspectContainer(names.deadWorker);
+  if (dead === undefined || !isAgentContainer(dead)) return;
+  try {
+    await engine.removeContainer(dead.id, { force: false });
+  } catch (error) {
+    log.warn(`${names.deadWorker} still can't be removed`, { error: messageOf(error) });
+  }
+}
+
+/** What goes away when the agent serves is for the agent to take back. */
+function isKept(before: HostStatus): boolean {
+  return before.state === 'failed' || endsWithServing(before);
+}
+
+/** Tidying up after a failed upgrade doesn't make the upgrade a success: the failure stays readable. */
+function keepFailure(before: HostStatus | undefined, outcome: Outcome): Outcome {
+  const hasNothingNew = outcome.state === 'ok' || outcome.cause === 'serving-unknown';
+  if (!hasNothingNew || before === undefined || !isKept(before)) return outcome;
+  return {
+    ...outcome,
+    state: before.state,
+    summary: before.summary,
+    ...(before.cause === undefined ? {} : { cause: before.cause }),
+    ...(before.said === undefined ? {} : { said: before.said }),
+    ...(before.hint === undefined ? {} : { hint: before.hint }),
+    ...(before.lastLog === undefined ? {} : { lastLog: before.lastLog }),
+    ...(before.until === undefined ? {} : { until: before.until }),
+    next: before.next ?? `tidied up since: ${outcome.summary}`,
+  };
+}

@@ -1,0 +1,101 @@
+import type { Credentials } from '../../control-plane/http/client.ts';
+import { loadRegistrationEnvironment } from '../../control-plane/registration/environment.ts';
+import { remarksOnProxies } from '../../control-plane/http/proxy-remarks.ts';
+import { registerHost } from '../../control-plane/registration/registration.ts';
+import { describeUrl, replaceLoopback } from '../../control-plane/url.ts';
+import { findHostAddress } from '../../host/address.ts';
+import type { Environment } from '../../support/configuration.ts';
+import { observeRoles } from '../transaction/observe.ts';
+import type { Outcome } from '../report/outcome.ts';
+import { prepareTarget, replaceAgent } from './replace-agent.ts';
+import { openConnection } from '../../control-plane/open-connection.ts';
+import { findStateContainer } from './state-container.ts';
+import { requireOwnNames } from '../transaction/unmanaged.ts';
+import { inspectForAgent, type Work } from './session.ts';
+import { readHands } from './request.ts';
+
+/**
+ * The worker's `register`: asks the server for an agent's keys with the host's own registration key, and puts an
+ * agent with those keys in office. A host that was registered before gets the keys it had.
+ *
+ * @param url as the person gave it
+ * @param reference the image that the agent is made from
+ */
+export async function registerAgent(work: Work, url: string, reference: string): Promise<Outcome> {
+  const { configuration, reporter, log, secrets } = work;
+  const { environment } = configuration;
+  const info = await work.engine.readInfo();
+  const target = await prepareTarget(work, reference, info);
+  // Before the server is asked: a host that can't have an agent is not registered.
+  const { adopt, own } = readHands(environment, work.container);
+  requireOwnNames(await observeRoles(work.engine, work.names, () => work.clock.now(), adopt), own);
+  if (work.names.state !== undefined) await findStateContainer(work.engine, work.names.state);
+  await reporter.working(`asking ${describeUrl(url)}`, 'register');
+  const reach = await createReach(work);
+  const connection = await openConnection(work, reach(url), { tools: false });
+  const remarks = remarksOnProxies(new URL(reach(url)), environment, work.profile.passedEnvironment);
+  for (const remark of remarks) log.warn(remark);
+  const registration = await loadRegistrationEnvironment(connection, {
+    url,
+    reach,
+    profile: configuration.profile,
+    urlOverride: environment['CATTLE_URL_OVERRIDE'],
+    credentials: readKeys(environment),
+  });
+  const facts = await inspectForAgent(work, info);
+  const keys = await registerHost(connection, {
+    cattleUrl: registration.cattleUrl,
+    credentials: { accessKey: registration.accessKey, secretKey: registration.secretKey },
+    hostKey: facts.registrationKey,
+  });
+  secrets.add(keys.accessKey, keys.secretKey);
+  log.info(`this host is registered at ${describeUrl(registration.cattleUrl)}`);
+  const outcome = await replaceAgent(work, {
+    target,
+    facts,
+    info,
+    cooling: false,
+    environment: composeEnvironment(work, registration.cattleUrl, registration.detectedAgentIp, keys),
+  });
+  return withRemarks(outcome, remarks);
+}
+
+/** What the agent will stumble over stands in the end of the work as well, unless that has something worse to say. */
+function withRemarks(outcome: Outcome, remarks: readonly string[]): Outcome {
+  if (remarks.length === 0 || outcome.hint !== undefined) return outcome;
+  return { ...outcome, hint: remarks.join('; ') };
+}
+
+/**
+ * Agents v1.0.x take localhost for the machine that they run on (contract §5). Here and not in the caller: only the
+ * worker is in the host's network.
+ */
+async function createReach({ profile, configuration }: Work): Promise<(url: string) => string> {
+  if (profile.name !== 'rancher-1.0') return (url) => url;
+  const address = await findHostAddress(configuration.limits);
+  return (url) => replaceLoopback(url, address);
+}
+
+/** API keys that a person may give for servers with access control (control-plane §2.1). */
+function readKeys(environment: Environment): Credentials | undefined {
+  const accessKey = environment['CATTLE_ACCESS_KEY'];
+  const secretKey = environment['CATTLE_SECRET_KEY'];
+  return accessKey && secretKey ? { accessKey, secretKey } : undefined;
+}
+
+function composeEnvironment(
+  work: Work,
+  cattleUrl: string,
+  detectedIp: string | undefined,
+  keys: Credentials,
+): Environment {
+  const given = work.configuration.environment;
+  const wantsDetectedIp = work.profile.exportsDetectedIp && !given['CATTLE_AGENT_IP'];
+  return {
+    ...given,
+    CATTLE_URL: cattleUrl,
+    CATTLE_ACCESS_KEY: keys.accessKey,
+    CATTLE_SECRET_KEY: keys.secretKey,
+    ...(wantsDetectedIp && detectedIp !== undefined ? { CATTLE_AGENT_IP: detectedIp } : {}),
+  };
+}

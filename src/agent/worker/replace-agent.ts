@@ -1,0 +1,242 @@
+import {
+  findAttempt,
+  nextAttemptAt,
+  recordAbandon,
+  recordBegin,
+  recordFailure,
+  recordSuccess,
+} from '../../host/files/attempts.ts';
+import type { EngineInfo } from '../../engine/engine.ts';
+import type { RegistryAuth } from '../../engine/registry-auth.ts';
+import type { HostFacts } from '../../host/inspection.ts';
+import { readRegistryCredentials } from '../../host/registry-credentials.ts';
+import { dockerConfigFolder, type Environment } from '../../support/configuration.ts';
+import { formatDuration } from '../../support/deadline.ts';
+import { InterruptedError, TryAgainLaterError } from '../../support/errors.ts';
+import { changeAttempts, lookUpAttempts, noteAttempts } from '../../host/files/attempt-book.ts';
+import { nameHolders } from '../transaction/mount-holders.ts';
+import { describeChange } from './direction.ts';
+import type { Observation, Observed } from '../transaction/observe.ts';
+import { judgeTransaction, type Outcome } from '../report/outcome.ts';
+import { findQuarrel, PingPongError, quarrelHint } from './flapping.ts';
+import type { Step } from '../transaction/plan.ts';
+import { checksReadiness, labels, standsBy } from '../identity/roles.ts';
+import { buildAgentSpec, type AgentIngredients } from '../identity/agent-spec.ts';
+import { dockerRootOf, ensureStateContainer } from './state-container.ts';
+import { chooseStateVolume } from '../identity/state-volume.ts';
+import { requireStorage } from './storage-guard.ts';
+import { ensureImage, type Target } from './pull-image.ts';
+import { tellStep } from '../report/tell-step.ts';
+import { runTransaction, type TransactionResult } from '../transaction/transaction.ts';
+import type { Serving } from './proof/serving.ts';
+import { createProof } from './proof/proof.ts';
+import { viewOf, type Work } from './session.ts';
+import { readHands } from './request.ts';
+
+/** What an agent is to be made from. */
+export interface Replacement {
+  readonly target: Target;
+  /** The environment that holds the host's keys and settings. */
+  readonly environment: Environment;
+  readonly facts: HostFacts;
+  readonly info: EngineInfo;
+  /** Who has which role, if somebody has just looked. */
+  readonly observation?: Observation;
+  /** Whether failed attempts at this image make it wait; a person who registers a host doesn't. */
+  readonly cooling: boolean;
+}
+
+/** Preflight: is there room, and is the image there? Nothing has been created yet. */
+export async function prepareTarget(work: Work, reference: string, info: EngineInfo): Promise<Target> {
+  await Promise.all([
+    work.reporter.working('looking at the storage', 'preflight'),
+    requireStorage(work.configuration, info),
+  ]);
+  await work.reporter.working(`making sure that ${reference} is here`, 'pull');
+  const { limits } = work.configuration;
+  const login = async (): Promise<RegistryAuth | undefined> => findLogin(work, reference);
+  return ensureImage({ ...work, limits, login }, reference);
+}
+
+/** What the `config.json` of this container has for the image's registry. */
+async function findLogin(work: Work, reference: string): Promise<RegistryAuth | undefined> {
+  const { configuration, secrets, log } = work;
+  const { auth, problem } = await readRegistryCredentials(
+    dockerConfigFolder(configuration.environment),
+    reference,
+  );
+  if (problem !== undefined) log.warn(problem);
+  secrets.add(auth?.password, auth?.identitytoken, auth?.registrytoken);
+  return auth;
+}
+
+/** Replaces the host's agent by one made from the target; see `transaction.ts`. */
+export async function replaceAgent(work: Work, replacement: Replacement): Promise<Outcome> {
+  const { engine, configuration, profile, names, clock, log } = work;
+  const { target, environment, facts } = replacement;
+  const spec = buildAgentSpec({
+    profile,
+    image: target.reference,
+    imageId: target.image.id,
+    environment,
+    varLibWritable: facts.varLibWritable,
+    systemd: facts.systemd,
+    ...(await provideState(work, replacement)),
+  });
+  let change: string | undefined;
+  const lifetime = startLifetime(configuration.limits.WORKER_TOTAL);
+  const proof = createProof({
+    work,
+    target: target.reference,
+    isReconciling: false,
+    lifetime: lifetime.signal,
+    environment: configuration.environment,
+    onReady: lifetime.end,
+  });
+  const result = await runTransaction({
+    engine,
+    names,
+    limits: configuration.limits,
+    clock,
+    log,
+    scrub: (text) => work.secrets.scrub(text),
+    goal: {
+      kind: 'replace',
+      digest: spec.labels[labels.spec] ?? '',
+      imageId: target.image.id,
+      standsBy: standsBy(target.image.labels),
+      checksReadiness: checksReadiness(target.image.labels),
+    },
+    nextSpec: spec,
+    ...(replacement.observation === undefined ? {} : { firstLook: replacement.observation }),
+    beforeCreating: async ({ agent }) => {
+      if (replacement.cooling) {
+        await refuseQuarrel(work, target.reference);
+        await coolDown(work, target.reference);
+      }
+      change = agent === undefined ? undefined : describeReplacement(agent, target);
+      if (change !== undefined) log.info(change);
+      await changeAttempts(work, (attempts) =>
+        recordBegin(attempts, target.reference, clock.now(), configuration.limits),
+      );
+    },
+    onStep: async (step) => tellStep(work.reporter, step, withRemark(describeStep(step), change)),
+    interrupted: AbortSignal.any([work.signal, lifetime.signal]),
+    awaitReady: proof.awaitReady,
+    watchBootstrap: proof.watchBootstrap,
+    ...readHands(configuration.environment, work.container),
+    holdersOf: async (container) => nameHolders(viewOf(work), container),
+  });
+  lifetime.end();
+  const serving = result.reached ? await proof.conclude(result) : undefined;
+  const outcome = await concludeAttempt(work, target.reference, result, serving);
+  if (!result.reached) return outcome;
+  const isOtherName = result.agent?.image !== target.reference;
+  const alias = isOtherName ? `${target.reference} is another name of the same image` : undefined;
+  return { ...outcome, summary: withRemark(outcome.summary, change ?? alias) };
+}
+
+/**
+ * Where the agent's state is to be: a volume, or the state container, which is made here if it is missing: its volume says
+ * where the Docker root is. It belongs to the host and not to this agent, so whatever comes of the rest, it stays.
+ */
+async function provideState(
+  work: Work,
+  { target, facts, info }: Replacement,
+): Promise<Pick<AgentIngredients, 'stateVolume' | 'dockerRoot'>> {
+  const { engine, profile, names, configuration } = work;
+  const stateVolume = await chooseStateVolume(engine, profile);
+  if (names.state === undefined) return { stateVolume };
+  const { limits } = configuration;
+  const { varLibWritable } = facts;
+  const state = await ensureStateContainer({ ...work, limits }, names.state, {
+    image: target.reference,
+    varLibWritable,
+  });
+  return { stateVolume, dockerRoot: dockerRootOf(state, info) };
+}
+
+function describeReplacement(agent: Observed, { reference, image }: Target): string {
+  const from = { reference: agent.image, labels: agent.labels ?? {} };
+  return `upgrading ${describeChange(from, { reference, labels: image.labels })}`;
+}
+
+function withRemark(summary: string, remark: string | undefined): string {
+  return remark === undefined ? summary : `${summary}; ${remark}`;
+}
+
+/** The worker's time for waiting. The switch has its own: it must not be cut off half-way. */
+function startLifetime(ms: number): { readonly signal: AbortSignal; readonly end: () => void } {
+  const controller = new AbortController();
+  const timer = setTimeout(() => {
+    controller.abort(new TryAgainLaterError("the worker's time was up", { hint: 'the next try goes on' }));
+  }, ms);
+  return {
+    signal: controller.signal,
+    end: () => {
+      clearTimeout(timer);
+    },
+  };
+}
+
+async function concludeAttempt(
+  work: Work,
+  reference: string,
+  result: TransactionResult,
+  serving: Serving | undefined,
+): Promise<Outcome> {
+  const { clock, configuration } = work;
+  const outcome = judgeTransaction(result, serving);
+  if (result.reached) {
+    await noteAttempts(work, (attempts) => recordSuccess(attempts, reference));
+    return outcome;
+  }
+  if (result.error instanceof InterruptedError || result.error instanceof TryAgainLaterError) {
+    await noteAttempts(work, (attempts) => recordAbandon(attempts, reference));
+    return outcome;
+  }
+  const attempts = await noteAttempts(work, (before) =>
+    recordFailure(before, reference, outcome.cause ?? 'unknown', clock.now(), configuration.limits),
+  );
+  const next = nextAttemptAt(findAttempt(attempts, reference), configuration.limits, clock.now());
+  return next === undefined
+    ? outcome
+    : { ...outcome, next: `not tried again before ${new Date(next).toISOString()}` };
+}
+
+/**
+ * Two servers want different images. The agent that is there stays; the worker stays as well for a while, so that a
+ * script that asks every few seconds makes nothing new.
+ * @throws PingPongError
+ */
+async function refuseQuarrel(work: Work, reference: string): Promise<void> {
+  const { clock, configuration, log, reporter, signal } = work;
+  const { limits } = configuration;
+  const { history } = await lookUpAttempts(work);
+  const quarrel = findQuarrel(history, reference, limits, clock.now());
+  if (quarrel === undefined) return;
+  log.warn(quarrel.sentence, { hint: quarrelHint });
+  await reporter.waiting(quarrel.sentence, quarrel.until);
+  await clock.sleep(Math.min(limits.PING_PONG_PAUSE, Math.max(0, quarrel.until - clock.now())), signal);
+  throw new PingPongError(quarrel);
+}
+
+/** The last attempt failed: waits here, so that callers find a worker and make nothing new. */
+async function coolDown(work: Work, reference: string): Promise<void> {
+  const { clock, configuration, log, reporter, signal } = work;
+  const record = findAttempt(await lookUpAttempts(work), reference);
+  const now = clock.now();
+  const next = nextAttemptAt(record, configuration.limits, now);
+  if (next === undefined) return;
+  const pause = next - now;
+  const summary = `the last attempt at ${reference} failed (${record?.cause ?? 'interrupted'}): waiting`;
+  log.warn(summary, { for: formatDuration(pause), until: new Date(next).toISOString() });
+  await reporter.waiting(summary, next);
+  await clock.sleep(pause, signal);
+}
+
+/** What a step does, for the status file. */
+function describeStep(step: Step): string {
+  const name = 'container' in step ? step.container.name : undefined;
+  return name === undefined ? step.do : `${step.do} ${name}`;
+}

@@ -1,0 +1,140 @@
+import { createHash } from 'node:crypto';
+import type { ContainerDetails, ContainerSpec } from '../../engine/engine.ts';
+import type { Environment } from '../../support/configuration.ts';
+import { askers, type Asker } from '../../host/files/status.ts';
+import { labels } from '../identity/roles.ts';
+
+/** What a worker can be asked to do. */
+export const workerTasks = ['register', 'upgrade', 'settle', 'inspect-host'] as const;
+export type WorkerTask = (typeof workerTasks)[number];
+
+export interface WorkerRequest {
+  readonly task: WorkerTask;
+  /** The image the worker itself is made from: ours. */
+  readonly image: string;
+  /** What it needs to know, keys and tokens included: they travel in the environment, never as arguments or labels. */
+  readonly environment: Environment;
+  /** Where the engine's socket is on the host, if not where it always is. */
+  readonly hostSocket?: string;
+}
+
+/** Names of variables by which a caller tells its worker something of its own. */
+export const workerVariables = {
+  /** The image that the agent is to be made from. */
+  targetImage: 'AGENT_TARGET_IMAGE',
+  /** The URL of a registration, which holds a token. */
+  registrationUrl: 'AGENT_REGISTRATION_URL',
+  /** `/var/lib/rancher` is a volume, because the host's own folder can't be made. */
+  stateOnVolume: 'AGENT_STATE_ON_VOLUME',
+  /** `true`: strangers that have our names are replaced (`--force`). */
+  force: 'AGENT_FORCE',
+  /** Id of the container that asks: the work never touches it. */
+  caller: 'AGENT_CALLER',
+  /** Who asked: see `Asker`. */
+  askedBy: 'AGENT_ASKED_BY',
+  /** `true`: the server is not asked (`upgrade --offline`). */
+  offline: 'AGENT_OFFLINE',
+} as const;
+
+/** Reads who asked; a person where nothing else is said. */
+export function readAsker(environment: Environment): Asker {
+  const said = environment[workerVariables.askedBy];
+  return askers.find((asker) => asker === said) ?? 'person';
+}
+
+/** Settings of this entrypoint itself; none of them is a secret. */
+const ownSettings =
+  /^(AGENT_|PASTURESTACK_|LEGACY_|LOG_FORMAT$|DOCKER_API_VERSION$|DOCKER_CONFIG$|CATTLE_SCRIPT_DEBUG$|RANCHER_DEBUG$|RANCHER_AGENT_IMAGE$|HOST_DOCKER_SOCK$)/;
+
+/** What a registration works with besides: the host's settings, keys, and the way to the server. */
+const registrationSettings =
+  /^(CATTLE_|RANCHER_|CA_FINGERPRINT$|(https?|all)_proxy$|(HTTPS?|ALL)_PROXY$|no_proxy$|NO_PROXY$)/;
+
+/** The part of the caller's environment that a worker needs for its task: keys go to a registration only. */
+export function selectWorkerEnvironment(environment: Environment, task: WorkerTask): Environment {
+  const isNeeded = (name: string): boolean =>
+    ownSettings.test(name) || (task === 'register' && registrationSettings.test(name));
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => isNeeded(name)));
+}
+
+/** Digest of a request, whoever asks: two callers with the same one want the same thing and share its outcome. */
+export function digestOfRequest(request: WorkerRequest): string {
+  const entries = Object.entries(request.environment)
+    .filter(([name]) => name !== workerVariables.caller && name !== workerVariables.askedBy)
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+  return createHash('sha256')
+    .update(JSON.stringify([request.task, request.image, entries]))
+    .digest('hex')
+    .slice(0, 32);
+}
+
+/**
+ * The worker's container. It sees the host through its pid namespace (`/proc/1/root`) and `/var/lib/rancher`; nothing
+ * above that is bound, so that it pins nobody's mounts (invariant 6).
+ *
+ * @param stateVolume where `/var/lib/rancher` comes from when the host's own folder can't be made
+ */
+export function buildWorkerSpec(request: WorkerRequest, stateVolume?: string): ContainerSpec {
+  return {
+    image: request.image,
+    command: ['worker', request.task],
+    environment: {
+      ...request.environment,
+      ...(stateVolume === undefined ? {} : { [workerVariables.stateOnVolume]: 'true' }),
+    },
+    labels: { [labels.role]: 'worker', [labels.request]: digestOfRequest(request) },
+    restart: 'no',
+    autoRemove: true,
+    privileged: true,
+    hostNetwork: true,
+    hostPid: true,
+    binds: [
+      `${request.hostSocket ?? '/var/run/docker.sock'}:/var/run/docker.sock`,
+      `${stateVolume ?? '/var/lib/rancher'}:/var/lib/rancher`,
+    ],
+  };
+}
+
+/**
+ * What a worker is told about its caller. One that was typed inside the agent's own container (`docker exec`) names none:
+ * that container is what is to be replaced, and the worker outlives it.
+ *
+ * @param own the container in which the caller runs
+ */
+export function describeCaller(
+  own: Pick<ContainerDetails, 'id' | 'name' | 'command'> | undefined,
+  { force, offline = false, upgradeNames }: CallerWords,
+): Environment {
+  const isAgent = own?.command.at(-1) === 'run';
+  const isServersScript = own !== undefined && upgradeNames.includes(own.name);
+  return {
+    ...(own === undefined || isAgent ? {} : { [workerVariables.caller]: own.id }),
+    ...(isServersScript ? { [workerVariables.askedBy]: 'server' } : {}),
+    ...(force ? { [workerVariables.force]: 'true' } : {}),
+    ...(offline ? { [workerVariables.offline]: 'true' } : {}),
+  };
+}
+
+export interface CallerWords {
+  readonly force: boolean;
+  readonly offline?: boolean;
+  /** The names under which the server's script creates its upgrade container. */
+  readonly upgradeNames: readonly string[];
+}
+
+/** What a worker was told about whom it may touch. */
+export interface Hands {
+  /** Strangers that have our names are replaced like old agents. */
+  readonly adopt: boolean;
+  /** Ids of the containers in which the worker and its caller run. */
+  readonly own: readonly string[];
+}
+
+/** @param container id of the worker's own container, if it is one */
+export function readHands(environment: Environment, container: string | undefined): Hands {
+  const own = [container, environment[workerVariables.caller]];
+  return {
+    adopt: environment[workerVariables.force] === 'true',
+    own: own.filter((id): id is string => id !== undefined && id !== ''),
+  };
+}

@@ -1,0 +1,151 @@
+import type {
+  ContainerDetails,
+  ContainerMount,
+  ContainerSpec,
+  Engine,
+  EngineInfo,
+} from '../../engine/engine.ts';
+import { isEngineError } from '../../engine/errors.ts';
+import type { Clock } from '../../support/clock.ts';
+import { CannotChangeError, EngineUnavailableError } from '../../support/errors.ts';
+import type { Limits } from '../../support/limits/limits.ts';
+import type { Log } from '../../support/log.ts';
+import { doubling, retry } from '../../support/retry.ts';
+import { isAgentContainer, labels, type RoleNames } from '../identity/roles.ts';
+
+/*
+ * Profile `rancher-1.0` keeps the agent's state in the volumes of a container that does nothing else, and mounts them
+ * from there (contract §1, §4). It is made once, before the first agent, and never started, replaced or removed: whoever
+ * is killed in between finds it, under its fixed name, the next time.
+ */
+
+export interface StateIngredients {
+  /** The image of the agent. */
+  readonly image: string;
+  /** Whether `/var/lib/rancher/state` can be made on the host. */
+  readonly varLibWritable: boolean;
+}
+
+const cattleFolder = '/var/lib/cattle';
+const rancherFolder = '/var/lib/rancher';
+
+export interface StateKeeping {
+  readonly engine: Engine;
+  readonly names: RoleNames;
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * The state container, made if it is missing. An engine that stumbles or restarts meanwhile is asked again; each try
+ * looks first, since the answer to the one before may have been lost.
+ * @throws CannotChangeError when it can't be made, or a stranger has its name; EngineUnavailableError
+ */
+export async function ensureStateContainer(
+  keeping: StateKeeping,
+  name: string,
+  ingredients: StateIngredients,
+): Promise<ContainerDetails> {
+  const { limits, clock, log, signal } = keeping;
+  const policy = {
+    what: `create ${name}`,
+    tries: limits.REMOVE_TRIES,
+    pause: doubling(limits.REMOVE_PAUSE_MIN, limits.REMOVE_PAUSE_MAX),
+    worthRetrying: (error: Error) =>
+      error instanceof EngineUnavailableError ||
+      isEngineError(error, 'failed') ||
+      isEngineError(error, 'conflict'),
+    clock,
+    log,
+    signal,
+  };
+  try {
+    return await retry(policy, async () => findOrMake(keeping, name, ingredients));
+  } catch (error) {
+    if (!isEngineError(error)) throw error;
+    throw new CannotChangeError(`the container ${name}, which holds the agent's state, could not be made`, {
+      said: error.said,
+      hint: `docker ps -a --filter name=${name}; the log of the Docker daemon says more: journalctl -u docker`,
+      cause: error,
+    });
+  }
+}
+
+async function findOrMake(
+  { engine, names, log }: StateKeeping,
+  name: string,
+  ingredients: StateIngredients,
+): Promise<ContainerDetails> {
+  const present = await findStateContainer(engine, name);
+  if (present !== undefined) return present;
+  const agent = await engine.inspectContainer(names.agent);
+  const before = agent !== undefined && isAgentContainer(agent) ? agent.mounts : [];
+  log.info(`creating ${name}`);
+  const id = await engine.createContainer(name, buildStateSpec(ingredients, before));
+  const made = await findStateContainer(engine, id);
+  if (made !== undefined) return made;
+  throw new CannotChangeError(`the container ${name} was made and is not there`, {
+    hint: 'somebody or something else on this host removed it',
+  });
+}
+
+/** @throws CannotChangeError when a stranger has its name: the agent would get the stranger's volumes */
+export async function findStateContainer(
+  engine: Engine,
+  nameOrId: string,
+): Promise<ContainerDetails | undefined> {
+  const found = await engine.inspectContainer(nameOrId);
+  if (found === undefined || isAgentContainer(found)) return found;
+  const { name } = found;
+  throw new CannotChangeError(
+    `the container ${name} (${found.id.slice(0, 12)}, ${found.image}) has the name of the agent's state container and is not one: it is left alone`,
+    { hint: `rename or remove it yourself: docker rename ${name} NEW_NAME` },
+  );
+}
+
+/**
+ * What the state container is made from.
+ * @param before what the agent in office sees: volumes that a lost state container left behind (`docker container
+ *   prune` removes it) are taken up again, or the agent would forget what it keeps there
+ */
+export function buildStateSpec(
+  { image, varLibWritable }: StateIngredients,
+  before: readonly ContainerMount[] = [],
+): ContainerSpec {
+  const kept = (target: string): string | undefined =>
+    before.find((mount) => mount.target === target)?.volume;
+  const cattle = kept(cattleFolder);
+  const rancher = kept(rancherFolder) ?? (varLibWritable ? rancherFolder : undefined);
+  return {
+    image,
+    command: ['state'],
+    environment: {},
+    labels: { [labels.role]: 'state' },
+    restart: 'no',
+    autoRemove: false,
+    privileged: false,
+    hostNetwork: false,
+    hostPid: false,
+    binds: [
+      '/var/log/rancher:/var/log/rancher',
+      ...(rancher === undefined ? [] : [`${rancher}:${rancherFolder}`]),
+      ...(cattle === undefined ? [] : [`${cattle}:${cattleFolder}`]),
+    ],
+    anonymousVolumes: [
+      ...(cattle === undefined ? [cattleFolder] : []),
+      ...(rancher === undefined ? [rancherFolder] : []),
+    ],
+  };
+}
+
+/**
+ * The Docker root as the agent needs it: three levels above the state container's volume (contract §4), which is where
+ * the volumes really are. A volume that a person has put elsewhere says nothing; then the engine's own word counts.
+ */
+export function dockerRootOf(state: ContainerDetails, info: Pick<EngineInfo, 'rootDirectory'>): string {
+  const source = state.mounts?.find(({ target }) => target === cattleFolder)?.source ?? '';
+  const root = /^(\/.+)\/(?:volumes\/[^/]+\/_data|vfs\/dir\/[^/]+)$/.exec(source)?.[1];
+  return root ?? info.rootDirectory;
+}

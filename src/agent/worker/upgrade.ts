@@ -1,0 +1,42 @@
+import { ConfigurationError } from '../../support/errors.ts';
+import { addEnvironmentSecrets } from '../../support/secrets.ts';
+import { followFamily } from './family.ts';
+import { findKeyHolder, observeRoles } from '../transaction/observe.ts';
+import type { Outcome } from '../report/outcome.ts';
+import { requireSameIdentity } from './identity-guard.ts';
+import { prepareTarget, replaceAgent } from './replace-agent.ts';
+import { findStateContainer } from './state-container.ts';
+import { requireOwnNames } from '../transaction/unmanaged.ts';
+import { inspectForAgent, type Work } from './session.ts';
+import { readHands } from './request.ts';
+
+/**
+ * The worker's `upgrade`: the agent, with the keys and settings it has, made from another image.
+ * @param reference the image wanted
+ * @throws ConfigurationError when there is no agent whose keys could be taken over
+ */
+export async function upgradeAgent(given: Work, reference: string): Promise<Outcome> {
+  const info = await given.engine.readInfo();
+  const target = await prepareTarget(given, reference, info);
+  const work = followFamily(given, target);
+  const { engine, names, clock, secrets, reporter, configuration } = work;
+  const { adopt, own } = readHands(configuration.environment, work.container);
+  const observation = await observeRoles(engine, names, () => clock.now(), adopt);
+  requireOwnNames(observation, own);
+  const holder = findKeyHolder(observation);
+  if (holder === undefined) {
+    throw new ConfigurationError('there is no agent on this host to upgrade', {
+      hint: 'register this host first: docker run … IMAGE http://SERVER:8080/v1/scripts/TOKEN',
+    });
+  }
+  addEnvironmentSecrets(secrets, holder.environment);
+  const [facts] = await Promise.all([
+    inspectForAgent(work, info),
+    reporter.working('looking at the host', 'preflight'),
+  ]);
+  // What a state container holds stays where it is, whatever can be written.
+  const state = names.state === undefined ? undefined : await findStateContainer(engine, names.state);
+  if (state === undefined) requireSameIdentity(holder, facts);
+  const { environment } = holder;
+  return replaceAgent(work, { target, environment, facts, info, observation, cooling: true });
+}

@@ -1,0 +1,53 @@
+import { createMetricsWriter, findMetricsPath, type MetricsView } from '../agent/report/metrics.ts';
+import type { RoleNames } from '../agent/identity/roles.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { LeakCount } from '../host/files/metrics-file.ts';
+import { messageOf } from '../support/errors.ts';
+import { countLeaks } from './leak-figures.ts';
+import { listSuspects } from './remove.ts';
+
+export interface MetricsKeeping extends MetricsView {
+  readonly engine: Engine;
+  readonly names: RoleNames;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * While the agent runs: keeps the textfile for Prometheus fresh, if one is asked for. The files of the host are read every
+ * HOUSEKEEPING; leaked helpers, which cost a long list, are counted at first and every HOUSEKEEPING_TURNS of these.
+ * Ends when the signal is aborted.
+ */
+export async function keepMetrics(keeping: MetricsKeeping): Promise<never> {
+  const { configuration, clock, signal } = keeping;
+  const { limits } = configuration;
+  const write = createMetricsWriter(keeping);
+  for (let turns = 0; ;) {
+    if ((await findMetricsPath(configuration)) !== undefined) {
+      await write(turns % limits.HOUSEKEEPING_TURNS === 0 ? await countOnce(keeping) : undefined);
+      turns += 1;
+    }
+    await clock.sleep(limits.HOUSEKEEPING, signal);
+  }
+}
+
+async function countOnce({
+  engine,
+  names,
+  clock,
+  configuration,
+  log,
+  signal,
+}: MetricsKeeping): Promise<LeakCount | undefined> {
+  try {
+    const { total, lastHour } = countLeaks(
+      await listSuspects(engine, names),
+      clock.now(),
+      configuration.limits,
+    );
+    return { total, lastHour, countedAt: clock.now() };
+  } catch (error) {
+    signal.throwIfAborted();
+    log.debug('leaked helpers could not be counted for the metrics', { error: messageOf(error) });
+    return undefined;
+  }
+}

@@ -1,0 +1,118 @@
+import type { ProfileName } from '../../support/configuration.ts';
+import { ConfigurationError } from '../../support/errors.ts';
+import type { Credentials } from '../http/client.ts';
+import type { Connection } from '../http/connection.ts';
+import { readRegistrationScript } from './script.ts';
+import { resolveRegistrationUrl } from './resolve.ts';
+import { apiBaseOf, describeUrl, findAgentIpProblem, isSameOrigin, parseServerUrl } from '../url.ts';
+
+/** Everything that registering a host needs to know from the server. */
+export interface RegistrationEnvironment {
+  /** `CATTLE_URL` for the agent: the API's base. */
+  readonly cattleUrl: string;
+  /** Registration keys, good for `registerHost` only. */
+  readonly accessKey: string;
+  readonly secretKey: string;
+  /** The host's IPv4 address as the server saw it; undefined when the server saw none an agent can have. */
+  readonly detectedAgentIp: string | undefined;
+}
+
+export interface RegistrationEnvironmentRequest {
+  /** The URL as the person gave it. */
+  readonly url: string;
+  readonly profile: ProfileName;
+  /** `CATTLE_URL_OVERRIDE`: takes the place of the server's `CATTLE_URL`, whatever that is. */
+  readonly urlOverride?: string | undefined;
+  readonly credentials?: Credentials | undefined;
+  /** Turns a URL that means this host itself into one that an agent can use; without it they are as they are told. */
+  readonly reach?: ((url: string) => string) | undefined;
+}
+
+/**
+ * From the URL a person gave to the registration environment: checks it, waits for the server, resolves it, loads and
+ * reads the registration script, applies `CATTLE_URL_OVERRIDE` (control-plane §2, §3).
+ *
+ * @throws ConfigurationError for a wrong URL or token, and when the server calls itself otherwise than the URL does;
+ *   ServerUnavailableError; NotPermittedError
+ */
+export async function loadRegistrationEnvironment(
+  connection: Connection,
+  request: RegistrationEnvironmentRequest,
+): Promise<RegistrationEnvironment> {
+  const { secrets, log, client } = connection;
+  const reach: (url: string) => string = request.reach ?? ((url) => url);
+  const server = parseServerUrl(reach(request.url), request.profile);
+  secrets.add(server.token);
+  const override = readOverride(request);
+  const resolved = await resolveRegistrationUrl(connection, { server, credentials: request.credentials });
+  const registration = parseServerUrl(
+    reach(resolved.registrationUrl),
+    request.profile,
+    'The registration URL that the server tells',
+  );
+  requireSameOrigin(request.profile, server.href, registration.href);
+  secrets.add(registration.token);
+  const response =
+    resolved.response ?? (await client.request({ method: 'GET', url: registration.href, repeat: true }));
+  const script = readRegistrationScript(response);
+  secrets.add(script.secretKey);
+  log.debug('loaded the registration script', { from: describeUrl(registration.href) });
+  const told = reach(script.cattleUrl);
+  if (override === undefined) {
+    requireMatchingUrl(registration.href, told);
+    requireSameOrigin(request.profile, server.href, told);
+  }
+  return {
+    cattleUrl:
+      override ??
+      parseServerUrl(told, request.profile, 'The CATTLE_URL that the server tells').href.replace(/\/+$/, ''),
+    accessKey: script.accessKey,
+    secretKey: script.secretKey,
+    detectedAgentIp: readDetectedIp(connection, script.detectedAgentIp),
+  };
+}
+
+function readOverride({ urlOverride, profile, reach }: RegistrationEnvironmentRequest): string | undefined {
+  const text = urlOverride ?? '';
+  if (text === '') return undefined;
+  return parseServerUrl(reach?.(text) ?? text, profile, 'CATTLE_URL_OVERRIDE').href.replace(/\/+$/, '');
+}
+
+/**
+ * PastureStack's agents follow no server to another scheme, host or port (control-plane §8), whatever version of the API
+ * its URLs have.
+ */
+function requireSameOrigin(profile: ProfileName, asked: string, told: string): void {
+  if (profile !== 'pasturestack' || !URL.canParse(told) || isSameOrigin(asked, told)) return;
+  throw new ConfigurationError(
+    `The server tells ${describeUrl(told)}, which is not the server that was asked: ${describeUrl(asked)}`,
+    {
+      hint: 'Register with the address that the server calls itself (its setting "Host Registration URL"), or set CATTLE_URL_OVERRIDE.',
+    },
+  );
+}
+
+/**
+ * Refuses a server that names another API than the registration URL leads to (control-plane §3): the agent would talk
+ * to a machine nobody asked for. As upstream, only `/v1` URLs are compared; those of `/v2-beta` name the server's
+ * configured `/v1` address, so nothing follows from a difference.
+ */
+function requireMatchingUrl(registrationUrl: string, cattleUrl: string): void {
+  const expected = apiBaseOf(registrationUrl);
+  if (!expected.endsWith('/v1') || !URL.canParse(cattleUrl) || apiBaseOf(cattleUrl) === expected) return;
+  throw new ConfigurationError(
+    `Configured Host Registration URL does not match given URL: the server calls itself ${describeUrl(cattleUrl)}, given was ${describeUrl(expected)}`,
+    {
+      hint: 'Correct the Host Registration URL in the server (Admin > Settings), or set CATTLE_URL_OVERRIDE to the address the agent shall use.',
+    },
+  );
+}
+
+/** The server reports what a proxy told it: IPv6 addresses and lists occur, and no agent can have those. */
+function readDetectedIp({ log }: Connection, text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  const problem = findAgentIpProblem(text);
+  if (problem === undefined) return text;
+  log.warn(`The address the server saw (${text}) ${problem}; it is left out`);
+  return undefined;
+}

@@ -1,0 +1,83 @@
+import { formatDuration } from '../../support/deadline.ts';
+import type { Limits } from '../../support/limits/limits.ts';
+import { fine, unseen, type Finding } from '../finding.ts';
+import type { HostRecord, ServerRecord } from '../snapshot.ts';
+
+/** Whether the server answers, and still knows the agent's keys. */
+export function checkServer({ server }: HostRecord): readonly Finding[] {
+  if (!server.known) return [unseen('server', server)];
+  const { url, answer } = server.value;
+  if (answer.kind === 'none') {
+    return [
+      {
+        check: 'server',
+        level: 'sick',
+        text: `${url} does not answer: ${answer.reason}`,
+        cause: 'server-unavailable',
+        advice:
+          'Your containers run on; the agent comes back by itself with the server. Address, firewall, proxy: see the runbook, "The server cannot be reached".',
+      },
+    ];
+  }
+  return [judgeKeys(url, answer)];
+}
+
+/** The clock of this host against the server's. Nothing if the server didn't say. */
+export function checkClock({ server }: HostRecord, limits: Limits): readonly Finding[] {
+  if (!server.known || server.value.answer.kind === 'none') return [];
+  const { skewMs } = server.value.answer;
+  if (skewMs === undefined) return [];
+  const figures = { skewMs: Math.round(skewMs) };
+  const off = formatDuration(Math.abs(skewMs));
+  // The header has no fractions of a second.
+  if (Math.abs(skewMs) < limits.CLOCK_SKEW)
+    return [
+      fine(
+        'clock',
+        Math.abs(skewMs) < 2_000 ? "the same as the server's" : `${off} off the server's`,
+        figures,
+      ),
+    ];
+  return [
+    {
+      check: 'clock',
+      level: 'warning',
+      text: `${off} ${skewMs > 0 ? "behind the server's" : "ahead of the server's"}`,
+      cause: 'clock-skew',
+      advice:
+        'Ages, pauses, tokens and certificates go by it: start ntpd, chronyd or systemd-timesyncd on both.',
+      figures,
+    },
+  ];
+}
+
+function judgeKeys(url: string, answer: Extract<ServerRecord['answer'], { kind: 'answered' }>): Finding {
+  const { credentials, tookMs } = answer;
+  const figures = { credentials: credentials.state, tookMs: Math.round(tookMs) };
+  switch (credentials.state) {
+    case 'live':
+      return fine(
+        'server',
+        `${url} answers in ${formatDuration(tookMs)} and knows the agent's keys`,
+        figures,
+      );
+    case 'unknown':
+      return {
+        check: 'server',
+        level: 'warning',
+        text: `${url}: ${credentials.reason}`,
+        cause: 'server-answer',
+        advice: 'Is that the Rancher server, or a proxy, a maintenance page in front of it?',
+        figures,
+      };
+    case 'revoked':
+      return {
+        check: 'server',
+        level: 'sick',
+        text: `${url} does not know the agent's keys any more: ${credentials.reason}`,
+        cause: 'keys-revoked',
+        advice: 'Register the host again, with the URL of "Add Host", and docker restart rancher-agent.',
+        figures,
+      };
+  }
+}

@@ -1,0 +1,71 @@
+import type { Seen } from './snapshot.ts';
+
+/** What is looked at, in the order in which it is shown. */
+export const checkNames = [
+  'engine',
+  'storage',
+  'pool',
+  'agents',
+  'leaks',
+  'restarts',
+  'mounts',
+  'lock',
+  'key',
+  'server',
+  'clock',
+  'serving',
+  'state',
+] as const;
+export type CheckName = (typeof checkNames)[number];
+
+/** `unknown`: it could not be looked at, and that alone is no illness. */
+export type Level = 'ok' | 'unknown' | 'warning' | 'sick';
+
+/** What programs may want to count. */
+export type Figures = Readonly<Record<string, number | string | boolean>>;
+
+/** One line of the doctor's table. */
+export interface Finding {
+  readonly check: CheckName;
+  readonly level: Level;
+  /** One short sentence with the figure. */
+  readonly text: string;
+  /** Stable code of what is wrong; with `warning` and `sick` only. Two lines with the same one have one cause. */
+  readonly cause?: string;
+  /** What to do about it. */
+  readonly advice?: string;
+  /** More lines, for a person. */
+  readonly details?: readonly string[];
+  readonly figures?: Figures;
+}
+
+/** A line that is all right. */
+export function fine(check: CheckName, text: string, figures?: Figures): Finding {
+  return { check, level: 'ok', text, ...(figures === undefined ? {} : { figures }) };
+}
+
+/** A line about something that could not be looked at. */
+export function unseen(check: CheckName, seen: Extract<Seen<unknown>, { known: false }>): Finding {
+  return {
+    check,
+    level: 'unknown',
+    text: seen.why,
+    ...(seen.hint === undefined ? {} : { advice: seen.hint }),
+  };
+}
+
+/** The same about something on a disk: one that doesn't answer is worse than not to be seen. */
+export function unseenOnDisk(
+  check: CheckName,
+  disk: string,
+  seen: Extract<Seen<unknown>, { known: false }>,
+): Finding {
+  if (seen.silent !== true) return unseen(check, seen);
+  return {
+    check,
+    level: 'sick',
+    text: `the disk of ${disk} does not answer: ${seen.why}`,
+    cause: 'disk-silent',
+    advice: 'Look at that disk: dmesg -T | tail -50. No upgrade begins before it answers.',
+  };
+}

@@ -1,0 +1,87 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { nextAttemptAt, readAttempts } from '../host/files/attempts.ts';
+import { detachesMounts, findForeignHolders } from '../host/mounts/of-containers.ts';
+import { readRegistrationKey } from '../host/identity.ts';
+import { findMount, parseMountinfo } from '../host/mounts/table.ts';
+import { seesHostMounts } from '../host/mounts/namespace.ts';
+import { resolveInRoot } from '../host/mounts/root.ts';
+import { readStorage, type FileSystemFacts } from '../host/storage.ts';
+import type { Clock } from '../support/clock.ts';
+import { pathsBelow, type Configuration, type Paths } from '../support/configuration.ts';
+import { ConfigurationError } from '../support/errors.ts';
+import type { Limits } from '../support/limits/limits.ts';
+import { BlindError } from './probe.ts';
+import type { AttemptSummary, MountRecord } from './snapshot.ts';
+
+const needsHostPid = 'Start it with --privileged --pid=host.';
+
+/**
+ * Where the folder of this host's agent is: mounted here, else, with the host's processes in sight, in the host's root.
+ * Undefined: it can't be seen.
+ */
+export async function findRancherFolder(paths: Paths): Promise<Paths | undefined> {
+  const mounts = parseMountinfo(await readFile(join(paths.proc, 'self/mountinfo'), 'utf8').catch(() => ''));
+  if (findMount(mounts, paths.rancher) !== undefined) return paths;
+  if (!(await seesHostMounts(paths))) return undefined;
+  return pathsBelow(await resolveInRoot(`${paths.proc}/1/root`, paths.rancher), paths.proc);
+}
+
+/** @throws BlindError where the folder can't be seen */
+export function requireFolder(folder: Paths | undefined): Paths {
+  if (folder !== undefined) return folder;
+  throw new BlindError(
+    '/var/lib/rancher of the host is not mounted here',
+    'Start it with -v /var/lib/rancher:/var/lib/rancher.',
+  );
+}
+
+/** @throws BlindError without the host's processes */
+export async function lookAtFileSystem(
+  { paths, limits }: Pick<Configuration, 'paths' | 'limits'>,
+  dockerRoot: string,
+): Promise<FileSystemFacts> {
+  if (!(await seesHostMounts(paths)))
+    throw new BlindError("the Docker root can't be seen from here", needsHostPid);
+  const { fileSystem } = await readStorage(paths, { driver: '', driverStatus: [], dockerRoot }, limits);
+  if (fileSystem === undefined) throw new BlindError(`${dockerRoot} can't be looked at`, needsHostPid);
+  return fileSystem;
+}
+
+/** @throws BlindError without the host's processes */
+export async function lookAtMounts(
+  options: { readonly paths: Paths; readonly limits: Limits; readonly clock: Clock },
+  kernelRelease: string,
+): Promise<MountRecord> {
+  if (!(await seesHostMounts(options.paths))) {
+    throw new BlindError("the mounts of other processes can't be seen from here", needsHostPid);
+  }
+  const kernelDetaches = await detachesMounts(options.paths, kernelRelease);
+  return { ...(await findForeignHolders({ ...options, exceptPid: process.pid })), kernelDetaches };
+}
+
+export async function lookAtKey(folder: Paths): Promise<'present' | 'missing' | 'damaged'> {
+  try {
+    return (await readRegistrationKey(folder)) === undefined ? 'missing' : 'present';
+  } catch (error) {
+    if (error instanceof ConfigurationError) return 'damaged';
+    throw error;
+  }
+}
+
+/** The targets that failed and when each may be tried again. */
+export async function lookAtAttempts(
+  folder: Paths,
+  limits: Limits,
+  now: number,
+): Promise<readonly AttemptSummary[]> {
+  const { attempts } = await readAttempts(folder);
+  return attempts.targets.map((record) => {
+    const next = nextAttemptAt(record, limits, now);
+    return {
+      image: record.image,
+      failures: record.failures,
+      ...(next === undefined ? {} : { nextAt: new Date(next).toISOString() }),
+    };
+  });
+}

@@ -1,0 +1,126 @@
+import type { X509Certificate } from 'node:crypto';
+import { readAgentConf } from '../control-plane/agent-conf.ts';
+import { createHttpClient } from '../control-plane/http/client.ts';
+import { enforceAuthentication } from '../control-plane/http/connection.ts';
+import { judgeProbe } from '../control-plane/credentials.ts';
+import { nameOf, viewTls } from '../control-plane/http/tls-view.ts';
+import { readCertificates, readKeptTrust } from '../control-plane/trust.ts';
+import { describeUrl, joinUrl } from '../control-plane/url.ts';
+import type { Clock } from '../support/clock.ts';
+import { readTlsFloor, type Environment, type Paths } from '../support/configuration.ts';
+import { ServerUnavailableError } from '../support/errors.ts';
+import type { Limits } from '../support/limits/limits.ts';
+import { silentLog } from '../support/log.ts';
+import { addEnvironmentSecrets, type Secrets } from '../support/secrets.ts';
+import { BlindError } from './probe.ts';
+import type { CertificateRecord, ServerRecord } from './snapshot.ts';
+
+export interface ServerLook {
+  /** Of the agent: its server, keys, proxies. */
+  readonly environment: Environment;
+  readonly paths: Paths;
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly secrets: Secrets;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Asks the server, with the agent's keys and by the agent's way, one question that answers three: is it there, does it
+ * know the keys, what time is it. Nothing is written, no certificate fetched.
+ */
+export async function lookAtServer(sight: ServerLook): Promise<ServerRecord> {
+  const { limits, secrets } = sight;
+  const conf = await readAgentConf(`${sight.paths.rancher}/etc/agent.conf`);
+  const environment: Environment = { ...sight.environment, ...conf.variables };
+  const cattleUrl = environment['CATTLE_URL'] ?? '';
+  const accessKey = environment['CATTLE_ACCESS_KEY'] ?? '';
+  const secretKey = environment['CATTLE_SECRET_KEY'] ?? '';
+  addEnvironmentSecrets(secrets, environment);
+  if (cattleUrl === '' || accessKey === '' || secretKey === '') {
+    throw new BlindError('no agent here has keys of a server', 'Register the host first.');
+  }
+  const trust = await readKeptTrust(`${sight.paths.rancher}/etc/ssl/ca.crt`);
+  const client = createHttpClient({ ...sight, environment, log: silentLog, trust });
+  const ask = async (headers: Readonly<Record<string, string>>): Promise<ServerRecord['answer']> => {
+    const begun = sight.clock.now();
+    const start = sight.clock.elapsed();
+    const response = await client.request({
+      method: 'GET',
+      url: joinUrl(cattleUrl, 'schemas/configcontent'),
+      credentials: { accessKey, secretKey },
+      headers,
+      repeat: true,
+      deadlineMs: limits.DOCTOR_SERVER,
+    });
+    const ended = sight.clock.now();
+    const date = Date.parse(response.headers['date'] ?? '');
+    return {
+      kind: 'answered',
+      credentials: judgeProbe(response),
+      skewMs: Number.isNaN(date) ? undefined : skewOf(date, begun, ended),
+      tookMs: Math.round(sight.clock.elapsed() - start),
+    };
+  };
+  const url = describeUrl(cattleUrl);
+  const about = {
+    url,
+    certificates: await lookAtCertificates(sight, environment, cattleUrl, trust.ca),
+    ...(readTlsFloor(environment) === 'legacy' ? { legacyTls: true as const } : {}),
+  };
+  try {
+    const first = await ask(enforceAuthentication);
+    const isRefused = first.kind === 'answered' && first.credentials.state === 'revoked';
+    // As the agent itself asks (see checkCredentials): a refusal counts if it is repeated without the header.
+    return { ...about, answer: isRefused ? await ask({}) : first };
+  } catch (error) {
+    if (!(error instanceof ServerUnavailableError)) throw error;
+    return { ...about, answer: { kind: 'none', reason: reasonOf(error, url) } };
+  }
+}
+
+/** The certificates of an https server and of `ca.crt`: a look without keys; what cannot be seen is left out. */
+async function lookAtCertificates(
+  { limits, signal }: ServerLook,
+  environment: Environment,
+  cattleUrl: string,
+  ca: readonly string[],
+): Promise<readonly CertificateRecord[]> {
+  const url = URL.parse(cattleUrl);
+  if (url?.protocol !== 'https:') return [];
+  const chain = await viewTls(url, { environment, limits, ca, signal }).then(
+    (view) => view.chain,
+    () => [],
+  );
+  const kept = ca.flatMap((text) => readCertificates(text));
+  const isSent = new Set(chain.map(({ fingerprint256 }) => fingerprint256));
+  return [
+    ...chain.map((certificate, index) => recordOf(certificate, 'server', index === 0)),
+    ...kept
+      .filter(({ fingerprint256 }) => !isSent.has(fingerprint256))
+      .map((certificate) => recordOf(certificate, 'ca.crt', false)),
+  ];
+}
+
+function recordOf(
+  certificate: X509Certificate,
+  where: CertificateRecord['where'],
+  isLeaf: boolean,
+): CertificateRecord {
+  return { where, isLeaf, name: nameOf(certificate), endsAt: certificate.validToDate.getTime() };
+}
+
+/**
+ * How far the server's clock is ahead, in ms. The header was cut to whole seconds somewhere between question and answer.
+ */
+export function skewOf(date: number, begun: number, ended: number): number {
+  if (date + 1_000 < begun) return date + 500 - begun;
+  if (date > ended) return date - ended;
+  return 0;
+}
+
+/** The reason alone: method and URL stand beside it. */
+function reasonOf(error: ServerUnavailableError, url: string): string {
+  const at = error.message.indexOf(': ', error.message.indexOf(url) + url.length);
+  return at < 0 ? error.message : error.message.slice(at + 2);
+}

@@ -1,0 +1,209 @@
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { messageOf } from '../../support/errors.ts';
+import type { Paths } from '../../support/configuration.ts';
+import type { Limits } from '../../support/limits/limits.ts';
+import { doubling } from '../../support/retry.ts';
+import { makeFolder, readTextIfExists, writeFileAtomically } from './files.ts';
+
+/*
+ * Attempts per target image, kept on the host: a target that failed is not tried again at once, whoever asks and however
+ * often it asks. All times are milliseconds since 1970 by the wall clock, which may jump.
+ */
+
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+
+const recordSchema = v.object({
+  image: v.string(),
+  /** Attempts that ended in a failure since the last success. */
+  failures: count,
+  /** Attempts that never ended: the process was killed, or the power was cut. */
+  interruptions: count,
+  /** An attempt is under way since then, or was when its process died. */
+  begunAt: v.exactOptional(v.number()),
+  /** The end of the last failure, or the begin of the last interrupted attempt. */
+  troubledAt: v.exactOptional(v.number()),
+  /** Code of the last failure's cause. */
+  cause: v.exactOptional(v.string()),
+});
+
+const attemptsSchema = v.object({
+  version: v.literal(1),
+  /** Most recently tried last. */
+  targets: v.array(recordSchema),
+  /** Changes of the wanted image, oldest first; two entries in a row are never the same. */
+  history: v.array(v.object({ image: v.string(), at: v.number() })),
+});
+
+export type AttemptRecord = Readonly<v.InferOutput<typeof recordSchema>>;
+export type TargetChange = Readonly<{ image: string; at: number }>;
+
+export interface Attempts {
+  readonly version: 1;
+  readonly targets: readonly AttemptRecord[];
+  readonly history: readonly TargetChange[];
+}
+
+export const noAttempts: Attempts = { version: 1, targets: [], history: [] };
+
+/** The record of a target, if it was ever tried without success since. */
+export function findAttempt(attempts: Attempts, image: string): AttemptRecord | undefined {
+  return attempts.targets.find((record) => record.image === image);
+}
+
+/** An attempt begins. One that is still open then was interrupted: whoever begins holds the lock. */
+export function recordBegin(attempts: Attempts, image: string, now: number, limits: Limits): Attempts {
+  const before = closeOpen(findAttempt(attempts, image) ?? { image, failures: 0, interruptions: 0 });
+  const changed = attempts.history.at(-1)?.image !== image;
+  return bound(
+    {
+      version: 1,
+      targets: [...others(attempts, image), { ...before, begunAt: now }],
+      history: changed ? [...attempts.history, { image, at: now }] : attempts.history,
+    },
+    limits,
+  );
+}
+
+/** The attempt under way failed; `cause` is the code of the error. */
+export function recordFailure(
+  attempts: Attempts,
+  image: string,
+  cause: string,
+  now: number,
+  limits: Limits,
+): Attempts {
+  const { failures = 0, interruptions = 0 } = findAttempt(attempts, image) ?? {};
+  const record: AttemptRecord = { image, failures: failures + 1, interruptions, troubledAt: now, cause };
+  return bound({ ...attempts, targets: [...others(attempts, image), record] }, limits);
+}
+
+/** The attempt under way ended for a reason that says nothing about its target (asked to stop, storage low). */
+export function recordAbandon(attempts: Attempts, image: string): Attempts {
+  return {
+    ...attempts,
+    targets: attempts.targets.map((record) => (record.image === image ? withoutBegin(record) : record)),
+  };
+}
+
+/** The target is reached: nothing is held against it any more. */
+export function recordSuccess(attempts: Attempts, image: string): Attempts {
+  return { ...attempts, targets: others(attempts, image) };
+}
+
+/**
+ * When the target may be tried again.
+ * @returns milliseconds since 1970, never later than ATTEMPT_PAUSE_MAX from `now`; undefined: at once
+ */
+export function nextAttemptAt(
+  record: AttemptRecord | undefined,
+  limits: Limits,
+  now: number,
+): number | undefined {
+  if (record === undefined) return undefined;
+  const { failures, interruptions, troubledAt } = closeOpen(record);
+  const troubles = failures + Math.max(0, interruptions - limits.ATTEMPT_FREE_INTERRUPTIONS);
+  // From the future: the clock was set back. One early try is better than a pause of unknown length.
+  if (troubles === 0 || troubledAt === undefined || troubledAt > now) return undefined;
+  const next = troubledAt + doubling(limits.ATTEMPT_PAUSE_MIN, limits.ATTEMPT_PAUSE_MAX)(troubles);
+  return next > now ? next : undefined;
+}
+
+/**
+ * Whether `image` is wanted again after it was given up for another one, and that more than once within
+ * PING_PONG_WINDOW: two servers, or two people, that don't agree.
+ */
+export function isPingPong(
+  history: readonly TargetChange[],
+  image: string,
+  limits: Limits,
+  now: number,
+): boolean {
+  return pingPongEndsAt(history, image, limits, now) !== undefined;
+}
+
+/**
+ * When `image` may be followed again, if nothing else is followed until then: PING_PONG_WINDOW after the change to it that
+ * made it one too many.
+ * @returns milliseconds since 1970, never later than PING_PONG_WINDOW from `now`, as after a clock was set back; undefined: it
+ * may be followed now
+ */
+export function pingPongEndsAt(
+  history: readonly TargetChange[],
+  image: string,
+  limits: Limits,
+  now: number,
+): number | undefined {
+  const recent = history.filter((change) => Math.abs(now - change.at) <= limits.PING_PONG_WINDOW);
+  const times = recent.filter((change) => change.image === image).map((change) => change.at);
+  // The target of the last change is the one in hand: asking for it is no return.
+  const free = recent.at(-1)?.image === image ? limits.PING_PONG_RETURNS + 1 : limits.PING_PONG_RETURNS;
+  const oneTooMany = times.at(-free);
+  return oneTooMany === undefined ? undefined : Math.min(oneTooMany, now) + limits.PING_PONG_WINDOW;
+}
+
+export function attemptsFileOf(paths: Paths): string {
+  return join(paths.entrypoint, 'attempts.json');
+}
+
+/**
+ * Reads the attempts. What can't be read or understood counts as none, with the reason to be logged: a pause too few
+ * is better than an entrypoint that refuses to work.
+ */
+export async function readAttempts(paths: Paths): Promise<{ attempts: Attempts; problem?: string }> {
+  try {
+    const text = await readTextIfExists(attemptsFileOf(paths));
+    if (text === undefined) return { attempts: noAttempts };
+    return parseAttempts(text, attemptsFileOf(paths));
+  } catch (error) {
+    return {
+      attempts: noAttempts,
+      problem: `${attemptsFileOf(paths)} can't be understood: ${messageOf(error)}`,
+    };
+  }
+}
+
+/** Understands the text of the record; what cannot be understood counts as none, with the reason. */
+export function parseAttempts(
+  text: string,
+  name = 'attempts.json',
+): { attempts: Attempts; problem?: string } {
+  try {
+    return { attempts: v.parse(attemptsSchema, JSON.parse(text)) };
+  } catch (error) {
+    return { attempts: noAttempts, problem: `${name} can't be understood: ${messageOf(error)}` };
+  }
+}
+
+/** @throws HostFolderUnwritableError when nothing can be written there */
+export async function writeAttempts(paths: Paths, attempts: Attempts): Promise<void> {
+  await makeFolder(paths.entrypoint);
+  await writeFileAtomically(attemptsFileOf(paths), `${JSON.stringify(attempts, undefined, 2)}\n`, {
+    mode: 0o644,
+  });
+}
+
+/** An attempt that is still open, as the interruption it is for whoever finds it. */
+function closeOpen(record: AttemptRecord): AttemptRecord {
+  const { begunAt, ...rest } = record;
+  if (begunAt === undefined) return record;
+  return { ...rest, interruptions: record.interruptions + 1, troubledAt: begunAt };
+}
+
+function withoutBegin(record: AttemptRecord): AttemptRecord {
+  const { ...closed }: v.InferOutput<typeof recordSchema> = record;
+  delete closed.begunAt;
+  return closed;
+}
+
+function others(attempts: Attempts, image: string): AttemptRecord[] {
+  return attempts.targets.filter((record) => record.image !== image);
+}
+
+function bound(attempts: Attempts, limits: Limits): Attempts {
+  return {
+    version: 1,
+    targets: attempts.targets.slice(-limits.ATTEMPT_TARGETS),
+    history: attempts.history.slice(-limits.ATTEMPT_TARGETS),
+  };
+}

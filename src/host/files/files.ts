@@ -1,0 +1,176 @@
+import { randomBytes } from 'node:crypto';
+import { link, mkdir, open, readFile, readdir, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { systemCodeOf } from '../../support/errors.ts';
+import { defaultLimits } from '../../support/limits/limits.ts';
+import { explainWriteError } from '../errors.ts';
+
+export interface WriteOptions {
+  /** Permission bits, e.g. `0o644`; exactly these, whatever the umask. */
+  readonly mode: number;
+  /** False for what means nothing after a power cut: the disk is not waited for. */
+  readonly sync?: boolean;
+}
+
+/**
+ * Replaces a file so that a reader, or whoever comes after a power cut, sees the old text or the new one, never a part.
+ * @throws HostFolderUnwritableError when nothing can be written there; other system errors as they are
+ */
+export async function writeFileAtomically(path: string, text: string, options: WriteOptions): Promise<void> {
+  await viaTemporaryFile(path, text, options, async (temporary) => {
+    await rename(temporary, path);
+  });
+}
+
+/**
+ * Makes a file with its whole text, unless there is one already.
+ * @returns whether it was made here
+ * @throws HostFolderUnwritableError when nothing can be written there; other system errors as they are
+ */
+export async function createFileAtomically(
+  path: string,
+  text: string,
+  options: WriteOptions,
+): Promise<boolean> {
+  let created = false;
+  await viaTemporaryFile(path, text, options, async (temporary) => {
+    created = await linkOrRename(temporary, path);
+    if (!created) await rm(temporary, { force: true });
+  });
+  return created;
+}
+
+/** The text of a file, or undefined if there is none. Other errors (EIO, EISDIR, EACCES) are thrown as they are. */
+export async function readTextIfExists(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Makes a folder and those above it.
+ * @throws HostFolderUnwritableError when it can't be made because nothing can be written there
+ */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await makeFolders(path);
+  } catch (error) {
+    throw explainWriteError(path, error);
+  }
+}
+
+/**
+ * As `mkdir -p`, with the system's own error. Not Node's recursive mkdir: that one (24.21) says ENOENT for a read-only
+ * file system, and where the system itself says ENOENT (`/proc`) it never comes back.
+ */
+export async function makeFolders(path: string): Promise<void> {
+  const missing: string[] = [];
+  for (let at = path; !(await isFolder(at)); at = dirname(at)) missing.unshift(at);
+  for (const folder of missing) {
+    try {
+      await mkdir(folder, { mode: 0o755 });
+    } catch (error) {
+      if (systemCodeOf(error) !== 'EEXIST') throw error;
+    }
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    if ((await stat(path)).isDirectory()) return true;
+  } catch (error) {
+    if (systemCodeOf(error) !== 'ENOENT') throw error;
+    return false;
+  }
+  throw Object.assign(new Error(`not a folder: ${path}`), { code: 'ENOTDIR' });
+}
+
+async function viaTemporaryFile(
+  path: string,
+  text: string,
+  { mode, sync = true }: WriteOptions,
+  putInPlace: (temporary: string) => Promise<void>,
+): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
+    try {
+      await writeTemporary(temporary, text, mode, sync);
+      await putInPlace(temporary);
+      if (sync) await syncFolder(dirname(path));
+      break;
+    } catch (error) {
+      await rm(temporary, { force: true }).catch(() => undefined);
+      if (!wasTakenAway(error) || tries >= defaultLimits.CALL_TRIES) throw explainWriteError(path, error);
+    }
+  }
+  await sweepTemporaryFiles(path).catch(() => undefined);
+}
+
+/** Somebody who got the host's lock took this temporary file for a dead writer's: see `removeTemporaryFiles`. */
+function wasTakenAway(error: unknown): boolean {
+  const isPutting =
+    error instanceof Error && 'syscall' in error && ['rename', 'link'].includes(String(error.syscall));
+  return isPutting && systemCodeOf(error) === 'ENOENT';
+}
+
+async function writeTemporary(path: string, text: string, mode: number, sync: boolean): Promise<void> {
+  const file = await open(path, 'wx', mode);
+  try {
+    await file.chmod(mode);
+    await file.writeFile(text);
+    if (sync) await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+/** A hard link fails if the name is taken, which a rename can't; file systems without links (vboxsf) get the rename. */
+async function linkOrRename(temporary: string, path: string): Promise<boolean> {
+  try {
+    await link(temporary, path);
+  } catch (error) {
+    const code = systemCodeOf(error);
+    if (code === 'EEXIST') return false;
+    if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'ENOSYS') throw error;
+    await rename(temporary, path);
+    return true;
+  }
+  await rm(temporary, { force: true });
+  return true;
+}
+
+/**
+ * Removes every temporary file in a folder, whoever left it and however young it is. For the holder of the host's lock alone:
+ * workers write under it, so theirs are dead writers'. An active agent writes its state without the lock; a write of its that
+ * loses its file in this way is done again.
+ */
+export async function removeTemporaryFiles(folder: string): Promise<void> {
+  const leftovers = (await readdir(folder)).filter((name) => temporaryName.test(name));
+  for (const name of leftovers) await rm(join(folder, name), { force: true });
+}
+
+const temporaryName = /^\..+\.[0-9a-f]{12}\.tmp$/;
+
+/** A writer killed in the middle leaves its temporary file; killed for hours, it must not leave thousands. */
+async function sweepTemporaryFiles(path: string): Promise<void> {
+  const prefix = `.${basename(path)}.`;
+  const names = await readdir(dirname(path));
+  for (const name of names) {
+    if (!name.startsWith(prefix) || !name.endsWith('.tmp')) continue;
+    const leftover = join(dirname(path), name);
+    const { mtimeMs } = await stat(leftover);
+    if (Math.abs(Date.now() - mtimeMs) > defaultLimits.TEMP_FILE_AGE) await rm(leftover, { force: true });
+  }
+}

@@ -1,0 +1,317 @@
+import { randomBytes } from 'node:crypto';
+import { rmdir } from 'node:fs/promises';
+import { lock as takeLockFile } from 'proper-lockfile';
+import type { Clock } from '../../support/clock.ts';
+import { deadlineIn, formatDuration, withDeadline } from '../../support/deadline.ts';
+import { messageOf, systemCodeOf, TryAgainLaterError } from '../../support/errors.ts';
+import type { Limits } from '../../support/limits/limits.ts';
+import type { Log } from '../../support/log.ts';
+import { explainWriteError } from '../errors.ts';
+import { makeFolder, removeTemporaryFiles } from './files.ts';
+import {
+  isLive,
+  lockFileOf,
+  lockFolderOf,
+  readLockEntries,
+  readLockRecord,
+  writeLockRecord,
+  type LockEntry,
+  type LockOwner,
+  type LockRecord,
+} from './lock-folder.ts';
+
+/*
+ * The lock of a host. proper-lockfile makes a folder (atomic), touches it while the holder lives, and tells when the
+ * touch is not its own any more. What it does badly is stealing a stale lock: between its look and its removal somebody
+ * else may have stolen it already, and then there are two holders (upstream #121). So nobody steals here:
+ *
+ *   1. Locks are numbered. Who finds no live one makes the folder of the *next* number; of several only one can.
+ *   2. Having made it, it looks again: any other live lock, and it gives its own back and waits. Of two who made theirs
+ *      side by side the later one to look sees the other, so never both stay.
+ *   3. A holder whose container has ended, as the engine says, is no holder: anybody may remove its lock, which is of a
+ *      number that is never used again.
+ *   4. Only the one who stays removes the dead ones, and numbers are not used again (the owner file remembers them), so
+ *      nobody ever removes, refreshes or releases a lock that is not its own.
+ */
+
+export interface HostLockOptions {
+  /** Where the lock lives: `paths.entrypoint`. Made if missing. */
+  readonly folder: string;
+  readonly owner: LockOwner;
+  /**
+   * Whether a holder's container is known to have ended. A killed holder is then not waited for until its lock goes
+   * stale; without an answer it is taken for alive.
+   */
+  readonly hasEnded?: (container: string) => Promise<boolean>;
+  /** LOCK_WAIT, LOCK_STALE, LOCK_REFRESH and LOCK_POLL count here. */
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly signal?: AbortSignal;
+}
+
+/** What `status` shows of the lock. */
+export type LockHolder =
+  | { readonly state: 'free' }
+  | {
+      readonly state: 'held' | 'stale';
+      readonly owner: LockRecord | undefined;
+      /** Milliseconds since the holder last touched the lock. */
+      readonly untouchedMs: number;
+    };
+
+/** The lock was lost while the work was going on, e.g. because this process was frozen for longer than LOCK_STALE. */
+export class LockLostError extends TryAgainLaterError {}
+
+/**
+ * Does `work` while this process is the only one on the host to hold the lock in `folder`. The signal given to `work`
+ * is aborted (with a LockLostError) if the lock is lost, and when the caller's own signal is.
+ * @throws TryAgainLaterError naming the holder and since when, if the lock is still held after LOCK_WAIT;
+ * HostFolderUnwritableError when there can be no lock; whatever `work` throws
+ */
+export async function withHostLock<T>(
+  options: HostLockOptions,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const lost = new AbortController();
+  const mine = await acquire(options, (reason) => {
+    if (lost.signal.aborted) return;
+    options.log.error('the lock of this host was lost', { reason });
+    lost.abort(new LockLostError(`the lock of this host was lost: ${reason}`));
+  });
+  const watch = new AbortController();
+  void watchOwnership(options, mine, watch.signal);
+  try {
+    await tidyUp(options);
+    return await work(
+      options.signal === undefined ? lost.signal : AbortSignal.any([options.signal, lost.signal]),
+    );
+  } finally {
+    watch.abort(new Error('released'));
+    await Promise.all([tidyUp(options), mine.release()]);
+  }
+}
+
+/** What killed writers left, before the work and, if an agent was ended meanwhile, behind it. */
+async function tidyUp({ folder, limits, log }: HostLockOptions): Promise<void> {
+  try {
+    await withDeadline('remove temporary files', limits.LOCK_REFRESH, async () =>
+      removeTemporaryFiles(folder),
+    );
+  } catch (error) {
+    log.debug('the temporary files of killed writers were left', { error: messageOf(error) });
+  }
+}
+
+/** Who holds the lock, for `status`; reads only. */
+export async function readLockHolder(folder: string, limits: Limits, now: number): Promise<LockHolder> {
+  const last = (await readLockEntries(folder)).at(-1);
+  if (last === undefined) return { state: 'free' };
+  const record = await readLockRecord(folder);
+  return {
+    state: isLive(last, limits.LOCK_STALE, now) ? 'held' : 'stale',
+    owner: record?.generation === last.generation ? record : undefined,
+    untouchedMs: Math.max(0, Math.round(now - last.touchedAt)),
+  };
+}
+
+/** What a look at the lock folder says to somebody who wants the lock. */
+export type Standing =
+  { readonly kind: 'held'; readonly by: number } | { readonly kind: 'free'; readonly next: number };
+
+/** Whether the lock can be had, and under which number. `lastKnown` is the number in the owner file. */
+export function judgeStanding(
+  entries: readonly LockEntry[],
+  lastKnown: number,
+  staleMs: number,
+  now: number,
+): Standing {
+  const live = entries.findLast((entry) => isLive(entry, staleMs, now));
+  if (live !== undefined) return { kind: 'held', by: live.generation };
+  return { kind: 'free', next: Math.max(lastKnown, entries.at(-1)?.generation ?? 0) + 1 };
+}
+
+/** Why a lock that was won is not ours any more; undefined while it is. */
+export function findLoss(
+  entries: readonly LockEntry[],
+  mine: number,
+  staleMs: number,
+  now: number,
+): string | undefined {
+  const own = entries.find((entry) => entry.generation === mine);
+  if (own === undefined) return 'somebody removed it';
+  if (entries.some((entry) => entry.generation > mine && isLive(entry, staleMs, now)))
+    return 'somebody else took it over';
+  if (!isLive(own, staleMs, now)) return 'it could not be refreshed in time';
+  return undefined;
+}
+
+interface HeldLock {
+  readonly generation: number;
+  readonly onLost: (reason: string) => void;
+  release(): Promise<void>;
+}
+
+async function acquire(options: HostLockOptions, onLost: (reason: string) => void): Promise<HeldLock> {
+  const { folder, limits, clock, signal } = options;
+  await makeFolder(folder);
+  const deadline = deadlineIn(limits.LOCK_WAIT, clock);
+  for (;;) {
+    signal?.throwIfAborted();
+    const held = await tryAcquire(options, onLost);
+    if (held !== undefined) return held;
+    if (await removeEndedHolder(options)) continue;
+    if (deadline.left() === 0) throw await describeHolder(options);
+    // Jitter: two who gave back at the same time must not meet again.
+    const pause = limits.LOCK_POLL * (0.5 + clock.random());
+    await clock.sleep(Math.min(pause, Math.max(1, deadline.left())), signal);
+  }
+}
+
+/** Removes the lock of a holder that was killed. @returns whether there was one */
+async function removeEndedHolder({ folder, hasEnded, log }: HostLockOptions): Promise<boolean> {
+  const record = await readLockRecord(folder);
+  if (record?.container === undefined || hasEnded === undefined) return false;
+  const entries = await readLockEntries(folder);
+  if (!entries.some(({ generation }) => generation === record.generation)) return false;
+  if (!(await hasEnded(record.container))) return false;
+  log.info(`the holder of the lock, container ${record.container}, has ended without releasing it`);
+  return rmdir(lockFolderOf(folder, record.generation)).then(
+    () => true,
+    (error: unknown) => systemCodeOf(error) === 'ENOENT',
+  );
+}
+
+async function tryAcquire(
+  options: HostLockOptions,
+  onLost: (reason: string) => void,
+): Promise<HeldLock | undefined> {
+  const { folder, limits, clock } = options;
+  const entries = await readLockEntries(folder);
+  const lastKnown = (await readLockRecord(folder))?.generation ?? 0;
+  const standing = judgeStanding(entries, lastKnown, limits.LOCK_STALE, clock.now());
+  if (standing.kind === 'held') return undefined;
+  const held = await makeLock(options, standing.next, onLost);
+  if (held === undefined) return undefined;
+  try {
+    return await confirm(options, held);
+  } catch (error) {
+    await held.release();
+    throw explainWriteError(folder, error);
+  }
+}
+
+/** Step 1: the folder of that number, or undefined if somebody else was faster. */
+async function makeLock(
+  { folder, limits, log }: HostLockOptions,
+  generation: number,
+  onLost: (reason: string) => void,
+): Promise<HeldLock | undefined> {
+  try {
+    const release = await takeLockFile(lockFileOf(folder, generation), {
+      realpath: false,
+      // Never: stealing is what it does badly.
+      stale: Number.POSITIVE_INFINITY,
+      update: limits.LOCK_REFRESH,
+      onCompromised: (error) => {
+        onLost(error.message);
+      },
+    });
+    return { generation, onLost, release: () => releaseQuietly(release, limits, log) };
+  } catch (error) {
+    const code = systemCodeOf(error);
+    // ENOENT: it was made and already removed by whoever stayed.
+    if (code === 'ELOCKED' || code === 'ENOENT') return undefined;
+    throw explainWriteError(folder, error);
+  }
+}
+
+/** Steps 2 and 3: stay only if nobody else is there, say who holds it, clear away the dead. */
+async function confirm(options: HostLockOptions, held: HeldLock): Promise<HeldLock | undefined> {
+  const { folder, limits, clock, owner } = options;
+  const others = (await readLockEntries(folder)).filter((entry) => entry.generation !== held.generation);
+  const lastKnown = (await readLockRecord(folder))?.generation ?? 0;
+  const late = lastKnown >= held.generation;
+  if (late || others.some((entry) => isLive(entry, limits.LOCK_STALE, clock.now()))) {
+    await held.release();
+    return undefined;
+  }
+  const record: LockRecord = {
+    ...owner,
+    generation: held.generation,
+    nonce: randomBytes(16).toString('hex'),
+    since: new Date(clock.now()).toISOString(),
+  };
+  await writeLockRecord(folder, record);
+  for (const { generation } of others) await rmdir(lockFolderOf(folder, generation)).catch(() => undefined);
+  return held;
+}
+
+async function releaseQuietly(release: () => Promise<void>, limits: Limits, log: Log): Promise<void> {
+  try {
+    await withDeadline('release the lock', limits.HOST_FILE, async () => release());
+  } catch (error) {
+    // ERELEASED: it was lost before. Anything else leaves a lock that goes stale by itself.
+    if (systemCodeOf(error) !== 'ERELEASED')
+      log.warn('the lock could not be released', { error: messageOf(error) });
+  }
+}
+
+/** proper-lockfile notices a foreign touch; what it misses, because here nothing is stale for it, is looked for here. */
+async function watchOwnership(options: HostLockOptions, held: HeldLock, signal: AbortSignal): Promise<void> {
+  const { folder, limits, clock } = options;
+  let knownGoodAt = clock.elapsed();
+  while (await slept(clock, limits.LOCK_REFRESH, signal)) {
+    const reason = await lookForLoss(folder, held.generation, limits, clock, knownGoodAt);
+    if (reason === undefined) knownGoodAt = clock.elapsed();
+    else if (reason !== 'unknown') {
+      // A lock given back while we looked is missing, not lost.
+      if (!signal.aborted) held.onLost(reason);
+      return;
+    }
+  }
+}
+
+async function slept(clock: Clock, ms: number, signal: AbortSignal): Promise<boolean> {
+  try {
+    await clock.sleep(ms, signal);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function lookForLoss(
+  folder: string,
+  generation: number,
+  { LOCK_STALE, LOCK_REFRESH }: Limits,
+  clock: Clock,
+  knownGoodAt: number,
+): Promise<string | undefined> {
+  try {
+    // A dead disk doesn't answer at all.
+    const entries = await withDeadline('look at the lock', LOCK_REFRESH, async () => readLockEntries(folder));
+    return findLoss(entries, generation, LOCK_STALE, clock.now());
+  } catch (error) {
+    return clock.elapsed() - knownGoodAt > LOCK_STALE
+      ? `it can't be looked at: ${messageOf(error)}`
+      : 'unknown';
+  }
+}
+
+async function describeHolder({ folder, limits, clock }: HostLockOptions): Promise<TryAgainLaterError> {
+  const now = clock.now();
+  const holder = await readLockHolder(folder, limits, now);
+  const owner = holder.state === 'free' ? undefined : holder.owner;
+  if (owner === undefined) {
+    return new TryAgainLaterError('another command is at work on this host', {
+      hint: 'Nothing is wrong: try again in a minute.',
+    });
+  }
+  const who = owner.container === undefined ? `pid ${owner.pid}` : `container ${owner.container}`;
+  const age = formatDuration(Math.max(0, now - Date.parse(owner.since)));
+  return new TryAgainLaterError(
+    `"${owner.command}" (${who}) is at work on this host since ${owner.since} (${age})`,
+    { hint: 'Nothing is wrong: try again when it is done.' },
+  );
+}

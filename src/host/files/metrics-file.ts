@@ -1,0 +1,174 @@
+import { basename, dirname, isAbsolute, join } from 'node:path';
+import { ConfigurationError } from '../../support/errors.ts';
+import type { Paths } from '../../support/configuration.ts';
+import { readTextIfExists, writeFileAtomically } from './files.ts';
+import { seesHostMounts } from '../mounts/namespace.ts';
+import { resolveInRoot } from '../mounts/root.ts';
+import { hostStates, type HostState } from './status.ts';
+
+/*
+ * The state of this host for Prometheus: a textfile that node_exporter's collector of that name reads, in Prometheus'
+ * text format 0.0.4. docs/monitoring.md has the names; they don't change within a version of this program.
+ */
+
+/** What the textfile says. Times are milliseconds since 1970, ages ms. */
+export interface Metrics {
+  /** Undefined: this entrypoint has said nothing about this host yet. */
+  readonly state: HostState | undefined;
+  readonly since: number | undefined;
+  readonly lastSuccessAt: number | undefined;
+  /** Of all targets together, since the last success of each. */
+  readonly failedAttempts: number;
+  readonly nextAttemptAt: number | undefined;
+  /** Containers of ours that the engine could not remove. */
+  readonly corpses: number;
+  /** Undefined: nobody holds the lock. */
+  readonly lockAge: number | undefined;
+  /** Undefined: not counted this time; what was counted last stays. */
+  readonly leaks: LeakCount | undefined;
+  /** Undefined: no agent of this entrypoint has ever said whether it serves. */
+  readonly serving: ServingFigures | undefined;
+}
+
+/** Whether the active agent serves; `unknown` where nobody keeps its record any more. */
+export interface ServingFigures {
+  readonly serving: 'yes' | 'no' | 'unknown';
+  readonly since: number | undefined;
+  readonly lastAnswerAt: number | undefined;
+  readonly runningSince: number | undefined;
+  /** Undefined: none has ended yet, or it was ended by a signal. */
+  readonly lastExitStatus: number | undefined;
+  readonly failuresInARow: number;
+}
+
+export interface LeakCount {
+  readonly total: number;
+  readonly lastHour: number;
+  readonly countedAt: number;
+}
+
+/** The text for node_exporter. */
+export function renderMetrics(metrics: Metrics): string {
+  const { state, leaks, serving } = metrics;
+  return [
+    ...family('state', '1 for the state this host is in, 0 for the others', [
+      ...hostStates.map((name): Sample => [`{state="${name}"}`, name === state ? 1 : 0]),
+    ]),
+    ...family('state_since_timestamp_seconds', 'when this state began', one(seconds(metrics.since))),
+    ...family(
+      'last_success_timestamp_seconds',
+      'when the state was last ok',
+      one(seconds(metrics.lastSuccessAt)),
+    ),
+    ...(serving === undefined ? [] : servingFamilies(serving)),
+    ...family('failed_attempts', 'failed attempts at images that are wanted', one(metrics.failedAttempts)),
+    ...family(
+      'next_attempt_timestamp_seconds',
+      'when the next attempt may begin',
+      one(seconds(metrics.nextAttemptAt)),
+    ),
+    ...family('corpses', 'containers of the agent that the engine could not remove', one(metrics.corpses)),
+    ...family(
+      'lock_held',
+      '1 while a command is at work on this host',
+      one(metrics.lockAge === undefined ? 0 : 1),
+    ),
+    ...family(
+      'lock_age_seconds',
+      'since its holder last touched the lock; dead beyond 30',
+      one(seconds(metrics.lockAge)),
+    ),
+    ...family('leaked_helpers', 'leaked helpers of older entrypoints', one(leaks?.total)),
+    ...family('leaked_helpers_last_hour', 'of these, made within an hour', one(leaks?.lastHour)),
+    ...family(
+      'leaked_helpers_counted_timestamp_seconds',
+      'when they were counted',
+      one(seconds(leaks?.countedAt)),
+    ),
+  ].join('');
+}
+
+function servingFamilies(figures: ServingFigures): readonly string[] {
+  const { serving, since, lastAnswerAt, runningSince, lastExitStatus, failuresInARow } = figures;
+  return [
+    ...family('serving', '1 for whether the agent serves, 0 for the other two; unknown is not serving', [
+      ...(['yes', 'no', 'unknown'] as const).map((name): Sample => [
+        `{serving="${name}"}`,
+        name === serving ? 1 : 0,
+      ]),
+    ]),
+    ...family('serving_since_timestamp_seconds', 'since when that is so', one(seconds(since))),
+    ...family(
+      'last_live_answer_timestamp_seconds',
+      'when the server last answered the keys of the agent',
+      one(seconds(lastAnswerAt)),
+    ),
+    ...family(
+      'bootstrap_running_since_timestamp_seconds',
+      'since when the bootstrap runs; absent while none does',
+      one(seconds(runningSince)),
+    ),
+    ...family('bootstrap_last_exit_status', 'with which status the last one exited', one(lastExitStatus)),
+    ...family(
+      'bootstrap_failures_in_a_row',
+      'exits with an error while the server answered',
+      one(failuresInARow),
+    ),
+  ];
+}
+
+/** The count that stands in a textfile, so that one who doesn't count keeps it. */
+export function readLeakCount(text: string): LeakCount | undefined {
+  const valueOf = (name: string): number | undefined => {
+    const value = new RegExp(`^${prefix}${name} ([0-9.e+]+)$`, 'm').exec(text)?.[1];
+    return value === undefined ? undefined : Number(value);
+  };
+  const total = valueOf('leaked_helpers');
+  const lastHour = valueOf('leaked_helpers_last_hour');
+  const countedAt = valueOf('leaked_helpers_counted_timestamp_seconds');
+  if (total === undefined || lastHour === undefined || countedAt === undefined) return undefined;
+  return { total, lastHour, countedAt: countedAt * 1000 };
+}
+
+/**
+ * Writes the textfile, whole or not at all; the folder must be there.
+ * @param file a path on the host
+ * @throws ConfigurationError for a path that node_exporter would not read; system errors
+ */
+export async function writeMetricsFile(paths: Paths, file: string, metrics: Metrics): Promise<void> {
+  const path = await findMetricsFile(paths, file);
+  const leaks = metrics.leaks ?? readLeakCount((await readTextIfExists(path)) ?? '');
+  await writeFileAtomically(path, renderMetrics({ ...metrics, leaks }), { mode: 0o644 });
+}
+
+/** In the host's root, if the host's processes are in sight, which they are for an agent and its worker; else here. */
+async function findMetricsFile(paths: Paths, file: string): Promise<string> {
+  if (!isAbsolute(file) || !file.endsWith('.prom')) {
+    throw new ConfigurationError(`the path of the metrics must be absolute and end in .prom, not "${file}"`, {
+      hint: 'node_exporter reads *.prom in the folder of --collector.textfile.directory',
+    });
+  }
+  if (!(await seesHostMounts(paths))) return file;
+  return join(await resolveInRoot(`${paths.proc}/1/root`, dirname(file)), basename(file));
+}
+
+const prefix = 'rancher_agent_';
+
+type Sample = readonly [labels: string, value: number];
+
+function one(value: number | undefined): readonly Sample[] {
+  return value === undefined ? [] : [['', value]];
+}
+
+function family(name: string, help: string, samples: readonly Sample[]): readonly string[] {
+  if (samples.length === 0) return [];
+  const full = `${prefix}${name}`;
+  return [
+    `# HELP ${full} ${help}\n# TYPE ${full} gauge\n`,
+    ...samples.map(([labels, value]) => `${full}${labels} ${value}\n`),
+  ];
+}
+
+function seconds(ms: number | undefined): number | undefined {
+  return ms === undefined ? undefined : Math.round(ms) / 1000;
+}

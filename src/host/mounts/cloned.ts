@@ -1,0 +1,25 @@
+import { readFile } from 'node:fs/promises';
+import { runChecked, type HostCommands } from './namespace.ts';
+import { parseMountinfo, type Mount } from './table.ts';
+
+/**
+ * Lets go of mounts of other containers that our own mount namespace has copies of, because the Docker root is bound into
+ * it. On old kernels such a copy keeps a container from being removed: "device or resource busy" (incident, why 6).
+ * @param ids of containers and their layers, as they appear in the paths of mounts
+ * @returns how many there were
+ */
+export async function releaseClonedMounts(host: HostCommands, ids: readonly string[]): Promise<number> {
+  const mounts = parseMountinfo(await readFile(`${host.paths.proc}/self/mountinfo`, 'utf8'));
+  const points = findClonedMounts(mounts, ids);
+  // Lazily: whoever has a file open there keeps that and no more.
+  for (const point of points) await runChecked(host, 'umount', ['--lazy', point]);
+  return points.length;
+}
+
+/** The mount points that belong to these containers, the last one mounted first. */
+export function findClonedMounts(mounts: readonly Mount[], ids: readonly string[]): readonly string[] {
+  return mounts
+    .map(({ mountPoint }) => mountPoint)
+    .filter((point) => ids.some((id) => id !== '' && point.split(/[/-]/).includes(id)))
+    .reverse();
+}

@@ -1,0 +1,67 @@
+import { readlink } from 'node:fs/promises';
+import { messageOf } from '../../support/errors.ts';
+import type { Paths } from '../../support/configuration.ts';
+import type { Limits } from '../../support/limits/limits.ts';
+import type { Log } from '../../support/log.ts';
+import { CommandError, type CommandResult, type CommandRunner } from '../processes.ts';
+
+/** What is needed to run commands of the host. */
+export interface HostCommands {
+  readonly paths: Paths;
+  /** HOST_COMMAND counts here. */
+  readonly limits: Limits;
+  readonly log: Log;
+  readonly run: CommandRunner;
+  readonly signal?: AbortSignal;
+}
+
+/** The arguments of `nsenter` that run a command in the mount namespace of the host's init. */
+export function inHostMounts(paths: Paths, command: readonly string[]): readonly string[] {
+  return [`--mount=${paths.proc}/1/ns/mnt`, '--', ...command];
+}
+
+/**
+ * Runs a command, with the host's own programs, in the host's mount namespace.
+ * @throws CommandError when it can't be started or ends with another status than 0; DeadlineError
+ */
+export async function runOnHost(host: HostCommands, command: readonly string[]): Promise<CommandResult> {
+  return runChecked(host, 'nsenter', inHostMounts(host.paths, command));
+}
+
+/** Runs a command here. @throws CommandError when it can't be started or ends with another status than 0; DeadlineError */
+export async function runChecked(
+  host: HostCommands,
+  file: string,
+  args: readonly string[],
+): Promise<CommandResult> {
+  const result = await host.run(file, args, {
+    deadlineMs: host.limits.HOST_COMMAND,
+    ...(host.signal === undefined ? {} : { signal: host.signal }),
+  });
+  if (result.status === 0) return result;
+  const said = result.stderr.trim() === '' ? result.stdout.trim() : result.stderr.trim();
+  throw new CommandError(file, `${args.join(' ')}: status ${result.status}${said === '' ? '' : `: ${said}`}`);
+}
+
+/** Whether process 1 lives in another mount namespace than we do, as in a container that shares the host's processes. */
+export async function seesHostMounts(paths: Paths): Promise<boolean> {
+  try {
+    const [init, own] = await Promise.all([
+      readlink(`${paths.proc}/1/ns/mnt`),
+      readlink(`${paths.proc}/self/ns/mnt`),
+    ]);
+    return init !== own;
+  } catch {
+    return false;
+  }
+}
+
+/** Does something that the agent can do without; its failure is a warning, an aborted signal is not swallowed. */
+export async function tryOrWarn(host: HostCommands, what: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    host.signal?.throwIfAborted();
+    host.log.warn(`${what} failed`, { error: messageOf(error) });
+  }
+}

@@ -1,0 +1,46 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Paths } from '../../support/configuration.ts';
+import { searchMounts, type HolderSearch, type MountHolder, type SearchOptions } from './holders.ts';
+import { parseMountinfo } from './table.ts';
+
+/**
+ * How storage drivers call the mount of a container's layer, and where its shared memory is. A container sees its own
+ * as `/` and `/dev/shm`; under these names it sees only others'.
+ */
+const containerMount =
+  /\/(?:(?:overlay2?|btrfs\/subvolumes|zfs\/graph|vfs\/dir|aufs\/mnt|devicemapper\/mnt)\/[0-9a-f]{64}(?:-init)?(?:\/merged|\/rootfs)?|containers\/[0-9a-f]{64}\/(?:mounts\/)?shm)$/;
+
+/** The engine and its helpers have the mounts of running containers by right, in a namespace of their own perhaps. */
+const engineProcess = /^(dockerd|docker|docker-current|docker-containe|containerd|containerd-shim.*)$/;
+
+/** The mounts of containers in a mountinfo text, by their mount points. */
+export function findContainerMounts(mountinfo: string): readonly string[] {
+  if (!/[0-9a-f]{64}/.test(mountinfo)) return [];
+  return parseMountinfo(mountinfo)
+    .map(({ mountPoint }) => mountPoint)
+    .filter((mountPoint) => containerMount.test(mountPoint));
+}
+
+/** Who holds mounts of containers that are not its own: containers that bind the Docker root or a folder above it,
+ * services with a mount namespace of their own (`PrivateTmp`). The host itself and the engine are left out. */
+export async function findForeignHolders(options: SearchOptions): Promise<HolderSearch> {
+  const { holders, complete } = await searchMounts(options, findContainerMounts);
+  return { holders: holders.filter(isForeign), complete };
+}
+
+/**
+ * Whether the kernel lets a mount point be removed although another namespace has a mount there: since 3.18, and on
+ * RHEL 7 (3.10) where `fs.may_detach_mounts` is on.
+ * @param release as `uname -r` says
+ */
+export async function detachesMounts(paths: Paths, release: string): Promise<boolean> {
+  const [major = 0, minor = 0] = release.split(/[.-]/).map(Number);
+  if (major > 3 || (major === 3 && minor >= 18)) return true;
+  const setting = await readFile(join(paths.proc, 'sys/fs/may_detach_mounts'), 'utf8').catch(() => '0');
+  return setting.trim() === '1';
+}
+
+function isForeign({ hostNamespace, command, mountPoints }: MountHolder): boolean {
+  return !hostNamespace && mountPoints.length > 0 && !engineProcess.test(command);
+}

@@ -1,0 +1,63 @@
+import { access, readFile } from 'node:fs/promises';
+import { runChecked, runOnHost, seesHostMounts, tryOrWarn, type HostCommands } from './namespace.ts';
+import { findMount, parseMountinfo, type Mount } from './table.ts';
+
+/** Folders of the host that containers mount things below which others must see (contract §5). */
+export const sharedFolders: readonly string[] = ['/var/lib/rancher/volumes', '/var/lib/kubelet'];
+
+/** Where the agent container has the host's `/dev` (contract §4). */
+const hostDev = '/host/dev';
+
+/**
+ * Prepares the mounts as `run` needs them (contract §5): the host's `/dev` on ours, and two folders of the host as
+ * shared mounts. What is there already is left as it is: a hundred restarts stack nothing. A failure is logged and the
+ * agent goes on without, as upstream's did.
+ */
+export async function prepareMounts(host: HostCommands): Promise<void> {
+  await tryOrWarn(host, 'showing the devices of the host', () => bindHostDevices(host));
+  if (!(await seesHostMounts(host.paths))) {
+    host.log.debug("shared mounts left out: the host's processes can't be seen from here");
+    return;
+  }
+  for (const folder of sharedFolders) {
+    await tryOrWarn(host, `making ${folder} a shared mount`, () => shareFolder(host, folder));
+  }
+}
+
+/** The command that shows the host's devices under `/dev`, or undefined if they are there already. */
+export function planDeviceBind(mounts: readonly Mount[]): readonly string[] | undefined {
+  const wanted = findMount(mounts, hostDev);
+  const present = findMount(mounts, '/dev');
+  const done = wanted !== undefined && present?.device === wanted.device && present.root === wanted.root;
+  return done ? undefined : ['mount', '--rbind', hostDev, '/dev'];
+}
+
+/**
+ * The commands that make `folder` a shared mount, from the mounts as they are: none, one or two.
+ * @param folder without symbolic links, as mountinfo names it; it exists
+ */
+export function planSharedMount(mounts: readonly Mount[], folder: string): readonly (readonly string[])[] {
+  const present = findMount(mounts, folder);
+  const makeShared = ['mount', '--make-shared', folder];
+  if (present === undefined) return [['mount', '--bind', folder, folder], makeShared];
+  return present.shared ? [] : [makeShared];
+}
+
+async function bindHostDevices(host: HostCommands): Promise<void> {
+  const there = await access(hostDev).then(
+    () => true,
+    () => false,
+  );
+  if (!there) return;
+  const command = planDeviceBind(parseMountinfo(await readFile(`${host.paths.proc}/self/mountinfo`, 'utf8')));
+  const [file, ...args] = command ?? [];
+  if (file !== undefined) await runChecked(host, file, args);
+}
+
+async function shareFolder(host: HostCommands, folder: string): Promise<void> {
+  await runOnHost(host, ['mkdir', '-p', folder]);
+  // Only resolved can it be found in mountinfo; unresolved, every start would stack one more mount.
+  const resolved = (await runOnHost(host, ['readlink', '-f', folder])).stdout.trim();
+  const mounts = parseMountinfo(await readFile(`${host.paths.proc}/1/mountinfo`, 'utf8'));
+  for (const command of planSharedMount(mounts, resolved)) await runOnHost(host, command);
+}

@@ -1,0 +1,114 @@
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { renderMetrics } from '../../src/host/files/metrics-file.ts';
+import { hostStates } from '../../src/host/files/status.ts';
+import { checkNames } from '../../src/doctor/finding.ts';
+import { metricsVariable } from '../../src/support/configuration.ts';
+import { agent, diagnosisOf, known, listed, now } from '../unit/fakes/healthy-host.ts';
+import { leakedSummary } from '../unit/fakes/leaked.ts';
+
+function document(name: string): string {
+  return readFileSync(join(import.meta.dirname, '../../docs', name), 'utf8');
+}
+
+it('docs/json.md has every member, cause and figure of a diagnosis', () => {
+  const text = document('json.md');
+  const diagnosis = diagnosisOf({
+    agents: known([agent({ state: 'exited', ownEntrypoint: false })]),
+    containers: known([
+      leakedSummary({ id: '1'.repeat(64), name: 'sad_bohr', createdAt: now - 60_000 }),
+      listed({ id: '2'.repeat(64), name: 'web', labels: {}, image: 'nginx', state: 'restarting' }),
+    ]),
+    key: known('damaged'),
+  });
+  const words = [
+    ...Object.keys(diagnosis),
+    ...checkNames,
+    ...diagnosis.causes,
+    ...diagnosis.findings.flatMap(({ figures }) => Object.keys(figures ?? {})),
+    ...diagnosis.findings.flatMap((finding) => Object.keys(finding).map((key) => `findings[].${key}`)),
+  ];
+  expect(words.filter((word) => !text.includes(`\`${word}\``))).toEqual([]);
+});
+
+it('every cause that a check can name is in docs/json.md', () => {
+  const text = document('json.md');
+  const checks = ['agents', 'engine', 'host', 'leaks', 'mounts', 'restarts', 'server', 'state', 'storage'];
+  const source = checks
+    .map((name) => readFileSync(join(import.meta.dirname, '../../src/doctor/checks', `${name}.ts`), 'utf8'))
+    .join('\n');
+  const causes = [...source.matchAll(/(?:cause: |sick\(\s*|workerDied = )'([a-z-]+)'/g)].map(
+    ([, cause = '']) => cause,
+  );
+  expect(causes.length).toBeGreaterThan(20);
+  expect(causes.filter((cause) => !text.includes(`\`${cause}\``))).toEqual([]);
+});
+
+it('every cause that status.json can hold is in docs/json.md, with its state', () => {
+  const [, causesTable = ''] = document('json.md').split('## Causes in status.json');
+  const root = join(import.meta.dirname, '../../src');
+  const files = globSync(['agent/**/*.ts', '{engine,host,support}/errors.ts'], { cwd: root });
+  const source = files.map((file) => readFileSync(join(root, file), 'utf8')).join('\n');
+  const places = [
+    String.raw`\bcode(?:: string)? = `,
+    String.raw`\b(?:cause|\w+Cause)(?:: | = )`,
+    String.raw`(?:NotReadyError|NotProvenError|cannotRun|becameUnknown|super)\(\s*`,
+  ];
+  const named = [...source.matchAll(new RegExp(`(?:${places.join('|')})'([a-z-]+)'`, 'g'))];
+  const serving = readFileSync(join(root, 'agent/run/serving/causes.ts'), 'utf8');
+  const constants = [...serving.matchAll(/^export const \w+ = '([a-z-]+)'/gm)];
+  // A wrong command line begins no work, and an agent that has just started changes no state.
+  const never = new Set(['usage', 'starting']);
+  const causes = [...named, ...constants].map(([, cause = '']) => cause).filter((cause) => !never.has(cause));
+  expect(new Set(causes).size).toBeGreaterThan(30);
+  const isThere = (cause: string): boolean =>
+    (cause.startsWith('ready-') ? document('json.md') : causesTable).includes(`\`${cause}\``);
+  expect(causes.filter((cause) => !isThere(cause))).toEqual([]);
+});
+
+it('docs/readiness.md is one page', () => {
+  expect(document('readiness.md').trimEnd().split('\n').length).toBeLessThanOrEqual(40);
+});
+
+it('docs/json.md has every member, end and cause of a clean-up', () => {
+  const text = document('json.md');
+  const report = readFileSync(join(import.meta.dirname, '../../src/cleanup/report.ts'), 'utf8');
+  const causes = readFileSync(join(import.meta.dirname, '../../src/cleanup/causes.ts'), 'utf8');
+  const [, members = ''] = /interface CleanupReport \{(.*?)\n\}/s.exec(report) ?? [];
+  const words = [
+    ...[...members.matchAll(/^  readonly (\w+)/gm)].map(([, name = '']) => name),
+    ...[...causes.matchAll(/case '([a-z-]+)'/g)].map(([, name = '']) => name),
+    ...['all', 'failures', 'away', 'interrupted', 'declined'],
+  ];
+  expect(words.length).toBeGreaterThan(25);
+  const isThere = (word: string): boolean => text.includes(`\`${word}\``) || text.includes(`\`${word}[]`);
+  expect(words.filter((word) => !isThere(word))).toEqual([]);
+});
+
+it('docs/monitoring.md has every metric, every state and the variable', () => {
+  const text = document('monitoring.md');
+  const rendered = renderMetrics({
+    state: 'ok',
+    since: now,
+    lastSuccessAt: now,
+    failedAttempts: 0,
+    nextAttemptAt: now,
+    corpses: 0,
+    lockAge: 1,
+    leaks: { total: 1, lastHour: 1, countedAt: now },
+    serving: {
+      serving: 'yes',
+      since: now,
+      lastAnswerAt: now,
+      runningSince: now,
+      lastExitStatus: 0,
+      failuresInARow: 0,
+    },
+  });
+  const metrics = [...rendered.matchAll(/^# TYPE (\S+)/gm)].map(([, name = '']) => name);
+  expect(metrics).toHaveLength(17);
+  expect(metrics.filter((name) => !text.includes(name))).toEqual([]);
+  expect(hostStates.filter((state) => !text.includes(`\`${state}\``))).toEqual([]);
+  expect(text).toContain(metricsVariable);
+});

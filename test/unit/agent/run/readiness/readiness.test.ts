@@ -1,0 +1,305 @@
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { judgeCurl } from '../../../../../src/agent/run/readiness/checks/curl.ts';
+import { proveAgain, proveReadiness, type Proof } from '../../../../../src/agent/run/readiness/readiness.ts';
+import { readinessChecks } from '../../../../../src/agent/run/readiness/result.ts';
+import { certificates } from '../../../../support/control-plane/certificates.ts';
+import type { Fault } from '../../../../support/control-plane/stub-faults.ts';
+import { startStubServer, type StubServer } from '../../../../support/control-plane/stub-server.ts';
+import { agentKeys, createProbeScene, type ProbeScene } from '../../../../support/readiness-probe.ts';
+
+let scene: ProbeScene;
+let server: StubServer;
+
+beforeAll(async () => {
+  server = await startStubServer({ agents: [agentKeys] });
+});
+beforeEach(async () => {
+  await server.heal();
+  scene = await createProbeScene();
+});
+afterEach(async () => scene.remove());
+afterAll(async () => server.close());
+
+async function prove(
+  environment: Readonly<Record<string, string>> = {},
+  { url = `${server.url}/v1`, sideBySide = true } = {},
+): Promise<Proof> {
+  const proof = await proveReadiness(scene.probe(url, environment), { sideBySide });
+  await proof.staged?.script.dispose();
+  return proof;
+}
+
+describe('an image that can work', () => {
+  it.each([true, false])(
+    'passes every check, with its script staged (side by side: %s)',
+    async (sideBySide) => {
+      const before = server.requests.length;
+      const proof = await proveReadiness(scene.probe(`${server.url}/v1`), { sideBySide });
+      expect(proof).toMatchObject({ passed: readinessChecks });
+      expect(proof.failure).toBeUndefined();
+      const { staged } = proof;
+      expect(staged?.text).toContain('REQUIRED_IMAGE="rancher/agent:v1.2.11"');
+      expect(await readFile(staged?.script.file ?? '', 'utf8')).not.toContain('rancher/agent:v1.2.11');
+      await staged?.script.dispose();
+      expect(await readdir(scene.staging)).toEqual([]);
+      // Two small questions and no effect at the server.
+      const asked = server.requests.slice(before).map(({ method, endpoint }) => `${method} ${endpoint}`);
+      expect(asked.sort()).toEqual(['GET bootstrap', 'GET bootstrap', 'GET configcontent-schema']);
+    },
+  );
+
+  it('writes nothing on the host, not even with a certificate there', async () => {
+    const secure = await startStubServer({ agents: [agentKeys], tls: certificates.server });
+    const folder = join(scene.rancher, 'etc/ssl');
+    await mkdir(folder, { recursive: true });
+    await writeFile(join(folder, 'ca.crt'), certificates.authority);
+    try {
+      expect((await prove({}, { url: `${secure.url}/v1` })).failure).toBeUndefined();
+      expect((await readdir(scene.rancher, { recursive: true })).sort()).toEqual([
+        'etc',
+        'etc/ssl',
+        'etc/ssl/ca.crt',
+      ]);
+    } finally {
+      await secure.close();
+    }
+  });
+
+  it('sends no keys by curl, and has no secret in its arguments', async () => {
+    const log = join(scene.programs, 'arguments');
+    await scene.put('curl', `#!/bin/sh\necho "$*" >'${log}'\nexec /usr/bin/curl "$@"\n`);
+    const before = server.requests.length;
+    expect((await prove()).failure).toBeUndefined();
+    expect(await readFile(log, 'utf8')).toBe('--config -\n');
+    const [byCurl] = server.requests.slice(before).filter(({ userAgent }) => userAgent?.startsWith('curl/'));
+    expect(byCurl).toMatchObject({ endpoint: 'bootstrap', authorization: undefined });
+  });
+});
+
+describe('the programs', () => {
+  it.each(['bash', 'curl', 'tar', 'flock'])(
+    'without %s the image is at fault, before anything else',
+    async (program) => {
+      const proof = await prove({ PATH: await scene.pathWithout(program) }, { url: 'http://127.0.0.1:1/v1' });
+      expect(proof).toMatchObject({
+        passed: [],
+        failure: { check: 'programs', fault: 'image', cause: 'ready-programs-missing' },
+      });
+      expect(proof.failure?.message).toContain(`there is no ${program} in this image`);
+    },
+  );
+
+  it('what only some servers call is a warning', async () => {
+    const proof = await prove({ PATH: await scene.pathWithout('modprobe') });
+    expect(proof.failure).toBeUndefined();
+    expect(proof.warnings.join()).toContain('there is no modprobe in this image');
+  });
+});
+
+describe('the way to the server, by our own client', () => {
+  it.each<readonly [string, Fault, string, string]>([
+    ['403', { status: 403 }, 'way', 'ready-server-refused'],
+    ['a redirect to elsewhere', 'redirect-elsewhere', 'way', 'ready-server-refused'],
+    ['407', { status: 407 }, 'way', 'ready-server-proxy'],
+    ['a web page', 'html200', 'way', 'ready-server-page'],
+    ['503', { status: 503 }, 'server', 'ready-server-busy'],
+    ['500', { status: 500, body: 'html' }, 'server', 'ready-server-busy'],
+    ['no answer', 'hang-accept', 'server', 'ready-server-no-answer'],
+    ['a reset', 'reset', 'server', 'ready-server-no-answer'],
+  ])('%s', async (_name, fault, whose, cause) => {
+    server.fault('any', fault);
+    expect(await prove()).toMatchObject({
+      passed: ['programs'],
+      failure: { check: 'server', fault: whose, cause },
+    });
+  });
+
+  it('429 says how long to wait', async () => {
+    server.fault('any', { status: 429, retryAfter: '17' });
+    const { failure } = await prove();
+    expect(failure).toMatchObject({ fault: 'server', cause: 'ready-server-busy', retryAfterMs: 17_000 });
+  });
+
+  it.each([
+    ['a name that is not there', 'http://no-such-name.invalid/v1', {}, 'ready-server-dns'],
+    ['a port where nobody listens', 'http://127.0.0.1:1/v1', {}, 'ready-server-connection'],
+    ['a proxy that leads nowhere', undefined, { http_proxy: 'http://127.0.0.1:1' }, 'ready-server-proxy'],
+  ] as const)('%s', async (_name, url, environment, cause) => {
+    const proof = await prove(environment, url === undefined ? {} : { url });
+    expect(proof).toMatchObject({ passed: ['programs'], failure: { check: 'server', fault: 'way', cause } });
+    expect(proof.failure?.hint).toBeDefined();
+  });
+
+  it('a certificate that is not trusted', async () => {
+    const secure = await startStubServer({ agents: [agentKeys], tls: certificates.server });
+    try {
+      const proof = await prove({}, { url: `${secure.url}/v1` });
+      expect(proof.failure).toMatchObject({ check: 'server', fault: 'way', cause: 'ready-server-tls' });
+    } finally {
+      await secure.close();
+    }
+  });
+
+  it('a server in trouble gets one request, once it was seen to be', async () => {
+    server.fault('any', { status: 503 });
+    const before = server.requests.length;
+    await prove({}, { sideBySide: false });
+    expect(server.requests).toHaveLength(before + 1);
+  });
+});
+
+describe("the way of the image's curl", () => {
+  it('trusts what the host trusts, and less is a fault of its own', async () => {
+    const secure = await startStubServer({ agents: [agentKeys], tls: certificates.server });
+    const folder = join(scene.rancher, 'etc/ssl');
+    await mkdir(folder, { recursive: true });
+    await writeFile(join(folder, 'ca.crt'), certificates.authority);
+    await writeFile(join(scene.programs, 'other.crt'), certificates.stranger);
+    try {
+      expect((await prove({}, { url: `${secure.url}/v1` })).failure).toBeUndefined();
+      const wrapper = `#!/bin/sh\nexec /usr/bin/curl --cacert '${scene.programs}/other.crt' "$@"\n`;
+      await scene.put('curl', wrapper);
+      const proof = await prove({}, { url: `${secure.url}/v1` });
+      expect(proof).toMatchObject({
+        passed: ['programs', 'server'],
+        failure: { check: 'curl', fault: 'way', cause: 'ready-curl-tls' },
+      });
+      expect(proof.failure?.message).toContain("does not trust the server's certificate");
+    } finally {
+      await secure.close();
+    }
+  });
+
+  it.each([
+    ['a proxy that our client does not read', '--proxy http://127.0.0.1:1', 'way', 'ready-curl-connection'],
+    ['a proxy whose name is not there', '--proxy http://no-such-name.invalid:1', 'way', 'ready-curl-proxy'],
+    [
+      'another name server',
+      '--resolve 127.0.0.1:1:127.0.0.1 --connect-to ::no-such-name.invalid:',
+      'way',
+      'ready-curl-dns',
+    ],
+  ])('%s', async (_name, options, fault, cause) => {
+    await scene.put('curl', `#!/bin/sh\nexec /usr/bin/curl ${options} "$@"\n`);
+    const proof = await prove();
+    expect(proof).toMatchObject({ passed: ['programs', 'server'], failure: { check: 'curl', fault, cause } });
+  });
+
+  it.each([
+    ['exits with 127', '#!/bin/sh\nexit 127\n'],
+    ['is no program', 'not a program\n\0'],
+  ])('a curl that %s is a fault of the image', async (_name, text) => {
+    await scene.put('curl', text);
+    const { failure } = await prove();
+    expect(failure).toMatchObject({ check: 'curl', fault: 'image', cause: 'ready-curl-broken' });
+  });
+
+  it('a curl that hangs is ended, with all that it has started', async () => {
+    await scene.put('curl', '#!/bin/sh\nsleep 4711 &\nwait\n');
+    const proof = await proveReadiness(scene.probe(`${server.url}/v1`, {}, { READY_REQUEST: 600 }), {
+      sideBySide: true,
+    });
+    expect(proof.failure).toMatchObject({ check: 'curl', fault: 'server', cause: 'ready-curl-no-answer' });
+    const { execFileSync } = await import('node:child_process');
+    expect(execFileSync('sh', ['-c', 'pgrep -f "^sleep 4711$" || true'], { encoding: 'utf8' })).toBe('');
+  });
+
+  it('a server that is silent to curl alone is not the image’s fault', async () => {
+    const silent = createServer(() => undefined);
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const { port } = silent.address() as AddressInfo;
+    await scene.put('curl', `#!/bin/sh\nexec /usr/bin/curl --connect-to '::127.0.0.1:${port}' "$@"\n`);
+    const { failure } = await prove();
+    silent.close();
+    expect(failure).toMatchObject({ check: 'curl', fault: 'server', cause: 'ready-curl-no-answer' });
+  });
+
+  const answered = (code: number, text = '#!/bin/bash\n', connect = 0): string =>
+    `${text}\nreadiness-of-curl ${code} ${connect} 0.001\n`;
+
+  it.each([
+    [0, answered(200), '', undefined, undefined],
+    [0, answered(200, '<html>'), '', 'way', 'ready-curl-page'],
+    [0, answered(200, ''), '', 'way', 'ready-curl-page'],
+    [0, 'x'.repeat(1000), '', 'way', 'ready-curl-page'],
+    [0, answered(302), '', 'way', 'ready-curl-refused'],
+    [0, answered(403), '', 'way', 'ready-curl-refused'],
+    [0, answered(407), '', 'way', 'ready-curl-proxy'],
+    [0, answered(429), '', 'server', 'ready-curl-busy'],
+    [0, answered(503), '', 'server', 'ready-curl-busy'],
+    [5, answered(0), 'curl: (5) Could not resolve proxy: p', 'way', 'ready-curl-proxy'],
+    [6, answered(0), 'curl: (6) Could not resolve host: s', 'way', 'ready-curl-dns'],
+    [7, answered(0), 'curl: (7) Failed to connect', 'way', 'ready-curl-connection'],
+    [28, '\nreadiness-of-curl 000 000 0,000\n', '', 'way', 'ready-curl-connection'],
+    [28, answered(0), '', 'server', 'ready-curl-no-answer'],
+    [35, answered(0), '', 'way', 'ready-curl-tls'],
+    [51, answered(0), '', 'way', 'ready-curl-tls'],
+    [52, answered(0), '', 'server', 'ready-curl-no-answer'],
+    [56, answered(0), '', 'server', 'ready-curl-no-answer'],
+    [
+      56,
+      answered(0, '', 407),
+      'curl: (56) Received HTTP code 407 from proxy after CONNECT',
+      'way',
+      'ready-curl-proxy',
+    ],
+    [60, answered(0), '', 'way', 'ready-curl-tls'],
+    [77, answered(0), '', 'way', 'ready-curl-tls'],
+    [2, '', 'curl: error while loading', 'image', 'ready-curl-broken'],
+    [139, '', '', 'image', 'ready-curl-broken'],
+    [93, '', '', 'way', 'ready-curl-connection'],
+  ])('exit status %i with %j is judged', (status, stdout, stderr, fault, cause) => {
+    const failure = judgeCurl({ status, stdout, stderr });
+    expect([failure?.fault, failure?.cause]).toEqual([fault, cause]);
+  });
+});
+
+describe('the agent keys', () => {
+  it.each(['on', 'off'] as const)('the server does not know them (access control %s)', async (auth) => {
+    Object.assign(server.behaviour, { auth, agentKeys: 'revoked' });
+    const proof = await prove();
+    expect(proof).toMatchObject({
+      passed: ['programs', 'server', 'curl'],
+      failure: { check: 'keys', fault: 'keys', cause: 'ready-keys-revoked' },
+    });
+    expect(JSON.stringify(proof)).not.toContain(agentKeys.secretKey);
+  });
+
+  it.each<readonly [string, Fault, string, string]>([
+    ['a page that says 401', { status: 401, body: 'html' }, 'way', 'ready-keys-refused'],
+    ['503', { status: 503 }, 'server', 'ready-keys-busy'],
+  ])('%s says nothing about them', async (_name, fault, whose, cause) => {
+    server.fault('configcontent-schema', fault);
+    expect((await prove()).failure).toMatchObject({ check: 'keys', fault: whose, cause });
+  });
+
+  it('the cheap request again tells when the server has gone', async () => {
+    expect(await proveAgain(scene.probe(`${server.url}/v1`))).toBeUndefined();
+    expect(await proveAgain(scene.probe('http://127.0.0.1:1/v1'))).toMatchObject({ fault: 'way' });
+  });
+});
+
+describe('the script', () => {
+  it.each<readonly [string, Fault, string, string]>([
+    ['what no bash can read', { text: '#!/bin/bash\nif true; then\n' }, 'image', 'ready-script-not-whole'],
+    ['a text without its last line', { text: '#!/bin/bash\necho hal' }, 'image', 'ready-script-not-whole'],
+    ['JSON', { text: '{"type":"collection"}\n' }, 'way', 'ready-script-page'],
+    ['another script', { text: '#!/usr/bin/python\n' }, 'way', 'ready-script-page'],
+  ])('%s', async (_name, fault, whose, cause) => {
+    server.fault('bootstrap', fault);
+    expect(await prove()).toMatchObject({
+      passed: ['programs', 'server', 'curl', 'keys'],
+      failure: { check: 'script', fault: whose, cause },
+    });
+    expect(await readdir(scene.staging)).toEqual([]);
+  });
+
+  it('nothing stays staged when another check fails', async () => {
+    Object.assign(server.behaviour, { agentKeys: 'revoked' });
+    await prove();
+    await expect.poll(async () => readdir(scene.staging)).toEqual([]);
+  });
+});

@@ -1,0 +1,36 @@
+import { describe, expect, it } from 'vitest';
+import { performStep } from '../../../../src/agent/transaction/apply.ts';
+import type { Observed } from '../../../../src/agent/transaction/observe.ts';
+import { EngineError } from '../../../../src/engine/errors.ts';
+import { SimulatedEngine } from '../../fakes/simulated-engine.ts';
+import { actor, emptyScene, names, stepContext, World } from '../../fakes/transaction-world.ts';
+
+describe('setting aside', () => {
+  const world = new World({ ...emptyScene, agent: actor('upstream', 'exited') });
+
+  async function setAside(name: string, said: string): Promise<readonly string[]> {
+    const asked: string[] = [];
+    const engine = new SimulatedEngine(world.host);
+    engine.renameContainer = async (_id, to) => {
+      asked.push(to);
+      return Promise.reject(new EngineError('rename', 400, said));
+    };
+    const container = { ...world.agent(), name } as unknown as Observed;
+    await performStep({ do: 'set-aside', container, slot: 0 }, stepContext(world, engine));
+    return asked;
+  }
+  const [aside = ''] = names.previous;
+
+  it('is done when an engine that was frozen has done it since, whatever it was asked again', async () => {
+    const same = 'Renaming a container with the same name as its current name';
+    expect(await setAside(names.agent, same)).toEqual([aside]);
+  });
+
+  it('is done when it was seen half done: under the new name in the old role', async () => {
+    expect(await setAside(aside, 'is not asked')).toEqual([]);
+  });
+
+  it('is not done when the engine says anything else', async () => {
+    await expect(setAside(names.agent, 'Conflict. The name is already in use')).rejects.toThrow();
+  });
+});

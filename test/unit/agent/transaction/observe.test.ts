@@ -1,0 +1,124 @@
+import { describe, expect, it } from 'vitest';
+import { findKeyHolder, observeRoles, type Observation } from '../../../../src/agent/transaction/observe.ts';
+import { isAgentImage } from '../../../../src/agent/identity/roles.ts';
+import { SimulatedEngine } from '../../fakes/simulated-engine.ts';
+import { actor, emptyScene, names, World, type SceneDescription } from '../../fakes/transaction-world.ts';
+
+async function observe(scene: Partial<SceneDescription>): Promise<Observation> {
+  const { host } = new World({ ...emptyScene, ...scene });
+  return observeRoles(new SimulatedEngine(host), names, () => host.clock.now());
+}
+
+describe('looking at the host', () => {
+  it('finds who has which role, and a free slot where there is none', async () => {
+    const observation = await observe({
+      agent: actor('ours', 'running'),
+      previous: [undefined, actor('upstream', 'exited')],
+      legacy: actor('upstream', 'running'),
+    });
+    expect(observation.agent).toMatchObject({
+      name: names.agent,
+      ours: true,
+      standsBy: true,
+      state: 'running',
+    });
+    expect(observation.next).toBeUndefined();
+    expect(observation.previous.map((found) => found?.name)).toEqual([
+      undefined,
+      names.previous[1],
+      undefined,
+    ]);
+    expect(observation.legacy.map(({ name }) => name)).toEqual([names.legacyAgents[0]]);
+  });
+
+  it('takes a dead container that 1.10.3 says it doesn’t have for what it is: a corpse that holds a name', async () => {
+    const { agent } = await observe({ oldEngine: true, agent: actor('upstream', 'dead') });
+    expect(agent).toMatchObject({ corpse: true, ours: true, state: 'dead', environment: {} });
+  });
+
+  it('reads the keys of a dead container where the engine still knows it', async () => {
+    const observation = await observe({ agent: actor('upstream', 'dead') });
+    expect(findKeyHolder(observation)?.name).toBe(names.agent);
+  });
+
+  it('knows a stranger from an agent of an older entrypoint', async () => {
+    const observation = await observe({ agent: actor('stranger', 'running'), next: actor('ours', 'exited') });
+    expect(observation.agent?.ours).toBe(false);
+    expect(observation.next?.ours).toBe(true);
+  });
+
+  it('sees that a removal was begun', async () => {
+    const { host } = new World({ ...emptyScene, agent: actor('upstream', 'running') });
+    const engine = new SimulatedEngine(host);
+    const id = host.named(names.agent)?.id ?? '';
+    await engine.renameContainer(id, names.previous[0] ?? '');
+    await engine.setRestartPolicy(id, 'no');
+    const observation = await observeRoles(engine, names, () => host.clock.now());
+    expect(observation.previous[0]?.condemned).toBe(true);
+  });
+
+  it('takes a policy that a person has switched off for no removal: the agent is still one to go back to', async () => {
+    const { host } = new World({ ...emptyScene, agent: actor('upstream', 'running') });
+    const engine = new SimulatedEngine(host);
+    await engine.setRestartPolicy(host.named(names.agent)?.id ?? '', 'no');
+    const observation = await observeRoles(engine, names, () => host.clock.now());
+    expect(observation.agent).toMatchObject({ condemned: false, restartPolicy: 'no' });
+  });
+
+  it('never takes a policy for a removal where the engine cannot change it (1.10.3)', async () => {
+    const { host } = new World({
+      ...emptyScene,
+      oldEngine: true,
+      previous: [actor('upstream', 'exited', { policy: 'no' })],
+    });
+    const observation = await observeRoles(new SimulatedEngine(host), names, () => host.clock.now());
+    expect(observation.previous[0]?.condemned).toBe(false);
+  });
+});
+
+describe('whose keys are taken', () => {
+  it('the agent’s before those of one set aside, and those before the next one’s', async () => {
+    const scene = {
+      agent: actor('upstream', 'running'),
+      next: actor('wanted', 'created'),
+      previous: [actor('upstream', 'exited')],
+    } as const;
+    expect(findKeyHolder(await observe(scene))?.name).toBe(names.agent);
+    expect(findKeyHolder(await observe({ ...scene, agent: undefined }))?.name).toBe(names.previous[0]);
+    expect(findKeyHolder(await observe({ next: scene.next }))?.name).toBe(names.next);
+  });
+
+  it('a corpse’s last, but rather those than none', async () => {
+    const previous = [actor('upstream', 'dead')];
+    const next = actor('wanted', 'created');
+    expect(findKeyHolder(await observe({ previous, next }))?.name).toBe(names.next);
+    expect(findKeyHolder(await observe({ previous }))?.name).toBe(names.previous[0]);
+  });
+
+  it('nobody’s if there is nobody', async () => {
+    expect(findKeyHolder(await observe({}))).toBeUndefined();
+  });
+});
+
+describe('an agent’s image', () => {
+  it.each([
+    'rancher/agent',
+    'rancher/agent:v1.2.11',
+    'rancher/agent@sha256:0123',
+    'registry.example:5000/mirror/rancher/agent:v1.0.2',
+    'ghcr.io/pasturestack/node-agent:1',
+  ])('%s is one', (reference) => {
+    expect(isAgentImage(reference)).toBe(true);
+  });
+
+  it.each([
+    'rancher/agent-instance:v0.8.3',
+    'rancher/server',
+    'myrancher/agent',
+    'nginx',
+    'sha256:rancher',
+    '',
+  ])('%j is none', (reference) => {
+    expect(isAgentImage(reference)).toBe(false);
+  });
+});

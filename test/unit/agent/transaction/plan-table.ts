@@ -1,0 +1,118 @@
+import { expect, it } from 'vitest';
+import type { Observation, Observed } from '../../../../src/agent/transaction/observe.ts';
+import { planStep, type Experience, type Goal, type Step } from '../../../../src/agent/transaction/plan.ts';
+
+/** Scenes for the planner: who has which name, and what is written down of each container. */
+
+export const now = Date.UTC(2026, 0, 1);
+export const patience = { verifyMs: 10_000, standByMs: 1_000 };
+export const wanted = { digest: 'new', imageId: 'sha256:new' };
+export const replace: Goal = { kind: 'replace', ...wanted, standsBy: true, checksReadiness: false };
+export const replaceProven: Goal = { kind: 'replace', ...wanted, standsBy: true, checksReadiness: true };
+export const replaceCold: Goal = { kind: 'replace', ...wanted, standsBy: false, checksReadiness: false };
+export const settle: Goal = { kind: 'settle' };
+
+type Parts = Partial<Observed>;
+
+/** An agent of the old version that has been running for an hour. */
+export const old: Parts = { digest: 'old', imageId: 'sha256:old', image: 'rancher/agent:v1' };
+/** What was asked for, created and never started. */
+export const created: Parts = {
+  ...wanted,
+  image: 'rancher/agent:v2',
+  state: 'created',
+  startedAt: undefined,
+};
+export const up = (seconds: number): Parts => ({ state: 'running', startedAt: now - seconds * 1000 });
+export const exited: Parts = { state: 'exited' };
+export const looping: Parts = { state: 'restarting', restartCount: 4 };
+export const corpse: Parts = { ...old, state: 'dead', corpse: true };
+export const stranger: Parts = { ours: false, digest: undefined, image: 'nginx' };
+export const condemned: Parts = { condemned: true };
+export const ours: Parts = { standsBy: true };
+
+export interface SceneParts {
+  readonly agent?: Parts;
+  readonly legacy?: Parts;
+  readonly next?: Parts;
+  readonly previous?: readonly (Parts | undefined)[];
+}
+
+function scene({ agent, legacy, next, previous = [] }: SceneParts): Observation {
+  return {
+    agent: observed('agent', agent),
+    legacy: [observed('legacy', legacy)].filter((found) => found !== undefined),
+    next: observed('next', next),
+    previous: [0, 1, 2].map((slot) => observed(`previous-${slot}`, previous[slot])),
+    now,
+  };
+}
+
+function observed(name: string, parts: Parts | undefined): Observed | undefined {
+  if (parts === undefined) return undefined;
+  return {
+    id: name,
+    name,
+    image: 'rancher/agent:v1',
+    imageId: 'sha256:old',
+    digest: 'old',
+    state: 'running',
+    startedAt: now - 3_600_000,
+    restartCount: 0,
+    ours: true,
+    corpse: false,
+    condemned: false,
+    standsBy: false,
+    environment: {},
+    binds: [],
+    ...parts,
+  };
+}
+
+interface Learnt {
+  readonly rejected?: readonly string[];
+  readonly unremovable?: readonly string[];
+  readonly unmovable?: readonly string[];
+  readonly watched?: Readonly<Record<string, number>>;
+  readonly ready?: readonly string[];
+  readonly bootstraps?: Readonly<Record<string, 'settled' | 'keep-parked'>>;
+}
+
+function experience({
+  rejected = [],
+  unremovable = [],
+  unmovable = [],
+  watched = {},
+  ready = [],
+  bootstraps = {},
+}: Learnt): Experience {
+  return {
+    ready: new Set(ready),
+    bootstraps: new Map(Object.entries(bootstraps)),
+    rejected: new Set(rejected),
+    unremovable: new Set(unremovable),
+    unmovable: new Set(unmovable),
+    watched: new Map(Object.entries(watched)),
+  };
+}
+
+/** `set-aside agent 0`, `fail no-agent`, … */
+function tell(step: Step): string {
+  const words = [
+    step.do,
+    step.do === 'fail' ? step.why : undefined,
+    'container' in step ? step.container.name : undefined,
+    'slot' in step ? step.slot : undefined,
+  ];
+  return words.filter((word) => word !== undefined).join(' ');
+}
+
+export type Row = readonly [title: string, scene: SceneParts, step: string, learnt?: Learnt];
+
+export function table(goal: Goal, rows: readonly Row[]): void {
+  for (const [title, parts, step, learnt = {}] of rows) {
+    it(title, () => {
+      expect(tell(planStep(scene(parts), goal, experience(learnt), patience))).toBe(step);
+    });
+  }
+}

@@ -1,0 +1,475 @@
+import { describe, expect, it } from 'vitest';
+import { changingVerbs, type Fault, type Health } from '../../fakes/simulated-engine.ts';
+import {
+  actor,
+  emptyScene,
+  keys,
+  names,
+  World,
+  type Run,
+  type RunOptions,
+  type SceneDescription,
+} from '../../fakes/transaction-world.ts';
+
+/** The main scenes, each swept completely: a fault of every kind at every single call. */
+
+const upgrade: SceneDescription = { ...emptyScene, agent: actor('upstream', 'running') };
+const coldUpgrade: SceneDescription = { ...upgrade, standsBy: false };
+const takeOverOfLegacy: SceneDescription = { ...emptyScene, legacy: actor('upstream', 'running') };
+const badUpgrade: SceneDescription = { ...upgrade, health: 'exits-soon' };
+const badColdUpgrade: SceneDescription = { ...coldUpgrade, health: 'exits-soon' };
+
+const goodScenes: readonly (readonly [string, SceneDescription])[] = [
+  ['a registration', emptyScene],
+  ['a registration of an image that cannot stand by', { ...emptyScene, standsBy: false }],
+  ['an upgrade', upgrade],
+  ['an upgrade from an agent of ours', { ...emptyScene, agent: actor('ours', 'running') }],
+  ['an upgrade to an image that cannot stand by', coldUpgrade],
+  ['an upgrade to an image that proves its readiness', { ...upgrade, proof: 'ready' }],
+  ['an upgrade of a stopped agent', { ...emptyScene, agent: actor('upstream', 'exited') }],
+  ['an upgrade of a crash-looping agent', { ...emptyScene, agent: actor('ours', 'crash-looping') }],
+  ['an upgrade of an agent with a legacy name', takeOverOfLegacy],
+];
+const badScenes: readonly (readonly [string, SceneDescription])[] = [
+  ['a roll-back', badUpgrade],
+  ['a roll-back from an image that cannot stand by', badColdUpgrade],
+  ['a roll-back from an image that cannot prove its readiness', { ...upgrade, proof: 'refused' }],
+  ['a roll-back from an image whose bootstrap fails', { ...upgrade, proof: 'ready', watch: 'fails' }],
+  ['a roll-back to a legacy agent', { ...takeOverOfLegacy, health: 'exits-soon' }],
+];
+const onBothEngines = (
+  scenes: readonly (readonly [string, SceneDescription])[],
+): readonly (readonly [string, SceneDescription])[] =>
+  scenes.flatMap(([title, scene]) => [
+    [title, scene] as const,
+    [`${title}, engine 1.10.3`, { ...scene, oldEngine: true }] as const,
+  ]);
+
+const effects = ['none', 'done'] as const;
+
+function at(number: number, fault: Fault): RunOptions {
+  return { faultOf: (call) => (call.number === number ? fault : undefined) };
+}
+
+async function callsOf(scene: SceneDescription): Promise<number> {
+  return (await new World(scene).run()).calls.length;
+}
+
+function expectOneWantedAgent(world: World, run: Run, when: string): void {
+  expect(run.result?.error, when).toBeUndefined();
+  expect(run.result?.reached, when).toBe(true);
+  expect(
+    world.ours().map(({ name, policy }) => ({ name, policy })),
+    when,
+  ).toEqual([{ name: names.agent, policy: 'always' }]);
+  const agent = world.agent();
+  expect(world.isWanted(agent) && agent !== undefined && world.host.stateOf(agent), when).toBe('running');
+  expect(world.violations, when).toEqual([]);
+}
+
+function expectOldAgent(world: World, run: Run, when: string): void {
+  expect(run.result?.reached, when).toBe(false);
+  expect(run.result?.error, when).toBeInstanceOf(Error);
+  expect(run.result?.agentRuns, when).toBe(true);
+  expect(world.picture(), when).toMatch(
+    new RegExp(`^${names.agent}=rancher/agent:v1\\.2\\.11/running/always$`),
+  );
+  expect(world.violations, when).toEqual([]);
+}
+
+function expectSettled(world: World, run: Run, when: string): void {
+  if (world.canServe) expectOneWantedAgent(world, run, when);
+  else expectOldAgent(world, run, when);
+}
+
+describe('without a fault', () => {
+  it.each(onBothEngines(goodScenes))('%s ends with one agent and nothing else', async (_, scene) => {
+    const world = new World(scene);
+    expectOneWantedAgent(world, await world.run(), 'in the end');
+  });
+
+  it('an upgrade takes these steps: the old agent goes last', async () => {
+    const { steps } = await new World(upgrade).run();
+    expect(steps).toEqual('create-next start stand-by stop set-aside promote verify discard'.split(' '));
+  });
+
+  it('an upgrade to an image that cannot stand by starts it only when the old one has stopped', async () => {
+    const { steps } = await new World(coldUpgrade).run();
+    expect(steps).toEqual('create-next stop set-aside promote start verify discard'.split(' '));
+  });
+
+  it('a roll-back brings the old agent back before it removes the new one', async () => {
+    const { steps } = await new World(badUpgrade).run();
+    expect(steps.join(' ')).toMatch(/verify demote promote start stand-by discard$/);
+  });
+
+  it('nothing is done when the agent is the wanted one already', async () => {
+    const world = new World({ ...emptyScene, agent: actor('wanted', 'running') });
+    const run = await world.run();
+    expect(run.steps).toEqual([]);
+    expectOneWantedAgent(world, run, 'in the end');
+  });
+
+  it('asks the engine at most 45 times for an upgrade, and 60 times for one that is rolled back', async () => {
+    const upgrades = await Promise.all(goodScenes.map(async ([, scene]) => callsOf(scene)));
+    const rollBacks = await Promise.all(badScenes.map(async ([, scene]) => callsOf(scene)));
+    expect(Math.max(...upgrades)).toBeLessThanOrEqual(45);
+    expect(Math.max(...rollBacks)).toBeLessThanOrEqual(60);
+  });
+});
+
+describe('a new image that is bad', () => {
+  const healths: readonly Health[] = ['start-fails', 'exits-at-once', 'exits-soon', 'fails-in-office'];
+  const cases = healths.flatMap((health) =>
+    [true, false].flatMap((standsBy) => [true, false].map((oldEngine) => ({ health, standsBy, oldEngine }))),
+  );
+
+  it.each(cases)('leaves the old agent running: %o', async (parts) => {
+    const world = new World({ ...upgrade, ...parts });
+    expectOldAgent(world, await world.run(), 'in the end');
+  });
+
+  it('and can stand by costs the old agent nothing if it does not come up', async () => {
+    const world = new World({ ...upgrade, health: 'exits-at-once' });
+    const before = world.agent()?.startedAt;
+    const { result } = await world.run();
+    expect(result?.touchedAgent).toBe(false);
+    expect(world.agent()?.startedAt).toBe(before);
+  });
+
+  it('is found out however long it stood by before', async () => {
+    const world = new World({ ...upgrade, health: 'fails-in-office' });
+    expectOldAgent(world, await world.run({ limits: { STAND_BY: 30_000 } }), 'in the end');
+  });
+
+  it.each([true, false])(
+    'and cannot be removed is named, beside an agent that is back: 1.10.3 %s',
+    async (oldEngine) => {
+      const world = new World({ ...badUpgrade, oldEngine });
+      world.host.breakRemovalOf(world.wanted);
+      const { result } = await world.run();
+      expect(world.acting().map(({ name, image }) => [name, image.reference])).toEqual([
+        [names.agent, 'rancher/agent:v1.2.11'],
+      ]);
+      expect(result?.corpses.map(({ name }) => name)).toEqual([names.next]);
+      expect(result?.agentRuns).toBe(true);
+    },
+  );
+});
+
+describe('an image that proves its readiness', () => {
+  const proven: SceneDescription = { ...upgrade, proof: 'ready' };
+
+  it('is promoted after its proof, and its bootstrap is watched before the parked agent goes', async () => {
+    const world = new World(proven);
+    const run = await world.run();
+    expect(run.steps).toEqual(
+      'create-next start ready stop set-aside promote verify watch discard'.split(' '),
+    );
+    expectOneWantedAgent(world, run, 'in the end');
+  });
+
+  it.each(['refused', 'deferred'] as const)('costs the old agent nothing if it is %s', async (proof) => {
+    const world = new World({ ...proven, proof });
+    const { id, startedAt } = world.agent() ?? {};
+    const { result } = await world.run();
+    expect(result).toMatchObject({ reached: false, touchedAgent: false, isIncumbent: true });
+    expect(world.ours().map((agent) => [agent.id, agent.startedAt])).toEqual([[id, startedAt]]);
+  });
+
+  it('stays on standby while it is held: nothing is removed, and the next worker goes on with it', async () => {
+    const world = new World({ ...proven, proof: 'held' });
+    const { result } = await world.run();
+    expect(result).toMatchObject({ reached: false, touchedAgent: false });
+    const before = world.host.named(names.next)?.id;
+    const { calls } = await world.run();
+    expect(calls.filter(({ verb }) => verb === 'create' || verb === 'remove')).toEqual([]);
+    expect(world.host.named(names.next)?.id).toBe(before);
+  });
+
+  it('whose bootstrap fails is rolled back, and the old agent gets its restart policy back', async () => {
+    for (const policy of ['always', 'unless-stopped', 'no'] as const) {
+      const world = new World({ ...proven, agent: actor('upstream', 'running', { policy }), watch: 'fails' });
+      const { result } = await world.run();
+      expect(result, policy).toMatchObject({ reached: false, agentRuns: true, isIncumbent: true });
+      expect(world.ours().map((agent) => [agent.image.reference, agent.policy])).toEqual([
+        ['rancher/agent:v1.2.11', policy],
+      ]);
+    }
+  });
+
+  it('on a rescued host keeps the parked agent until it serves', async () => {
+    const world = new World({ ...proven, agent: actor('upstream', 'exited'), watch: 'keep-parked' });
+    const { result } = await world.run();
+    expect(result?.reached).toBe(true);
+    expect(world.host.named(names.previous[0] ?? '')?.image.reference).toBe('rancher/agent:v1.2.11');
+  });
+});
+
+describe('an old agent with a restart policy of its own', () => {
+  const policies = ['no', 'unless-stopped', 'on-failure'] as const;
+  const healths: readonly Health[] = ['start-fails', 'exits-at-once', 'exits-soon', 'fails-in-office'];
+  const cases = policies.flatMap((policy) =>
+    healths.flatMap((health) =>
+      [true, false].flatMap((standsBy) =>
+        [true, false].map((oldEngine) => ({ policy, health, standsBy, oldEngine })),
+      ),
+    ),
+  );
+
+  it.each(cases)('comes back from an image that fails, with its policy: %o', async ({ policy, ...parts }) => {
+    const world = new World({ ...upgrade, ...parts, agent: actor('upstream', 'running', { policy }) });
+    const { result } = await world.run();
+    expect(result).toMatchObject({ reached: false, agentRuns: true });
+    expect(world.acting().map(({ name, image, policy: now }) => [name, image.reference, now])).toEqual([
+      [names.agent, 'rancher/agent:v1.2.11', policy],
+    ]);
+    expect(world.host.containers()).toHaveLength(1);
+  });
+});
+
+describe('a next agent of an earlier upgrade that is dead and keeps its name (1.10.3)', () => {
+  const blocked: SceneDescription = { ...upgrade, oldEngine: true, next: actor('ours', 'dead') };
+
+  it('does not block upgrades: the new one is made under the spare name, and the dead one is named', async () => {
+    const world = new World(blocked);
+    const { result } = await world.run();
+    expect(result?.reached).toBe(true);
+    expect(result?.corpses.map(({ name }) => name)).toEqual([names.next]);
+    expect(world.acting()).toEqual([world.agent()]);
+    expect(world.isWanted(world.agent())).toBe(true);
+    expect(world.host.named(names.nextSpare)).toBeUndefined();
+  });
+
+  it('leaves the old agent in office where both names are kept', async () => {
+    const world = new World({ ...blocked, health: 'exits-at-once' });
+    world.host.breakRemovalOf(world.wanted);
+    await world.run();
+    const { result, calls } = await world.run();
+    expect(result?.error?.message).toMatch(/can't be renamed/);
+    expect(calls.some(({ verb }) => verb === 'create' || verb === 'stop')).toBe(false);
+    expect(world.acting().map(({ image }) => image.reference)).toEqual(['rancher/agent:v1.2.11']);
+  });
+
+  it('is no danger when the next upgrade is killed at any call: the one after it is through', async () => {
+    const calls = await callsOf(blocked);
+    for (let number = 1; number <= calls; number += 1) {
+      for (const effect of effects) {
+        const world = new World(blocked);
+        await world.run(at(number, { kind: 'die', effect }));
+        const { result } = await world.run();
+        const when = `killed at call ${number}, ${effect}`;
+        expect(result?.reached, when).toBe(true);
+        expect(world.acting(), when).toEqual([world.agent()]);
+        expect(world.violations, when).toEqual([]);
+      }
+    }
+  });
+});
+
+describe('an old agent that cannot be removed', () => {
+  it.each(['dies', 'hangs'] as const)('does not fail the upgrade: it is named (%s)', async (removal) => {
+    const world = new World({ ...emptyScene, agent: actor('upstream', 'running', { removal }) });
+    const { result } = await world.run();
+    expect(result?.reached).toBe(true);
+    expect(result?.corpses.map(({ name }) => name)).toEqual([names.previous[0]]);
+    expect(world.acting()).toEqual([world.agent()]);
+  });
+
+  it('does not come back at a reboot: its restart policy is off', async () => {
+    const world = new World({ ...emptyScene, agent: actor('upstream', 'running', { removal: 'hangs' }) });
+    await world.run();
+    world.reboot();
+    expect(world.acting()).toEqual([world.agent()]);
+  });
+
+  it('a fourth corpse is refused before the agent is touched', async () => {
+    const corpse = actor('upstream', 'dead');
+    const world = new World({ ...upgrade, previous: [corpse, corpse, corpse] });
+    const { result, calls } = await world.run();
+    expect(result?.error?.message).toMatch(/names for setting the old agent aside/);
+    expect(result?.touchedAgent).toBe(false);
+    expect(calls.some(({ verb }) => verb === 'create' || verb === 'stop')).toBe(false);
+  });
+
+  it('corpses that can be removed again make room in the same run', async () => {
+    const corpse = actor('upstream', 'dead', { removal: 'works' });
+    const world = new World({ ...upgrade, previous: [corpse, corpse, corpse] });
+    expectOneWantedAgent(world, await world.run(), 'in the end');
+  });
+
+  it('an agent that cannot be stopped stays the agent, and the upgrade fails', async () => {
+    const world = new World({ ...emptyScene, agent: actor('upstream', 'running', { stoppable: false }) });
+    expectOldAgent(world, await world.run(), 'in the end');
+  });
+});
+
+describe('killed at any call', () => {
+  it.each(onBothEngines([...goodScenes, ...badScenes]))(
+    '%s is finished by the next run, with or without a power cut',
+    async (_, scene) => {
+      const calls = await callsOf(scene);
+      expect(calls).toBeGreaterThan(10);
+      for (let number = 1; number <= calls; number += 1) {
+        for (const effect of effects) {
+          for (const reboots of [false, true]) {
+            const world = new World(scene);
+            await world.run(at(number, { kind: 'die', effect }));
+            if (reboots) world.reboot();
+            expectSettled(
+              world,
+              await world.run(),
+              `killed at ${number}, effect ${effect}, reboot ${String(reboots)}`,
+            );
+          }
+        }
+      }
+    },
+  );
+
+  it.each(onBothEngines([...goodScenes, ...badScenes]))('%s can be killed twice', async (_, scene) => {
+    const calls = await callsOf(scene);
+    for (let first = 1; first <= calls; first += 1) {
+      for (let second = 1; second <= calls; second += 3) {
+        const world = new World(scene);
+        await world.run(at(first, { kind: 'die', effect: 'done' }));
+        await world.run(at(second, { kind: 'die', effect: 'done' }));
+        if ((first + second) % 2 === 0) world.reboot();
+        expectSettled(world, await world.run(), `killed at ${first}, then at ${second}`);
+      }
+    }
+  });
+
+  const settleable = [...goodScenes, ...badScenes].filter(([title]) => !title.includes('crash-looping'));
+  it.each(onBothEngines(settleable))(
+    '%s is settled by an agent that starts after a power cut: one agent, nothing else',
+    async (_, scene) => {
+      const calls = await callsOf(scene);
+      for (let number = 1; number <= calls; number += 1) {
+        const world = new World(scene);
+        await world.run(at(number, { kind: 'die', effect: 'done' }));
+        world.reboot();
+        const { result } = await world.run({ goal: 'settle' });
+        const isSomebodyThere = world.ours().length > 0;
+        if (scene.watch === 'fails') expect(result?.agentRuns, `killed at ${number}`).toBe(true);
+        else expect(result?.reached ?? false, `killed at ${number}`).toBe(isSomebodyThere);
+        expect(world.ours().length, `killed at ${number}`).toBeLessThanOrEqual(1);
+        expect(world.violations, `killed at ${number}`).toEqual([]);
+      }
+    },
+  );
+});
+
+describe('a single failure at any call', () => {
+  const faults: readonly Fault[] = (['timeout', 500] as const).flatMap((kind) =>
+    effects.map((effect) => ({ kind, effect })),
+  );
+  it.each(onBothEngines(goodScenes))('does not keep %s from its end', async (_, scene) => {
+    const calls = await callsOf(scene);
+    for (let number = 1; number <= calls; number += 1) {
+      for (const fault of faults) {
+        const world = new World(scene);
+        const run = await world.run(at(number, fault));
+        expectOneWantedAgent(world, run, `${fault.kind} at ${number}, effect ${fault.effect}`);
+      }
+    }
+  });
+
+  it.each(onBothEngines(badScenes))('does not keep %s from its end', async (_, scene) => {
+    const calls = await callsOf(scene);
+    for (let number = 1; number <= calls; number += 1) {
+      for (const fault of faults) {
+        const world = new World(scene);
+        const run = await world.run(at(number, fault));
+        expectOldAgent(world, run, `${fault.kind} at ${number}, effect ${fault.effect}`);
+      }
+    }
+  });
+});
+
+describe('an engine that fails for ever', () => {
+  const cases = changingVerbs.flatMap((verb) =>
+    (['timeout', 500, 400] as const).flatMap((kind) =>
+      [upgrade, badUpgrade, coldUpgrade, badColdUpgrade].map((scene) => ({ verb, kind, scene })),
+    ),
+  );
+  it.each(cases)(
+    'at $verb ($kind) leaves an agent that works, and says so',
+    async ({ verb, kind, scene }) => {
+      const world = new World(scene);
+      const { result, calls, steps } = await world.run({
+        faultOf: (call) => (call.verb === verb ? { kind, effect: 'none' } : undefined),
+      });
+      expect(calls.length).toBeLessThanOrEqual(120);
+      expect(steps.length).toBeLessThan(30);
+      const runs = world.acting().filter(({ image }) => image.health === 'good');
+      // Stopped, and nothing can be started any more: the only case in which nobody can help.
+      expect(runs.length).toBe(verb === 'start' && !scene.standsBy ? 0 : 1);
+      expect(result?.agentRuns).toBe(runs.some(({ name }) => name === names.agent));
+      expect(result?.reached).toBe(result?.error === undefined);
+      expect(world.violations).toEqual([]);
+      expectSettled(world, await world.run(), 'once the engine is well');
+    },
+  );
+
+  it('at looking is reported as an engine that cannot be reached', async () => {
+    const world = new World(upgrade);
+    const { thrown } = await world.run({
+      faultOf: ({ verb }) => (verb === 'inspect' ? { kind: 500, effect: 'none' } : undefined),
+    });
+    expect(thrown).toMatchObject({ code: 'engine-unavailable' });
+  });
+});
+
+describe('SIGTERM at any call', () => {
+  it.each(onBothEngines([...goodScenes, ...badScenes]))('leaves an agent after %s', async (_, scene) => {
+    const calls = await callsOf(scene);
+    const hadAgent = new World(scene).acting().some(({ image }) => image.health === 'good');
+    for (let number = 1; number <= calls; number += 1) {
+      const world = new World(scene);
+      const { result, steps } = await world.run({ interruptAt: number });
+      const when = `at ${number}`;
+      expect(result, when).toBeDefined();
+      expect(steps.length, when).toBeLessThan(20);
+      if (hadAgent) {
+        expect(
+          world.acting().filter(({ image }) => image.health === 'good'),
+          when,
+        ).not.toEqual([]);
+      }
+      expectSettled(world, await world.run(), when);
+    }
+  });
+
+  it('leaves the new agent in office when the lock is lost behind its promotion: it does not go back', async () => {
+    const calls = await callsOf(upgrade);
+    const ends = new Set<string>();
+    for (let number = 1; number <= calls; number += 1) {
+      const world = new World(upgrade);
+      const { result, steps } = await world.run({ lockLostAt: number });
+      expect(steps, `at ${number}`).not.toContain('demote');
+      expect(world.acting(), `at ${number}`).toHaveLength(1);
+      ends.add(`${result?.touchedAgent === true ? 'replaced' : 'untouched'}, ${String(result?.isIncumbent)}`);
+      expectSettled(world, await world.run(), `at ${number}`);
+    }
+    expect([...ends].sort()).toEqual(['replaced, false', 'untouched, true']);
+  });
+
+  it('keeps a next agent that is the only one of ours, beside a stranger that has keys', async () => {
+    const world = new World({ ...emptyScene, next: actor('wanted', 'running') });
+    const image = { reference: 'nginx', id: 'sha256:nginx', standsBy: false, health: 'good' } as const;
+    world.host.add({ name: names.agent, image, environment: keys, body: 'started' });
+    await world.run({ interruptAt: 1 });
+    expect(world.host.named(names.next)).toBeDefined();
+    expect(world.violations).toEqual([]);
+  });
+
+  it('before the agent is touched leaves nothing behind', async () => {
+    for (let number = 1; number <= 8; number += 1) {
+      const world = new World(upgrade);
+      const { result } = await world.run({ interruptAt: number });
+      expect(result?.touchedAgent).toBe(false);
+      expect(world.ours()).toEqual([world.agent()]);
+    }
+  });
+});

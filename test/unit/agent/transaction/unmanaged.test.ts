@@ -1,0 +1,182 @@
+import { describe, expect, it } from 'vitest';
+import { performStep, type ApplyContext } from '../../../../src/agent/transaction/apply.ts';
+import { findKeyHolder, observeRoles, type Observed } from '../../../../src/agent/transaction/observe.ts';
+import type { Step } from '../../../../src/agent/transaction/plan.ts';
+import { labels } from '../../../../src/agent/identity/roles.ts';
+import { requireOwnNames } from '../../../../src/agent/transaction/unmanaged.ts';
+import { runTransaction, type TransactionResult } from '../../../../src/agent/transaction/transaction.ts';
+import { buildWorkerSpec, describeCaller, readHands } from '../../../../src/agent/worker/request.ts';
+import { defaultLimits } from '../../../../src/support/limits/limits.ts';
+import { silentLog } from '../../../../src/support/log.ts';
+import { changingVerbs, SimulatedEngine, type Call } from '../../fakes/simulated-engine.ts';
+import {
+  actor,
+  emptyScene,
+  keys,
+  names,
+  World,
+  type SceneDescription,
+} from '../../fakes/transaction-world.ts';
+
+interface Host {
+  readonly world: World;
+  readonly calls: readonly Call[];
+  readonly replace: (options: { adopt?: boolean; own?: readonly string[] }) => Promise<TransactionResult>;
+}
+
+function hostWith(scene: Partial<SceneDescription>): Host {
+  const world = new World({ ...emptyScene, ...scene });
+  const calls: Call[] = [];
+  const engine = new SimulatedEngine(world.host, { afterCall: (call) => calls.push(call) });
+  return {
+    world,
+    calls,
+    replace: async (options) =>
+      runTransaction({
+        ...options,
+        engine,
+        names,
+        limits: defaultLimits,
+        clock: world.host.clock,
+        log: silentLog,
+        goal: world.goal('replace'),
+        nextSpec: { ...nextSpec, image: world.wanted.reference },
+        interrupted: new AbortController().signal,
+      }),
+  };
+}
+
+const nextSpec = {
+  ...buildWorkerSpec({ task: 'settle', image: '', environment: {} }),
+  environment: keys,
+  labels: { [labels.role]: 'agent', [labels.spec]: 'digest-of-the-wanted-agent' },
+  restart: 'always',
+  autoRemove: false,
+} as const;
+
+function changesOf(calls: readonly Call[], id: string | undefined): readonly Call[] {
+  return calls.filter((call) => call.id === id && changingVerbs.some((verb) => verb === call.verb));
+}
+
+const words = (force: boolean) => ({ force, upgradeNames: ['rancher-agent-upgrade'] });
+
+describe("a stranger's container under the agent's name", () => {
+  it('is not touched, and nothing is created beside it', async () => {
+    const { world, calls, replace } = hostWith({ agent: actor('stranger', 'running') });
+    const stranger = world.agent();
+    const result = await replace({});
+    expect(result).toMatchObject({ reached: false, touchedAgent: false });
+    expect(result.error?.message).toMatch(/nginx:latest\) has our name but is not an agent/);
+    expect(changesOf(calls, stranger?.id)).toEqual([]);
+    expect(calls.some(({ verb }) => verb === 'create')).toBe(false);
+  });
+
+  it('goes with --force, and last: when the new agent has shown that it runs', async () => {
+    const { world, calls, replace } = hostWith({ agent: actor('stranger', 'running') });
+    const stranger = world.agent();
+    expect(await replace({ adopt: true })).toMatchObject({ reached: true, agentRuns: true });
+    expect(world.isWanted(world.agent())).toBe(true);
+    expect(world.host.containers()).toHaveLength(1);
+    expect(changesOf(calls, stranger?.id).map(({ verb }) => verb)).toEqual([
+      'stop',
+      'rename',
+      'setRestartPolicy',
+      'remove',
+    ]);
+    const started = calls.findIndex(({ verb, id }) => verb === 'start' && id !== stranger?.id);
+    const stopped = calls.findIndex(({ verb, id }) => verb === 'stop' && id === stranger?.id);
+    expect(started).toBeLessThan(stopped);
+  });
+
+  it('comes back with --force as well when the new agent does not run', async () => {
+    const { world, replace } = hostWith({ agent: actor('stranger', 'running'), health: 'fails-in-office' });
+    const stranger = world.agent()?.id;
+    expect(await replace({ adopt: true })).toMatchObject({ reached: false });
+    expect(world.agent()?.id).toBe(stranger);
+    expect(world.host.containers().map((container) => world.host.stateOf(container))).toEqual(['running']);
+  });
+
+  it('never costs the agent that it pushed aside: with --force that one is brought back first', async () => {
+    const scene = { agent: actor('stranger', 'running'), previous: [actor('upstream', 'exited')] };
+    const { world, calls, replace } = hostWith(scene);
+    const [agent] = world.ours();
+    expect(await replace({ adopt: true })).toMatchObject({ reached: true });
+    expect(world.isWanted(world.agent())).toBe(true);
+    expect(world.host.containers()).toHaveLength(1);
+    const removed = calls.filter(({ verb }) => verb === 'remove').map(({ id }) => id);
+    expect(removed.at(-1)).toBe(agent?.id);
+    expect(world.violations.filter((violation) => !violation.includes('stranger'))).toEqual([]);
+  });
+
+  it("has no keys for us, whatever stands in its environment, and its image's PATH is no agent's environment", async () => {
+    const { host } = new World(emptyScene);
+    const image = { reference: 'nginx', id: 'sha256:nginx', standsBy: false, health: 'good' } as const;
+    host.add({ name: names.agent, image, environment: { ...keys, PATH: '/bin' } });
+    for (const adopt of [false, true]) {
+      const observation = await observeRoles(new SimulatedEngine(host), names, () => 0, adopt);
+      expect(observation.agent?.ours).toBe(adopt);
+      expect(findKeyHolder(observation)).toBeUndefined();
+    }
+  });
+});
+
+describe('the container in which the work, or who asked for it, runs', () => {
+  const id = 'a'.repeat(64);
+  const container = { id, name: names.agent, image: 'rancher/agent:x', state: 'running' } as Observed;
+  const steps: readonly Step[] = [
+    { do: 'stop', container },
+    { do: 'set-aside', container, slot: 0 },
+    { do: 'promote', container },
+    { do: 'demote', container, slot: undefined },
+    { do: 'discard', container },
+  ];
+
+  it.each(steps)('is never touched: $do', async (step) => {
+    const calls: Call[] = [];
+    const { host } = new World(emptyScene);
+    const context: ApplyContext = {
+      engine: new SimulatedEngine(host, { afterCall: (call) => calls.push(call) }),
+      names,
+      limits: defaultLimits,
+      clock: host.clock,
+      log: silentLog,
+      interrupted: new AbortController().signal,
+      rejected: new Set(),
+      watched: new Map(),
+      ready: new Set(),
+      bootstraps: new Map(),
+      // As a host name gives it: the short id.
+      own: [id.slice(0, 12)],
+    };
+    await expect(performStep(step, context)).rejects.toThrow(/in which this very command runs/);
+    expect(calls).toEqual([]);
+  });
+
+  it('ends an upgrade before anything is made, with what to do', async () => {
+    const { host } = new World({ ...emptyScene, agent: actor('ours', 'running') });
+    const observation = await observeRoles(new SimulatedEngine(host), names, () => 0);
+    const own = observation.agent?.id ?? '';
+    expect(() => {
+      requireOwnNames(observation, [own]);
+    }).toThrow(/rancher\/agent:earlier\) is the container in which this very command runs/);
+    expect(() => {
+      requireOwnNames(observation, ['', 'b'.repeat(64)]);
+    }).not.toThrow();
+  });
+
+  it('is told to the worker, unless it is the agent itself that is to be replaced (docker exec)', () => {
+    const asking = describeCaller({ id, name: 'job', command: ['/run.sh', 'http://server'] }, words(false));
+    expect(readHands(asking, 'worker')).toEqual({ adopt: false, own: ['worker', id] });
+    const inside = describeCaller({ id, name: 'rancher-agent', command: ['/run.sh', 'run'] }, words(true));
+    expect(readHands(inside, undefined)).toEqual({ adopt: true, own: [] });
+  });
+
+  it('two callers that want the same still share one worker', () => {
+    const digest = (caller: string, force: boolean): string | undefined => {
+      const environment = describeCaller({ id: caller, name: 'job', command: ['upgrade'] }, words(force));
+      return buildWorkerSpec({ task: 'upgrade', image: 'i', environment }).labels[labels.request];
+    };
+    expect(digest('a', false)).toBe(digest('b', false));
+    expect(digest('a', false)).not.toBe(digest('a', true));
+  });
+});

@@ -1,0 +1,214 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { selectProfile } from '../../../../src/agent/identity/profile.ts';
+import { labels, namesOf } from '../../../../src/agent/identity/roles.ts';
+import { runThroughWorker } from '../../../../src/agent/worker/client.ts';
+import { digestOfRequest, type WorkerRequest } from '../../../../src/agent/worker/request.ts';
+import { connectEngine } from '../../../../src/engine/docker-engine.ts';
+import { systemClock, type Clock } from '../../../../src/support/clock.ts';
+import { defaultLimits, type Limits } from '../../../../src/support/limits/limits.ts';
+import { silentLog } from '../../../../src/support/log.ts';
+import { stuckLine } from '../../../../src/agent/worker/hung-worker.ts';
+import { empty, FakeDaemon, json, text, type Answer } from '../../fakes/fake-daemon.ts';
+
+/* The caller's side of the work on an engine without AutoRemove, answering as engine-notes records 1.10.3. */
+
+/** Gives the event loop a turn, so that what is waited for beside it can come. */
+const clock: Clock = {
+  now: Date.now,
+  elapsed: Date.now,
+  sleep: async (_ms, signal) => {
+    await new Promise((resolve) => setImmediate(resolve));
+    signal?.throwIfAborted();
+  },
+  random: () => 0,
+};
+const names = namesOf(selectProfile('rancher-1.2', {}));
+const request: WorkerRequest = { task: 'upgrade', image: 'rancher/agent:v2', environment: {} };
+const old = 'a'.repeat(64);
+const made = 'b'.repeat(64);
+const taken = text(
+  409,
+  `Conflict. The name "/${names.worker}" is already in use by container ${old}. You have to remove (or rename) it.\n`,
+);
+
+let daemon: FakeDaemon;
+
+beforeEach(async () => {
+  daemon = await FakeDaemon.start();
+  daemon.on('GET', '/version', json(200, { Version: '1.10.3', ApiVersion: '1.22' }));
+  daemon.on('POST', '/containers/create', json(201, { Id: made }));
+  worker(made, 'running');
+  daemon.on('POST', `/containers/${made}/start`, empty(204));
+  daemon.on('POST', `/containers/${made}/wait`, json(200, { StatusCode: 0 }));
+  daemon.on('GET', `/containers/${made}/logs`, text(200, ''));
+  daemon.on('DELETE', `/containers/${made}`, empty(204));
+});
+afterEach(async () => daemon.stop());
+
+function inspection(id: string, status: string, digest = digestOfRequest(request)): Answer {
+  return json(200, {
+    Id: id,
+    Name: `/${names.worker}`,
+    Image: 'sha256:2',
+    State: { Status: status, Running: status === 'running', Dead: status === 'dead', ExitCode: 0 },
+    Config: { Image: request.image, Labels: { [labels.role]: 'worker', [labels.request]: digest } },
+  });
+}
+
+function worker(id: string, status: string): void {
+  daemon.on('GET', `/containers/${id}/json`, inspection(id, status));
+}
+
+async function ask(limits: Limits = defaultLimits, waiting: Clock = clock): Promise<number> {
+  const engine = await connectEngine({
+    socketPath: daemon.socketPath,
+    apiVersion: undefined,
+    userAgent: 'test',
+    limits,
+    log: silentLog,
+    clock,
+  });
+  return runThroughWorker(
+    {
+      engine,
+      names,
+      limits,
+      clock: waiting,
+      log: silentLog,
+      stateVolume: 'rancher-agent-state',
+      write: () => undefined,
+      signal: new AbortController().signal,
+    },
+    request,
+  );
+}
+
+function changes(): readonly string[] {
+  return daemon.seen
+    .filter(({ method, url }) => method !== 'GET' || url.includes('/logs'))
+    .map(({ method, url }) => `${method} ${url.replace(/\?.*/, '').replace('/containers/', '')}`);
+}
+
+describe('a worker on the engine of the incident (1.10.3)', () => {
+  it('is waited for after its start, since a wait before it would end at once, and removed by its caller', async () => {
+    expect(await ask()).toBe(0);
+    const order = changes().filter((change) => !change.endsWith('/logs'));
+    expect(order).toEqual(['POST create', `POST ${made}/start`, `POST ${made}/wait`, `DELETE ${made}`]);
+    expect(JSON.parse(daemon.seen.find(({ url }) => url.includes('/create'))?.body ?? '')).not.toHaveProperty(
+      'HostConfig.AutoRemove',
+    );
+  });
+
+  it('whose status is not 0 says so: its status is the caller’s', async () => {
+    daemon.on('POST', `/containers/${made}/wait`, json(200, { StatusCode: 73 }));
+    expect(await ask()).toBe(73);
+  });
+
+  it.each(['exited', 'dead'])(
+    'that has ended (%s) and stayed, its caller killed, gives up its name',
+    async (state) => {
+      daemon.on('POST', '/containers/create', taken, json(201, { Id: made }));
+      daemon.on('GET', `/containers/${names.worker}/json`, inspection(old, state));
+      daemon.on('DELETE', `/containers/${old}`, empty(204));
+      expect(await ask()).toBe(0);
+      expect(changes().slice(0, 3)).toEqual(['POST create', `DELETE ${old}`, 'POST create']);
+    },
+  );
+
+  it('that is dead and can’t be removed is set aside under a name of its own', async () => {
+    daemon.on('POST', '/containers/create', taken, json(201, { Id: made }));
+    daemon.on('GET', `/containers/${names.worker}/json`, inspection(old, 'dead'));
+    daemon.on('DELETE', `/containers/${old}`, text(500, 'Driver overlay failed to remove root filesystem\n'));
+    daemon.on('POST', `/containers/${old}/rename`, empty(204));
+    expect(await ask()).toBe(0);
+    const rename = daemon.seen.find(({ url }) => url.includes('/rename'));
+    expect(rename?.url).toContain(`name=${names.deadWorker}`);
+  });
+
+  it('whose name is a ghost’s, taken by what can’t be found, is tried for a bounded number of times', async () => {
+    daemon.on('POST', '/containers/create', taken);
+    daemon.on('GET', `/containers/${names.worker}/json`, text(404, `no such id: ${names.worker}\n`));
+    const error: unknown = await ask().catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: 'cannot-change', exitCode: 73 });
+    expect((error as { said: string }).said).toContain('already in use');
+    expect((error as { hint: string }).hint).toContain('restarting the Docker daemon frees');
+    expect(daemon.countOf('POST', '/containers/create')).toBe(
+      defaultLimits.REMOVE_TRIES * defaultLimits.WORKER_ROUNDS,
+    );
+  });
+});
+
+it('on an engine of today it is waited for before its start, and the engine removes it', async () => {
+  daemon.on('GET', '/version', json(200, { Version: '20.10.24', ApiVersion: '1.41' }));
+  expect(await ask()).toBe(0);
+  const order = changes().filter((change) => !change.endsWith('/logs'));
+  expect(order).toEqual(['POST create', `POST ${made}/wait`, `POST ${made}/start`]);
+});
+
+describe('a worker that can not end, a disk of its host being silent', () => {
+  const impatient: Limits = { ...defaultLimits, FOLLOW_POLL: 50, WORKER_GONE_PAUSE: 50 };
+
+  /** It has said so, in two pieces, and goes on running. */
+  function stuckWorker(exitsAfterMs: number): void {
+    daemon.on('GET', '/version', json(200, { Version: '20.10.24', ApiVersion: '1.41' }));
+    daemon.on('POST', `/containers/${made}/wait`, (response) => {
+      response.writeHead(200).flushHeaders();
+      setTimeout(() => response.end('{"StatusCode":75}'), exitsAfterMs).unref();
+    });
+    daemon.on('GET', `/containers/${made}/logs`, (response) => {
+      response.writeHead(200, { 'Content-Type': 'application/vnd.docker.raw-stream' });
+      const line = `WARNING: something before\n${stuckLine(75)}`;
+      response.write(line.slice(0, 40));
+      setTimeout(() => response.write(line.slice(40)), 20);
+    });
+  }
+
+  it('is not waited for: its caller ends as it meant to end, and makes no other one', async () => {
+    stuckWorker(60_000);
+    expect(await ask(impatient, systemClock)).toBe(75);
+    expect(daemon.countOf('POST', '/containers/create')).toBe(1);
+    expect(daemon.countOf('DELETE', `/containers/${made}`)).toBe(0);
+  });
+
+  it('that had something else to do keeps nobody: they are told, and make no other one', async () => {
+    stuckWorker(60_000);
+    daemon.on('POST', '/containers/create', taken);
+    daemon.on('GET', `/containers/${names.worker}/json`, inspection(made, 'running', 'another'));
+    const error: unknown = await ask(impatient, systemClock).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ exitCode: 75 });
+    expect(String(error)).toContain('the worker hangs: a disk of this host does not answer');
+    expect(daemon.countOf('POST', '/containers/create')).toBe(1);
+  });
+
+  it('and ends nevertheless, as most do, has its own status', async () => {
+    stuckWorker(60);
+    expect(await ask({ ...impatient, FOLLOW_POLL: 5_000 }, systemClock)).toBe(75);
+  });
+});
+
+describe('on a loaded host', () => {
+  const impatient: Limits = { ...defaultLimits, FOLLOW_POLL: 20, WORKER_GONE_PAUSE: 500 };
+
+  /** The engine has removed the worker, and its answer to the wait comes later. */
+  function removedAndAnswered(afterMs: number): void {
+    daemon.on('GET', '/version', json(200, { Version: '20.10.24', ApiVersion: '1.41' }));
+    daemon.on('GET', `/containers/${made}/json`, text(404, 'no such container'));
+    daemon.on('POST', `/containers/${made}/wait`, (response) => {
+      response.writeHead(200).flushHeaders();
+      setTimeout(() => response.end('{"StatusCode":73}'), afterMs).unref();
+    });
+  }
+
+  it('a worker that was removed before its end was told: the end is waited for, and nothing is done twice', async () => {
+    removedAndAnswered(150);
+    expect(await ask(impatient, systemClock)).toBe(73);
+    expect(daemon.countOf('POST', '/containers/create')).toBe(1);
+  });
+
+  it('but not for ever: then it is done again, a bounded number of times', async () => {
+    removedAndAnswered(60_000);
+    const quick = { ...impatient, WORKER_GONE_PAUSE: 20 };
+    await expect(ask(quick, systemClock)).rejects.toMatchObject({ exitCode: 75 });
+    expect(daemon.countOf('POST', '/containers/create')).toBe(defaultLimits.WORKER_ROUNDS);
+  });
+});

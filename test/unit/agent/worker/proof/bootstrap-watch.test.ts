@@ -1,0 +1,490 @@
+import fc from 'fast-check';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { BootstrapFailsError, NotReadyError } from '../../../../../src/agent/transaction/not-ready.ts';
+import { keysRevoked, servingUnknown } from '../../../../../src/agent/run/serving/causes.ts';
+import { servingFile } from '../../../../../src/agent/run/serving/record.ts';
+import {
+  judgeBootstrap,
+  readServing,
+  watchBootstrap,
+  type BootstrapVerdict,
+  type BootstrapWatch,
+  type WatchResult,
+} from '../../../../../src/agent/worker/proof/bootstrap-watch.ts';
+import type { ContainerDetails } from '../../../../../src/engine/engine.ts';
+import { EngineError } from '../../../../../src/engine/errors.ts';
+import { EngineUnavailableError, InterruptedError } from '../../../../../src/support/errors.ts';
+import { startStubServer, type StubServer } from '../../../../support/control-plane/stub-server.ts';
+import {
+  agentKeys,
+  environmentFor,
+  hardened,
+  lastExit,
+  legacy,
+  servingRecord,
+  startedAt,
+  WorkerScene,
+  type ServingParts,
+} from '../../../fakes/worker-scene.ts';
+
+const bounds = { watchMs: 60_000, mostFailures: 3 };
+const now = 1_000_000;
+
+describe('what a record says of the bootstrap', () => {
+  it.each<[string, BootstrapVerdict, ServingParts]>([
+    ['nothing has run yet', 'undecided', {}],
+    ['it has run for 59.999 s', 'undecided', { bootstrap: { runningSinceElapsed: now - 59_999 } }],
+    ['it has run for 60 s', 'proven', { bootstrap: { runningSinceElapsed: now - 60_000 } }],
+    ['it exited with 0', 'proven', { bootstrap: { lastExit: lastExit({ status: 0, byDesign: true }) } }],
+    [
+      'it exited with 1 after pyagent was replaced',
+      'proven',
+      { bootstrap: { lastExit: lastExit({ byDesign: true }) } },
+    ],
+    ['it exited with an error once', 'undecided', { bootstrap: { failuresInARow: 1, lastExit: lastExit() } }],
+    ['twice', 'undecided', { bootstrap: { failuresInARow: 2, lastExit: lastExit() } }],
+    ['three times', 'fails', { bootstrap: { failuresInARow: 3, lastExit: lastExit() } }],
+    [
+      'it exited with an error while the server was away',
+      'undecided',
+      { bootstrap: { failuresInARow: 0, lastExit: lastExit() } },
+    ],
+    [
+      'three failures, and runs again for long',
+      'fails',
+      { bootstrap: { failuresInARow: 3, runningSinceElapsed: now - 90_000 } },
+    ],
+    ['the server does not know the keys', 'revoked', { cause: keysRevoked }],
+    [
+      'keys revoked while the bootstrap runs on',
+      'proven',
+      { cause: keysRevoked, bootstrap: { runningSinceElapsed: now - 60_000 } },
+    ],
+    ['the server is away', 'undecided', { cause: 'server-unreachable' }],
+    ['nobody observes it', 'unknown', { serving: 'unknown', cause: servingUnknown }],
+    [
+      'nobody observes it any more',
+      'unknown',
+      { serving: 'unknown', cause: servingUnknown, bootstrap: { failuresInARow: 3 } },
+    ],
+    [
+      'it serves, for a short time',
+      'undecided',
+      { serving: 'yes', bootstrap: { runningSinceElapsed: now - 1 } },
+    ],
+  ])('%s: %s', (_what, verdict, parts) => {
+    expect(judgeBootstrap(servingRecord(parts), now, bounds)).toBe(verdict);
+  });
+
+  it('fewer than three failures never fail it, whatever else it says', () => {
+    const record = fc.record({
+      serving: fc.constantFrom('yes', 'no', 'unknown'),
+      cause: fc.constantFrom(
+        keysRevoked,
+        servingUnknown,
+        'bootstrap-fails',
+        'server-unreachable',
+        'starting',
+      ),
+      failuresInARow: fc.nat(2),
+      runningFor: fc.option(fc.nat(600_000), { nil: undefined }),
+      byDesign: fc.option(fc.boolean(), { nil: undefined }),
+    });
+    fc.assert(
+      fc.property(record, ({ serving, cause, failuresInARow, runningFor, byDesign }) => {
+        const bootstrap = {
+          failuresInARow,
+          ...(runningFor === undefined ? {} : { runningSinceElapsed: now - runningFor }),
+          ...(byDesign === undefined ? {} : { lastExit: lastExit({ byDesign }) }),
+        };
+        const said = servingRecord({ serving: serving as 'yes', cause, bootstrap });
+        expect(judgeBootstrap(said, now, bounds)).not.toBe('fails');
+      }),
+      { seed: 1, numRuns: 1_000 },
+    );
+  });
+});
+
+let server: StubServer;
+let scene: WorkerScene;
+let agent: ContainerDetails;
+
+beforeAll(async () => {
+  server = await startStubServer({ agents: [agentKeys] });
+});
+beforeEach(async () => {
+  await server.heal();
+  scene = await WorkerScene.create();
+  agent = scene.add('rancher-agent', { environment: environmentFor(`${server.url}/v1`) });
+});
+afterEach(async () => scene.remove());
+afterAll(async () => server.close());
+
+/** What the promotion has put aside. */
+function park(labels: Readonly<Record<string, string>>): void {
+  scene.add('rancher-agent-previous', {
+    labels,
+    image: 'rancher/agent:v1.2.11',
+    state: 'exited',
+    environment: environmentFor(`${server.url}/v1`),
+  });
+}
+
+async function watch(parts: Partial<BootstrapWatch> = {}): Promise<WatchResult> {
+  return watchBootstrap(
+    { work: scene.work, wasReady: true, isRescue: false, ...parts },
+    await scene.observed('rancher-agent'),
+    await scene.observe(),
+  );
+}
+
+async function endOf(parts: Partial<BootstrapWatch> = {}): Promise<unknown> {
+  return watch(parts).catch((error: unknown) => error);
+}
+
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const begun = scene.clock.elapsed();
+  await work();
+  return scene.clock.elapsed() - begun;
+}
+
+const proven = { serving: { kind: 'serves' }, parked: 'settled' };
+
+async function failThrice(): Promise<void> {
+  await scene.writeServing(agent, {
+    cause: 'bootstrap-fails',
+    bootstrap: { failuresInARow: 3, lastExit: lastExit({ status: 127, ms: 900 }) },
+  });
+}
+
+describe('a bootstrap is proven', () => {
+  it('when it has run for 60 s, with an agent to roll back to', async () => {
+    park(hardened);
+    await scene.writeServing(agent, { bootstrap: { runningSinceElapsed: scene.clock.elapsed() } });
+    expect(await timed(async () => expect(await watch()).toEqual(proven))).toBe(60_000);
+    expect(scene.told).toEqual(['rancher-agent is active; watching its bootstrap']);
+  });
+
+  it('when it has run for VERIFY, with nobody to roll back to', async () => {
+    await scene.writeServing(agent, { bootstrap: { runningSinceElapsed: scene.clock.elapsed() } });
+    expect(await timed(async () => expect(await watch()).toEqual(proven))).toBe(10_000);
+  });
+
+  it('when it has exited with 0: the server closed the websocket', async () => {
+    park(legacy);
+    scene.clock.after(5_000, async () =>
+      scene.writeServing(agent, { bootstrap: { lastExit: lastExit({ status: 0, byDesign: true }) } }),
+    );
+    expect(await timed(async () => expect(await watch()).toEqual(proven))).toBe(5_000);
+  });
+
+  it('when it runs at last after two failures', async () => {
+    park(hardened);
+    await scene.writeServing(agent, { bootstrap: { failuresInARow: 2, lastExit: lastExit() } });
+    scene.clock.after(20_000, async () =>
+      scene.writeServing(agent, {
+        bootstrap: { failuresInARow: 2, runningSinceElapsed: scene.clock.elapsed(), lastExit: lastExit() },
+      }),
+    );
+    expect(await timed(async () => expect(await watch()).toEqual(proven))).toBe(80_000);
+  });
+});
+
+describe('three failures in a row', () => {
+  it('bring a hardened agent back', async () => {
+    park(hardened);
+    await failThrice();
+    const error = await endOf();
+    expect(error).toBeInstanceOf(BootstrapFailsError);
+    expect(error).toMatchObject({
+      code: 'bootstrap-fails',
+      exitCode: 73,
+      message:
+        "the server's bootstrap script failed 3 times in a row, the last time with status 127 after 900 ms",
+    });
+  });
+
+  it('bring a legacy agent back while the server requires its image', async () => {
+    server.setRequiredImage('rancher/agent:v1.2.11');
+    park(legacy);
+    await failThrice();
+    expect(await endOf()).toBeInstanceOf(BootstrapFailsError);
+  });
+
+  it.each<[string, () => void]>([
+    [
+      'the server requires another image',
+      () => {
+        server.setRequiredImage('rancher/agent:wanted');
+      },
+    ],
+    [
+      'it is not known what the server requires',
+      () => {
+        server.fault('any', { status: 503 });
+      },
+    ],
+  ])('do not bring a legacy agent back when %s: it would not work either', async (_why, prepare) => {
+    prepare();
+    park(legacy);
+    await failThrice();
+    expect(await watch()).toMatchObject({
+      serving: { kind: 'not-serving', cause: 'bootstrap-fails' },
+      parked: 'settled',
+    });
+  });
+
+  it('bring nobody back where nobody is parked', async () => {
+    await failThrice();
+    expect(await watch()).toMatchObject({ serving: { kind: 'not-serving', cause: 'bootstrap-fails' } });
+  });
+
+  it('bring nobody back whose removal has begun', async () => {
+    park(hardened);
+    const [, parked] = [...scene.containers.values()];
+    scene.change(parked?.id ?? '', { restartPolicy: 'no' });
+    await failThrice();
+    expect(await watch()).toMatchObject({ serving: { kind: 'not-serving', cause: 'bootstrap-fails' } });
+  });
+});
+
+describe('without a decision', () => {
+  it.each([
+    [false, 'settled'],
+    [true, 'keep-parked'],
+  ])('within BOOTSTRAP_WATCH_TOTAL (rescue: %s) the parked agent is %s', async (isRescue, parked) => {
+    park(hardened);
+    await scene.writeServing(agent, { cause: 'server-unreachable', message: 'no answer' });
+    const ms = await timed(async () => {
+      expect(await watch({ isRescue })).toEqual({
+        serving: { kind: 'not-serving', cause: 'server-unreachable', message: 'no answer' },
+        parked,
+      });
+    });
+    expect(ms).toBe(300_000);
+  });
+
+  it.each([
+    [false, 'settled'],
+    [true, 'keep-parked'],
+  ])(
+    'because the keys are revoked (rescue: %s) there is no rollback, and the parked one is %s',
+    async (isRescue, parked) => {
+      park(hardened);
+      await scene.writeServing(agent, { cause: keysRevoked, message: 'status 401' });
+      const ms = await timed(async () => {
+        expect(await watch({ isRescue })).toEqual({
+          serving: { kind: 'not-serving', cause: keysRevoked, message: 'status 401' },
+          parked,
+        });
+      });
+      expect(ms).toBe(0);
+    },
+  );
+
+  it('because the script took the place of the agent’s process, it is not called serving', async () => {
+    park(hardened);
+    await scene.writeServing(agent, {
+      serving: 'unknown',
+      cause: servingUnknown,
+      message: 'CATTLE_EXEC_AGENT',
+    });
+    expect(await watch()).toMatchObject({ serving: { kind: 'unknown', cause: servingUnknown } });
+  });
+
+  it('an agent that says nothing for all the time is not called serving', async () => {
+    park(hardened);
+    expect(await timed(async () => expect((await watch()).serving.kind).toBe('unknown'))).toBe(300_000);
+  });
+
+  it('one that was promoted although a check had failed is judged by its first word', async () => {
+    park(hardened);
+    await scene.writeServing(agent, { cause: 'server-unreachable', message: 'no answer' });
+    const ms = await timed(async () => {
+      expect(await watch({ wasReady: false })).toMatchObject({ serving: { cause: 'server-unreachable' } });
+    });
+    expect(ms).toBe(0);
+  });
+
+  it('a worker that is told to stop stops', async () => {
+    const reason = new InterruptedError('SIGTERM');
+    scene.clock.after(7_000, () => {
+      scene.stop.abort(reason);
+    });
+    expect(await endOf()).toBe(reason);
+  });
+});
+
+describe('a record is not believed', () => {
+  it.each<[string, NonNullable<ServingParts['forged']>]>([
+    ['of another container', { container: 'f'.repeat(64) }],
+    ['of another start', { startedAt: startedAt - 1 }],
+  ])('%s', async (_what, forged) => {
+    park(hardened);
+    const bootstrap = { runs: 1, good: 0, failuresInARow: 0, runningSinceElapsed: 0 };
+    await scene.writeServing(agent, { forged: { ...forged, bootstrap } });
+    expect((await watch()).serving.kind).toBe('unknown');
+  });
+
+  it.each(['{"version":1', '{"version":2}', 'x'.repeat(70_000)])('%.20s', async (text) => {
+    await scene.writeIn(agent, servingFile, text);
+    expect((await watch()).serving.kind).toBe('unknown');
+  });
+});
+
+describe('an agent that does not stay up', () => {
+  it.each([
+    ['restarts', { state: 'restarting', restartCount: 1 }],
+    ['has been restarted', { restartCount: 1 }],
+    ['has exited, and has no policy that starts it', { state: 'exited', restartPolicy: 'no' }],
+    ['is dead', { state: 'dead' }],
+  ] as const)('because it %s is not ready', async (_what, parts) => {
+    park(hardened);
+    scene.clock.after(3_000, () => {
+      scene.change(agent.id, parts);
+    });
+    const error = await endOf();
+    expect(error).toBeInstanceOf(NotReadyError);
+    expect(error).toMatchObject({ code: 'agent-does-not-run' });
+    expect(error).not.toBeInstanceOf(BootstrapFailsError);
+  });
+
+  it('because it is gone is not ready', async () => {
+    scene.clock.after(3_000, () => {
+      scene.containers.delete(agent.id);
+    });
+    expect(await endOf()).toMatchObject({
+      code: 'agent-does-not-run',
+      said: 'state gone, exit status unknown',
+    });
+  });
+});
+
+describe('docker restart in the middle of the watch', () => {
+  async function restartWithin(gapMs: number): Promise<void> {
+    park(hardened);
+    await scene.writeServing(agent, { bootstrap: { runningSinceElapsed: scene.clock.elapsed() } });
+    scene.clock.after(5_000, () => {
+      scene.change(agent.id, { state: 'exited', pid: 0, exitCode: 143 });
+    });
+    scene.clock.after(5_000 + gapMs, async () => {
+      const pid = agent.pid === undefined ? 1 : agent.pid + 50;
+      const again = { ...agent, pid, startedAt: startedAt + 1 };
+      scene.change(agent.id, again);
+      await scene.writeServing(again, { bootstrap: { runningSinceElapsed: scene.clock.elapsed() } });
+    });
+  }
+
+  it('is withstood, and the bootstrap is watched anew', async () => {
+    await restartWithin(8_000);
+    expect(await timed(async () => expect(await watch()).toEqual(proven))).toBe(73_000);
+  });
+
+  it('is withstood twice: each gap has its own time', async () => {
+    await restartWithin(8_000);
+    scene.clock.after(15_000, () => {
+      scene.change(agent.id, { state: 'exited', pid: 0 });
+    });
+    scene.clock.after(23_000, () => {
+      scene.change(agent.id, { state: 'running', pid: (agent.pid ?? 0) + 50 });
+    });
+    expect(await watch()).toEqual(proven);
+  });
+
+  it('proves nothing while it lasts, even when the 60 s of the bootstrap before it are over', async () => {
+    park(hardened);
+    await scene.writeServing(agent, { bootstrap: { runningSinceElapsed: scene.clock.elapsed() - 50_000 } });
+    scene.clock.after(5_000, () => {
+      scene.change(agent.id, { state: 'exited', pid: 0, exitCode: 143 });
+    });
+    expect(await endOf()).toMatchObject({ code: 'agent-does-not-run' });
+  });
+
+  it('is not withstood for longer than RESTART_GAP', async () => {
+    await restartWithin(60_000);
+    const ms = await timed(async () => {
+      expect(await endOf()).toMatchObject({
+        code: 'agent-does-not-run',
+        said: 'state exited, exit status 143',
+      });
+    });
+    expect(ms).toBe(15_000);
+  });
+});
+
+describe('an engine that does not answer meanwhile', () => {
+  it.each([
+    ['is away', () => new EngineUnavailableError('no answer')],
+    ['answers with 500', () => new EngineError('inspect', 500, 'devmapper: busy')],
+  ])('and %s decides nothing', async (_what, make) => {
+    park(hardened);
+    await scene.writeServing(agent, { bootstrap: { runningSinceElapsed: scene.clock.elapsed() } });
+    scene.clock.after(5_000, () => {
+      scene.onInspect = () => {
+        throw make();
+      };
+    });
+    scene.clock.after(45_000, () => {
+      scene.onInspect = () => undefined;
+    });
+    expect(await timed(async () => expect(await watch()).toEqual(proven))).toBe(60_000);
+    expect(scene.lines.join('')).toContain('the engine does not answer while the bootstrap is watched');
+  });
+
+  it('for all the time: what was known last is said, and nothing is rolled back', async () => {
+    park(hardened);
+    await scene.writeServing(agent, { cause: 'server-unreachable', message: 'no answer' });
+    scene.clock.after(5_000, () => {
+      scene.onInspect = () => {
+        throw new EngineUnavailableError('no answer');
+      };
+    });
+    const ms = await timed(async () => {
+      expect(await watch()).toMatchObject({ serving: { cause: 'server-unreachable' }, parked: 'settled' });
+    });
+    expect(ms).toBe(300_000);
+  });
+
+  it('for the rest of the 60 s proves nothing: an agent that nobody sees may have ended', async () => {
+    park(hardened);
+    await scene.writeServing(agent, { bootstrap: { runningSinceElapsed: scene.clock.elapsed() } });
+    scene.clock.after(5_000, () => {
+      scene.onInspect = () => {
+        throw new EngineUnavailableError('no answer');
+      };
+    });
+    scene.clock.after(100_000, () => {
+      scene.onInspect = () => undefined;
+      scene.change(agent.id, { state: 'restarting', restartCount: 4 });
+    });
+    expect(await endOf()).toMatchObject({ code: 'agent-does-not-run' });
+  });
+
+  it('any other error ends the watch', async () => {
+    scene.clock.after(5_000, () => {
+      scene.onInspect = () => {
+        throw new TypeError('a defect');
+      };
+    });
+    expect(await endOf()).toBeInstanceOf(TypeError);
+  });
+});
+
+describe('what an agent says of itself now', () => {
+  it('is read once', async () => {
+    await scene.writeServing(agent, { serving: 'yes' });
+    expect(await readServing(scene.work, await scene.observed('rancher-agent'))).toMatchObject({
+      serving: 'yes',
+    });
+  });
+
+  it('is nothing where it does not run, or the engine does not answer', async () => {
+    const observed = await scene.observed('rancher-agent');
+    scene.change(agent.id, { state: 'restarting' });
+    expect(await readServing(scene.work, observed)).toBeUndefined();
+    scene.onInspect = () => {
+      throw new EngineUnavailableError('no answer');
+    };
+    expect(await readServing(scene.work, observed)).toBeUndefined();
+  });
+});

@@ -1,0 +1,247 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import {
+  findOldAgent,
+  keepAgent,
+  startAgain,
+  stopWithKeeper,
+  type KeeperView,
+} from '../../../src/cleanup/agent-restarter.ts';
+import { selectProfile } from '../../../src/agent/identity/profile.ts';
+import { labels, namesOf } from '../../../src/agent/identity/roles.ts';
+import type { ContainerDetails, ContainerSpec, ContainerState, Engine } from '../../../src/engine/engine.ts';
+import { EngineError } from '../../../src/engine/errors.ts';
+import {
+  CannotChangeError,
+  EngineUnavailableError,
+  TryAgainLaterError,
+} from '../../../src/support/errors.ts';
+import { defaultLimits } from '../../../src/support/limits/limits.ts';
+import { silentLog } from '../../../src/support/log.ts';
+import { leakedDetails } from '../fakes/leaked.ts';
+import { VirtualClock } from '../fakes/simulated-engine.ts';
+
+const names = namesOf(selectProfile('rancher-1.2', {}));
+
+let containers: Map<string, ContainerDetails>;
+let calls: string[];
+let specs: ContainerSpec[];
+/** How often a call fails before it works. */
+let failures: Map<string, number>;
+let clock: VirtualClock;
+
+beforeEach(() => {
+  containers = new Map();
+  calls = [];
+  specs = [];
+  failures = new Map();
+  clock = new VirtualClock();
+});
+
+function add(id: string, parts: Partial<ContainerDetails>): void {
+  containers.set(id, leakedDetails({ id, command: ['/run.sh', 'run'], ...parts }));
+}
+
+function set(id: string, state: ContainerState): void {
+  const found = containers.get(id);
+  if (found === undefined) throw new EngineError(id, 404, 'no such container');
+  containers.set(id, { ...found, state });
+}
+
+function call(text: string): void {
+  calls.push(text);
+  const left = failures.get(text) ?? 0;
+  failures.set(text, left - 1);
+  if (left > 0) throw new EngineUnavailableError(`${text}: no answer`);
+}
+
+/** Few containers in a map. */
+const engine = {
+  inspectContainer: async (nameOrId: string) =>
+    Promise.resolve([...containers.values()].find(({ id, name }) => [id, name].includes(nameOrId))),
+  createContainer: async (name: string, spec: ContainerSpec) => {
+    call(`create ${name}`);
+    if ([...containers.values()].some((other) => other.name === name))
+      throw new EngineError('create', 409, 'taken');
+    specs.push(spec);
+    add(name, { name, state: 'created', labels: spec.labels });
+    return Promise.resolve(name);
+  },
+  startContainer: async (id: string) => {
+    call(`start ${id}`);
+    set(id, 'running');
+    return Promise.resolve();
+  },
+  stopContainer: async (id: string) => {
+    call(`stop ${id}`);
+    set(id, 'exited');
+    return Promise.resolve();
+  },
+  setRestartPolicy: async (id: string) => {
+    call(`policy off ${id}`);
+    return Promise.resolve();
+  },
+  removeContainer: async (id: string, { force }: { force: boolean }) => {
+    call(`remove ${id}${force ? ' by force' : ''}`);
+    containers.delete(id);
+    return Promise.resolve();
+  },
+} as Partial<Engine> as Engine;
+
+function view(): KeeperView {
+  return { engine, names, limits: defaultLimits, clock, log: silentLog };
+}
+
+const order = {
+  agent: { id: 'old', name: 'rancher-agent' },
+  cleanup: { id: 'cleaner', imageId: 'sha256:ours' },
+  environment: {},
+};
+const keeper = 'rancher-agent-keeper';
+const never = new AbortController().signal;
+
+describe('the agent that leaks', () => {
+  it.each([
+    ['of an older entrypoint', { name: 'rancher-agent', state: 'running' }, 'old'],
+    ['that restarts', { name: 'rancher-agent', state: 'restarting' }, 'old'],
+    [
+      'of this entrypoint',
+      { name: 'rancher-agent', state: 'running', labels: { [labels.version]: '1' } },
+      undefined,
+    ],
+    ['that is stopped', { name: 'rancher-agent', state: 'exited' }, undefined],
+    ['of somebody else', { name: 'rancher-agent', state: 'running', image: 'debian', labels: {} }, undefined],
+    ['under another name', { name: 'angry_darwin', state: 'running' }, undefined],
+  ] as const)('%s', async (_, parts, expected) => {
+    add('old', parts);
+    expect((await findOldAgent(engine, names))?.id).toBe(expected);
+  });
+});
+
+describe('stopping it', () => {
+  beforeEach(() => {
+    add('old', { name: 'rancher-agent', state: 'running' });
+  });
+
+  it('comes after the keeper runs, and the keeper comes back by itself if it dies', async () => {
+    await stopWithKeeper(view(), order);
+    expect(calls).toEqual([`create ${keeper}`, `start ${keeper}`, 'stop old']);
+    expect(specs).toMatchObject([
+      { image: 'sha256:ours', command: ['keeper', 'old', 'cleaner'], restart: 'always', autoRemove: false },
+    ]);
+  });
+
+  it('is refused while another clean-up has a keeper', async () => {
+    add(keeper, { name: keeper, state: 'running', labels: { [labels.role]: 'keeper' } });
+    await expect(stopWithKeeper(view(), order)).rejects.toBeInstanceOf(TryAgainLaterError);
+    expect(calls).toEqual([]);
+  });
+
+  it('clears away a keeper that has ended, and leaves a stranger of that name alone', async () => {
+    add(keeper, { name: keeper, state: 'created', labels: { [labels.role]: 'keeper' } });
+    await stopWithKeeper(view(), order);
+    expect(calls[0]).toBe(`remove ${keeper}`);
+    add(keeper, { name: keeper, state: 'exited' });
+    await expect(stopWithKeeper(view(), order)).rejects.toBeInstanceOf(CannotChangeError);
+    expect(containers.has(keeper)).toBe(true);
+  });
+
+  it('that fails leaves it running, and no keeper', async () => {
+    failures.set('stop old', 1);
+    await expect(stopWithKeeper(view(), order)).rejects.toThrow('rancher-agent could not be stopped');
+    expect(calls.slice(2)).toEqual(['stop old', 'start old', `remove ${keeper} by force`]);
+  });
+
+  it('is not tried when the keeper cannot be started', async () => {
+    failures.set(`start ${keeper}`, 1);
+    await expect(stopWithKeeper(view(), order)).rejects.toBeInstanceOf(CannotChangeError);
+    expect(calls).not.toContain('stop old');
+    expect(containers.has(keeper)).toBe(false);
+  });
+});
+
+describe('starting it again', () => {
+  beforeEach(() => {
+    add(keeper, { name: keeper, state: 'running', labels: { [labels.role]: 'keeper' } });
+  });
+
+  it('comes before the keeper goes', async () => {
+    add('old', { name: 'rancher-agent', state: 'exited' });
+    expect(await startAgain(view(), 'old')).toBe(true);
+    expect(calls).toEqual(['start old', `remove ${keeper} by force`]);
+  });
+
+  it('that fails leaves the keeper at it', async () => {
+    add('old', { name: 'rancher-agent', state: 'exited' });
+    failures.set('start old', 1);
+    expect(await startAgain(view(), 'old')).toBe(false);
+    expect(containers.get(keeper)?.state).toBe('running');
+  });
+
+  it('leaves an upgrade alone that has set it aside, or put another one in its place', async () => {
+    add('old', { name: 'rancher-agent-previous', state: 'exited' });
+    add('new', { name: 'rancher-agent', state: 'running' });
+    expect(await startAgain(view(), 'old')).toBe(true);
+    containers.delete('old');
+    expect(await startAgain(view(), 'old')).toBe(true);
+    expect(calls.filter((text) => text.startsWith('start'))).toEqual([]);
+  });
+
+  it('says so when there is none left', async () => {
+    expect(await startAgain(view(), 'old')).toBe(false);
+  });
+});
+
+describe('the keeper', () => {
+  const ids = { agent: 'old', cleanup: 'cleaner', own: keeper };
+  const removedItself = [`policy off ${keeper}`, `remove ${keeper} by force`];
+
+  beforeEach(() => {
+    add('old', { name: 'rancher-agent', state: 'exited' });
+  });
+
+  it.each([['is gone'], ['exited'], ['dead']] as const)(
+    'starts the agent at once when the clean-up %s, and removes itself last',
+    async (state) => {
+      if (state !== 'is gone') add('cleaner', { state });
+      await keepAgent(view(), ids, never);
+      expect(calls).toEqual(['start old', ...removedItself]);
+    },
+  );
+
+  it('waits as long as the clean-up runs, or is paused', async () => {
+    add('cleaner', { state: 'running' });
+    const begun = clock.now();
+    const asleep = clock.sleep.bind(clock);
+    let naps = 0;
+    clock.sleep = async (ms, signal) => {
+      naps += 1;
+      if (naps === 3) set('cleaner', 'paused');
+      if (naps === 5) containers.delete('cleaner');
+      return asleep(ms, signal);
+    };
+    await keepAgent(view(), ids, never);
+    expect(clock.now() - begun).toBe(5 * defaultLimits.KEEPER_POLL);
+    expect(calls[0]).toBe('start old');
+  });
+
+  it('does not wait for ever for one that hangs', async () => {
+    add('cleaner', { state: 'running' });
+    await keepAgent(view(), ids, never);
+    expect(calls[0]).toBe('start old');
+    expect(clock.now() - Date.UTC(2026, 0, 1)).toBeLessThanOrEqual(
+      defaultLimits.KEEPER_TOTAL + defaultLimits.KEEPER_POLL,
+    );
+  });
+
+  it('tries again, with pauses that grow, when the engine does not answer', async () => {
+    failures.set('start old', 5);
+    await keepAgent(view(), ids, never);
+    expect(calls.filter((text) => text === 'start old')).toHaveLength(6);
+    expect(clock.now() - Date.UTC(2026, 0, 1)).toBe(1_000 + 2_000 + 4_000 + 8_000 + 16_000);
+  });
+
+  it('ends in a bounded time, and the engine starts it anew', async () => {
+    failures.set('start old', Number.POSITIVE_INFINITY);
+    await expect(keepAgent(view(), ids, never)).rejects.toBeInstanceOf(CannotChangeError);
+  });
+});

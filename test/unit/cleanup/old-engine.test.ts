@@ -1,0 +1,176 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { selectProfile } from '../../../src/agent/identity/profile.ts';
+import { namesOf } from '../../../src/agent/identity/roles.ts';
+import { connectEngine } from '../../../src/engine/docker-engine.ts';
+import type { Engine } from '../../../src/engine/engine.ts';
+import { createImageLabels, listSuspects, removeSuspect, type Fate } from '../../../src/cleanup/remove.ts';
+import { sweepLeaks, type SweepResult } from '../../../src/cleanup/sweep.ts';
+import { systemClock } from '../../../src/support/clock.ts';
+import { defaultLimits } from '../../../src/support/limits/limits.ts';
+import { silentLog } from '../../../src/support/log.ts';
+import { empty, FakeDaemon, json, text, type Answer } from '../fakes/fake-daemon.ts';
+
+/*
+ * The engine of the incident, 1.10.3, answering as engine-notes records it: no `State` in lists, filters ignored, an
+ * image whose tag has moved shown by its id, a dead container listed and not to be inspected, errors in plain text.
+ */
+
+const madeAt = Date.parse('2016-07-01T12:00:00Z') / 1000;
+
+interface Parts {
+  readonly Image?: string;
+  readonly Command?: string;
+  readonly Status?: string;
+  readonly Labels?: Readonly<Record<string, string>> | null;
+}
+
+let daemon: FakeDaemon;
+let listed: object[];
+
+beforeEach(async () => {
+  daemon = await FakeDaemon.start();
+  listed = [];
+  daemon.on('GET', '/version', json(200, { Version: '1.10.3', ApiVersion: '1.22' }));
+});
+
+afterEach(async () => {
+  await daemon.stop();
+});
+
+/** One more in the list, with what the engine says when it is inspected and when it is to be removed. */
+function container(digit: string, parts: Parts, inspection: Answer, removal: Answer = empty(204)): string {
+  const id = digit.repeat(64);
+  listed.push({
+    Id: id,
+    Names: ['/angry_darwin'],
+    Image: 'rancher/agent:v1.0.2',
+    ImageID: 'sha256:1',
+    Command: '/run.sh inspect-host',
+    Created: madeAt,
+    Labels: null,
+    Status: 'Exited (0) 6 days ago',
+    ...parts,
+  });
+  daemon.on('GET', `/containers/${id}/json`, inspection);
+  daemon.on('DELETE', `/containers/${id}`, removal);
+  return id;
+}
+
+function inspection(digit: string, image: string, state: object = {}): Answer {
+  return json(200, {
+    Id: digit.repeat(64),
+    Created: '2016-07-01T12:00:00.1Z',
+    Path: '/run.sh',
+    Args: ['inspect-host'],
+    State: {
+      Status: 'exited',
+      Running: false,
+      Dead: false,
+      ExitCode: 0,
+      FinishedAt: '2016-07-01T12:00:01Z',
+      ...state,
+    },
+    Image: 'sha256:1',
+    Name: '/angry_darwin',
+    HostConfig: { Binds: ['/run:/run'], RestartPolicy: { Name: 'no', MaximumRetryCount: 0 } },
+    Config: { Image: image, Env: null, Labels: null },
+  });
+}
+
+async function connect(): Promise<Engine> {
+  daemon.on('GET', '/containers/json', json(200, listed));
+  return connectEngine({
+    socketPath: daemon.socketPath,
+    apiVersion: undefined,
+    userAgent: 'test',
+    limits: defaultLimits,
+    log: silentLog,
+  });
+}
+
+async function sweep(): Promise<SweepResult> {
+  return sweepLeaks({
+    engine: await connect(),
+    names: namesOf(selectProfile('rancher-1.2', {})),
+    limits: defaultLimits,
+    clock: systemClock,
+    log: silentLog,
+    signal: new AbortController().signal,
+  });
+}
+
+function removed(): readonly string[] {
+  return daemon.seen.filter(({ method }) => method === 'DELETE').map(({ url }) => url.slice(12, 13));
+}
+
+const upstream = 'rancher/agent:v1.0.2';
+
+describe('the engine of the incident (1.10.3)', () => {
+  it('lists every container whatever is asked for: only what is no more in use is touched', async () => {
+    container(
+      'a',
+      { Status: 'Up 3 minutes' },
+      inspection('a', upstream, { Status: 'running', Running: true }),
+    );
+    container('b', { Status: 'Up 1 hour (Paused)' }, inspection('b', upstream, { Status: 'paused' }));
+    container('c', { Command: '/run.sh run' }, inspection('c', upstream));
+    container('d', {}, inspection('d', upstream));
+    container('e', { Status: 'Created' }, inspection('e', upstream, { Status: 'created' }));
+    expect(await sweep()).toMatchObject({ found: 2, swept: 2 });
+    expect(removed()).toEqual(['e', 'd']);
+    // `status=removing` would be a 500 there.
+    const list = daemon.seen.find(({ url }) => url.includes('/containers/json'));
+    expect(decodeURIComponent(list?.url ?? '')).not.toContain('removing');
+  });
+
+  it('ignores the filter: what it lists is filtered again', async () => {
+    container('a', { Status: 'Up 3 minutes' }, empty(500));
+    const exited = container('b', {}, empty(500));
+    const found = await (await connect()).listContainers({ states: ['exited'] });
+    expect(found.map(({ id }) => id)).toEqual([exited]);
+  });
+
+  it('shows an image whose tag has moved by its id: what was typed decides, and nothing else', async () => {
+    const Image = `sha256:${'7'.repeat(64)}`;
+    container('a', { Image }, inspection('a', upstream));
+    container('b', { Image: '7'.repeat(12) }, inspection('b', 'somebody/tool:1'));
+    expect(await sweep()).toMatchObject({ found: 2, swept: 1, left: 0 });
+    expect(removed()).toEqual(['a']);
+  });
+
+  it('can’t inspect a dead one: it is removed as soon as the fault is gone, and what vanished is let be', async () => {
+    const notFound = text(404, 'no such container\n');
+    const sick = text(500, 'Driver overlay failed to remove root filesystem: device or resource busy\n');
+    container('a', { Status: 'Dead' }, notFound, sick);
+    container('b', { Status: 'Dead' }, notFound);
+    container('c', {}, notFound);
+    expect(await sweep()).toMatchObject({ found: 3, swept: 1, failed: 1, left: 1 });
+    expect(removed()).toEqual(['b', 'a']);
+    expect(daemon.seen.some(({ url }) => url.includes('force'))).toBe(false);
+  });
+});
+
+it('a removal that 1.10.3 was restarted in leaves a dead one that it lists and does not know: it is tried again', async () => {
+  const id = container('a', {}, text(404, 'no such container\n'));
+  const engine = await connect();
+  const names = namesOf(selectProfile('rancher-1.2', {}));
+  const [suspect] = await listSuspects(engine, names);
+  if (suspect === undefined) throw new Error('none was found');
+  const rules = { names, now: Date.now(), age: 0 };
+  const remove = async (): Promise<Fate> => removeSuspect(engine, suspect, rules, createImageLabels(engine));
+  expect(await remove()).toEqual({ kind: 'kept', because: 'gone' });
+  daemon.on('GET', '/containers/json', json(200, [{ ...listed[0], Status: 'Dead' }]));
+  expect(await remove()).toEqual({ kind: 'removed' });
+  expect(removed()).toEqual(['a']);
+  const asked = daemon.seen.findLast(({ url }) => url.includes('/containers/json'))?.url ?? '';
+  expect(decodeURIComponent(asked)).toContain(`{"id":["${id}"]}`);
+});
+
+it('an engine of today is asked for what is no more in use, the dead that it lists as `removing` included', async () => {
+  daemon.on('GET', '/version', json(200, { Version: '20.10.24', ApiVersion: '1.41' }));
+  await sweep();
+  const { searchParams } = new URL(daemon.seen.at(-1)?.url ?? '', 'http://engine');
+  expect(JSON.parse(searchParams.get('filters') ?? '')).toEqual({
+    status: ['exited', 'created', 'dead', 'removing'],
+  });
+});

@@ -1,0 +1,372 @@
+import { access } from 'node:fs/promises';
+import fc from 'fast-check';
+import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
+import { loadRegistrationEnvironment } from '../../../../src/control-plane/registration/environment.ts';
+import {
+  ConfigurationError,
+  NotPermittedError,
+  ServerUnavailableError,
+} from '../../../../src/support/errors.ts';
+import { certificates } from '../../../support/control-plane/certificates.ts';
+import { startStubServer, type StubOptions } from '../../../support/control-plane/stub-server.ts';
+import { createTestConnection, rejectionOf } from '../../../support/control-plane/test-connection.ts';
+
+/** The stub listens on 127.0.0.1, which only images of this profile accept. */
+const profile = 'rancher-1.0';
+
+async function start(options: StubOptions = {}) {
+  const stub = await startStubServer(options);
+  onTestFinished(() => stub.close());
+  return stub;
+}
+
+afterEach(async () => {
+  await expect(access('/tmp/stub-injected')).rejects.toThrow('ENOENT');
+});
+
+describe('every form of URL leads to the registration environment', () => {
+  it.each<[string, (base: string, token: string) => string, number]>([
+    ['the registration URL', (base, token) => `${base}/v1/scripts/${token}`, 1],
+    ['that of an environment', (base, token) => `${base}/v1/projects/1a5/scripts/${token}`, 1],
+    ['that of the newer API', (base, token) => `${base}/v2-beta/projects/1a5/scripts/${token}`, 1],
+    ['the bare address', (base) => base, 8],
+    ['the API', (base) => `${base}/v1`, 8],
+    ['the schemas', (base) => `${base}/v1/schemas`, 8],
+    ['the newer API', (base) => `${base}/v2-beta`, 8],
+    ['the schemas of an environment', (base) => `${base}/v1/projects/1a5/schemas`, 6],
+  ])('%s', async (_name, url, most) => {
+    const stub = await start({ polls: 1 });
+    const environment = await loadRegistrationEnvironment(createTestConnection(), {
+      url: url(stub.url, stub.token),
+      profile,
+    });
+    expect(environment.cattleUrl).toMatch(new RegExp(`^${stub.url}/v(1|2-beta)$`));
+    expect(environment).toMatchObject({
+      accessKey: 'registrationToken',
+      secretKey: stub.token,
+      // 127.0.0.1, as the server saw it, is no address of an agent.
+      detectedAgentIp: undefined,
+    });
+    expect(stub.requests.length).toBeLessThanOrEqual(most);
+  });
+
+  it('an existing registration token is used, not another one made', async () => {
+    const stub = await start({ tokenExists: true });
+    await loadRegistrationEnvironment(createTestConnection(), { url: stub.url, profile });
+    expect(stub.requests.filter(({ method }) => method === 'POST')).toEqual([]);
+  });
+
+  it('without X-API-Schemas the URL itself is taken for the schemas', async () => {
+    const stub = await start({ schemasHeader: false });
+    await loadRegistrationEnvironment(createTestConnection(), { url: `${stub.url}/v1/schemas`, profile });
+    const error = await rejectionOf(
+      loadRegistrationEnvironment(createTestConnection(), { url: `${stub.url}/v1`, profile }),
+    );
+    expect(error.message).toMatch(/Load the API schemas: .* JSON of another kind/);
+  });
+
+  it('the address that the server saw is kept when an agent can have it', async () => {
+    const stub = await start({ detectedIp: '10.1.2.3' });
+    const load = async () =>
+      await loadRegistrationEnvironment(createTestConnection(), { url: stub.registrationUrl, profile });
+    expect((await load()).detectedAgentIp).toBe('10.1.2.3');
+    for (const detectedIp of ['fd00::1', '10.0.0.1, 10.0.0.2', 'nonsense']) {
+      stub.behaviour.detectedIp = detectedIp;
+      expect((await load()).detectedAgentIp).toBeUndefined();
+    }
+  });
+});
+
+describe('a registration URL never leads to another environment', () => {
+  it('token=bad: an unknown token is told at once, as the mistake it is', async () => {
+    const stub = await start({ token: 'bad' });
+    const connection = createTestConnection();
+    const error = await rejectionOf(
+      loadRegistrationEnvironment(connection, { url: stub.registrationUrl, profile }),
+    );
+    expect(error).toBeInstanceOf(ConfigurationError);
+    expect(connection.secrets.scrub(`somewhere else: ${stub.token}`)).toBe('somewhere else: ***');
+    expect(error.message).toContain('does not know the registration token');
+    expect(error.message).not.toContain(stub.token);
+    expect(stub.requests.map(({ endpoint }) => endpoint)).toEqual(['script']);
+  });
+
+  it.each([
+    'html200',
+    'html200-with-schemas',
+    'redirect-login',
+    { text: '{"type":"collection","data":[]}' },
+  ] as const)('%j: whatever else answers is refused', async (fault) => {
+    const stub = await start();
+    stub.fault('script', fault);
+    const error = await rejectionOf(
+      loadRegistrationEnvironment(createTestConnection(), { url: stub.registrationUrl, profile }),
+    );
+    expect(error).toBeInstanceOf(ServerUnavailableError);
+    expect(error.message).toContain('does not answer with a registration script');
+    expect(stub.requestsTo('schemas')).toEqual([]);
+    expect(stub.requestsTo('registration-tokens')).toEqual([]);
+  });
+
+  it.each(['sh-in-html', 'inject', 'crlf', 'extra-line', 'missing-url', 'truncated'] as const)(
+    'script=%s is refused, and nothing of it runs',
+    async (script) => {
+      const stub = await start({ script });
+      const error = await rejectionOf(
+        loadRegistrationEnvironment(createTestConnection(), { url: stub.registrationUrl, profile }),
+      );
+      expect(error).toBeInstanceOf(ServerUnavailableError);
+      expect(stub.requests).toHaveLength(1);
+    },
+  );
+});
+
+describe('a server that calls itself otherwise', () => {
+  it('apihost=other is refused, unless the operator says which address to use', async () => {
+    const stub = await start({ apiHost: 'http://other.example:8080' });
+    const load = async (urlOverride?: string) =>
+      await loadRegistrationEnvironment(createTestConnection(), {
+        url: stub.registrationUrl,
+        profile,
+        urlOverride,
+      });
+    const error = await rejectionOf(load());
+    expect(error).toBeInstanceOf(ConfigurationError);
+    expect(error.message).toMatch(/^Configured Host Registration URL does not match given URL/);
+    expect((await load('http://mine.example/v1/')).cattleUrl).toBe('http://mine.example/v1');
+    expect(await rejectionOf(load('not a url'))).toBeInstanceOf(ConfigurationError);
+  });
+
+  it('the newer API is not compared, as upstream', async () => {
+    const stub = await start({ apiHost: 'http://other.example:8080' });
+    const environment = await loadRegistrationEnvironment(createTestConnection(), {
+      url: `${stub.url}/v2-beta/scripts/${stub.token}`,
+      profile,
+    });
+    expect(environment.cattleUrl).toBe('http://other.example:8080/v1');
+  });
+
+  it('its configured address is followed from the bare address', async () => {
+    const other = await start();
+    const stub = await start({ tokenExists: true, apiHost: other.url });
+    const environment = await loadRegistrationEnvironment(createTestConnection(), { url: stub.url, profile });
+    expect(environment.cattleUrl).toBe(`${other.url}/v1`);
+  });
+
+  it('links to an address we cannot reach are followed where we asked', async () => {
+    const stub = await start({ tokenExists: true });
+    const page = JSON.stringify({
+      type: 'collection',
+      data: [
+        {
+          id: 'registrationToken',
+          type: 'schema',
+          collectionMethods: ['GET', 'POST'],
+          links: { collection: 'http://unreachable.invalid/v1/projects/1a5/registrationtokens' },
+        },
+      ],
+    });
+    stub.fault('schemas', { text: page, contentType: 'application/json' });
+    await loadRegistrationEnvironment(createTestConnection(), { url: stub.url, profile });
+    expect(stub.requestsTo('registration-tokens')).toHaveLength(1);
+  });
+});
+
+describe('a server with access control', () => {
+  it('asks for keys: told at once', async () => {
+    const stub = await start({ auth: 'on' });
+    const error = await rejectionOf(
+      loadRegistrationEnvironment(createTestConnection(), { url: stub.url, profile }),
+    );
+    expect(error).toBeInstanceOf(NotPermittedError);
+    expect(error.message).toContain('access control is on');
+    expect(stub.requests).toHaveLength(1);
+  });
+
+  it('refuses wrong keys, and they are not shown', async () => {
+    const stub = await start({ auth: 'on' });
+    const connection = createTestConnection();
+    const error = await rejectionOf(
+      loadRegistrationEnvironment(connection, {
+        url: stub.url,
+        profile,
+        credentials: { accessKey: 'WRONG', secretKey: 'wrong-secret-key' },
+      }),
+    );
+    expect(error.message).toContain('refuses CATTLE_ACCESS_KEY');
+    expect(error.message + connection.lines.join('')).not.toContain('wrong-secret-key');
+  });
+
+  it('needs none for a registration URL, and gets none', async () => {
+    const stub = await start({ auth: 'on' });
+    await loadRegistrationEnvironment(createTestConnection(), {
+      url: stub.registrationUrl,
+      profile,
+      credentials: { accessKey: 'AK', secretKey: 'account-secret-key' },
+    });
+    expect(stub.requests.map(({ authorization }) => authorization)).toEqual([undefined]);
+  });
+});
+
+describe('waiting for the server', () => {
+  it('refuse: a server that comes up meanwhile is found', async () => {
+    const stub = await start();
+    await stub.pause();
+    setTimeout(() => void stub.resume(), 60);
+    const connection = createTestConnection({ limits: { SERVER_TRIES: 300 } });
+    await loadRegistrationEnvironment(connection, { url: stub.registrationUrl, profile });
+    expect(connection.lines.filter((line) => line.includes('connection refused'))).toHaveLength(1);
+  });
+
+  it('says each new reason once, and gives up after the bound', async () => {
+    const stub = await start();
+    stub.fault('script', { status: 503 }, { times: 2 });
+    stub.fault('script', { status: 502, body: 'html' }, { times: 5 });
+    const connection = createTestConnection({ limits: { SERVER_TRIES: 5 } });
+    const error = await rejectionOf(
+      loadRegistrationEnvironment(connection, { url: stub.registrationUrl, profile }),
+    );
+    expect(error.message).toMatch(/^Could not reach .*\/scripts\/\*\*\* \(status 502\)\. Giving up\.$/);
+    expect(stub.requests).toHaveLength(5);
+    expect(connection.lines.filter((line) => line.includes('not accessible'))).toHaveLength(2);
+    expect(connection.lines.join('')).not.toContain(stub.token);
+  });
+
+  it('ends in time when the server accepts and says nothing', async () => {
+    const stub = await start();
+    stub.fault('script', 'hang-accept');
+    const begun = Date.now();
+    const error = await rejectionOf(
+      loadRegistrationEnvironment(
+        createTestConnection({ limits: { SERVER_TOTAL: 500, SERVER_TRIES: 300 } }),
+        {
+          url: stub.registrationUrl,
+          profile,
+        },
+      ),
+    );
+    expect(error.message).toContain('timed out');
+    expect(Date.now() - begun).toBeLessThan(1_500);
+  });
+
+  it.each([['signed by an unknown authority', certificates.server, /CA_FINGERPRINT|ca\.crt/]] as const)(
+    'a certificate that is %s is told at once',
+    async (words, tls, hint) => {
+      const stub = await start({ tls });
+      const begun = Date.now();
+      const error = await rejectionOf(
+        loadRegistrationEnvironment(createTestConnection({ limits: { HTTP_TOTAL: 5_000 } }), {
+          url: stub.registrationUrl,
+          profile,
+        }),
+      );
+      expect(error).toBeInstanceOf(ServerUnavailableError);
+      expect(error.message).toContain(words);
+      expect(error).toMatchObject({ hint: expect.stringMatching(hint) as string });
+      expect(Date.now() - begun).toBeLessThan(2_500);
+      expect(stub.requests).toEqual([]);
+    },
+  );
+
+  it.each([
+    ['https of the same host', { redirect: 'https://127.0.0.1:9/v1' }, 'use https://127.0.0.1:9 in the URL'],
+    ['another host', { redirect: 'http://elsewhere.invalid/v1' }, 'use its address in the URL'],
+  ])('a redirect to %s is final at once, and says which address to use', async (_where, fault, hint) => {
+    const stub = await start();
+    stub.fault('script', fault);
+    const connection = createTestConnection();
+    const error = await rejectionOf(
+      loadRegistrationEnvironment(connection, { url: stub.registrationUrl, profile }),
+    );
+    expect(error).toBeInstanceOf(ServerUnavailableError);
+    expect(error.message).toMatch(/redirects to http.* which is not the server that was asked$/);
+    expect(error.message).not.toContain(stub.token);
+    expect(error).toMatchObject({ hint: expect.stringContaining(hint) as string });
+    expect(stub.requests).toHaveLength(1);
+    expect(connection.lines).toEqual([]);
+  });
+
+  it('a redirect from https to http is refused, with what to set at the proxy', async () => {
+    const stub = await startStubServer({ tls: certificates.server });
+    onTestFinished(() => stub.close());
+    const plain = await start();
+    stub.fault('script', { redirect: plain.registrationUrl });
+    const error = await rejectionOf(
+      loadRegistrationEnvironment(
+        createTestConnection({ trust: { ca: [certificates.authority] }, limits: { HTTP_TOTAL: 5_000 } }),
+        { url: stub.registrationUrl, profile },
+      ),
+    );
+    expect(error).toMatchObject({
+      hint: expect.stringMatching(/X-Forwarded-Proto.*CATTLE_URL_OVERRIDE/) as string,
+    });
+    expect(plain.requests).toEqual([]);
+  });
+
+  it.each(['html', 'empty'] as const)('a 404 of a proxy (%s) is not the word of the server', async (body) => {
+    const stub = await start();
+    stub.fault('script', { status: 404, body }, { times: 2 });
+    const environment = await loadRegistrationEnvironment(createTestConnection(), {
+      url: stub.registrationUrl,
+      profile,
+    });
+    expect(environment.secretKey).toBe(stub.token);
+  });
+});
+
+describe('a base URL that leads nowhere', () => {
+  it.each([
+    ['a captive portal', { fault: 'html200' }, /is not a Rancher API: .* web page/],
+    ['one with the header', { fault: 'html200-with-schemas' }, /web page/],
+  ] as const)('%s', async (_name, { fault }, words) => {
+    const stub = await start();
+    stub.fault('any', fault);
+    const error = await rejectionOf(
+      loadRegistrationEnvironment(createTestConnection(), { url: stub.url, profile }),
+    );
+    expect(error).toBeInstanceOf(ServerUnavailableError);
+    expect(error.message).toMatch(words);
+  });
+
+  it('a server without default environment', async () => {
+    const stub = await start({ defaultProject: false });
+    const error = await rejectionOf(
+      loadRegistrationEnvironment(createTestConnection(), { url: stub.url, profile }),
+    );
+    expect(error).toBeInstanceOf(ConfigurationError);
+    expect(error.message).toContain('no default environment');
+  });
+
+  it('a registration token that never becomes active', async () => {
+    const stub = await start({ polls: 1_000_000 });
+    const error = await rejectionOf(
+      loadRegistrationEnvironment(createTestConnection({ limits: { RESOLVE_TOTAL: 60 } }), {
+        url: stub.url,
+        profile,
+      }),
+    );
+    expect(error.message).toMatch(/not active after 60 ms \(state: registering\)/);
+  });
+
+  it('whatever JSON answers, there is an answer or one of our errors', async () => {
+    const stub = await start();
+    await fc.assert(
+      fc.asyncProperty(
+        fc.json(),
+        fc.constantFrom('root', 'schemas', 'registration-tokens'),
+        async (text, endpoint) => {
+          stub.clearFaults();
+          stub.fault(endpoint, { text, contentType: 'application/json' });
+          const error = await rejectionOf(
+            loadRegistrationEnvironment(createTestConnection({ limits: { RESOLVE_TOTAL: 20 } }), {
+              url: stub.url,
+              profile,
+            }).then(() => Promise.reject(new ServerUnavailableError('it worked'))),
+          );
+          expect([ServerUnavailableError, ConfigurationError]).toContain(error.constructor);
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+});

@@ -1,0 +1,123 @@
+import { namesOf } from '../../../src/agent/identity/roles.ts';
+import { selectProfile } from '../../../src/agent/identity/profile.ts';
+import type { ServingRecord } from '../../../src/agent/run/serving/record.ts';
+import type { ContainerSummary } from '../../../src/engine/engine.ts';
+import { featuresOf } from '../../../src/engine/features.ts';
+import { diagnose, type Diagnosis } from '../../../src/doctor/diagnosis.ts';
+import type { AgentRecord, HostRecord, Seen } from '../../../src/doctor/snapshot.ts';
+import { defaultLimits, type Limits } from '../../../src/support/limits/limits.ts';
+
+export const now = Date.parse('2016-07-08T00:00:00Z');
+export const names = namesOf(selectProfile('rancher-1.2', {}));
+const agentId = 'a'.repeat(64);
+const ours = { 'io.rancher.container.system': 'rancher-agent', 'io.rancher.agent-entrypoint.version': '1' };
+
+export function known<T>(value: T): Seen<T> {
+  return { known: true, value };
+}
+
+export function unknown(why: string): Extract<Seen<never>, { known: false }> {
+  return { known: false, why, blind: false };
+}
+
+/** The agent of a healthy host. */
+export function agent(parts: Partial<AgentRecord> = {}): AgentRecord {
+  return {
+    role: 'agent',
+    ours: true,
+    state: 'running',
+    hangs: false,
+    id: agentId,
+    name: 'rancher-agent',
+    image: 'rancher/agent:v1.2.11-hardened',
+    ownEntrypoint: true,
+    startedAt: now - 3 * 3_600_000,
+    finishedAt: undefined,
+    exitCode: 0,
+    restartCount: 0,
+    server: 'http://server:8080/v1',
+    ...parts,
+  };
+}
+
+/** A container in the list. */
+export function listed(parts: Partial<ContainerSummary> = {}): ContainerSummary {
+  return {
+    id: agentId,
+    name: 'rancher-agent',
+    image: 'rancher/agent:v1.2.11-hardened',
+    imageId: 'sha256:1',
+    command: '/run.sh run',
+    state: 'running',
+    labels: ours,
+    createdAt: now - 3 * 3_600_000,
+    ...parts,
+  };
+}
+
+/** What the agent of a healthy host says of itself. */
+export function servingRecord(parts: Partial<ServingRecord> = {}): ServingRecord {
+  const since = new Date(now - 3 * 3_600_000).toISOString();
+  return {
+    version: 1,
+    container: agentId,
+    startedAt: now - 3 * 3_600_000,
+    serving: 'yes',
+    since,
+    updatedAt: new Date(now - 30_000).toISOString(),
+    updatedElapsed: 1,
+    server: 'http://server:8080',
+    lastAnswerAt: new Date(now - 200_000).toISOString(),
+    answered: true,
+    bootstrap: { runs: 1, runningSince: since, runningSinceElapsed: 0, failuresInARow: 0, good: 0 },
+    ...parts,
+  };
+}
+
+/** A host on which nothing is wrong, but for what a test says. */
+export function host(parts: Partial<HostRecord> = {}): HostRecord {
+  return {
+    now,
+    engine: known({
+      version: { engine: '20.10.24', api: '1.41' },
+      features: featuresOf('1.41'),
+      tookMs: 3,
+    }),
+    info: known({
+      operatingSystem: 'Debian',
+      rootDirectory: '/var/lib/docker',
+      storageDriver: 'overlay2',
+      driverStatus: [],
+      text: '',
+    }),
+    fileSystem: known({ freeBytes: 12e9, totalBytes: 100e9, freeInodes: 6e6, totalInodes: 7e6 }),
+    containers: known([listed()]),
+    agents: known([agent()]),
+    mounts: known({ holders: [], complete: true, kernelDetaches: true }),
+    lock: known({ state: 'free' }),
+    key: known('present'),
+    server: known({
+      url: 'http://server:8080/v1',
+      answer: { kind: 'answered', credentials: { state: 'live' }, skewMs: 300, tookMs: 12 },
+    }),
+    status: known({
+      kind: 'valid',
+      status: {
+        version: 1,
+        state: 'ok',
+        summary: 'rancher-agent runs',
+        since: new Date(now - 3 * 3_600_000).toISOString(),
+        updatedAt: new Date(now - 3 * 3_600_000).toISOString(),
+        command: 'register',
+        entrypointVersion: '1',
+      },
+    }),
+    serving: known({ kind: 'fresh', record: servingRecord() }),
+    attempts: known([]),
+    ...parts,
+  };
+}
+
+export function diagnosisOf(parts: Partial<HostRecord>, limits: Limits = defaultLimits): Diagnosis {
+  return diagnose(host(parts), limits, names, 400);
+}

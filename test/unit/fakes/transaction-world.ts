@@ -1,0 +1,374 @@
+import type { ApplyContext } from '../../../src/agent/transaction/apply.ts';
+import { findKeyHolder, observeRoles } from '../../../src/agent/transaction/observe.ts';
+import type { Goal, Step } from '../../../src/agent/transaction/plan.ts';
+import { isAgentImage, labels, namesOf, type RoleNames } from '../../../src/agent/identity/roles.ts';
+import { selectProfile } from '../../../src/agent/identity/profile.ts';
+import {
+  BootstrapFailsError,
+  HoldError,
+  NotProvenError,
+  NotReadyError,
+} from '../../../src/agent/transaction/not-ready.ts';
+import { runTransaction, type TransactionResult } from '../../../src/agent/transaction/transaction.ts';
+import type { ContainerSpec, RestartPolicy } from '../../../src/engine/engine.ts';
+import { defaultLimits, type Limits } from '../../../src/support/limits/limits.ts';
+import { InterruptedError, TryAgainLaterError } from '../../../src/support/errors.ts';
+import { silentLog } from '../../../src/support/log.ts';
+import {
+  SimulatedEngine,
+  SimulatedHost,
+  type Call,
+  type Fault,
+  type Health,
+  type Removal,
+  type SimulatedContainer,
+  type SimulatedImage,
+} from './simulated-engine.ts';
+
+/** Scenes as data, the host they make, and somebody who watches the host while transactions run on it. */
+
+export const profileName = 'pasturestack';
+export const names: RoleNames = namesOf(selectProfile(profileName, {}));
+export const keys = { CATTLE_ACCESS_KEY: 'access', CATTLE_SECRET_KEY: 'secret' };
+const wantedDigest = 'digest-of-the-wanted-agent';
+
+/**
+ * Who made a container: us for this goal, us for an earlier one, us from an image that can't stand by, upstream's
+ * script, somebody else.
+ */
+export type Maker = 'wanted' | 'ours' | 'ours-cold' | 'upstream' | 'stranger';
+export type Body = 'running' | 'exited' | 'created' | 'paused' | 'dead' | 'crash-looping';
+
+export interface Actor {
+  readonly maker: Maker;
+  readonly body: Body;
+  readonly removal: Removal;
+  readonly stoppable: boolean;
+  /** Its restart policy; `always` unless a person has changed it. */
+  readonly policy?: RestartPolicy;
+}
+
+/** What a next agent's proof, or the watch over its bootstrap, comes to. */
+export type Proof = 'ready' | 'refused' | 'deferred' | 'held';
+export type Watch = 'settled' | 'keep-parked' | 'fails';
+
+export interface SceneDescription {
+  /** Whether the wanted image proves on standby that it can serve, and what that comes to. */
+  readonly proof?: Proof | undefined;
+  readonly watch?: Watch;
+  readonly oldEngine: boolean;
+  /** Whether the wanted image's `run` is ours. */
+  readonly standsBy: boolean;
+  readonly health: Health;
+  readonly agent: Actor | undefined;
+  readonly next: Actor | undefined;
+  readonly previous: readonly (Actor | undefined)[];
+  readonly legacy: Actor | undefined;
+}
+
+/** An actor that nothing is wrong with. */
+export function actor(maker: Maker, body: Body, parts: Partial<Actor> = {}): Actor {
+  return { maker, body, removal: body === 'dead' ? 'dies' : 'works', stoppable: true, ...parts };
+}
+
+export const emptyScene: SceneDescription = {
+  oldEngine: false,
+  standsBy: true,
+  health: 'good',
+  agent: undefined,
+  next: undefined,
+  previous: [],
+  legacy: undefined,
+};
+
+/** How a run ended, and what the host was asked for. */
+export interface Run {
+  readonly result: TransactionResult | undefined;
+  /** What was thrown; a killed process throws too. */
+  readonly thrown: unknown;
+  readonly steps: readonly Step['do'][];
+  readonly calls: readonly Call[];
+}
+
+export interface RunOptions {
+  readonly faultOf?: (call: Call) => Fault | undefined;
+  /** SIGTERM arrives before this call, */
+  readonly interruptAt?: number;
+  /** or the lock is lost there. */
+  readonly lockLostAt?: number;
+  readonly goal?: 'replace' | 'settle';
+  readonly limits?: Partial<Limits>;
+}
+
+/** A host with a scene on it, and a list of everything that went against an invariant. */
+export class World {
+  readonly host: SimulatedHost;
+  readonly wanted: SimulatedImage;
+  readonly violations: string[] = [];
+  readonly #strangers: ReadonlySet<string>;
+  readonly #proof: Proof;
+  readonly #watch: Watch;
+  #keysWereSafe: boolean;
+  #acting: number;
+
+  constructor(scene: SceneDescription) {
+    this.host = new SimulatedHost({
+      agentName: names.agent,
+      legacyNames: names.legacyAgents,
+      old: scene.oldEngine,
+    });
+    this.wanted = {
+      ...imageOf('rancher/agent:wanted', scene.standsBy, scene.health),
+      checksReadiness: scene.standsBy && scene.proof !== undefined,
+    };
+    this.#proof = scene.proof ?? 'ready';
+    this.#watch = scene.watch ?? 'settled';
+    this.host.addImage(this.wanted);
+    this.#settle(names.agent, scene.agent);
+    this.#settle(names.next, scene.next);
+    for (const [slot, name] of names.previous.entries()) this.#settle(name, scene.previous[slot]);
+    this.#settle(names.legacyAgents[0], scene.legacy);
+    this.host.clock.advance(60_000);
+    this.#strangers = new Set(this.strangers().map(({ id }) => id));
+    this.#keysWereSafe = this.#keysAreSafe();
+    this.#acting = this.acting().length;
+  }
+
+  /** Whether the wanted image can become the agent. */
+  get canServe(): boolean {
+    return this.wanted.health === 'good' && this.#proof === 'ready' && this.#watch === 'settled';
+  }
+
+  /** Runs one transaction as a worker would: the next agent is made from the keys found. */
+  async run(options: RunOptions = {}): Promise<Run> {
+    const steps: Step['do'][] = [];
+    const calls: Call[] = [];
+    const interrupt = new AbortController();
+    const engine = new SimulatedEngine(this.host, {
+      faultOf: (call) => {
+        this.#checkReplacement(call);
+        if (call.number === options.interruptAt) interrupt.abort(new InterruptedError('SIGTERM'));
+        if (call.number === options.lockLostAt) interrupt.abort(new TryAgainLaterError('the lock was lost'));
+        return options.faultOf?.(call);
+      },
+      afterCall: (call) => {
+        calls.push(call);
+        this.#check(call);
+      },
+    });
+    try {
+      const result = await runTransaction({
+        engine,
+        names,
+        limits: { ...defaultLimits, ...options.limits },
+        clock: this.host.clock,
+        log: silentLog,
+        goal: this.goal(options.goal ?? 'replace'),
+        nextSpec: await this.#specOfNext(),
+        onStep: async (step) => {
+          steps.push(step.do);
+          return Promise.resolve();
+        },
+        awaitReady: async () => {
+          await this.host.clock.sleep(2_000, interrupt.signal);
+          if (this.#proof !== 'ready') throw new proofErrors[this.#proof]('ready-curl-tls', 'not ready');
+        },
+        watchBootstrap: async () => {
+          await this.host.clock.sleep(5_000, interrupt.signal);
+          if (this.#watch === 'fails') throw new BootstrapFailsError('the bootstrap fails');
+          return this.#watch;
+        },
+        interrupted: interrupt.signal,
+      });
+      return { result, thrown: undefined, steps, calls };
+    } catch (error) {
+      return { result: undefined, thrown: error, steps, calls };
+    }
+  }
+
+  reboot(): void {
+    this.host.reboot();
+    this.#acting = this.acting().length;
+    if (this.#keysWereSafe && !this.#keysAreSafe()) this.violations.push('a reboot lost the keys');
+  }
+
+  goal(kind: 'replace' | 'settle'): Goal {
+    if (kind === 'settle') return { kind };
+    const { id: imageId, standsBy, checksReadiness = false } = this.wanted;
+    return { kind, digest: wantedDigest, imageId, standsBy, checksReadiness };
+  }
+
+  agent(): SimulatedContainer | undefined {
+    return this.host.named(names.agent);
+  }
+
+  isWanted(container: SimulatedContainer | undefined): boolean {
+    return container?.labels[labels.spec] === wantedDigest && container.image.id === this.wanted.id;
+  }
+
+  strangers(): readonly SimulatedContainer[] {
+    return this.host.containers().filter((container) => !isOurs(container));
+  }
+
+  ours(): readonly SimulatedContainer[] {
+    return this.host.containers().filter(isOurs);
+  }
+
+  acting(): readonly SimulatedContainer[] {
+    return this.ours().filter((container) => this.host.acts(container));
+  }
+
+  /** `name image state` of everything on the host, for messages. */
+  picture(): string {
+    return this.host
+      .containers()
+      .map(
+        (container) =>
+          `${container.name}=${container.image.reference}/${this.host.stateOf(container)}/${container.policy}`,
+      )
+      .join(' ');
+  }
+
+  async #specOfNext(): Promise<ContainerSpec> {
+    const engine = new SimulatedEngine(this.host);
+    const observation = await observeRoles(engine, names, () => this.host.clock.now());
+    const environment = findKeyHolder(observation)?.environment ?? keys;
+    return {
+      image: this.wanted.reference,
+      command: ['run'],
+      environment: 'CATTLE_SECRET_KEY' in environment ? environment : keys,
+      labels: { [labels.role]: 'agent', [labels.spec]: wantedDigest },
+      restart: 'always',
+      autoRemove: false,
+      privileged: true,
+      hostNetwork: true,
+      hostPid: true,
+      binds: [],
+    };
+  }
+
+  #settle(name: string | undefined, described: Actor | undefined): void {
+    if (name === undefined || described === undefined) return;
+    const { maker, body, removal, stoppable, policy = 'always' } = described;
+    const neverRuns = maker === 'wanted' && this.wanted.health === 'start-fails';
+    const startedAt = body === 'created' ? undefined : this.host.clock.now();
+    const image =
+      maker === 'wanted' ? this.wanted : imageOf(references[maker], maker === 'ours', healthOf(body));
+    this.host.add({
+      name,
+      image,
+      labels: labelsOf(maker),
+      environment: maker === 'stranger' ? {} : keys,
+      body: neverRuns && body !== 'dead' ? 'created' : bodies[body],
+      startedAt,
+      removal,
+      policy,
+      // A process that hangs doesn't end by itself either.
+      stoppable: stoppable || image.health !== 'good',
+    });
+  }
+
+  /** The invariants of design.md, looked at after every call, whether it took effect or not. */
+  #check(call: Call): void {
+    if (call.verb === 'list' || call.verb === 'inspect') return;
+    if (call.id !== undefined && this.#strangers.has(call.id))
+      this.#note(call, "touches a stranger's container");
+    if (call.verb === 'create') this.#checkName(call);
+    this.#checkKeys(call);
+    this.#checkActing(call);
+  }
+
+  /** The spare name is only for when a corpse keeps the first one. */
+  #checkName(call: Call): void {
+    const isBlocked = this.host.named(names.next)?.body === 'dead';
+    if (call.toName === (isBlocked ? names.nextSpare : names.next)) return;
+    this.#note(call, 'creates under another name');
+  }
+
+  #checkKeys(call: Call): void {
+    const safe = this.#keysAreSafe();
+    if (this.#keysWereSafe && !safe)
+      this.#note(call, 'leaves no container that keeps the keys over a reboot');
+    this.#keysWereSafe ||= safe;
+  }
+
+  /** No call of ours makes a second one act; two that came up together at a reboot may wait for their turn. */
+  #checkActing(call: Call): void {
+    const acting = this.acting().length;
+    if (acting > 1 && acting > this.#acting) this.#note(call, `makes ${acting} act at once`);
+    this.#acting = acting;
+  }
+
+  /** Looked at before a call: whoever stops or removes an agent leaves another container that can be one. */
+  #checkReplacement(call: Call): void {
+    if (call.verb !== 'stop' && call.verb !== 'remove') return;
+    const alive = this.ours().filter(({ body }) => body !== 'dead');
+    if (alive.length === 1 && alive[0]?.id === call.id)
+      this.#note(call, 'touches the last container that could be the agent');
+  }
+
+  #keysAreSafe(): boolean {
+    return this.ours().some(
+      ({ environment, policy, body }) =>
+        environment['CATTLE_SECRET_KEY'] !== undefined && policy === 'always' && body !== 'dead',
+    );
+  }
+
+  #note(call: Call, what: string): void {
+    this.violations.push(
+      `call ${call.number} (${call.verb} ${call.id?.slice(10, 12) ?? ''}) ${what}: ${this.picture()}`,
+    );
+  }
+}
+
+const proofErrors = { refused: NotReadyError, deferred: NotProvenError, held: HoldError };
+
+const references = {
+  ours: 'rancher/agent:earlier',
+  'ours-cold': 'rancher/agent:v1.2.10',
+  upstream: 'rancher/agent:v1.2.11',
+  stranger: 'nginx:latest',
+} as const;
+
+function imageOf(reference: string, standsBy: boolean, health: Health): SimulatedImage {
+  return { reference, id: `sha256:${reference}/${health}`, standsBy, health };
+}
+
+const bodies = {
+  running: 'started',
+  'crash-looping': 'started',
+  exited: 'exited',
+  created: 'created',
+  paused: 'paused',
+  dead: 'dead',
+} as const satisfies Record<Body, SimulatedContainer['body']>;
+
+function healthOf(body: Body): Health {
+  return body === 'crash-looping' ? 'exits-at-once' : 'good';
+}
+
+function labelsOf(maker: Maker): Readonly<Record<string, string>> {
+  if (maker === 'wanted') return { [labels.role]: 'agent', [labels.spec]: wantedDigest };
+  const isOurWork = maker === 'ours' || maker === 'ours-cold';
+  return isOurWork ? { [labels.role]: 'agent', [labels.spec]: 'digest-of-an-earlier-agent' } : {};
+}
+
+function isOurs(container: SimulatedContainer): boolean {
+  return labels.role in container.labels || isAgentImage(container.image.reference);
+}
+
+/** What a single step is performed with in a world. */
+export function stepContext({ host }: World, engine = new SimulatedEngine(host)): ApplyContext {
+  return {
+    engine,
+    names,
+    limits: defaultLimits,
+    clock: host.clock,
+    log: silentLog,
+    interrupted: new AbortController().signal,
+    rejected: new Set(),
+    watched: new Map(),
+    ready: new Set(),
+    bootstraps: new Map(),
+  };
+}

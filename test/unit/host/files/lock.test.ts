@@ -1,0 +1,313 @@
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { HostFolderUnwritableError } from '../../../../src/host/errors.ts';
+import {
+  findLoss,
+  judgeStanding,
+  LockLostError,
+  readLockHolder,
+  withHostLock,
+  type HostLockOptions,
+} from '../../../../src/host/files/lock.ts';
+import { systemClock } from '../../../../src/support/clock.ts';
+import { TryAgainLaterError } from '../../../../src/support/errors.ts';
+import { defaultLimits } from '../../../../src/support/limits/limits.ts';
+import { silentLog } from '../../../../src/support/log.ts';
+import { isRoot, onReadOnly } from './small-disk.ts';
+
+const limits = { ...defaultLimits, LOCK_WAIT: 200, LOCK_POLL: 20, LOCK_STALE: 2_000, LOCK_REFRESH: 1_000 };
+
+let folder: string;
+const contenders: Contender[] = [];
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'host-lock-'));
+});
+
+afterEach(async () => {
+  for (const contender of contenders.splice(0)) contender.kill();
+  await rm(folder, { recursive: true, force: true });
+});
+
+function options(over: Partial<HostLockOptions> = {}): HostLockOptions {
+  return {
+    folder,
+    owner: { command: 'upgrade', container: 'rancher-agent-worker', pid: process.pid },
+    limits,
+    clock: systemClock,
+    log: silentLog,
+    ...over,
+  };
+}
+
+/** A real process that writes a file in a loop; killed while a temporary file of it is there, which it is nearly always. */
+async function killWriterInTheMiddle(path: string): Promise<void> {
+  for (let tries = 0; tries < 20; tries += 1) {
+    const child = spawn(process.execPath, [join(import.meta.dirname, 'killed-writer.ts'), path], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    const isAtIt = async (): Promise<boolean> =>
+      (await readdir(folder)).some((name) => name.startsWith(`.${basename(path)}.`));
+    await vi.waitFor(async () => expect(await isAtIt()).toBe(true), { interval: 1, timeout: 10_000 });
+    child.kill('SIGKILL');
+    await new Promise((resolve) => child.once('exit', resolve));
+    if (await isAtIt()) return;
+  }
+  throw new Error('no writer was killed in the middle of a write');
+}
+
+/** A real process that contends for the lock. */
+class Contender {
+  readonly child: ChildProcessByStdio<Writable, Readable, null>;
+  readonly lines: AsyncIterator<string>;
+
+  constructor() {
+    this.child = spawn(process.execPath, [join(import.meta.dirname, 'lock-contender.ts')], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    this.lines = createInterface(this.child.stdout)[Symbol.asyncIterator]();
+    contenders.push(this);
+  }
+
+  send(task: { folder: string; waitMs: number; holdMs: number; at: number }): void {
+    this.child.stdin.write(`${JSON.stringify(task)}\n`);
+  }
+
+  async nextLine(): Promise<string> {
+    const line = await this.lines.next();
+    if (line.done === true) throw new Error('the contender ended');
+    return JSON.parse(line.value) as string;
+  }
+
+  async outcome(): Promise<string> {
+    for (;;) {
+      const line = await this.nextLine();
+      if (line !== 'inside') return line;
+    }
+  }
+
+  kill(): void {
+    this.child.kill('SIGKILL');
+  }
+}
+
+async function leaveStaleLock(where: string, generation = 1): Promise<void> {
+  const path = join(where, `lock-${generation}.lock`);
+  await mkdir(path, { recursive: true });
+  await utimes(path, 1_000_000, 1_000_000);
+}
+
+describe('withHostLock', () => {
+  it('gives the lock back when the work is done, and when it fails', async () => {
+    await expect(withHostLock(options(), () => Promise.resolve('done'))).resolves.toBe('done');
+    await expect(withHostLock(options(), () => Promise.reject(new Error('broken')))).rejects.toThrow(
+      'broken',
+    );
+    expect(await readLockHolder(folder, limits, Date.now())).toEqual({ state: 'free' });
+    expect((await readdir(folder)).sort()).toEqual(['lock-owner.json']);
+  });
+
+  it('clears away at once what a writer left that was killed, before the work and behind it', async () => {
+    const leftovers = async (): Promise<readonly string[]> =>
+      (await readdir(folder)).filter((name) => name.endsWith('.tmp'));
+    await killWriterInTheMiddle(join(folder, 'status.json'));
+    expect(await leftovers()).toHaveLength(1);
+    await withHostLock(options(), async () => {
+      expect(await leftovers()).toEqual([]);
+      await killWriterInTheMiddle(join(folder, 'reported.json'));
+      expect(await leftovers()).toHaveLength(1);
+    });
+    expect(await leftovers()).toEqual([]);
+  });
+
+  it('names the holder and since when to whoever comes second', async () => {
+    await withHostLock(options(), async () => {
+      const second = withHostLock(options(), () => Promise.resolve());
+      await expect(second).rejects.toThrow(TryAgainLaterError);
+      await expect(second).rejects.toThrow(
+        /"upgrade" \(container rancher-agent-worker\) is at work on this host since \d{4}-/,
+      );
+    });
+  });
+
+  it('lets a second one in as soon as the first is done', async () => {
+    const first = withHostLock(options(), () => delay(100));
+    await delay(20);
+    await expect(
+      withHostLock(options({ limits: { ...limits, LOCK_WAIT: 5_000 } }), () => Promise.resolve('in')),
+    ).resolves.toBe('in');
+    await first;
+  });
+
+  it('stops waiting when it is told to', async () => {
+    const stop = new AbortController();
+    await withHostLock(options(), async () => {
+      const second = withHostLock(
+        options({ signal: stop.signal, limits: { ...limits, LOCK_WAIT: 60_000 } }),
+        () => Promise.resolve(),
+      );
+      stop.abort(new Error('stopped'));
+      await expect(second).rejects.toThrow('stopped');
+    });
+  });
+
+  it('tells the work when the lock is lost', async () => {
+    const reason = await withHostLock(options(), async (signal) => {
+      await rm(join(folder, 'lock-1.lock'), { recursive: true });
+      await delay(5_000, undefined, { signal }).catch(() => undefined);
+      return signal.reason as unknown;
+    });
+    expect(reason).toBeInstanceOf(LockLostError);
+  });
+
+  it('tells the work when the caller is stopped', async () => {
+    const stop = new AbortController();
+    const aborted = await withHostLock(options({ signal: stop.signal }), (signal) => {
+      stop.abort(new Error('stopped'));
+      return Promise.resolve(signal.aborted);
+    });
+    expect(aborted).toBe(true);
+  });
+
+  it.runIf(isRoot)('says that a read-only folder gives no lock, so that the caller can decide', async () => {
+    const error: unknown = await onReadOnly(folder, () =>
+      withHostLock(options({ folder: join(folder, 'a/b') }), () => Promise.resolve()).catch(
+        (thrown: unknown) => thrown,
+      ),
+    );
+    expect(error).toBeInstanceOf(HostFolderUnwritableError);
+    expect(error).toMatchObject({ systemCode: 'EROFS' });
+  });
+
+  it('does not believe a damaged owner file, and does not stumble over it', async () => {
+    await writeFile(join(folder, 'lock-owner.json'), '{"command":');
+    await leaveStaleLock(folder);
+    expect(await readLockHolder(folder, limits, Date.now())).toMatchObject({
+      state: 'stale',
+      owner: undefined,
+    });
+    await expect(withHostLock(options(), () => Promise.resolve('in'))).resolves.toBe('in');
+  });
+});
+
+describe('among processes', () => {
+  it('lets each of six in, one at a time', { timeout: 30_000 }, async () => {
+    const six = Array.from({ length: 6 }, () => new Contender());
+    const at = Date.now() + 500;
+    for (const one of six) one.send({ folder, waitMs: 20_000, holdMs: 30, at });
+    const outcomes = await Promise.all(six.map((one) => one.outcome()));
+    expect(outcomes).toEqual(['won', 'won', 'won', 'won', 'won', 'won']);
+    expect((await readdir(folder)).sort()).toEqual(['lock-owner.json']);
+  });
+
+  it('takes over from a killed holder once its lock is stale, not before', { timeout: 30_000 }, async () => {
+    const holder = new Contender();
+    holder.send({ folder, waitMs: 0, holdMs: 60_000, at: 0 });
+    expect(await holder.nextLine()).toBe('inside');
+    expect(await readLockHolder(folder, limits, Date.now())).toMatchObject({
+      state: 'held',
+      owner: { command: 'contend', pid: holder.child.pid },
+    });
+    holder.kill();
+    await rm(join(folder, 'inside'));
+    await expect(withHostLock(options(), () => Promise.resolve())).rejects.toThrow(/is at work/);
+    await expect(
+      withHostLock(options({ limits: { ...limits, LOCK_WAIT: 10_000 } }), () => Promise.resolve('in')),
+    ).resolves.toBe('in');
+    expect((await readdir(folder)).sort()).toEqual(['lock-owner.json']);
+  });
+
+  it(
+    'keeps the lock of a holder that works for longer than a stale lock lives',
+    { timeout: 30_000 },
+    async () => {
+      const holder = new Contender();
+      holder.send({ folder, waitMs: 0, holdMs: 4_500, at: 0 });
+      expect(await holder.nextLine()).toBe('inside');
+      const outcome = holder.outcome();
+      await expect(
+        withHostLock(options({ limits: { ...limits, LOCK_WAIT: 3_500 } }), () => Promise.resolve()),
+      ).rejects.toThrow(TryAgainLaterError);
+      expect(await outcome).toBe('won');
+    },
+  );
+
+  // Upstream #121: of 12 rounds of 4 stealers of bare proper-lockfile one had two winners.
+  it('never lets two of four in who steal a stale lock at once', { timeout: 60_000 }, async () => {
+    const rounds = 60;
+    const four = Array.from({ length: 4 }, () => new Contender());
+    let won = 0;
+    for (let round = 0; round < rounds; round += 1) {
+      const place = join(folder, `round-${round}`);
+      await leaveStaleLock(place, 1 + (round % 3));
+      const at = Date.now() + (round === 0 ? 1_000 : 15);
+      for (const one of four) one.send({ folder: place, waitMs: 0, holdMs: 40, at });
+      const outcomes = await Promise.all(four.map((one) => one.outcome()));
+      // Each looks whether another one is inside. One that a busy machine delays may well come in after the first left.
+      expect(outcomes).not.toContain('double');
+      if (outcomes.includes('won')) won += 1;
+    }
+    // Nobody being let in would be safe as well, and useless.
+    expect(won).toBeGreaterThan(rounds * 0.8);
+  });
+});
+
+describe('judgeStanding', () => {
+  const now = 1_000_000;
+  it('finds a live lock whatever dead ones lie beside it', () => {
+    const entries = [
+      { generation: 3, touchedAt: now - 1_000 },
+      { generation: 4, touchedAt: now - 60_000 },
+    ];
+    expect(judgeStanding(entries, 0, 30_000, now)).toEqual({ kind: 'held', by: 3 });
+  });
+
+  it('takes a lock from far in the future for dead, so that a clock set back locks nobody out', () => {
+    expect(judgeStanding([{ generation: 1, touchedAt: now + 3_600_000 }], 0, 30_000, now)).toEqual({
+      kind: 'free',
+      next: 2,
+    });
+  });
+
+  it('never gives a number twice', () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(50)), fc.nat(50), (generations, lastKnown) => {
+        const entries = generations
+          .map((generation) => ({ generation, touchedAt: 0 }))
+          .sort((a, b) => a.generation - b.generation);
+        const standing = judgeStanding(entries, lastKnown, 1, now);
+        return (
+          standing.kind === 'free' &&
+          standing.next > lastKnown &&
+          entries.every((entry) => entry.generation < standing.next)
+        );
+      }),
+    );
+  });
+});
+
+describe('findLoss', () => {
+  const now = 1_000_000;
+  const mine = { generation: 2, touchedAt: now };
+  it.each([
+    ['still ours', [mine], undefined],
+    ['a dead one beside it', [{ generation: 1, touchedAt: 0 }, mine], undefined],
+    ['removed', [], 'somebody removed it'],
+    ['taken over', [mine, { generation: 3, touchedAt: now }], 'somebody else took it over'],
+    ['a newer one tried and died', [mine, { generation: 3, touchedAt: 0 }], undefined],
+    [
+      'not refreshed, as on a disk that went read-only',
+      [{ generation: 2, touchedAt: 0 }],
+      'it could not be refreshed in time',
+    ],
+  ])('%s', (_case, entries, loss) => {
+    expect(findLoss(entries, 2, 30_000, now)).toBe(loss);
+  });
+});
