@@ -10,7 +10,7 @@ export default defineConfig({
           name: 'engine',
           include: ['test/engine/**/*.test.ts', 'test/image/**/*.test.ts'],
           pool: 'forks',
-          globalSetup: ['test/support/global-setup.ts'],
+          globalSetup: ['test/support/host/global-setup.ts'],
           testTimeout: 180_000,
           hookTimeout: 300_000,
           fileParallelism: true,

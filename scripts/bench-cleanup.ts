@@ -10,11 +10,11 @@ import { loadavg } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { startHost } from '../test/support/host.ts';
-import { makeLeaks } from '../test/support/leak-maker.ts';
-import { oldImage } from '../test/support/leaky-host.ts';
-import { images, limits } from '../test/support/scene.ts';
-import type { TestHost } from '../test/support/test-host.ts';
+import { startHost } from '../test/support/host/host.ts';
+import { makeLeaks } from '../test/support/scenes/leak-maker.ts';
+import { oldImage } from '../test/support/scenes/leaky-host.ts';
+import { images, limits } from '../test/support/scenes/scene.ts';
+import type { TestHost } from '../test/support/host/test-host.ts';
 import { median } from './benchmark/figure.ts';
 import { describeMachine } from './benchmark/machine.ts';
 import {

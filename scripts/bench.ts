@@ -8,7 +8,7 @@ import { writeFile } from 'node:fs/promises';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
 import { defaultLimits, readLimits, type LimitName, type Limits } from '../src/support/limits/limits.ts';
-import type { Scene } from '../test/support/scene.ts';
+import type { Scene } from '../test/support/scenes/scene.ts';
 import { startBenchScene } from './benchmark/bench-scene.ts';
 import { measureCleanupRate } from './benchmark/cleanup-rate.ts';
 import { exitStatusOf, type Figure } from './benchmark/figure.ts';

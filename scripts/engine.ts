@@ -10,9 +10,9 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { claimName } from '../test/support/host-slot.ts';
-import { enterHost } from '../test/support/host-namespaces.ts';
-import { startHost, type StartOptions } from '../test/support/host.ts';
+import { claimName } from '../test/support/host/host-slot.ts';
+import { enterHost } from '../test/support/host/host-namespaces.ts';
+import { startHost, type StartOptions } from '../test/support/host/host.ts';
 
 const USAGE = 'usage: scripts/engine start [--images all|base|none] | stop | status';
 const CACHE = join(import.meta.dirname, '..', '.cache');

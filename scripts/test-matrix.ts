@@ -22,9 +22,9 @@ import {
   type EngineMatrix,
   type EngineName,
   type EngineVersions,
-} from '../test/support/engine-matrix.ts';
-import { callEngine } from '../test/support/engine-call.ts';
-import { startHost } from '../test/support/host.ts';
+} from '../test/support/faults/engine-matrix.ts';
+import { callEngine } from '../test/support/host/engine-call.ts';
+import { startHost } from '../test/support/host/host.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const RESULTS = join(ROOT, 'docs', 'engine-matrix.json');

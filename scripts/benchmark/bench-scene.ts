@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process';
 import { link, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { images, limits, startScene, type Scene } from '../../test/support/scene.ts';
+import { images, limits, startScene, type Scene } from '../../test/support/scenes/scene.ts';
 
 export const ways = ['ours', 'reference'] as const;
-/** Ours, or what a shell entrypoint must at least do (test/support/reference-way). */
+/** Ours, or what a shell entrypoint must at least do (test/support/images/reference-entrypoint). */
 export type Way = (typeof ways)[number];
 
 /** Two images of each way that differ in their ids alone, so that there is something to upgrade to. */
@@ -25,7 +25,15 @@ export const benchLimits = limits({
   PING_PONG_RETURNS: 100_000,
 });
 
-const referenceFolder = join(import.meta.dirname, '..', '..', 'test', 'support', 'reference-way');
+const referenceFolder = join(
+  import.meta.dirname,
+  '..',
+  '..',
+  'test',
+  'support',
+  'images',
+  'reference-entrypoint',
+);
 
 /** A host with the images of both ways, whose containers talk to the engine itself. */
 export async function startBenchScene(): Promise<Scene> {

@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createGzip } from 'node:zlib';
-import { images, type Scene } from '../../test/support/scene.ts';
+import { images, type Scene } from '../../test/support/scenes/scene.ts';
 import { imagesOf, runTool } from './bench-scene.ts';
 import { figureOf, type Figure } from './figure.ts';
 

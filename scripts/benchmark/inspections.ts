@@ -1,5 +1,5 @@
 /** What `inspect-host` costs: its wall time beside a container that does nothing, its CPU beside the reference's script. */
-import type { Scene } from '../../test/support/scene.ts';
+import type { Scene } from '../../test/support/scenes/scene.ts';
 import { clearHost, imagesOf, timeDocker, ways, type Way } from './bench-scene.ts';
 import { figureOf, type Figure } from './figure.ts';
 

@@ -1,7 +1,7 @@
 /** What memory `run` keeps while it only waits, beside an idle Node with the same flags. */
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Scene } from '../../test/support/scene.ts';
+import type { Scene } from '../../test/support/scenes/scene.ts';
 import { clearHost, imagesOf, timeDocker } from './bench-scene.ts';
 import { figureOf, type Figure, type Samples } from './figure.ts';
 import { startAgent } from './upgrades.ts';

@@ -38,7 +38,7 @@ export function renderBenchPage(report: Report): string {
 
 Made by \`scripts/bench\` on ${report.date}, in ${Math.round(report.seconds / 60)} min: ${report.machine}, Docker ${report.engine}, ${report.driver};
 load of the machine in the end ${report.load}. The reference is what an agent's entrypoint in shell
-[must at least do](../test/support/reference-way/run.sh), in our own words: nothing but plain \`docker\` commands, no checks, no
+[must at least do](../test/support/images/reference-entrypoint/run.sh), in our own words: nothing but plain \`docker\` commands, no checks, no
 second try, no way back. Both run in turn, on one engine; the first round of each is not counted. Figures are medians, with
 the least and the most in brackets, the ratio is the median of the rounds' own. \`scripts/bench\` ends with 1 if a bound is not kept.
 

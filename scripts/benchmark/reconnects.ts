@@ -8,7 +8,7 @@ import {
   simulateLegacyOffline,
   simulateOffline,
   simulateReturn,
-} from '../../test/support/reconnect-simulation.ts';
+} from '../../test/support/simulation/reconnect-simulation.ts';
 import { figureOf, type Figure } from './figure.ts';
 
 const second = 1_000;

@@ -1,5 +1,5 @@
 /** How long a registration takes until the agent is started, and until it acts. */
-import type { Scene } from '../../test/support/scene.ts';
+import type { Scene } from '../../test/support/scenes/scene.ts';
 import { clearHost, imagesOf, timeDocker, ways, withEvents, type Way } from './bench-scene.ts';
 import { figureOf, type Figure } from './figure.ts';
 import { registration } from './upgrades.ts';

@@ -7,7 +7,7 @@
  */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Scene } from '../../test/support/scene.ts';
+import type { Scene } from '../../test/support/scenes/scene.ts';
 import {
   benchLimits,
   clearHost,

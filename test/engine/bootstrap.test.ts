@@ -1,11 +1,11 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { agentMarker } from '../support/control-plane/stub-agent.ts';
-import { bootstrapMarker, endMarker, upgradeMarker } from '../support/control-plane/stub-bootstrap.ts';
-import { watchEngine, type EngineEvents } from '../support/engine-events.ts';
-import { toldApi } from '../support/engine-root.ts';
-import { images, limits, startScene, type Scene } from '../support/scene.ts';
+import { agentMarker } from '../support/server/stub-agent.ts';
+import { bootstrapMarker, endMarker, upgradeMarker } from '../support/server/stub-bootstrap.ts';
+import { watchEngine, type EngineEvents } from '../support/engine-proxy/engine-events.ts';
+import { toldApi } from '../support/host/engine-root.ts';
+import { images, limits, startScene, type Scene } from '../support/scenes/scene.ts';
 
 /** Of an agent that the server knows from the start. */
 const keys = { accessKey: 'TESTACCESSKEY0000001', secretKey: 'testsecretkey000000000000000000000000001' };

@@ -5,16 +5,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { CleanupReport } from '../../src/cleanup/report.ts';
 import { defaultLimits } from '../../src/support/limits/limits.ts';
-import { callEngine } from '../support/engine-call.ts';
+import { callEngine } from '../support/host/engine-call.ts';
 import {
   leakHelpers,
   makeInnocents,
   prepareLeakyHost,
   startOldAgent,
   stillThere,
-} from '../support/leaky-host.ts';
-import { images, limits, startScene, type Scene } from '../support/scene.ts';
-import type { CommandResult } from '../support/test-host.ts';
+} from '../support/scenes/leaky-host.ts';
+import { images, limits, startScene, type Scene } from '../support/scenes/scene.ts';
+import type { CommandResult } from '../support/host/test-host.ts';
 
 let scene: Scene;
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { RecordedRequest } from '../support/engine-proxy.ts';
-import { buildMs } from '../support/readiness-images.ts';
-import { images, limits, startScene, type Scene } from '../support/scene.ts';
+import type { RecordedRequest } from '../support/engine-proxy/engine-proxy.ts';
+import { buildMs } from '../support/images/readiness-images.ts';
+import { images, limits, startScene, type Scene } from '../support/scenes/scene.ts';
 
 /*
  * Worker and caller are SIGKILLed before and after each engine request of a whole upgrade; the next start converges. Proving

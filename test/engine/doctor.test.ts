@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { promisify, stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Diagnosis } from '../../src/doctor/diagnosis.ts';
-import { callEngine } from '../support/engine-call.ts';
-import { images, limits, quick, startScene, type Scene } from '../support/scene.ts';
+import { callEngine } from '../support/host/engine-call.ts';
+import { images, limits, quick, startScene, type Scene } from '../support/scenes/scene.ts';
 
 const run = promisify(execFile);
 const mib = 1024 * 1024;
@@ -425,7 +425,7 @@ describe('the doctor, on hosts that leak', () => {
       '-q',
       '-t',
       oldImage,
-      join(import.meta.dirname, '../support/old-agent-image'),
+      join(import.meta.dirname, '../support/images/old-agent-image'),
     );
     await registered();
     await scene.host.docker('rm', '-f', 'rancher-agent');

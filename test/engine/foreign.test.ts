@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { images, quick, startScene, type Scene } from '../support/scene.ts';
+import { images, quick, startScene, type Scene } from '../support/scenes/scene.ts';
 
 let scene: Scene;
 let stranger: string;

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { images, limits, startScene, type Scene } from '../support/scene.ts';
+import { images, limits, startScene, type Scene } from '../support/scenes/scene.ts';
 
 let scene: Scene;
 

@@ -5,10 +5,10 @@ import { access, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { callEngine } from '../support/engine-call.ts';
-import { toldApi } from '../support/engine-root.ts';
-import { sweepDeadHosts } from '../support/host-slot.ts';
-import { startHost, type TestHost } from '../support/host.ts';
+import { callEngine } from '../support/host/engine-call.ts';
+import { toldApi } from '../support/host/engine-root.ts';
+import { sweepDeadHosts } from '../support/host/host-slot.ts';
+import { startHost, type TestHost } from '../support/host/host.ts';
 
 const IMAGE = 'agent-test-base';
 let host: TestHost;
@@ -113,7 +113,7 @@ describe('a host', () => {
 
 describe('a test process that dies', () => {
   it('takes its hosts with it, and the next start removes their folders', async () => {
-    const program = `import { startHost } from '${join(import.meta.dirname, '../support/host.ts')}';
+    const program = `import { startHost } from '${join(import.meta.dirname, '../support/host/host.ts')}';
       const host = await startHost({ images: 'base' });
       await host.docker('run', '-d', '${IMAGE}', 'sleep', '1000');
       await host.docker('create', '--name', 'stuck', '${IMAGE}', 'true');

@@ -1,5 +1,5 @@
 import { describe } from 'vitest';
-import { defineMatrix, unpulled } from '../support/matrix-tests.ts';
+import { defineMatrix, unpulled } from '../support/faults/matrix-tests.ts';
 
 /** Each cell waits half a minute for its engine, without work for the machine: four hosts do so side by side. */
 const hosts = [0, 1, 2, 3];

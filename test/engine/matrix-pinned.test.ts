@@ -1,4 +1,4 @@
-import { definePinnedSample } from '../support/matrix-tests.ts';
+import { definePinnedSample } from '../support/faults/matrix-tests.ts';
 
 /*
  * Where an old engine matters most: nothing removes an ended worker by itself, no restart policy can be switched off, and

@@ -1,6 +1,6 @@
 import { describe } from 'vitest';
-import { faults, type Fault } from '../support/fault-table.ts';
-import { definePullMatrix } from '../support/matrix-tests.ts';
+import { faults, type Fault } from '../support/faults/fault-table.ts';
+import { definePullMatrix } from '../support/faults/matrix-tests.ts';
 
 const full: readonly Fault[] = ['no space', 'no inodes'];
 

@@ -1,4 +1,4 @@
-import { defineMatrix } from '../support/matrix-tests.ts';
+import { defineMatrix } from '../support/faults/matrix-tests.ts';
 
 defineMatrix('matrix-sickness', [
   '500 for ever',

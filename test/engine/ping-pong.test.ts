@@ -1,6 +1,6 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { images, limits, startScene, type Scene } from '../support/scene.ts';
+import { images, limits, startScene, type Scene } from '../support/scenes/scene.ts';
 
 let scene: Scene;
 

@@ -3,10 +3,10 @@ import { link, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { bootstrapMarker } from '../support/control-plane/stub-bootstrap.ts';
-import { pinnedApi } from '../support/engine-root.ts';
-import type { CommandResult } from '../support/host.ts';
-import { images, quick, startScene, type Scene } from '../support/scene.ts';
+import { bootstrapMarker } from '../support/server/stub-bootstrap.ts';
+import { pinnedApi } from '../support/host/engine-root.ts';
+import type { CommandResult } from '../support/host/host.ts';
+import { images, quick, startScene, type Scene } from '../support/scenes/scene.ts';
 
 /** Of an agent that the server knows from the start. */
 const keys = { accessKey: 'TESTACCESSKEY0000001', secretKey: 'testsecretkey000000000000000000000000001' };

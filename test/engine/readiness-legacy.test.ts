@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { throwSwitch } from '../support/control-plane/stub-switches.ts';
-import { watchEngine, type EngineEvents } from '../support/engine-events.ts';
-import { buildMs, readinessImage, requiredName } from '../support/readiness-images.ts';
-import { startReadinessStage, type ReadinessStageHost } from '../support/readiness-stage.ts';
+import { throwSwitch } from '../support/server/stub-switches.ts';
+import { watchEngine, type EngineEvents } from '../support/engine-proxy/engine-events.ts';
+import { buildMs, readinessImage, requiredName } from '../support/images/readiness-images.ts';
+import { startReadinessStage, type ReadinessStageHost } from '../support/scenes/readiness-stage.ts';
 
 /*
  * A legacy agent works no more once its server requires another image: its script starts upgrades instead, here as servers of

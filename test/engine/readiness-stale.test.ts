@@ -1,9 +1,9 @@
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { readinessFile } from '../../src/agent/run/readiness/result.ts';
-import { throwSwitch } from '../support/control-plane/stub-switches.ts';
-import type { RecordedRequest } from '../support/engine-proxy.ts';
-import { buildMs, readinessImage, requiredName } from '../support/readiness-images.ts';
-import { startReadinessStage, type ReadinessStageHost } from '../support/readiness-stage.ts';
+import { throwSwitch } from '../support/server/stub-switches.ts';
+import type { RecordedRequest } from '../support/engine-proxy/engine-proxy.ts';
+import { buildMs, readinessImage, requiredName } from '../support/images/readiness-images.ts';
+import { startReadinessStage, type ReadinessStageHost } from '../support/scenes/readiness-stage.ts';
 
 /* A readiness result counts for the very start that wrote it, and for 30 s: results of other starts, and copies, prove nothing. */
 let stage: ReadinessStageHost;

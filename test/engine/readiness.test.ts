@@ -1,18 +1,23 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { throwSwitch } from '../support/control-plane/stub-switches.ts';
-import { buildMs, readinessImage, requiredName, type ReadinessStage } from '../support/readiness-images.ts';
+import { throwSwitch } from '../support/server/stub-switches.ts';
+import {
+  buildMs,
+  readinessImage,
+  requiredName,
+  type ReadinessStage,
+} from '../support/images/readiness-images.ts';
 import {
   describeEnding,
   readinessRows,
   type ReadinessEnding,
   type ReadinessRow,
-} from '../support/readiness-scenes.ts';
+} from '../support/scenes/readiness-scenes.ts';
 import {
   startReadinessStage,
   type AgentAtWork,
   type ReadinessStageHost,
-} from '../support/readiness-stage.ts';
-import { upgradeArguments } from '../support/scene.ts';
+} from '../support/scenes/readiness-stage.ts';
+import { upgradeArguments } from '../support/scenes/scene.ts';
 
 /*
  * A next agent proves on standby that it can serve, before the old agent is stopped: every row of readiness-scenes.ts from a

@@ -8,9 +8,9 @@ import {
   readinessResultSchema,
   type ReadinessResult,
 } from '../../src/agent/run/readiness/result.ts';
-import { bootstrapMarker } from '../support/control-plane/stub-bootstrap.ts';
-import type { CommandResult } from '../support/host.ts';
-import { images, limits, startScene, type Scene } from '../support/scene.ts';
+import { bootstrapMarker } from '../support/server/stub-bootstrap.ts';
+import type { CommandResult } from '../support/host/host.ts';
+import { images, limits, startScene, type Scene } from '../support/scenes/scene.ts';
 
 /** Of an agent that the server knows from the start. */
 const keys = { accessKey: 'TESTACCESSKEY0000001', secretKey: 'testsecretkey000000000000000000000000001' };

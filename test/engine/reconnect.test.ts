@@ -1,8 +1,8 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { simulateOffline } from '../support/reconnect-simulation.ts';
-import { limits, startScene, type Scene } from '../support/scene.ts';
+import { simulateOffline } from '../support/simulation/reconnect-simulation.ts';
+import { limits, startScene, type Scene } from '../support/scenes/scene.ts';
 
 /** Of an agent that the server knows from the start. */
 const keys = { accessKey: 'TESTACCESSKEY0000001', secretKey: 'testsecretkey000000000000000000000000001' };

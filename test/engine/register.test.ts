@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { images, startScene, type Scene } from '../support/scene.ts';
+import { images, startScene, type Scene } from '../support/scenes/scene.ts';
 
 /** Of a person, whose server has access control on. */
 const account = { accessKey: 'PERSONACCESSKEY00001', secretKey: 'personsecretkey0000000000000000000000001' };

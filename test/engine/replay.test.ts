@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { startReplay, type Replay, type Sample, type Way } from '../support/replay.ts';
+import { startReplay, type Replay, type Sample, type Way } from '../support/scenes/replay.ts';
 
 /** Everything in proportion shorter than on the hosts of the incident; scripts/replay has the whole of it. */
 const loaded = { delayMs: 400, pauseSeconds: 1 };

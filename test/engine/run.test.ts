@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { bootstrapMarker, upgradeMarker } from '../support/control-plane/stub-bootstrap.ts';
-import { images, limits, quick, startScene, type Scene } from '../support/scene.ts';
+import { bootstrapMarker, upgradeMarker } from '../support/server/stub-bootstrap.ts';
+import { images, limits, quick, startScene, type Scene } from '../support/scenes/scene.ts';
 
 /** Of an agent that the server knows from the start. */
 const keys = { accessKey: 'TESTACCESSKEY0000001', secretKey: 'testsecretkey000000000000000000000000001' };

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { images, limits, startScene, type Scene } from '../support/scene.ts';
+import { images, limits, startScene, type Scene } from '../support/scenes/scene.ts';
 
 /** Of an agent that the server knows from the start. */
 const keys = { accessKey: 'TESTACCESSKEY0000001', secretKey: 'testsecretkey000000000000000000000000001' };

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { RecordedRequest } from '../support/engine-proxy.ts';
-import { images, limits, startScene, upgradeArguments, type Scene } from '../support/scene.ts';
+import type { RecordedRequest } from '../support/engine-proxy/engine-proxy.ts';
+import { images, limits, startScene, upgradeArguments, type Scene } from '../support/scenes/scene.ts';
 
 /** What `docker stop` gives a container before it kills it. */
 const graceMs = 10_000;

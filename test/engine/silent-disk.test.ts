@@ -1,9 +1,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
-import { callEngine } from '../support/engine-call.ts';
-import type { ProxyRule } from '../support/engine-proxy.ts';
-import { mountFrozenDisk, type FrozenDisk } from '../support/frozen-disk.ts';
-import { images, limits, startScene, type Scene } from '../support/scene.ts';
-import { mountSilentDisk, type SilentDisk } from '../support/silent-disk.ts';
+import { callEngine } from '../support/host/engine-call.ts';
+import type { ProxyRule } from '../support/engine-proxy/engine-proxy.ts';
+import { mountFrozenDisk, type FrozenDisk } from '../support/host/frozen-disk.ts';
+import { images, limits, startScene, type Scene } from '../support/scenes/scene.ts';
+import { mountSilentDisk, type SilentDisk } from '../support/host/silent-disk.ts';
 
 let scene: Scene;
 let disk: Pick<SilentDisk | FrozenDisk, 'unmount'> | undefined;

@@ -1,11 +1,18 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { callEngine } from '../support/engine-call.ts';
-import { cellOf, faults, phases, type Ending, type Fault, type Phase } from '../support/fault-table.ts';
-import { runCell } from '../support/matrix.ts';
-import { images, startScene, type Scene } from '../support/scene.ts';
-import { byScript } from '../support/upgrade-way.ts';
+import { callEngine } from '../support/host/engine-call.ts';
+import {
+  cellOf,
+  faults,
+  phases,
+  type Ending,
+  type Fault,
+  type Phase,
+} from '../support/faults/fault-table.ts';
+import { runCell } from '../support/faults/matrix.ts';
+import { images, startScene, type Scene } from '../support/scenes/scene.ts';
+import { byScript } from '../support/faults/upgrade-way.ts';
 
 /** Upgrades in a row; scripts/soak makes it 200. */
 const upgrades = Number(process.env['SOAK_UPGRADES'] ?? '6');

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { ContainerInspectInfo } from 'dockerode';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { callEngine } from '../support/engine-call.ts';
-import { images, limits, startScene, type Scene } from '../support/scene.ts';
+import { callEngine } from '../support/host/engine-call.ts';
+import { images, limits, startScene, type Scene } from '../support/scenes/scene.ts';
 
 const run = promisify(execFile);
 const mib = 1024 * 1024;

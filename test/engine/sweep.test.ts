@@ -1,9 +1,9 @@
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { bootstrapMarker } from '../support/control-plane/stub-bootstrap.ts';
-import { makeLeak, shareMnt, type Leak } from '../support/leak-maker.ts';
-import { images, limits, quick, startScene, type Scene } from '../support/scene.ts';
+import { bootstrapMarker } from '../support/server/stub-bootstrap.ts';
+import { makeLeak, shareMnt, type Leak } from '../support/scenes/leak-maker.ts';
+import { images, limits, quick, startScene, type Scene } from '../support/scenes/scene.ts';
 
 /** Of an agent that the server knows from the start. */
 const keys = { accessKey: 'TESTACCESSKEY0000001', secretKey: 'testsecretkey000000000000000000000000001' };

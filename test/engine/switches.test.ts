@@ -1,19 +1,19 @@
 import { access, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { expectNoSecrets, placesOf, secretsOf } from '../support/canary.ts';
-import { bootstrapMarker, upgradeMarker } from '../support/control-plane/stub-bootstrap.ts';
-import { throwSwitch } from '../support/control-plane/stub-switches.ts';
-import { startStubServer, type StubServer } from '../support/control-plane/stub-server.ts';
-import { images, limits, quick, startScene, type Scene } from '../support/scene.ts';
+import { expectNoSecrets, placesOf, secretsOf } from '../support/scenes/canary.ts';
+import { bootstrapMarker, upgradeMarker } from '../support/server/stub-bootstrap.ts';
+import { throwSwitch } from '../support/server/stub-switches.ts';
+import { startStubServer, type StubServer } from '../support/server/stub-server.ts';
+import { images, limits, quick, startScene, type Scene } from '../support/scenes/scene.ts';
 import {
   registrationLimits,
   registrationRows,
   runRows,
   type RegistrationRow,
   type UrlForm,
-} from '../support/switch-table.ts';
-import { areRequestsOf, composeRequests } from '../support/switch-requests.ts';
+} from '../support/faults/switch-table.ts';
+import { areRequestsOf, composeRequests } from '../support/faults/switch-requests.ts';
 
 /** One host that has an agent, and that is registered again and again at a server that is not well. */
 let scene: Scene;

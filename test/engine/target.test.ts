@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { images, startScene, type Scene } from '../support/scene.ts';
+import { images, startScene, type Scene } from '../support/scenes/scene.ts';
 
 let scene: Scene;
 

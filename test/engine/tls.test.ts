@@ -1,15 +1,15 @@
 import { access, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { expectNoSecrets, placesOf, secretsOf } from '../support/canary.ts';
-import { certificates } from '../support/control-plane/certificates.ts';
-import { startStubServer, type StubServer } from '../support/control-plane/stub-server.ts';
-import { fingerprints, throwSwitch } from '../support/control-plane/stub-switches.ts';
-import { caFiles, tlsServers } from '../support/control-plane/tls-servers.ts';
-import { startForwardProxy, type ForwardProxy } from '../support/forward-proxy.ts';
-import { images, limits, quick, startScene, type Scene } from '../support/scene.ts';
-import { areRequestsOf, composeRequests } from '../support/switch-requests.ts';
-import { registrationLimits, tlsRows, type TlsRow } from '../support/switch-table.ts';
+import { expectNoSecrets, placesOf, secretsOf } from '../support/scenes/canary.ts';
+import { certificates } from '../support/server/certificates.ts';
+import { startStubServer, type StubServer } from '../support/server/stub-server.ts';
+import { fingerprints, throwSwitch } from '../support/server/stub-switches.ts';
+import { caFiles, tlsServers } from '../support/server/tls-servers.ts';
+import { startForwardProxy, type ForwardProxy } from '../support/server/forward-proxy.ts';
+import { images, limits, quick, startScene, type Scene } from '../support/scenes/scene.ts';
+import { areRequestsOf, composeRequests } from '../support/faults/switch-requests.ts';
+import { registrationLimits, tlsRows, type TlsRow } from '../support/faults/switch-table.ts';
 
 /** One host, and https servers with certificates of an authority that the image does not know. */
 let scene: Scene;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { images, limits, startScene, upgradeArguments, type Scene } from '../support/scene.ts';
+import { images, limits, startScene, upgradeArguments, type Scene } from '../support/scenes/scene.ts';
 
 let scene: Scene;
 

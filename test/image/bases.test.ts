@@ -1,13 +1,13 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { bootstrapMarker } from '../support/control-plane/stub-bootstrap.ts';
-import { certificates } from '../support/control-plane/certificates.ts';
-import { startStubServer } from '../support/control-plane/stub-server.ts';
-import { fingerprints } from '../support/control-plane/stub-switches.ts';
-import { pinnedApi } from '../support/engine-root.ts';
-import { otherBases } from '../support/images.ts';
-import { images, startScene, type Scene } from '../support/scene.ts';
+import { bootstrapMarker } from '../support/server/stub-bootstrap.ts';
+import { certificates } from '../support/server/certificates.ts';
+import { startStubServer } from '../support/server/stub-server.ts';
+import { fingerprints } from '../support/server/stub-switches.ts';
+import { pinnedApi } from '../support/host/engine-root.ts';
+import { otherBases } from '../support/images/images.ts';
+import { images, startScene, type Scene } from '../support/scenes/scene.ts';
 
 /** The first time on a machine the bases are made: two systems from packages, and a bash that is compiled. */
 const BASES_DEADLINE_MS = 15 * 60_000;
@@ -144,7 +144,7 @@ describe("the base's own entrypoint", () => {
   });
 
   it('is the way back: the agent goes to an image with it as its server requires', async () => {
-    const folder = join(import.meta.dirname, '../support/base-entrypoint-image');
+    const folder = join(import.meta.dirname, '../support/images/base-entrypoint-image');
     const back = 'rancher/agent:v1.2.11-own';
     await scene.host.docker('build', '-q', '-t', back, '--build-arg', `IMAGE=${hardened}`, folder);
     scene.server.setRequiredImage(hardened);

@@ -1,8 +1,8 @@
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { expectNoSecrets, placesOf, secretsOf } from '../support/canary.ts';
-import { images, startScene, type Scene } from '../support/scene.ts';
+import { expectNoSecrets, placesOf, secretsOf } from '../support/scenes/canary.ts';
+import { images, startScene, type Scene } from '../support/scenes/scene.ts';
 
 let scene: Scene;
 

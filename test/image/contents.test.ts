@@ -5,9 +5,9 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { createGzip } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readElf, readUppermostLayer, type ImageLayer } from '../support/image-layer.ts';
-import { startHost, type TestHost } from '../support/host.ts';
-import { images } from '../support/scene.ts';
+import { readElf, readUppermostLayer, type ImageLayer } from '../support/images/image-layer.ts';
+import { startHost, type TestHost } from '../support/host/host.ts';
+import { images } from '../support/scenes/scene.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 const home = 'usr/lib/rancher-agent-entrypoint';

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { buildImageIn } from '../support/checkout.ts';
-import { startHost, type TestHost } from '../support/host.ts';
-import { readElf, readUppermostLayer, type ImageLayer } from '../support/image-layer.ts';
+import { buildImageIn } from '../support/images/checkout.ts';
+import { startHost, type TestHost } from '../support/host/host.ts';
+import { readElf, readUppermostLayer, type ImageLayer } from '../support/images/image-layer.ts';
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '..', '..');

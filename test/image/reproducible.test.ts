@@ -2,8 +2,8 @@ import { appendFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { buildImageIn, checkOut, commitTime, makeOrigin } from '../support/checkout.ts';
-import { startHost, type TestHost } from '../support/host.ts';
+import { buildImageIn, checkOut, commitTime, makeOrigin } from '../support/images/checkout.ts';
+import { startHost, type TestHost } from '../support/host/host.ts';
 
 const base = 'agent-test-base';
 const tag = 'registry.example:5000/rancher/agent:v1';

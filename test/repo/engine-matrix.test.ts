@@ -1,6 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
-import { renderEnginePage, withCell, type EngineCell, type EngineMatrix } from '../support/engine-matrix.ts';
+import {
+  renderEnginePage,
+  withCell,
+  type EngineCell,
+  type EngineMatrix,
+} from '../support/faults/engine-matrix.ts';
 
 async function read(name: string): Promise<string> {
   return readFile(new URL(`../../docs/${name}`, import.meta.url), 'utf8');

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { makeOrigin } from '../support/checkout.ts';
+import { makeOrigin } from '../support/images/checkout.ts';
 
 /** A registry that knows of no vulnerability, or gives no answer. */
 let server: Server;

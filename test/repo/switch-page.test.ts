@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
-import { parseSwitch } from '../support/control-plane/stub-switches.ts';
-import { renderSwitchPage } from '../support/switch-page.ts';
-import { areRequestsOf } from '../support/switch-requests.ts';
-import { registrationRows, runRows, tlsRows } from '../support/switch-table.ts';
+import { parseSwitch } from '../support/server/stub-switches.ts';
+import { renderSwitchPage } from '../support/faults/switch-page.ts';
+import { areRequestsOf } from '../support/faults/switch-requests.ts';
+import { registrationRows, runRows, tlsRows } from '../support/faults/switch-table.ts';
 
 it('the page of what the control plane can do wrong is the table that the tests run', async () => {
   const page = await readFile(new URL('../../docs/control-plane-faults.md', import.meta.url), 'utf8');

@@ -8,7 +8,7 @@ import {
   simulateLegacyOffline,
   simulateOffline,
   simulateReturn,
-} from '../support/reconnect-simulation.ts';
+} from '../support/simulation/reconnect-simulation.ts';
 
 const second = 1_000;
 const minute = 60 * second;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { anyText } from '../../support/control-plane/any-text.ts';
+import { anyText } from '../../support/server/any-text.ts';
 import { addToAgentConf, parseAgentConf, readAgentConf } from '../../../src/control-plane/agent-conf.ts';
 import { quoteForShell } from '../../../src/control-plane/shell/assignment.ts';
 

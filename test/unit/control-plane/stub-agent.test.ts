@@ -3,19 +3,15 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { certificates } from '../../support/control-plane/certificates.ts';
+import { certificates } from '../../support/server/certificates.ts';
 import {
   agentMarker,
   closedMarker,
   installEvent,
   openMarker,
   replacedMarker,
-} from '../../support/control-plane/stub-agent.ts';
-import {
-  startStubServer,
-  type StubOptions,
-  type StubServer,
-} from '../../support/control-plane/stub-server.ts';
+} from '../../support/server/stub-agent.ts';
+import { startStubServer, type StubOptions, type StubServer } from '../../support/server/stub-server.ts';
 
 /** What the bootstrap script downloads and becomes, run as the script runs it: by this machine's bash, curl and openssl. */
 const keys = { accessKey: 'AGENTKEY', secretKey: 'agent-secret-key' };
@@ -143,7 +139,7 @@ describe('the stand-in for the agent', () => {
   ])(
     'ends with an error: %s',
     async (_, text, words) => {
-      const { throwSwitch } = await import('../../support/control-plane/stub-switches.ts');
+      const { throwSwitch } = await import('../../support/server/stub-switches.ts');
       const stub = await start();
       await throwSwitch(stub, text);
       const run = runAgent(stub);

@@ -5,10 +5,10 @@ import { explainNetworkError, isCertificateProblem } from '../../../src/control-
 import { explainServerFault } from '../../../src/control-plane/http/server-fault.ts';
 import { waitForServer } from '../../../src/control-plane/registration/wait.ts';
 import { ExitCode } from '../../../src/support/errors.ts';
-import { certificates } from '../../support/control-plane/certificates.ts';
-import { createTestConnection, rejectionOf } from '../../support/control-plane/test-connection.ts';
-import { startForwardProxy } from '../../support/forward-proxy.ts';
-import { startNginx } from '../../support/nginx.ts';
+import { certificates } from '../../support/server/certificates.ts';
+import { createTestConnection, rejectionOf } from '../../support/server/test-connection.ts';
+import { startForwardProxy } from '../../support/server/forward-proxy.ts';
+import { startNginx } from '../../support/server/nginx.ts';
 
 const { authority, intermediate, chained, chain, shortKey, sha1, rsa, shortGroup, stranger } = certificates;
 

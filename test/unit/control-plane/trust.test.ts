@@ -6,9 +6,9 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { createHttpClient } from '../../../src/control-plane/http/client.ts';
 import { establishTrust, parseFingerprint, readFirstCertificate } from '../../../src/control-plane/trust.ts';
 import { ConfigurationError, ServerUnavailableError } from '../../../src/support/errors.ts';
-import { certificates } from '../../support/control-plane/certificates.ts';
-import { startStubServer, type StubOptions } from '../../support/control-plane/stub-server.ts';
-import { createTestConnection, rejectionOf } from '../../support/control-plane/test-connection.ts';
+import { certificates } from '../../support/server/certificates.ts';
+import { startStubServer, type StubOptions } from '../../support/server/stub-server.ts';
+import { createTestConnection, rejectionOf } from '../../support/server/test-connection.ts';
 
 const authority = new X509Certificate(certificates.authority);
 const fingerprint = authority.fingerprint;

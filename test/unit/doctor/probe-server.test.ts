@@ -6,9 +6,9 @@ import { lookAtServer } from '../../../src/doctor/probe-server.ts';
 import { systemClock } from '../../../src/support/clock.ts';
 import { pathsBelow } from '../../../src/support/configuration.ts';
 import { createSecrets } from '../../../src/support/secrets.ts';
-import { certificates } from '../../support/control-plane/certificates.ts';
-import { startStubServer } from '../../support/control-plane/stub-server.ts';
-import { shortLimits } from '../../support/control-plane/test-connection.ts';
+import { certificates } from '../../support/server/certificates.ts';
+import { startStubServer } from '../../support/server/stub-server.ts';
+import { shortLimits } from '../../support/server/test-connection.ts';
 
 async function lookAt(tls: { readonly cert: string; readonly key: string }, ca: string, agentConf = '') {
   const folder = await mkdtemp(join(tmpdir(), 'look-server-'));

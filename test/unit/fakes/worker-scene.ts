@@ -19,7 +19,7 @@ import { pathsBelow, readConfiguration, type ProfileName } from '../../../src/su
 import type { Limits } from '../../../src/support/limits/limits.ts';
 import { createLog } from '../../../src/support/log.ts';
 import { createSecrets } from '../../../src/support/secrets.ts';
-import { shortLimits } from '../../support/control-plane/test-connection.ts';
+import { shortLimits } from '../../support/server/test-connection.ts';
 
 /** A worker's view of a host: containers in memory, their files in a real folder, and time that passes only in sleep. */
 

@@ -2,9 +2,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } 
 import { readRetryAfter } from '../../../../src/control-plane/http/client.ts';
 import { explainNetworkError } from '../../../../src/control-plane/http/network-reason.ts';
 import { InterruptedError, ServerUnavailableError } from '../../../../src/support/errors.ts';
-import { certificates } from '../../../support/control-plane/certificates.ts';
-import { startStubServer, type Fault, type StubServer } from '../../../support/control-plane/stub-server.ts';
-import { createTestConnection, rejectionOf } from '../../../support/control-plane/test-connection.ts';
+import { certificates } from '../../../support/server/certificates.ts';
+import { startStubServer, type Fault, type StubServer } from '../../../support/server/stub-server.ts';
+import { createTestConnection, rejectionOf } from '../../../support/server/test-connection.ts';
 
 let stub: StubServer;
 beforeAll(async () => {

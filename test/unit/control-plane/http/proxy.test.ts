@@ -4,10 +4,10 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { chooseProxy, readProxyPasswords } from '../../../../src/control-plane/http/proxy.ts';
 import { explainServerFault } from '../../../../src/control-plane/http/server-fault.ts';
 import { ConfigurationError } from '../../../../src/support/errors.ts';
-import { certificates } from '../../../support/control-plane/certificates.ts';
-import { startSocksServer } from '../../../support/socks-server.ts';
-import { startStubServer } from '../../../support/control-plane/stub-server.ts';
-import { createTestConnection, rejectionOf } from '../../../support/control-plane/test-connection.ts';
+import { certificates } from '../../../support/server/certificates.ts';
+import { startSocksServer } from '../../../support/server/socks-server.ts';
+import { startStubServer } from '../../../support/server/stub-server.ts';
+import { createTestConnection, rejectionOf } from '../../../support/server/test-connection.ts';
 
 const choose = (url: string, environment: Record<string, string>) =>
   chooseProxy(new URL(url), environment)?.host;

@@ -3,10 +3,10 @@ import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { HttpResponse } from '../../../../src/control-plane/http/client.ts';
 import { explainServerFault } from '../../../../src/control-plane/http/server-fault.ts';
-import { certificates } from '../../../support/control-plane/certificates.ts';
-import { errorDocument, htmlPage, type Fault } from '../../../support/control-plane/stub-faults.ts';
-import { startStubServer, type StubServer } from '../../../support/control-plane/stub-server.ts';
-import { createTestConnection, rejectionOf } from '../../../support/control-plane/test-connection.ts';
+import { certificates } from '../../../support/server/certificates.ts';
+import { errorDocument, htmlPage, type Fault } from '../../../support/server/stub-faults.ts';
+import { startStubServer, type StubServer } from '../../../support/server/stub-server.ts';
+import { createTestConnection, rejectionOf } from '../../../support/server/test-connection.ts';
 
 let stub: StubServer;
 beforeAll(async () => {

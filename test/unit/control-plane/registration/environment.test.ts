@@ -7,9 +7,9 @@ import {
   NotPermittedError,
   ServerUnavailableError,
 } from '../../../../src/support/errors.ts';
-import { certificates } from '../../../support/control-plane/certificates.ts';
-import { startStubServer, type StubOptions } from '../../../support/control-plane/stub-server.ts';
-import { createTestConnection, rejectionOf } from '../../../support/control-plane/test-connection.ts';
+import { certificates } from '../../../support/server/certificates.ts';
+import { startStubServer, type StubOptions } from '../../../support/server/stub-server.ts';
+import { createTestConnection, rejectionOf } from '../../../support/server/test-connection.ts';
 
 /** The stub listens on 127.0.0.1, which only images of this profile accept. */
 const profile = 'rancher-1.0';

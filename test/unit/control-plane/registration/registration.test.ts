@@ -7,13 +7,13 @@ import {
   type Registration,
 } from '../../../../src/control-plane/registration/registration.ts';
 import { NotPermittedError, ServerUnavailableError } from '../../../../src/support/errors.ts';
-import { deriveKeys } from '../../../support/control-plane/stub-state.ts';
-import { startStubServer, type StubOptions } from '../../../support/control-plane/stub-server.ts';
+import { deriveKeys } from '../../../support/server/stub-state.ts';
+import { startStubServer, type StubOptions } from '../../../support/server/stub-server.ts';
 import {
   createTestConnection,
   rejectionOf,
   type TestConnectionOptions,
-} from '../../../support/control-plane/test-connection.ts';
+} from '../../../support/server/test-connection.ts';
 
 const hostKey = 'f00d'.repeat(32);
 

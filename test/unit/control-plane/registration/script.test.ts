@@ -4,7 +4,7 @@ import {
   parseRegistrationScript,
   readRegistrationScript,
 } from '../../../../src/control-plane/registration/script.ts';
-import { anyText } from '../../../support/control-plane/any-text.ts';
+import { anyText } from '../../../support/server/any-text.ts';
 import { ConfigurationError, ServerUnavailableError } from '../../../../src/support/errors.ts';
 
 const lines = [

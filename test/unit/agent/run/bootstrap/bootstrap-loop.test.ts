@@ -8,8 +8,8 @@ import {
   textAnswer,
   unreachable,
   type SimulatedAgent,
-} from '../../../../support/simulated-agent.ts';
-import { SimulatedTime } from '../../../../support/simulated-time.ts';
+} from '../../../../support/simulation/simulated-agent.ts';
+import { SimulatedTime } from '../../../../support/simulation/simulated-time.ts';
 
 /** Measured with these seeds: 81, 69, 13 and 11 a second; without chance in the pauses it is all thousand. */
 describe('a thousand hosts whose server goes away in one second and comes back', () => {

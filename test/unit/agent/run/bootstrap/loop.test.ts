@@ -12,8 +12,8 @@ import {
   textAnswer,
   unreachable,
   type SimulatedAgent,
-} from '../../../../support/simulated-agent.ts';
-import { SimulatedTime } from '../../../../support/simulated-time.ts';
+} from '../../../../support/simulation/simulated-agent.ts';
+import { SimulatedTime } from '../../../../support/simulation/simulated-time.ts';
 
 const second = 1_000;
 const minute = 60 * second;

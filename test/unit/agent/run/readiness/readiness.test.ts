@@ -5,10 +5,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { judgeCurl } from '../../../../../src/agent/run/readiness/checks/curl.ts';
 import { proveAgain, proveReadiness, type Proof } from '../../../../../src/agent/run/readiness/readiness.ts';
 import { readinessChecks } from '../../../../../src/agent/run/readiness/result.ts';
-import { certificates } from '../../../../support/control-plane/certificates.ts';
-import type { Fault } from '../../../../support/control-plane/stub-faults.ts';
-import { startStubServer, type StubServer } from '../../../../support/control-plane/stub-server.ts';
-import { agentKeys, createProbeScene, type ProbeScene } from '../../../../support/readiness-probe.ts';
+import { certificates } from '../../../../support/server/certificates.ts';
+import type { Fault } from '../../../../support/server/stub-faults.ts';
+import { startStubServer, type StubServer } from '../../../../support/server/stub-server.ts';
+import { agentKeys, createProbeScene, type ProbeScene } from '../../../../support/scenes/readiness-probe.ts';
 
 let scene: ProbeScene;
 let server: StubServer;

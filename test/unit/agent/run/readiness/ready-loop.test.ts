@@ -15,8 +15,8 @@ import {
 } from '../../../../../src/agent/run/readiness/result.ts';
 import { systemClock } from '../../../../../src/support/clock.ts';
 import { defaultLimits, type Limits } from '../../../../../src/support/limits/limits.ts';
-import { startStubServer, type StubServer } from '../../../../support/control-plane/stub-server.ts';
-import { agentKeys, createProbeScene, type ProbeScene } from '../../../../support/readiness-probe.ts';
+import { startStubServer, type StubServer } from '../../../../support/server/stub-server.ts';
+import { agentKeys, createProbeScene, type ProbeScene } from '../../../../support/scenes/readiness-probe.ts';
 
 let scene: ProbeScene;
 let server: StubServer;

@@ -5,7 +5,7 @@ import { measureReach, reachOf, readReadyAnswer } from '../../../../../src/agent
 import type { ExecuteResult } from '../../../../../src/engine/engine.ts';
 import { EngineError } from '../../../../../src/engine/errors.ts';
 import { InterruptedError } from '../../../../../src/support/errors.ts';
-import { startStubServer, type StubServer } from '../../../../support/control-plane/stub-server.ts';
+import { startStubServer, type StubServer } from '../../../../support/server/stub-server.ts';
 import {
   agentKeys,
   earlier,

@@ -1,0 +1,28 @@
+import { createInterface } from 'node:readline';
+import { images, type Scene } from '../scenes/scene.ts';
+
+/** What the engine itself tells of its containers: a witness that nobody can get past. */
+export interface EngineEvents {
+  /** `create rancher-agent-next` and the like, in order. */
+  readonly seen: readonly string[];
+  end(): void;
+}
+
+/** Listens to the engine until `end`. */
+export async function watchEngine(scene: Scene): Promise<EngineEvents> {
+  const seen: string[] = [];
+  const child = scene.host.spawnDocker(
+    ...['events', '--filter', 'type=container', '--format', '{{.Action}} {{.Actor.Attributes.name}}'],
+  );
+  if (child.stdout === null) throw new Error('docker events has no output');
+  createInterface(child.stdout).on('line', (line) => seen.push(line));
+  const watching = { seen, end: () => void child.kill() };
+  // Only when an event of ours has come through is it sure that none is missed.
+  await scene.waitFor('the stream of events', async () => {
+    await scene.host.tryDocker('rm', '-f', 'witness');
+    await scene.host.docker('create', '--name', 'witness', images.base, 'true');
+    await scene.host.docker('rm', 'witness');
+    return seen.includes('destroy witness') ? true : undefined;
+  });
+  return watching;
+}

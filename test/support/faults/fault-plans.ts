@@ -1,0 +1,167 @@
+/** How each fault of the matrix is done to a host, and lifted again. */
+import { execFile } from 'node:child_process';
+import { mkdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import type { ProxyAction, RecordedRequest } from '../engine-proxy/engine-proxy.ts';
+import type { Fault, Phase } from './fault-table.ts';
+import type { ImageRegistry, RegistryMood } from '../images/image-registry.ts';
+import { images, type Scene } from '../scenes/scene.ts';
+import type { Way } from './upgrade-way.ts';
+
+const run = promisify(execFile);
+
+/** What strikes at a phase, and how it is lifted. */
+export interface Plan {
+  /** Run once, right before the request that begins the phase. */
+  readonly strike?: (request: RecordedRequest) => Promise<unknown>;
+  /** Done to requests that begin the phase instead. */
+  readonly action?: { readonly action: ProxyAction; readonly times?: number };
+  /** Before the upgrade starts. */
+  readonly prepare?: () => Promise<void>;
+  /** Waited for after the caller has ended. */
+  readonly after?: () => Promise<unknown>;
+  readonly lift?: () => Promise<unknown>;
+  /** What a person then reads in the status, in the words of whoever said no. */
+  readonly says?: RegExp;
+}
+
+/** @param phase whose first request is struck */
+export function planFault(way: Way, phase: Phase, fault: Fault): Plan {
+  const { scene } = way;
+  const { host } = scene;
+  const killWorker = async (): Promise<unknown> =>
+    host.tryDocker('kill', '-s', 'KILL', 'rancher-agent-worker');
+  switch (fault) {
+    case 'worker killed':
+      return { strike: killWorker };
+    case 'caller killed':
+      return { strike: async () => way.killCaller() };
+    case 'both killed':
+      return {
+        strike: async () => {
+          await way.killCaller();
+          await killWorker();
+        },
+      };
+    case 'daemon killed and started':
+      return { strike: async () => host.killEngine(), after: async () => host.startEngine() };
+    case 'reboot': {
+      let boot: Promise<void> | undefined;
+      return {
+        strike: async () => {
+          boot = host.reboot();
+          await sleep(100);
+        },
+        after: async () => boot,
+      };
+    }
+    case 'daemon frozen 30 s': {
+      let thaw: Promise<void> | undefined;
+      return {
+        strike: async () => {
+          await host.freezeEngine();
+          thaw = sleep(30_000).then(async () => host.thawEngine());
+        },
+        after: async () => thaw,
+      };
+    }
+    case 'answer cut off':
+      return { action: { action: { kind: 'cut-after-headers' }, times: 1 } };
+    case 'answer lost':
+      return { action: { action: { kind: 'lose-answer' }, times: 1 } };
+    case 'one 500':
+      return { action: { action: { kind: 'answer', status: 500, body: 'a stumble' }, times: 1 } };
+    case '500 for ever':
+      return { action: { action: { kind: 'answer', status: 500, body: 'sick for ever' } } };
+    case 'no space':
+      return { strike: async () => host.fillDisk(), lift: async () => host.freeDisk() };
+    case 'no inodes':
+      return { strike: async () => host.fillInodes(), lift: async () => host.freeDisk() };
+    case 'removal impossible':
+      return planUnremovable(scene);
+    case 'name taken by a stranger':
+      return planStranger(scene, phase);
+    case 'lock stale':
+      return planLock(scene, Date.now() / 1000 - 120);
+    case 'lock held by a live one':
+      return planLock(scene, Date.now() / 1000 + 25);
+    case 'status folder not writable':
+      return planUnwritable(scene);
+    case 'registry away':
+      return {
+        strike: async () => registryOf(way).pause(),
+        lift: async () => registryOf(way).resume(),
+        says: /connection refused/,
+      };
+    case 'registry hangs in a layer':
+      return planMood(way, 'hangs', /no answer within/);
+    case 'image not in the registry':
+      return planMood(way, 'knows nothing', /manifest unknown/);
+  }
+}
+
+function registryOf({ registry }: Way): ImageRegistry {
+  if (registry === undefined) throw new Error('nothing is pulled this way');
+  return registry;
+}
+
+function planMood(way: Way, mood: RegistryMood, says: RegExp): Plan {
+  const registry = registryOf(way);
+  const set = (to: RegistryMood) => async (): Promise<void> => {
+    registry.mood = to;
+    return Promise.resolve();
+  };
+  return { strike: set(mood), lift: set('well'), says };
+}
+
+function planUnremovable({ host }: Scene): Plan {
+  let old = '';
+  return {
+    strike: async () => {
+      const found = (await host.inspect('rancher-agent-previous')) ?? (await host.inspect('rancher-agent'));
+      old = found?.Id ?? '';
+      await host.makeUnremovable(old);
+    },
+    lift: async () => host.makeRemovable(old),
+  };
+}
+
+function planStranger({ host }: Scene, phase: Phase): Plan {
+  const names: Partial<Record<Phase, string>> = {
+    'create next': 'rancher-agent-next',
+    'set aside': 'rancher-agent-previous',
+    promote: 'rancher-agent',
+  };
+  const name = names[phase] ?? '';
+  return {
+    strike: async () => host.docker('create', '--name', name, images.base, 'sleep', '1'),
+    lift: async () => host.docker('rm', '-f', name),
+  };
+}
+
+/** A lock of somebody that the engine knows nothing of, last touched at a time (seconds since 1970). */
+function planLock({ host }: Scene, touched: number): Plan {
+  const folder = join(host.stateDir, 'entrypoint');
+  const lock = join(folder, 'lock-900.lock');
+  return {
+    prepare: async () => {
+      await mkdir(lock, { recursive: true });
+      await writeFile(
+        join(folder, 'lock-owner.json'),
+        `${JSON.stringify({ command: 'cleanup', pid: 1, generation: 900, nonce: 'n', since: new Date().toISOString() })}\n`,
+      );
+      await utimes(lock, touched, touched);
+    },
+    lift: async () => rm(lock, { recursive: true, force: true }),
+  };
+}
+
+function planUnwritable({ host }: Scene): Plan {
+  const folder = join(host.stateDir, 'entrypoint');
+  return {
+    strike: async () => run('chattr', ['+i', folder]),
+    lift: async () => run('chattr', ['-i', folder]),
+  };
+}

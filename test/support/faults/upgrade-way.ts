@@ -1,0 +1,73 @@
+import type { CommandResult } from '../host/host.ts';
+import type { ImageRegistry } from '../images/image-registry.ts';
+import type { PullScene } from '../scenes/pull-scene.ts';
+import { images, limits, type Scene } from '../scenes/scene.ts';
+
+/** Short waits; the deadlines of reads are shorter than the freeze, so that it is really sat out. */
+const hastyLimits = {
+  VERIFY: 1_000,
+  VERIFY_POLL: 500,
+  STAND_BY: 300,
+  READY: 15_000,
+  READY_POLL: 250,
+  BOOTSTRAP_WATCH: 1_000,
+  BOOTSTRAP_WATCH_TOTAL: 15_000,
+  ATTEMPT_PAUSE_MIN: 1,
+  ATTEMPT_PAUSE_MAX: 1,
+  REMOVE_PAUSE_MIN: 50,
+  REMOVE_PAUSE_MAX: 200,
+  CALL_PAUSE: 100,
+  INSPECT: 12_000,
+  LIST: 12_000,
+  LOCK_WAIT: 3_000,
+  PULL_SILENCE: 12_000,
+  FOLLOW_POLL: 5_000,
+  STAND_BY_ALONE: 2_000,
+  PING_PONG_RETURNS: 100_000,
+};
+export const hasty = limits(hastyLimits);
+
+/** For an agent that asks by itself: by itself it doesn't try again within a test, the next start does. */
+export const hastyAgent = limits({ ...hastyLimits, ATTEMPT_PAUSE_MIN: 120_000 });
+
+/** How a host is upgraded. */
+export interface Way {
+  readonly scene: Scene;
+  readonly registry?: ImageRegistry;
+  /** Chooses what to upgrade to, given the image of the agent in office. */
+  chooseTarget(current: string | undefined): Promise<string>;
+  /** @returns how the caller ended; undefined where the agent itself is the caller and goes on for ever */
+  upgrade(target: string): Promise<CommandResult | undefined>;
+  /** SIGKILLs whoever asked for the upgrade. */
+  killCaller(): Promise<unknown>;
+}
+
+/** As the server's script does it: it starts the new image, which upgrades to itself. */
+export function byScript(scene: Scene): Way {
+  return {
+    scene,
+    chooseTarget: async (current) => Promise.resolve(current === images.a ? images.b : images.a),
+    upgrade: async (target) => scene.upgrade(target, ...hasty),
+    killCaller: async () => scene.host.tryDocker('kill', '-s', 'KILL', 'rancher-agent-upgrade'),
+  };
+}
+
+/** As the agent does it, when its server requires an image that the host doesn't have: its worker pulls. */
+export function byAgent({ scene, registry, images: [a, b] }: PullScene): Way {
+  return {
+    scene,
+    registry,
+    chooseTarget: async (current) => {
+      const target = current === a ? b : a;
+      await scene.host.tryDocker('rmi', target);
+      return target;
+    },
+    upgrade: async (target) => {
+      scene.server.setRequiredImage(target);
+      // At its start it asks the server at once. It may be on its way out of office just now, and another one in.
+      await scene.host.tryDocker('restart', '--time', '3', 'rancher-agent');
+      return undefined;
+    },
+    killCaller: async () => scene.host.killProcess('rancher-agent'),
+  };
+}
