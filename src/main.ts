@@ -6,7 +6,7 @@ import { readConfiguration } from './support/configuration.ts';
 import { ExitCode, InterruptedError, messageOf } from './support/errors.ts';
 import { createLog, type Log } from './support/log.ts';
 import { addEnvironmentSecrets, createSecrets } from './support/secrets.ts';
-import { stuckLine } from './agent/worker/hung-worker.ts';
+import { hungLine } from './agent/worker/hung-worker.ts';
 import { keyboardOf, terminalOf } from './support/terminal.ts';
 
 /** Set by the bundler from package.json. */
@@ -91,7 +91,7 @@ async function leave(status: number): Promise<never> {
   await new Promise((resolve) => setImmediate(resolve));
   for (let waited = 0; isInFileCall(); waited += LEAVE_POLL) {
     if (waited >= LEAVE_PATIENCE) {
-      writeWhole(stuckLine(status), 'stderr');
+      writeWhole(hungLine(status), 'stderr');
       becomeProcess(['/bin/sh', '-c', `exit ${status}`], {});
     }
     await new Promise((resolve) => setTimeout(resolve, LEAVE_POLL));

@@ -22,7 +22,7 @@ export const benchLimits = limits({
   VERIFY: 1_000,
   VERIFY_POLL: 500,
   BOOTSTRAP_WATCH: 1_000,
-  PING_PONG_RETURNS: 100_000,
+  FLAPPING_RETURNS: 100_000,
 });
 
 const referenceFolder = join(

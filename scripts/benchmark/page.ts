@@ -48,7 +48,7 @@ How the times of an upgrade are meant. The clock begins with the \`docker run â€
 
 - *Started* is the \`start\` of the new agent's container in the engine's event stream: everything before it is ours, the caller,
   the worker, its checks of storage, image and host. What comes behind it is verification: the new agent must stay up for 1 s
-  (\`STAND_BY\`) before anything of the old one is touched. The reference verifies nothing. So the new one *has the name* and
+  (\`STANDBY\`) before anything of the old one is touched. The reference verifies nothing. So the new one *has the name* and
   *acts* later than the reference's, while the old one works on; those times are told, and nothing is promised of them.
 - *Acts*: the server is asked for the bootstrap for the first time. Container, process and host are ready by then, in both ways.
 - *No container of an agent runs*: from the old one's \`die\` to the new one's \`start\`. Ours starts the new one first, hence 0.

@@ -7,31 +7,31 @@ import { CannotChangeError, messageOf, TryAgainLaterError } from '../support/err
 import type { Limits } from '../support/limits/limits.ts';
 import type { Log } from '../support/log.ts';
 import { doubling } from '../support/retry.ts';
-import { isAgentContainer, labels, standsBy, type RoleNames } from '../agent/identity/roles.ts';
+import { isAgentContainer, labels, canStandBy, type RoleNames } from '../agent/identity/roles.ts';
 
 /*
  * Stops an agent for the time of a clean-up. `docker stop` alone would leave the host without an agent if the clean-up
- * is killed: its restart policy brings back what was stopped only when the engine itself starts again. So the keeper comes
+ * is killed: its restart policy brings back what was stopped only when the engine itself starts again. So the agent restarter comes
  * first: a small container with a restart policy of its own, which looks whether the clean-up's container still runs and,
  * as soon as it doesn't, starts the agent and removes itself. It exists before the agent is stopped, and goes after
  * the agent has been started: whatever is killed in between, one of the two starts the agent.
  */
 
-export interface KeeperView {
+export interface RestarterView {
   readonly engine: Engine;
   readonly names: RoleNames;
-  /** KEEPER_…, STOP_GRACE and REMOVE_PAUSE_MIN count here. */
+  /** RESTARTER_…, STOP_GRACE and REMOVE_PAUSE_MIN count here. */
   readonly limits: Limits;
   readonly clock: Clock;
   readonly log: Log;
 }
 
 /** Who is to be started again, and as long as whose container runs it is not. */
-export interface KeeperOrder {
+export interface RestarterOrder {
   readonly agent: Pick<ContainerDetails, 'id' | 'name'>;
   /** The container of the clean-up. */
   readonly cleanup: Pick<ContainerDetails, 'id' | 'imageId'>;
-  /** Settings for the keeper. */
+  /** Settings for the agent restarter. */
   readonly environment: Environment;
 }
 
@@ -39,23 +39,23 @@ export interface KeeperOrder {
 export async function findOldAgent(engine: Engine, names: RoleNames): Promise<ContainerDetails | undefined> {
   for (const name of [names.agent, ...names.legacyAgents]) {
     const found = await engine.inspectContainer(name);
-    const isOld = found !== undefined && isAgentContainer(found) && !standsBy(found.labels);
+    const isOld = found !== undefined && isAgentContainer(found) && !canStandBy(found.labels);
     if (isOld && ['running', 'restarting'].includes(found.state)) return found;
   }
   return undefined;
 }
 
 /**
- * Stops the agent, with a keeper that starts it again whatever becomes of us.
- * @throws TryAgainLaterError if another clean-up has a keeper; CannotChangeError if the agent can't be stopped: it then runs
+ * Stops the agent, with an agent restarter that starts it again whatever becomes of us.
+ * @throws TryAgainLaterError if another clean-up has an agent restarter; CannotChangeError if the agent can't be stopped: it then runs
  */
-export async function stopWithKeeper(view: KeeperView, order: KeeperOrder): Promise<void> {
+export async function stopWithRestarter(view: RestarterView, order: RestarterOrder): Promise<void> {
   const { engine, limits, log } = view;
-  const keeper = await makeKeeper(view, order);
+  const restarter = await createRestarter(view, order);
   try {
-    await engine.startContainer(keeper);
+    await engine.startContainer(restarter);
     await engine.stopContainer(order.agent.id, limits.STOP_GRACE);
-    log.info(`stopped ${order.agent.name}; ${view.names.keeper} starts it again whatever happens`);
+    log.info(`stopped ${order.agent.name}; ${view.names.restarter} starts it again whatever happens`);
   } catch (error) {
     await startAgain(view, order.agent.id);
     throw new CannotChangeError(`${order.agent.name} could not be stopped: ${messageOf(error)}`, {
@@ -66,24 +66,24 @@ export async function stopWithKeeper(view: KeeperView, order: KeeperOrder): Prom
 }
 
 /**
- * Starts the agent again and has the keeper removed. Whoever was given its name meanwhile, an upgrade's new agent perhaps,
+ * Starts the agent again and has the agent restarter removed. Whoever was given its name meanwhile, an upgrade's new agent perhaps,
  * is left alone.
- * @returns whether an agent runs under that name. If not, the keeper is still there, and goes on trying
+ * @returns whether an agent runs under that name. If not, the agent restarter is still there, and goes on trying
  */
-export async function startAgain(view: KeeperView, agentId: string): Promise<boolean> {
+export async function startAgain(view: RestarterView, agentId: string): Promise<boolean> {
   const { names, log, engine } = view;
   try {
     const name = await startIfStillAgent(view, agentId);
     log.info(`${name} runs again`);
-    await removeKeeper(view);
+    await removeRestarter(view);
     return true;
   } catch (error) {
-    const keeper = await engine.inspectContainer(names.keeper).catch(() => undefined);
+    const restarter = await engine.inspectContainer(names.restarter).catch(() => undefined);
     log.error('the agent could not be started again', {
       error: messageOf(error),
       hint:
-        keeper?.state === 'running'
-          ? `${names.keeper} goes on trying: docker logs -f ${names.keeper}`
+        restarter?.state === 'running'
+          ? `${names.restarter} goes on trying: docker logs -f ${names.restarter}`
           : `docker start ${names.agent}`,
     });
     return false;
@@ -91,20 +91,20 @@ export async function startAgain(view: KeeperView, agentId: string): Promise<boo
 }
 
 /**
- * What the keeper's container runs.
- * @param own id of the keeper's own container, to remove it in the end
+ * What the agent restarter's container runs.
+ * @param own id of the agent restarter's own container, to remove it in the end
  * @param signal its end: the engine starts it again if the policy says so
  */
-export async function keepAgent(
-  view: KeeperView,
+export async function restartAgent(
+  view: RestarterView,
   ids: { readonly agent: string; readonly cleanup: string; readonly own: string | undefined },
   signal: AbortSignal,
 ): Promise<void> {
   const { clock, limits, log } = view;
   await awaitEnd(view, ids.cleanup, signal);
   log.info('the clean-up has ended without starting the agent again: doing it now');
-  const pause = doubling(limits.REMOVE_PAUSE_MIN, limits.KEEPER_PAUSE_MAX);
-  const deadline = deadlineIn(limits.KEEPER_TOTAL, clock);
+  const pause = doubling(limits.REMOVE_PAUSE_MIN, limits.RESTARTER_PAUSE_MAX);
+  const deadline = deadlineIn(limits.RESTARTER_TOTAL, clock);
   for (let tries = 1; deadline.left() > 0; tries += 1) {
     try {
       log.info(`${await startIfStillAgent(view, ids.agent)} runs again`);
@@ -121,13 +121,13 @@ export async function keepAgent(
   });
 }
 
-/** Until the clean-up's container has ended, or for KEEPER_TOTAL: one that hangs must not keep a host without its agent. */
+/** Until the clean-up's container has ended, or for RESTARTER_TOTAL: one that hangs must not keep a host without its agent. */
 async function awaitEnd(
-  { engine, clock, limits }: KeeperView,
+  { engine, clock, limits }: RestarterView,
   id: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const deadline = deadlineIn(limits.KEEPER_TOTAL, clock);
+  const deadline = deadlineIn(limits.RESTARTER_TOTAL, clock);
   while (deadline.left() > 0) {
     try {
       const state = (await engine.inspectContainer(id))?.state;
@@ -135,15 +135,15 @@ async function awaitEnd(
     } catch {
       // An engine that doesn't answer: nobody knows, and nothing could be started.
     }
-    await clock.sleep(limits.KEEPER_POLL, signal);
+    await clock.sleep(limits.RESTARTER_POLL, signal);
   }
 }
 
 /** @returns the name under which an agent runs */
-async function startIfStillAgent({ engine, names }: KeeperView, id: string): Promise<string> {
+async function startIfStillAgent({ engine, names }: RestarterView, id: string): Promise<string> {
   const found = await engine.inspectContainer(id);
-  const hasOffice = found !== undefined && [names.agent, ...names.legacyAgents].includes(found.name);
-  if (!hasOffice) {
+  const hasActiveName = found !== undefined && [names.agent, ...names.legacyAgents].includes(found.name);
+  if (!hasActiveName) {
     const other = await engine.inspectContainer(names.agent);
     if (other !== undefined) return other.name;
     if (found === undefined) throw new Error('it is gone, and there is no other one');
@@ -154,12 +154,12 @@ async function startIfStillAgent({ engine, names }: KeeperView, id: string): Pro
   return found.name;
 }
 
-async function makeKeeper(view: KeeperView, order: KeeperOrder): Promise<string> {
+async function createRestarter(view: RestarterView, order: RestarterOrder): Promise<string> {
   const { engine, names } = view;
-  const found = await engine.inspectContainer(names.keeper);
+  const found = await engine.inspectContainer(names.restarter);
   if (found !== undefined) await clearAway(view, found);
   try {
-    return await engine.createContainer(names.keeper, buildKeeperSpec(order));
+    return await engine.createContainer(names.restarter, buildRestarterSpec(order));
   } catch (error) {
     if (isEngineError(error, 'conflict')) throw heldByAnother(names);
     throw error;
@@ -167,8 +167,8 @@ async function makeKeeper(view: KeeperView, order: KeeperOrder): Promise<string>
 }
 
 /** One that doesn't run any more keeps nobody. */
-async function clearAway({ engine, names }: KeeperView, found: ContainerDetails): Promise<void> {
-  const isOurs = found.labels[labels.role] === 'keeper';
+async function clearAway({ engine, names }: RestarterView, found: ContainerDetails): Promise<void> {
+  const isOurs = found.labels[labels.role] === 'agent-restarter';
   if (isOurs && ['running', 'restarting', 'paused'].includes(found.state)) throw heldByAnother(names);
   if (!isOurs) {
     throw new CannotChangeError(`the container ${found.name} has our name but is not ours`, {
@@ -179,35 +179,36 @@ async function clearAway({ engine, names }: KeeperView, found: ContainerDetails)
 }
 
 function heldByAnother(names: RoleNames): TryAgainLaterError {
-  return new TryAgainLaterError(`another clean-up has stopped the agent: ${names.keeper} is at work`, {
+  return new TryAgainLaterError(`another clean-up has stopped the agent: ${names.restarter} is at work`, {
     hint: 'clean up without --stop-agent, which may go on beside the other one, or wait for it',
   });
 }
 
-async function removeKeeper({ engine, names, log }: KeeperView): Promise<void> {
+async function removeRestarter({ engine, names, log }: RestarterView): Promise<void> {
   try {
-    const keeper = await engine.inspectContainer(names.keeper);
-    if (keeper?.labels[labels.role] === 'keeper') await engine.removeContainer(keeper.id, { force: true });
+    const restarter = await engine.inspectContainer(names.restarter);
+    if (restarter?.labels[labels.role] === 'agent-restarter')
+      await engine.removeContainer(restarter.id, { force: true });
   } catch (error) {
     // It finds the agent running when we have ended, and removes itself.
-    log.debug(`${names.keeper} could not be removed`, { error: messageOf(error) });
+    log.debug(`${names.restarter} could not be removed`, { error: messageOf(error) });
   }
 }
 
 /** By force, since it runs: the engine ends us in the middle of this call. */
-async function removeSelf({ engine }: KeeperView, own: string | undefined): Promise<void> {
+async function removeSelf({ engine }: RestarterView, own: string | undefined): Promise<void> {
   if (own === undefined) return;
   await engine.setRestartPolicy(own, 'no');
   await engine.removeContainer(own, { force: true });
 }
 
 /** Sees nothing of the host but the engine's socket; the engine brings it back if it dies. */
-export function buildKeeperSpec({ agent, cleanup, environment }: KeeperOrder): ContainerSpec {
+export function buildRestarterSpec({ agent, cleanup, environment }: RestarterOrder): ContainerSpec {
   return {
     image: cleanup.imageId,
-    command: ['keeper', agent.id, cleanup.id],
+    command: ['agent-restarter', agent.id, cleanup.id],
     environment,
-    labels: { [labels.role]: 'keeper' },
+    labels: { [labels.role]: 'agent-restarter' },
     restart: 'always',
     autoRemove: false,
     privileged: true,

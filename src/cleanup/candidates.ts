@@ -4,13 +4,13 @@ import type { ContainerSummary, Engine } from '../engine/engine.ts';
 import type { Clock } from '../support/clock.ts';
 import type { Limits } from '../support/limits/limits.ts';
 import type { HelperKind } from './leaks.ts';
-import { createImageLabels, judgeCorpse, judgeSuspect, type Judged, type Judgement } from './remove.ts';
+import { createImageLabels, classifyDead, judgeSuspect, type Judged, type Judgement } from './remove.ts';
 import type { Survey } from './scan.ts';
 
 /** A container that a clean-up may remove, as the list had it. */
 export interface Removable {
   readonly id: string;
-  readonly kind: HelperKind | 'corpse';
+  readonly kind: HelperKind | 'dead';
   readonly name: string;
   readonly image: string;
   readonly command: string;
@@ -39,13 +39,13 @@ export function listCandidates({
   clock,
 }: CandidateView): readonly Candidate[] {
   const imageLabels = createImageLabels(engine);
-  const judgeOurs = async (corpse: ContainerSummary): Promise<Judgement> => {
+  const classifyManaged = async (container: ContainerSummary): Promise<Judgement> => {
     // A transaction may be trying the same: it counts on what it sees.
     if (await isWorkerRunning({ engine, names })) return { leak: false, because: 'may still be in use' };
-    return judgeCorpse(engine, corpse, names, () => clock.now());
+    return classifyDead(engine, container, names, () => clock.now());
   };
   return [
-    ...survey.corpses.map((corpse) => ({ id: corpse.id, judge: async () => judgeOurs(corpse) })),
+    ...survey.dead.map((container) => ({ id: container.id, judge: async () => classifyManaged(container) })),
     ...survey.suspects.map((suspect) => ({
       id: suspect.container.id,
       judge: async () =>
@@ -55,7 +55,7 @@ export function listCandidates({
 }
 
 /** The same for people and programs. */
-export function listRemovable({ corpses, suspects }: Survey): readonly Removable[] {
+export function listRemovable({ dead, suspects }: Survey): readonly Removable[] {
   const describe = (kind: Removable['kind'], container: ContainerSummary): Removable => ({
     kind,
     id: container.id,
@@ -66,7 +66,7 @@ export function listRemovable({ corpses, suspects }: Survey): readonly Removable
     createdAt: new Date(container.createdAt).toISOString(),
   });
   return [
-    ...corpses.map((corpse) => describe('corpse', corpse)),
+    ...dead.map((container) => describe('dead', container)),
     ...suspects.map(({ kind, container }) => describe(kind, container)),
   ];
 }

@@ -11,8 +11,8 @@ const patterns: readonly (readonly [FailureCause, RegExp])[] = [
 ];
 
 /** The cause of a failed removal. */
-export function causeOf(said: string): FailureCause {
-  return patterns.find(([, pattern]) => pattern.test(said))?.[0] ?? 'other';
+export function causeOf(originalMessage: string): FailureCause {
+  return patterns.find(([, pattern]) => pattern.test(originalMessage))?.[0] ?? 'other';
 }
 
 /** For a person: what it means, and where the runbook goes on. */
@@ -49,19 +49,19 @@ export interface FailureGroup {
   readonly cause: FailureCause;
   readonly count: number;
   /** The engine's words about one of them. */
-  readonly said: string;
+  readonly originalMessage: string;
   /** Ids in full, no more than a person needs. */
   readonly examples: readonly string[];
 }
 
 /** Groups failures by cause, the largest group first. @param mostExamples ids kept per group */
 export function groupFailures(
-  failures: Iterable<{ readonly id: string; readonly cause: FailureCause; readonly said: string }>,
+  failures: Iterable<{ readonly id: string; readonly cause: FailureCause; readonly originalMessage: string }>,
   mostExamples: number,
 ): readonly FailureGroup[] {
   const groups = new Map<FailureCause, FailureGroup>();
-  for (const { id, cause, said } of failures) {
-    const group = groups.get(cause) ?? { cause, count: 0, said, examples: [] };
+  for (const { id, cause, originalMessage } of failures) {
+    const group = groups.get(cause) ?? { cause, count: 0, originalMessage, examples: [] };
     const examples = group.examples.length < mostExamples ? [...group.examples, id] : group.examples;
     groups.set(cause, { ...group, count: group.count + 1, examples });
   }

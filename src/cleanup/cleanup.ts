@@ -61,7 +61,7 @@ export interface CleanupFailure {
   readonly id: string;
   readonly cause: FailureCause;
   /** In the engine's own words. */
-  readonly said: string;
+  readonly originalMessage: string;
 }
 
 export interface CleanupResult {
@@ -159,7 +159,7 @@ class Run {
       .remove()
       .then((fate) => {
         if (fate.kind !== 'unanswered') pace.took(clock.elapsed() - begun);
-        this.#settle(entry, fate);
+        this.#reconcile(entry, fate);
       })
       .catch((error: unknown) => {
         // Abandoned: the engine goes on with it, or not. The next run looks.
@@ -173,7 +173,7 @@ class Run {
     this.#inHand.add(work);
   }
 
-  #settle(entry: Entry, fate: Fate): void {
+  #reconcile(entry: Entry, fate: Fate): void {
     this.#failures.delete(entry.id);
     switch (fate.kind) {
       case 'removed':
@@ -185,21 +185,21 @@ class Run {
         return;
       case 'failed':
         this.#failedInARow += 1;
-        this.#fail(entry, causeOf(fate.said), fate.said);
+        this.#fail(entry, causeOf(fate.originalMessage), fate.originalMessage);
         return;
       case 'unanswered':
         this.#doubtful = true;
         this.#cleanup.pace.unanswered();
         // A connection that was refused or cut says nothing about this one; a deadline may be its own fault.
-        if (fate.error.cause instanceof DeadlineError) this.#fail(entry, 'unanswered', fate.said);
+        if (fate.error.cause instanceof DeadlineError) this.#fail(entry, 'unanswered', fate.originalMessage);
         else this.#queue.unshift(entry);
     }
   }
 
   /** Once more when all others have been tried, if that may help; else it stands as it is. */
-  #fail(entry: Entry, cause: FailureCause, said: string): void {
+  #fail(entry: Entry, cause: FailureCause, originalMessage: string): void {
     entry.tries += 1;
-    this.#failures.set(entry.id, { id: entry.id, cause, said });
+    this.#failures.set(entry.id, { id: entry.id, cause, originalMessage });
     const mayPass = cause === 'held' || cause === 'unanswered';
     if (mayPass && entry.tries < this.#cleanup.limits.CLEANUP_TRIES) this.#queue.push(entry);
   }

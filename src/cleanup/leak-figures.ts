@@ -23,11 +23,11 @@ export interface LeakFigures {
 }
 
 /**
- * Counts what `findSuspects` found in a list. Those made less than LEAK_SETTLE ago may be honest ones and don't count.
+ * Counts what `findSuspects` found in a list. Those made less than LEAK_GRACE ago may be honest ones and don't count.
  * @param now milliseconds since 1970, by the host's clock
  */
 export function countLeaks(suspects: readonly Suspect[], now: number, limits: Limits): LeakFigures {
-  const settled = suspects.filter(({ container }) => now - container.createdAt >= limits.LEAK_SETTLE);
+  const settled = suspects.filter(({ container }) => now - container.createdAt >= limits.LEAK_GRACE);
   const ages = settled.map(({ container }) => now - container.createdAt);
   const within = (ms: number): number => ages.filter((age) => age <= ms).length;
   const ofKind = (kind: HelperKind): number => settled.filter((suspect) => suspect.kind === kind).length;

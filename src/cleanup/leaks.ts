@@ -79,19 +79,16 @@ export function findSuspects(listed: readonly ContainerSummary[], names: RoleNam
     if (!isFromAgentImage(container) && !isBareId(container.image)) return [];
     return findOwner(container, names) === undefined ? [{ kind, container }] : [];
   });
-  const rank = ({ container }: Suspect): number => (isCorpse(container.state) ? 1 : 0);
+  const rank = ({ container }: Suspect): number => (isDeadState(container.state) ? 1 : 0);
   return suspects
     .reverse()
     .sort((a, b) => rank(a) - rank(b) || a.container.createdAt - b.container.createdAt);
 }
 
 /** Dead containers with a name of ours: removing them failed before, and they hold their names. Oldest first. */
-export function findCorpses(
-  listed: readonly ContainerSummary[],
-  names: RoleNames,
-): readonly ContainerSummary[] {
+export function findDead(listed: readonly ContainerSummary[], names: RoleNames): readonly ContainerSummary[] {
   return listed
-    .filter(({ state, name }) => isCorpse(state) && isRoleName(name, names))
+    .filter(({ state, name }) => isDeadState(state) && isRoleName(name, names))
     .sort((a, b) => a.createdAt - b.createdAt);
 }
 
@@ -175,7 +172,7 @@ function isGeneratedName(name: string, id: string): boolean {
   return /^[a-z]+_[a-z]+\d?$/.test(name) || id.startsWith(name);
 }
 
-function isCorpse(state: ContainerState): boolean {
+function isDeadState(state: ContainerState): boolean {
   return state === 'dead' || state === 'removing';
 }
 

@@ -20,9 +20,9 @@ export type Fate =
   | { readonly kind: 'removed' }
   | { readonly kind: 'kept'; readonly because: Innocence }
   /** The engine said no, in its own words. */
-  | { readonly kind: 'failed'; readonly said: string }
+  | { readonly kind: 'failed'; readonly originalMessage: string }
   /** The engine didn't answer: nobody knows what became of it. */
-  | { readonly kind: 'unanswered'; readonly said: string; readonly error: EngineUnavailableError };
+  | { readonly kind: 'unanswered'; readonly originalMessage: string; readonly error: EngineUnavailableError };
 
 /** Whether a container may go. */
 export type Judgement = { readonly leak: true } | { readonly leak: false; readonly because: Innocence };
@@ -133,26 +133,27 @@ export async function judgeOnly(judge: () => Promise<Judgement>): Promise<Fate> 
  * while it may be all that still has the host's keys.
  * @throws what the engine throws
  */
-export async function judgeCorpse(
+export async function classifyDead(
   engine: Engine,
-  corpse: ContainerSummary,
+  container: ContainerSummary,
   names: RoleNames,
   now: () => number,
 ): Promise<Judgement> {
-  const found = await engine.inspectContainer(corpse.id);
+  const found = await engine.inspectContainer(container.id);
   // 1.10.3 lists a dead one and can't inspect it (engine-notes); what the list says of it stays true.
-  if (found === undefined && corpse.state !== 'dead') return { leak: false, because: 'gone' };
+  if (found === undefined && container.state !== 'dead') return { leak: false, because: 'gone' };
   if (found !== undefined && found.state !== 'dead') return { leak: false, because: 'has not ended' };
-  if (!isAgentContainer(found ?? corpse)) return { leak: false, because: 'another image' };
+  if (!isAgentContainer(found ?? container)) return { leak: false, because: 'another image' };
   const holder = findKeyHolder(await observeRoles(engine, names, now));
-  const hasKeys = holder?.environment['CATTLE_SECRET_KEY'] !== undefined && !holder.corpse;
+  const hasKeys = holder?.environment['CATTLE_SECRET_KEY'] !== undefined && !holder.isDead;
   return hasKeys ? { leak: true } : { leak: false, because: 'may hold the only keys' };
 }
 
 function fateOf(error: unknown): Fate {
   // It runs again, or somebody else is removing it.
   if (isEngineError(error, 'conflict')) return { kind: 'kept', because: 'gone' };
-  if (isEngineError(error)) return { kind: 'failed', said: error.said };
-  if (error instanceof EngineUnavailableError) return { kind: 'unanswered', said: error.message, error };
+  if (isEngineError(error)) return { kind: 'failed', originalMessage: error.originalMessage };
+  if (error instanceof EngineUnavailableError)
+    return { kind: 'unanswered', originalMessage: error.message, error };
   throw error;
 }

@@ -7,7 +7,7 @@ import type { Survey } from './scan.ts';
 
 /** How a clean-up ended; with `--json` exactly this. */
 export interface CleanupReport {
-  readonly version: 1;
+  readonly version: 2;
   readonly dryRun: boolean;
   /** `declined`: a person said no. */
   readonly end: CleanupEnd | 'declined';
@@ -48,9 +48,9 @@ export function buildReport(
 ): CleanupReport {
   const { oldAgent, server } = survey;
   return {
-    version: 1,
+    version: 2,
     end: result.end,
-    found: survey.suspects.length + survey.corpses.length,
+    found: survey.suspects.length + survey.dead.length,
     removed: result.removed,
     failed: more.failures.reduce((sum, { count }) => sum + count, 0),
     skipped: Object.fromEntries(result.skipped),

@@ -5,7 +5,7 @@ import type { ContainerDetails, ContainerSummary, Engine } from '../engine/engin
 import type { Clock } from '../support/clock.ts';
 import type { Limits } from '../support/limits/limits.ts';
 import { countLeaks, type LeakFigures } from './leak-figures.ts';
-import { findCorpses, findSuspects, isOldEnough, leftStates, type Suspect } from './leaks.ts';
+import { findDead, findSuspects, isOldEnough, leftStates, type Suspect } from './leaks.ts';
 
 /** What a clean-up finds on a host, by one list. */
 export interface Survey {
@@ -14,7 +14,7 @@ export interface Survey {
   /** Helpers that somebody may still be reading: left for the next run. */
   readonly young: number;
   /** Dead containers with a name of ours. */
-  readonly corpses: readonly ContainerSummary[];
+  readonly dead: readonly ContainerSummary[];
   readonly figures: LeakFigures;
   /** The agent of an older entrypoint that is in office: its loop is what leaks. */
   readonly oldAgent: ContainerDetails | undefined;
@@ -38,7 +38,7 @@ export async function surveyHost(
   return {
     suspects: withDeadShuffled(old, clock),
     young: all.length - old.length,
-    corpses: findCorpses(listed, names),
+    dead: findDead(listed, names),
     figures: countLeaks(all, now, limits),
     oldAgent,
     server: url === undefined || url === '' ? undefined : describeUrl(url),

@@ -46,7 +46,7 @@ export interface SweepResult {
   readonly left: number;
   readonly end: SweepEnd;
   /** About the last failure, in the engine's own words. */
-  readonly said: string | undefined;
+  readonly originalMessage: string | undefined;
 }
 
 /**
@@ -55,7 +55,7 @@ export interface SweepResult {
  * Never throws: whatever goes wrong here is no reason for an agent not to run.
  */
 export async function sweepLeaks(sweep: Sweep): Promise<SweepResult> {
-  const tally: Tally = { found: 0, swept: 0, failed: 0, cleared: 0, said: undefined };
+  const tally: Tally = { found: 0, swept: 0, failed: 0, cleared: 0, originalMessage: undefined };
   const end = sweep.signal.aborted ? 'interrupted' : await sweepCounting(sweep, tally);
   const { cleared, ...counts } = tally;
   const result = { ...counts, left: tally.found - tally.swept - cleared, end };
@@ -69,7 +69,7 @@ interface Tally {
   failed: number;
   /** Turned out to be no leaked helpers, or gone. */
   cleared: number;
-  said: string | undefined;
+  originalMessage: string | undefined;
 }
 
 async function sweepCounting(sweep: Sweep, tally: Tally): Promise<SweepEnd> {
@@ -84,7 +84,7 @@ async function sweepCounting(sweep: Sweep, tally: Tally): Promise<SweepEnd> {
     if (suspects.length > 0) await sweep.onFound?.(suspects.length);
     return await removeInTurn(sweep, suspects, tally);
   } catch (error) {
-    tally.said = messageOf(error);
+    tally.originalMessage = messageOf(error);
     return signal.aborted ? 'interrupted' : 'trouble';
   }
 }
@@ -105,11 +105,11 @@ async function removeInTurn(sweep: Sweep, suspects: readonly Suspect[], tally: T
     count(tally, fate);
     if (fate.kind === 'failed' || fate.kind === 'unanswered') failedInARow += 1;
     else if (fate.kind === 'removed') failedInARow = 0;
-    const said = 'said' in fate ? { said: fate.said } : {};
+    const originalMessage = 'originalMessage' in fate ? { originalMessage: fate.originalMessage } : {};
     log.debug(`leaked helper ${suspect.container.id.slice(0, 12)}`, {
       helper: suspect.kind,
       fate: fate.kind,
-      ...said,
+      ...originalMessage,
     });
   }
   return 'all';
@@ -126,16 +126,20 @@ function count(tally: Tally, fate: Fate): void {
     case 'failed':
     case 'unanswered':
       tally.failed += 1;
-      tally.said = fate.said;
+      tally.originalMessage = fate.originalMessage;
   }
 }
 
 /** One line, if there is something to say. */
 function tell(log: Log, result: SweepResult): void {
   const isTrouble = result.failed > 0 || result.end === 'trouble';
-  const said = result.said === undefined ? {} : { said: result.said };
+  const originalMessage =
+    result.originalMessage === undefined ? {} : { originalMessage: result.originalMessage };
   if (isTrouble)
-    log.warn(describeSweep(result), { ...said, hint: 'see the runbook, "a container cannot be removed"' });
+    log.warn(describeSweep(result), {
+      ...originalMessage,
+      hint: 'see the runbook, "a container cannot be removed"',
+    });
   else if (result.swept > 0 || result.left > 0) log.info(describeSweep(result));
   else log.debug('there are no leaked helpers of older entrypoints to sweep');
 }

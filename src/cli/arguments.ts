@@ -14,7 +14,7 @@ export interface CommandLine {
   readonly debug: boolean;
 }
 
-/** The commands with a word of their own, for the help. `worker` and `keeper` are ours alone and stay out of it. */
+/** The commands with a word of their own, for the help. `worker` and `agent-restarter` are ours alone and stay out of it. */
 export const commandTable = {
   register: 'register this host with RANCHER_URL, as if that URL were given',
   upgrade:
@@ -34,7 +34,7 @@ export const forceFlag = '--force';
 /** For `upgrade`: the new agent is promoted without asking the server. */
 export const offlineFlag = '--offline';
 
-export type CommandName = keyof typeof commandTable | 'worker' | 'keeper';
+export type CommandName = keyof typeof commandTable | 'worker' | 'agent-restarter';
 
 /** The commands that the old script did not have, with all the words they know. */
 const ownOptions: Readonly<Partial<Record<CommandName, readonly string[]>>> = {
@@ -97,5 +97,5 @@ function becomeRequest(command: readonly string[]): Request {
 }
 
 function isCommand(word: string): word is CommandName {
-  return word in commandTable || word === 'worker' || word === 'keeper';
+  return word in commandTable || word === 'worker' || word === 'agent-restarter';
 }

@@ -6,7 +6,7 @@ import {
   ExitCode,
   InterruptedError,
   messageOf,
-  saidBeyond,
+  messageBeyond,
 } from '../support/errors.ts';
 import { forceFlag, offlineFlag, parseArguments, type CommandName, type Request } from './arguments.ts';
 
@@ -72,8 +72,8 @@ async function performCommand(name: CommandName, args: readonly string[], contex
       return showReadiness(context, asJson);
     case 'cleanup':
       return cleanUp(context, args, asJson);
-    case 'keeper':
-      return (await import('../commands/agent-restarter.ts')).keeper(context, args);
+    case 'agent-restarter':
+      return (await import('../commands/agent-restarter.ts')).restarter(context, args);
     case 'state':
       context.write('Rancher State\n', 'stdout');
       return ExitCode.ok;
@@ -146,7 +146,7 @@ function changeOf({ verdict, status, serving, containers }: StatusReport): strin
   return JSON.stringify([verdict, state, serves, present]);
 }
 
-/** @returns 0 healthy, 1 warnings, 2 sick */
+/** @returns 0 healthy, 1 warnings, 2 unhealthy */
 async function showDiagnosis(context: Context, asJson: boolean): Promise<number> {
   const { examineHost } = await import('../commands/doctor.ts');
   const { renderDoctor } = await import('./render-doctor.ts');
@@ -170,7 +170,7 @@ async function showReadiness(context: Context, asJson: boolean): Promise<number>
 
 /** What the old script did ends with 1 on a signal (contract §2); our own commands say which signal it was. */
 function interruptedStatus(argv: readonly string[], error: InterruptedError): number {
-  const isOwn = ['worker', 'keeper', 'status', 'doctor', 'ready', 'cleanup'].some((name) =>
+  const isOwn = ['worker', 'agent-restarter', 'status', 'doctor', 'ready', 'cleanup'].some((name) =>
     argv.includes(name),
   );
   return isOwn ? error.exitCode : ExitCode.noArgument;
@@ -183,8 +183,10 @@ function tell(basis: Basis, error: unknown): void {
     log.error('this is a defect of the entrypoint: please report it', { error: stack });
     return;
   }
-  const said = saidBeyond(error.message, error.said);
-  log.error(said === '' ? error.message : `${error.message} (${said})`, { cause: error.code });
+  const originalMessage = messageBeyond(error.message, error.originalMessage);
+  log.error(originalMessage === '' ? error.message : `${error.message} (${originalMessage})`, {
+    cause: error.code,
+  });
   if (error.hint !== undefined) log.info(`what to do: ${error.hint}`);
   if (error.code === 'usage') showUsage(basis);
   log.debug('stack', { stack: error.stack ?? messageOf(error) });

@@ -81,7 +81,7 @@ export function renderHelp(version: string, columns = 80): string {
     'exit status',
     ...rows([
       ...exitTable.map(([code, meaning]) => [String(code), meaning] as const),
-      ['0, 1, 2', 'of doctor: healthy, warnings, sick'],
+      ['0, 1, 2', 'of doctor: healthy, warnings, unhealthy'],
       ['0, 73, 75, 77', 'of ready: ready, a fault of the image, of the way or the server, of the keys'],
     ]),
     '',

@@ -25,7 +25,7 @@ export function renderCleanupPlan(
   const paint = createPaint(view.terminal.colour);
   const lines = [
     ...foundLines(survey, view.now, paint),
-    ...corpseLines(survey),
+    ...deadLines(survey),
     ...youngLines(survey.young, view.limits),
     ...leakLines(survey, options, paint),
   ];
@@ -74,10 +74,10 @@ function byKindAndImage(suspects: readonly Suspect[]): readonly string[] {
 /** A screen is short. */
 const mostRows = 6;
 
-function corpseLines({ corpses }: Survey): readonly string[] {
-  if (corpses.length === 0) return [];
-  const names = corpses.map(({ name }) => name).join(', ');
-  return [`${count(corpses.length, 'dead container')} of ours: ${names}`];
+function deadLines({ dead }: Survey): readonly string[] {
+  if (dead.length === 0) return [];
+  const names = dead.map(({ name }) => name).join(', ');
+  return [`${count(dead.length, 'dead container')} of ours: ${names}`];
 }
 
 function youngLines(young: number, limits: Limits): readonly string[] {
@@ -116,7 +116,7 @@ function dryRunLines(report: CleanupReport, paint: Paint): readonly string[] {
       kind.padEnd(12),
       state.padEnd(8),
       createdAt.slice(0, 19).replace('T', ' '),
-      kind === 'corpse' ? name : image,
+      kind === 'dead' ? name : image,
     ].join('  '),
   );
   const total = count(containers.length, 'container');
@@ -153,7 +153,7 @@ function headline(report: CleanupReport, paint: Paint): string {
 }
 
 function failureLines(
-  { cause, count: number, said, examples, holders }: HeldGroup,
+  { cause, count: number, originalMessage, examples, holders }: HeldGroup,
   paint: Paint,
 ): readonly string[] {
   const { meaning, todo } = describeCause(cause);
@@ -161,7 +161,7 @@ function failureLines(
   return [
     `${paint.bad(`${number} failed`)}: ${meaning}; ${todo}`,
     `  e.g. ${ids.join(' ')}`,
-    `  the engine says: ${withShortIds(said)}`,
+    `  the engine says: ${withShortIds(originalMessage)}`,
     ...holders.map((holder) => `  held by ${describeHolder(holder)}: ${holder.mountPoint}`),
   ];
 }

@@ -5,7 +5,7 @@ import type { Terminal } from '../support/terminal.ts';
 import { createPaint, type Paint } from './paint.ts';
 import { wrap } from './wrap.ts';
 
-const marks: Readonly<Record<Level, string>> = { ok: '✓', unknown: '?', warning: '!', sick: '✗' };
+const marks: Readonly<Record<Level, string>> = { ok: '✓', unknown: '?', warning: '!', unhealthy: '✗' };
 /** ` ✓ ` and the longest name of a check. */
 const margin = 3;
 const nameWidth = Math.max(...checkNames.map((name) => name.length)) + 1;
@@ -54,17 +54,17 @@ function renderVerdict(diagnosis: Diagnosis, columns: number, paint: Paint): rea
   const what = causes.length === 0 ? '' : `: ${causes.join(', ')}`;
   const took = ` Looked for ${formatDuration(tookMs)}, changed nothing.`;
   const lines = wrap(`${titles[verdict]}${what}.${blind}${took}`, columns - 1);
-  const colour = verdict === 'healthy' ? paint.good : verdict === 'sick' ? paint.bad : paint.warning;
+  const colour = verdict === 'healthy' ? paint.good : verdict === 'unhealthy' ? paint.bad : paint.warning;
   return lines.map((line, index) => ` ${index === 0 ? line.replace(titles[verdict], colour) : line}`);
 }
 
-const titles = { healthy: 'Healthy', warnings: 'Warnings', sick: 'Sick' } as const;
+const titles = { healthy: 'Healthy', warnings: 'Warnings', unhealthy: 'Unhealthy' } as const;
 
 function paintOf(level: Level, paint: Paint): (text: string) => string {
   switch (level) {
     case 'ok':
       return paint.good;
-    case 'sick':
+    case 'unhealthy':
       return paint.bad;
     case 'warning':
       return paint.warning;

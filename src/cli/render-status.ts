@@ -56,11 +56,11 @@ function statusRows({ status }: StatusReport, now: number): readonly Row[] {
         since,
         updatedAt,
         lastSuccessAt,
-        said,
+        originalMessage,
         hint,
         next,
         target,
-        corpses = [],
+        unremovable = [],
         lastLog = [],
         askedBy,
       } = status.status;
@@ -76,13 +76,13 @@ function statusRows({ status }: StatusReport, now: number): readonly Row[] {
         ['', summary],
         ...row('target', target),
         ...row('asked by', askedBy),
-        ...row('said', said),
+        ...row('message', originalMessage),
         ...row('to do', hint),
         ...row('next', next),
         ...row('last ok', lastOk),
         ...lastLog.map((line, index): Row => [index === 0 ? 'its log' : '', line]),
-        ...corpses.flatMap(({ name, id, said, holders = [] }): Row[] => [
-          ['stays', `${name} (${id.slice(0, 12)}): ${said}`],
+        ...unremovable.flatMap(({ name, id, originalMessage, holders = [] }): Row[] => [
+          ['stays', `${name} (${id.slice(0, 12)}): ${originalMessage}`],
           ...holders.map((holder): Row => ['held by', `${describeHolder(holder)}: ${holder.mountPoint}`]),
         ]),
       ];

@@ -1,4 +1,9 @@
-import { findOldAgent, startAgain, stopWithKeeper, type KeeperView } from '../cleanup/agent-restarter.ts';
+import {
+  findOldAgent,
+  startAgain,
+  stopWithRestarter,
+  type RestarterView,
+} from '../cleanup/agent-restarter.ts';
 import { inspectOwnContainer } from '../agent/identity/self.ts';
 import { isWorkerRunning } from '../agent/worker/client.ts';
 import { selectWorkerEnvironment } from '../agent/worker/request.ts';
@@ -73,7 +78,7 @@ export async function cleanUpHost(
   screen.log.info('listing the containers; an engine in trouble takes minutes for it');
   const survey = await surveyHost(engine, names, limits, clock);
   screen.showPlan(survey, options);
-  const count = survey.suspects.length + survey.corpses.length;
+  const count = survey.suspects.length + survey.dead.length;
   if (options.dryRun) {
     signal.removeEventListener('abort', endCalls);
     return dryRun({ context, engine, survey, limits, calls, screen, options });
@@ -88,16 +93,16 @@ export async function cleanUpHost(
   const room = await readRoomQuietly(context, engine, limits);
   signal.removeEventListener('abort', endCalls);
   const task: Task = { context, engine, survey, limits, calls, screen, options };
-  const keeper = count > 0 && options.stopAgent ? await stopAgent(task) : undefined;
+  const restarter = count > 0 && options.stopAgent ? await stopAgent(task) : undefined;
   try {
     const result = await removeAll(
       task,
       jobsOf(task, async (job) => removeIf(engine, job)),
       paceFor(task, room),
     );
-    return await conclude(task, result, room, await keeper?.startAgain());
+    return await conclude(task, result, room, await restarter?.startAgain());
   } catch (error) {
-    await keeper?.startAgain();
+    await restarter?.startAgain();
     throw error;
   }
 }
@@ -259,13 +264,13 @@ async function stopAgent(task: Task): Promise<{ startAgain: () => Promise<boolea
   }
   const cleanup = requireOwnContainer(await inspectOwnContainer(engine, configuration));
   // Its calls end by themselves: a signal must not keep the agent from being started again.
-  const view: KeeperView = { ...context, engine: await openEngine(withLimits(context, limits)), limits };
-  const environment = selectWorkerEnvironment(configuration.environment, 'settle');
-  await stopWithKeeper(view, { agent, cleanup, environment });
+  const view: RestarterView = { ...context, engine: await openEngine(withLimits(context, limits)), limits };
+  const environment = selectWorkerEnvironment(configuration.environment, 'reconcile');
+  await stopWithRestarter(view, { agent, cleanup, environment });
   return { startAgain: async () => startAgain(view, agent.id) };
 }
 
-/** The keeper looks after our container: one that would live on without us, or end with the agent, is no use to it. */
+/** The agent restarter looks after our container: one that would live on without us, or end with the agent, is no use to it. */
 function requireOwnContainer(own: ContainerDetails | undefined): ContainerDetails {
   if (own?.command.includes('cleanup') === true) return own;
   throw new UsageError('--stop-agent needs a container of its own, or nobody would start the agent again', {

@@ -15,8 +15,11 @@ export function judgeHost({ status, serving, containers: found, leaks }: StatusF
   const agent = running.find(({ role }) => role === 'agent' || role === 'legacy agent');
   const worker = running.find(({ role }) => role === 'worker');
   if (worker !== undefined) return { word: 'busy', sentence: describeWork(status, agent) };
-  if (agent === undefined && running.some(({ role }) => role === 'keeper')) {
-    return { word: 'busy', sentence: 'a clean-up has stopped the agent; its keeper starts it again' };
+  if (agent === undefined && running.some(({ role }) => role === 'agent-restarter')) {
+    return {
+      word: 'busy',
+      sentence: 'a clean-up has stopped the agent; its agent restarter starts it again',
+    };
   }
   if (agent === undefined) return describeNoAgent(containers);
   const last = status.kind === 'valid' ? status.status : undefined;
@@ -51,8 +54,8 @@ export function judgeHost({ status, serving, containers: found, leaks }: StatusF
   return { word: 'well', sentence: `${agentDoes}, and nothing is left over` };
 }
 
-function describeDegraded({ corpses = [], cause, summary }: HostStatus, agentDoes: string): string {
-  const isRemoval = corpses.length > 0 || cause === 'cannot-remove';
+function describeDegraded({ unremovable = [], cause, summary }: HostStatus, agentDoes: string): string {
+  const isRemoval = unremovable.length > 0 || cause === 'cannot-remove';
   return isRemoval ? `${agentDoes}, but a container can't be removed` : `${agentDoes}; ${summary}`;
 }
 

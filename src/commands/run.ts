@@ -2,8 +2,8 @@ import { removeStagedScripts } from '../agent/run/bootstrap/child.ts';
 import { askRequiredImage, keepBootstrapRunning } from '../agent/run/bootstrap/bootstrap-loop.ts';
 import { watchForErrors } from '../agent/report/events.ts';
 import { workerNames } from '../agent/worker/family.ts';
-import { keepHouse, settleLeftovers } from '../agent/run/housekeeping.ts';
-import { awaitOffice, isInOffice } from '../agent/run/standby.ts';
+import { keepHouse, reconcileLeftovers } from '../agent/run/housekeeping.ts';
+import { waitForPromotion, isActiveName } from '../agent/run/standby.ts';
 import { inspectOwnContainer, ownImageOf, workerImageOf } from '../agent/identity/self.ts';
 import { judgeError } from '../agent/report/outcome.ts';
 import { createReporter, type Reporter } from '../agent/report/reporter.ts';
@@ -54,9 +54,9 @@ export async function run(given: Context): Promise<never> {
   const { configuration, log, clock, signal, names } = context;
   const { paths, limits, environment } = configuration;
   const image = ownImageOf(own, configuration);
-  const settle = async (until: AbortSignal): Promise<void> => {
+  const reconcile = async (until: AbortSignal): Promise<void> => {
     const workerImage = await workerImageOf(engine, own, image);
-    await delegate({ ...context, signal: until }, engine, 'settle', workerImage);
+    await delegate({ ...context, signal: until }, engine, 'reconcile', workerImage);
   };
   const host = { paths, limits, log, run: runCommand, signal };
   await tryOrWarn(host, 'removing the scripts of an earlier run', async () => removeStagedScripts('/tmp'));
@@ -68,7 +68,7 @@ export async function run(given: Context): Promise<never> {
   preparing.catch(() => undefined);
   const goOn = async (until: AbortSignal, standby: ContainerDetails): Promise<void> => {
     const task = await chooseStandbyTask({ ...context, signal: until, engine, own: standby, image });
-    if (task === 'settle') return settle(until);
+    if (task === 'reconcile') return reconcile(until);
     const workerImage = await workerImageOf(engine, own, image);
     await delegate({ ...context, signal: until }, engine, 'upgrade', workerImage, {
       [workerVariables.targetImage]: image,
@@ -92,11 +92,11 @@ export async function run(given: Context): Promise<never> {
     log,
     paths,
     signal,
-    settle: async () => settle(signal),
+    reconcile: async () => reconcile(signal),
     followWorker: follow,
   };
-  const settling = inBackground(context, 'settling what was left over', async () => {
-    await settleLeftovers(leftovers);
+  const reconciling = inBackground(context, 'settling what was left over', async () => {
+    await reconcileLeftovers(leftovers);
     await sweepBeside(context, engine);
   });
   void inBackground(context, 'keeping house', async () => keepHouse(leftovers));
@@ -120,7 +120,7 @@ export async function run(given: Context): Promise<never> {
       upgrader.require(readRequirement(script, image));
     },
     concludeWork: async () => {
-      const done = Promise.all([settling, upgrader.idle(), stopObserving(tracker, heartbeat, reporter)]);
+      const done = Promise.all([reconciling, upgrader.idle(), stopObserving(tracker, heartbeat, reporter)]);
       await Promise.race([done, clock.sleep(limits.EXEC_PATIENCE, signal)]);
     },
   });
@@ -134,13 +134,22 @@ async function standBy(
   context: Context,
   engine: Engine,
   own: ContainerDetails,
-  settle: (signal: AbortSignal) => Promise<void>,
+  reconcile: (signal: AbortSignal) => Promise<void>,
 ): Promise<StagedBefore | undefined> {
   const { configuration, names, clock, log, signal } = context;
-  if (isInOffice(own.name, names)) return undefined;
+  if (isActiveName(own.name, names)) return undefined;
   const readiness = keepProvingReadiness({ ...context, own });
   try {
-    await awaitOffice({ engine, names, limits: configuration.limits, clock, log, signal, own, settle });
+    await waitForPromotion({
+      engine,
+      names,
+      limits: configuration.limits,
+      clock,
+      log,
+      signal,
+      own,
+      reconcile,
+    });
   } catch (error) {
     await readiness.handOver()?.script.dispose();
     throw error;

@@ -7,7 +7,7 @@ import type { LeakFigures } from '../cleanup/leak-figures.ts';
 
 /** What `status` shows; with `--json` exactly this (docs/json.md). */
 export interface StatusReport extends StatusFacts {
-  readonly version: 1;
+  readonly version: 2;
   /** All of it in one sentence. */
   readonly verdict: HostVerdict;
   /** When it was looked at, as ISO 8601. */

@@ -86,7 +86,7 @@ async function reportFrom(
       };
     }),
   };
-  return { version: 1, verdict: judgeHost(facts), checkedAt: new Date(now).toISOString(), ...facts };
+  return { version: 2, verdict: judgeHost(facts), checkedAt: new Date(now).toISOString(), ...facts };
 }
 
 /** One try for each question: a person waits, and a sick engine is spared. */

@@ -2,7 +2,7 @@ import { judgeError, type Outcome } from '../agent/report/outcome.ts';
 import { registerAgent } from '../agent/worker/register.ts';
 import { createReporter } from '../agent/report/reporter.ts';
 import { startHeartbeat } from '../agent/run/heartbeat.ts';
-import { settleHost } from '../agent/worker/reconcile.ts';
+import { reconcileHost } from '../agent/worker/reconcile.ts';
 import { upgradeAgent } from '../agent/worker/upgrade.ts';
 import { doWork, type Work } from '../agent/worker/session.ts';
 import { readAsker, workerTasks, workerVariables, type WorkerTask } from '../agent/worker/request.ts';
@@ -80,7 +80,7 @@ async function work(context: Context, task: Exclude<WorkerTask, 'inspect-host'>)
   const request = {
     ...context,
     command: task,
-    ...(task === 'settle' ? {} : { askedBy }),
+    ...(task === 'reconcile' ? {} : { askedBy }),
     ...(target === undefined ? {} : { target }),
   };
   try {
@@ -89,7 +89,7 @@ async function work(context: Context, task: Exclude<WorkerTask, 'inspect-host'>)
     const [engine, [container]] = await Promise.all([openEngine(context), findOwnContainer(paths, hostname)]);
     return await doWork({ ...request, engine, container }, async (work) => {
       const outcome = await perform(work, task);
-      if (task !== 'settle') await sweepBehind(work, outcome);
+      if (task !== 'reconcile') await sweepBehind(work, outcome);
       return outcome;
     });
   } catch (error) {
@@ -109,8 +109,8 @@ async function perform(work: Work, task: Exclude<WorkerTask, 'inspect-host'>): P
       );
     case 'upgrade':
       return upgradeAgent(work, require(work, workerVariables.targetImage));
-    case 'settle':
-      return settleHost(work);
+    case 'reconcile':
+      return reconcileHost(work);
   }
 }
 

@@ -34,10 +34,10 @@ export function judgeBootstrap(response: Pick<HttpResponse, 'status' | 'text' | 
   const refuse = (refusal: BootstrapRefusal, reason: string): Bootstrap => ({ ok: false, refusal, reason });
   const { status, text } = response;
   if (status !== 200) {
-    const said = readApiError(response);
+    const originalMessage = readApiError(response);
     return refuse(
       'status',
-      `the server answers with status ${status}${said === undefined ? '' : `: ${said}`}`,
+      `the server answers with status ${status}${originalMessage === undefined ? '' : `: ${originalMessage}`}`,
     );
   }
   if (text.trim() === '') return refuse('empty', 'the server answers with an empty bootstrap script');

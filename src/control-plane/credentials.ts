@@ -87,12 +87,12 @@ export function judgeProbe(response: Pick<HttpResponse, 'status' | 'text' | 'hea
   if (status === 200 && parsed.success && parsed.output.id.toLowerCase() === 'configcontent') {
     return { state: 'live' };
   }
-  const said = readApiError(response);
-  if (said !== undefined && (status === 401 || status === 404)) {
-    return { state: 'revoked', reason: `the server answers with status ${status}: ${said}` };
+  const originalMessage = readApiError(response);
+  if (originalMessage !== undefined && (status === 401 || status === 404)) {
+    return { state: 'revoked', reason: `the server answers with status ${status}: ${originalMessage}` };
   }
   return {
     state: 'unknown',
-    reason: `the server answers with status ${status} and ${said ?? describeBody(response)}`,
+    reason: `the server answers with status ${status} and ${originalMessage ?? describeBody(response)}`,
   };
 }

@@ -138,7 +138,10 @@ async function readCaFile(file: string): Promise<string | undefined> {
     if (readFirstCertificate(text) !== undefined) return text;
   } catch (error) {
     if (['ENOENT', 'ENOTDIR'].includes(systemCodeOf(error) ?? '')) return undefined;
-    throw new ConfigurationError(`${file} cannot be read`, { said: messageOf(error), cause: error });
+    throw new ConfigurationError(`${file} cannot be read`, {
+      originalMessage: messageOf(error),
+      cause: error,
+    });
   }
   throw new ConfigurationError(`${file} holds no certificate`, {
     hint: 'Put the certificate of the authority there in PEM, or remove the file.',

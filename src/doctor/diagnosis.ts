@@ -16,8 +16,8 @@ import type { HostRecord } from './snapshot.ts';
 
 /** What the doctor says; with `--json` exactly this (docs/json.md). */
 export interface Diagnosis {
-  readonly version: 1;
-  readonly verdict: 'healthy' | 'warnings' | 'sick';
+  readonly version: 2;
+  readonly verdict: 'healthy' | 'warnings' | 'unhealthy';
   /** 0, 1 or 2, as the verdict. */
   readonly exitCode: 0 | 1 | 2;
   /** Codes of what is wrong, the worst first; each once. */
@@ -50,10 +50,10 @@ export function diagnose(record: HostRecord, limits: Limits, names: RoleNames, t
   const levels = new Set(findings.map(({ level }) => level));
   const verdict = verdictOf(levels);
   return {
-    version: 1,
+    version: 2,
     verdict,
     exitCode: exitCodes[verdict],
-    causes: [...causesAt(findings, 'sick'), ...causesAt(findings, 'warning')].filter(isFirst),
+    causes: [...causesAt(findings, 'unhealthy'), ...causesAt(findings, 'warning')].filter(isFirst),
     unknown: findings.filter(({ level }) => level === 'unknown').map(({ check }) => check),
     findings,
     checkedAt: new Date(record.now).toISOString(),
@@ -61,11 +61,11 @@ export function diagnose(record: HostRecord, limits: Limits, names: RoleNames, t
   };
 }
 
-const exitCodes = { healthy: 0, warnings: 1, sick: 2 } as const;
+const exitCodes = { healthy: 0, warnings: 1, unhealthy: 2 } as const;
 
 /** What could not be looked at is no all-clear. */
 function verdictOf(levels: ReadonlySet<Level>): Diagnosis['verdict'] {
-  if (levels.has('sick')) return 'sick';
+  if (levels.has('unhealthy')) return 'unhealthy';
   return levels.has('warning') || levels.has('unknown') ? 'warnings' : 'healthy';
 }
 

@@ -19,7 +19,7 @@ export const checkNames = [
 export type CheckName = (typeof checkNames)[number];
 
 /** `unknown`: it could not be looked at, and that alone is no illness. */
-export type Level = 'ok' | 'unknown' | 'warning' | 'sick';
+export type Level = 'ok' | 'unknown' | 'warning' | 'unhealthy';
 
 /** What programs may want to count. */
 export type Figures = Readonly<Record<string, number | string | boolean>>;
@@ -30,7 +30,7 @@ export interface Finding {
   readonly level: Level;
   /** One short sentence with the figure. */
   readonly text: string;
-  /** Stable code of what is wrong; with `warning` and `sick` only. Two lines with the same one have one cause. */
+  /** Stable code of what is wrong; with `warning` and `unhealthy` only. Two lines with the same one have one cause. */
   readonly cause?: string;
   /** What to do about it. */
   readonly advice?: string;
@@ -63,7 +63,7 @@ export function unseenOnDisk(
   if (seen.silent !== true) return unseen(check, seen);
   return {
     check,
-    level: 'sick',
+    level: 'unhealthy',
     text: `the disk of ${disk} does not answer: ${seen.why}`,
     cause: 'disk-silent',
     advice: 'Look at that disk: dmesg -T | tail -50. No upgrade begins before it answers.',

@@ -1,4 +1,4 @@
-import { isAgentImage, labels, standsBy, type RoleNames } from '../agent/identity/roles.ts';
+import { isAgentImage, labels, canStandBy, type RoleNames } from '../agent/identity/roles.ts';
 import { titleOf } from '../agent/identity/role-table.ts';
 import type { ContainerDetails, ContainerSummary, Engine } from '../engine/engine.ts';
 import { describeUrl } from '../control-plane/url.ts';
@@ -42,7 +42,7 @@ function rankOf(role: AgentRecord['role']): number {
     'other',
     'worker',
     'dead worker',
-    'keeper',
+    'agent-restarter',
     'upgrade',
   ];
   return roles.indexOf(role);
@@ -82,14 +82,14 @@ function describe(
     environment,
     record: {
       role: roleOf(container, names) ?? 'other',
-      ours: isAgents(details ?? container),
+      managed: isAgents(details ?? container),
       // A list may be older than the inspection, and say `removing` of what an inspection calls dead.
       state: details?.state ?? container.state,
       hangs: inspected === 'hangs',
       id,
       name,
       image,
-      ownEntrypoint: standsBy((details ?? container).labels),
+      ownEntrypoint: canStandBy((details ?? container).labels),
       startedAt: details?.startedAt,
       finishedAt: details?.finishedAt,
       exitCode: details?.exitCode ?? 0,

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { nextAttemptAt, readAttempts } from '../host/files/attempts.ts';
-import { detachesMounts, findForeignHolders } from '../host/mounts/of-containers.ts';
+import { detachesMounts, findOtherHolders } from '../host/mounts/of-containers.ts';
 import { readRegistrationKey } from '../host/identity.ts';
 import { findMount, parseMountinfo } from '../host/mounts/table.ts';
 import { seesHostMounts } from '../host/mounts/namespace.ts';
@@ -57,7 +57,7 @@ export async function lookAtMounts(
     throw new BlindError("the mounts of other processes can't be seen from here", needsHostPid);
   }
   const kernelDetaches = await detachesMounts(options.paths, kernelRelease);
-  return { ...(await findForeignHolders({ ...options, exceptPid: process.pid })), kernelDetaches };
+  return { ...(await findOtherHolders({ ...options, exceptPid: process.pid })), kernelDetaches };
 }
 
 export async function lookAtKey(folder: Paths): Promise<'present' | 'missing' | 'damaged'> {

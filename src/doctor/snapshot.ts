@@ -27,7 +27,7 @@ export type Seen<T> =
 export interface AgentRecord {
   readonly role: RoleTitle | 'other';
   /** Its image or label says agent; false for a stranger with our name. */
-  readonly ours: boolean;
+  readonly managed: boolean;
   /** As the list says; true in the case of a dead one that can't be inspected. */
   readonly state: ContainerDetails['state'];
   /** The engine didn't answer about this one: what is not in a list is not known. */

@@ -12,15 +12,15 @@ export class EngineError extends EntrypointError {
   readonly kind: EngineErrorKind;
   readonly status: number;
   /** The engine's own words. */
-  override readonly said: string;
+  override readonly originalMessage: string;
 
-  constructor(what: string, status: number, said: string) {
-    super(`${what}: the engine says ${status}: ${said}`, {
+  constructor(what: string, status: number, originalMessage: string) {
+    super(`${what}: the engine says ${status}: ${originalMessage}`, {
       hint: 'the log of the Docker daemon says more: journalctl -u docker',
     });
     this.kind = kindOf(status);
     this.status = status;
-    this.said = said;
+    this.originalMessage = originalMessage;
   }
 }
 

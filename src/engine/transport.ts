@@ -196,7 +196,7 @@ export function unavailable(what: string, error: unknown): EntrypointError {
         error instanceof DeadlineError ? error.message : `${what}: ${messageOf(error)}`,
         {
           hint: 'the Docker daemon does not answer as it should: see its log (journalctl -u docker)',
-          said: messageOf(error),
+          originalMessage: messageOf(error),
           cause: error,
         },
       );

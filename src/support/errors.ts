@@ -28,7 +28,7 @@ export interface OutcomeDetails {
   /** What the person should do next, one sentence. */
   readonly hint?: string;
   /** The engine's or server's own words. */
-  readonly said?: string;
+  readonly originalMessage?: string;
   readonly cause?: unknown;
 }
 
@@ -38,13 +38,13 @@ export abstract class EntrypointError extends Error {
   abstract readonly code: string;
   abstract readonly exitCode: ExitCode;
   readonly hint: string | undefined;
-  readonly said: string | undefined;
+  readonly originalMessage: string | undefined;
 
   constructor(message: string, details: OutcomeDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.name = new.target.name;
     this.hint = details.hint;
-    this.said = details.said;
+    this.originalMessage = details.originalMessage;
   }
 }
 
@@ -120,6 +120,6 @@ export function systemCodeOf(error: unknown): string | undefined {
 }
 
 /** The engine's or server's own words, unless the sentence that they stand beside has them already. */
-export function saidBeyond(sentence: string, said: string | undefined): string {
-  return said === undefined || sentence.includes(said) ? '' : said;
+export function messageBeyond(sentence: string, originalMessage: string | undefined): string {
+  return originalMessage === undefined || sentence.includes(originalMessage) ? '' : originalMessage;
 }

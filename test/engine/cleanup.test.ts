@@ -343,7 +343,7 @@ describe('an engine that is frozen', () => {
 });
 
 describe('an old agent whose loop leaks', () => {
-  const age = { LEAK_SETTLE: 0 };
+  const age = { LEAK_GRACE: 0 };
 
   async function stateOfAgent(): Promise<string | undefined> {
     return (await scene.host.inspect('rancher-agent'))?.State.Status;
@@ -361,18 +361,18 @@ describe('an old agent whose loop leaks', () => {
     expect(await stateOfAgent()).toBe('running');
 
     let seen: string | undefined;
-    let keeper: string | undefined;
+    let restarter: string | undefined;
     atRemoval(10, async () => {
       seen = await stateOfAgent();
-      keeper = (await host.inspect('rancher-agent-keeper'))?.State.Status;
+      restarter = (await host.inspect('rancher-agent-restarter'))?.State.Status;
     });
     const result = await cleanup(['--yes', '--stop-agent', '--json'], age);
     expect(result, result.stderr).toMatchObject({ status: 0 });
-    expect({ seen, keeper }).toEqual({ seen: 'exited', keeper: 'running' });
+    expect({ seen, restarter }).toEqual({ seen: 'exited', restarter: 'running' });
     expect(reportOf(result)).toMatchObject({ leaking: true, agentRunsAgain: true });
     expect((await host.inspect('rancher-agent'))?.Id).toBe(agent);
     expect(await stateOfAgent()).toBe('running');
-    expect(await host.inspect('rancher-agent-keeper')).toBeUndefined();
+    expect(await host.inspect('rancher-agent-restarter')).toBeUndefined();
     expect(await stillThere(host, leaked)).toEqual([]);
   });
 
@@ -395,13 +395,13 @@ describe('an old agent whose loop leaks', () => {
       20,
     );
     expect((await host.inspect('rancher-agent'))?.Id).toBe(agent);
-    await scene.waitFor('no keeper', async () =>
-      (await host.inspect('rancher-agent-keeper')) === undefined ? true : undefined,
+    await scene.waitFor('no agent restarter', async () =>
+      (await host.inspect('rancher-agent-restarter')) === undefined ? true : undefined,
     );
     expect((await stillThere(host, leaked)).length).toBeGreaterThan(0);
   });
 
-  it('runs again when clean-up and keeper are killed by the power', async () => {
+  it('runs again when clean-up and agent restarter are killed by the power', async () => {
     const { host } = scene;
     await leakHelpers(host, 40);
     await startOldAgent(host);
@@ -414,8 +414,8 @@ describe('an old agent whose loop leaks', () => {
     await scene.waitFor('the agent', async () =>
       isCut && (await stateOfAgent().catch(() => '')) === 'running' ? true : undefined,
     );
-    await scene.waitFor('no keeper', async () =>
-      (await host.inspect('rancher-agent-keeper')) === undefined ? true : undefined,
+    await scene.waitFor('no agent restarter', async () =>
+      (await host.inspect('rancher-agent-restarter')) === undefined ? true : undefined,
     );
   });
 

@@ -13,7 +13,7 @@ const stride = process.env['CRASH_POINTS'] === 'all' ? 1 : 5;
 const hasty = limits({
   VERIFY: 500,
   VERIFY_POLL: 250,
-  STAND_BY: 300,
+  STANDBY: 300,
   READY: 15_000,
   READY_POLL: 250,
   BOOTSTRAP_WATCH: 500,

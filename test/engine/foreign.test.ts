@@ -2,21 +2,21 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { images, quick, startScene, type Scene } from '../support/scenes/scene.ts';
 
 let scene: Scene;
-let stranger: string;
+let unmanaged: string;
 
 beforeAll(async () => {
   scene = await startScene({ name: 'foreign' });
 });
 beforeEach(async () => {
   await scene.host.docker('tag', images.base, 'mycompany/web:1');
-  stranger = await startStranger();
+  unmanaged = await startUnmanaged();
   await scene.host.proxy.reset();
 });
 afterEach(async () => scene.reset());
 afterAll(async () => scene.close());
 
 /** Somebody's own container, which happens to be named as the agent and even has variables like it. */
-async function startStranger(): Promise<string> {
+async function startUnmanaged(): Promise<string> {
   return scene.host.docker(
     ...['run', '-d', '--name', 'rancher-agent', '--restart', 'always'],
     ...['-e', 'CATTLE_ACCESS_KEY=notours', '-e', 'CATTLE_SECRET_KEY=notours', '-e', 'CATTLE_URL=http://x'],
@@ -33,13 +33,13 @@ async function register(...words: readonly string[]): ReturnType<Scene['register
 
 async function expectUntouched(): Promise<void> {
   expect(await scene.host.inspect('rancher-agent')).toMatchObject({
-    Id: stranger,
+    Id: unmanaged,
     State: { Running: true },
     HostConfig: { RestartPolicy: { Name: 'always' } },
   });
   expect(await scene.names()).toEqual(['rancher-agent']);
   const touched = scene.host.proxy.requests.filter(
-    ({ method, path }) => method !== 'GET' && path.includes(stranger),
+    ({ method, path }) => method !== 'GET' && path.includes(unmanaged),
   );
   expect(touched).toEqual([]);
 }
@@ -84,7 +84,7 @@ describe("somebody's container named rancher-agent", () => {
     const changes = scene.host.proxy.requests.filter(({ method }) => method !== 'GET');
     const indexOf = (end: string): number => changes.findIndex(({ path }) => path.endsWith(end));
     expect(indexOf(`${agent?.id ?? ''}/start`)).toBeGreaterThan(-1);
-    expect(indexOf(`${agent?.id ?? ''}/start`)).toBeLessThan(indexOf(`${stranger}/stop`));
+    expect(indexOf(`${agent?.id ?? ''}/start`)).toBeLessThan(indexOf(`${unmanaged}/stop`));
   });
 });
 

@@ -9,7 +9,7 @@ beforeAll(async () => {
 afterEach(async () => scene.reset());
 afterAll(async () => scene.close());
 
-interface Corpse {
+interface UnremovableContainer {
   readonly name: string;
   readonly holders?: readonly {
     pid: number;
@@ -19,8 +19,8 @@ interface Corpse {
   }[];
 }
 
-async function corpses(): Promise<readonly Corpse[]> {
-  return ((await scene.readStatus())['corpses'] ?? []) as readonly Corpse[];
+async function unremovable(): Promise<readonly UnremovableContainer[]> {
+  return ((await scene.readStatus())['unremovable'] ?? []) as readonly UnremovableContainer[];
 }
 
 it('an old agent that can’t be removed while a monitor holds its mounts: the monitor is named, with pid and container', async () => {
@@ -41,10 +41,12 @@ it('an old agent that can’t be removed while a monitor holds its mounts: the m
     /what to do: rancher-agent-previous is held by sleep \(pid \d+, container monitor\): end or restart that/,
   );
   const pid = (await scene.host.inspect('monitor'))?.State.Pid;
-  const [corpse] = await corpses();
-  expect(corpse).toMatchObject({ name: 'rancher-agent-previous', id: old });
-  expect(corpse?.holders).toMatchObject([{ command: 'sleep', container: 'monitor', mountPoint: '/watched' }]);
-  expect(corpse?.holders?.[0]?.pid).toBe(pid);
+  const [container] = await unremovable();
+  expect(container).toMatchObject({ name: 'rancher-agent-previous', id: old });
+  expect(container?.holders).toMatchObject([
+    { command: 'sleep', container: 'monitor', mountPoint: '/watched' },
+  ]);
+  expect(container?.holders?.[0]?.pid).toBe(pid);
   const status = await scene.host.docker('exec', 'rancher-agent', '/run.sh', 'status');
   expect(status).toMatch(/held by {4}sleep \(pid \d+, container monitor\): \/watched/);
 
@@ -52,7 +54,7 @@ it('an old agent that can’t be removed while a monitor holds its mounts: the m
   await scene.host.docker('rm', '-f', 'monitor', 'rancher-agent-upgrade');
   const again = await scene.upgrade(images.b, ...limits({ REMOVE_TRIES: 1 }));
   expect(again, again.stderr).toMatchObject({ status: 73 });
-  expect((await corpses()).map(({ holders }) => holders)).toEqual([undefined]);
+  expect((await unremovable()).map(({ holders }) => holders)).toEqual([undefined]);
   expect(again.stderr).not.toContain('is held by');
   await scene.host.makeRemovable(old);
 });

@@ -8,7 +8,7 @@ definePinnedSample('matrix-pinned', '1.22', {
   'worker killed': ['create next', 'ready', 'stop', 'verify', 'watch'],
   'caller killed': ['start', 'discard'],
   'both killed': ['ready', 'stop', 'promote', 'watch', 'discard'],
-  'daemon killed and started': ['create next', 'set aside'],
+  'daemon killed and started': ['create next', 'park'],
   reboot: ['start', 'ready', 'watch', 'discard'],
   'answer lost': ['create next'],
   '500 for ever': ['stop'],

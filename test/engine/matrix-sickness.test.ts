@@ -5,7 +5,7 @@ defineMatrix('matrix-sickness', [
   'no space',
   'no inodes',
   'removal impossible',
-  'name taken by a stranger',
+  'name taken by an unmanaged container',
   'lock stale',
   'lock held by a live one',
   'status folder not writable',

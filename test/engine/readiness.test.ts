@@ -105,8 +105,13 @@ done`;
   it.each(Object.entries(faults))('%s', async (name, expected) => {
     const shell = ['run', '--rm', '--net', 'host', '--entrypoint', '/bin/sh'];
     const image = readinessImage(name as ReadinessStage);
-    const said = await stage.scene.host.docker(...shell, image, '-c', probe.replaceAll('$0', stage.url));
-    expect(said.split('\n')).toEqual(expected);
+    const originalMessage = await stage.scene.host.docker(
+      ...shell,
+      image,
+      '-c',
+      probe.replaceAll('$0', stage.url),
+    );
+    expect(originalMessage.split('\n')).toEqual(expected);
   });
 });
 

@@ -27,7 +27,7 @@ afterEach(async () => {
 afterAll(async () => scene.close());
 
 /** Nobody settles anything while a test looks at an agent on standby. */
-const alone = limits({ STAND_BY_ALONE: 600_000 });
+const alone = limits({ STANDBY_ALONE: 600_000 });
 
 /** An agent as the worker creates it, by hand and under another name. */
 async function startNext(image: string = images.b, ...options: readonly string[]): Promise<void> {

@@ -118,7 +118,7 @@ function longListsBy(command: string) {
 }
 
 /** Old enough at once, since the containers of a test have just been made; and the replacement is not the subject here. */
-const atOnce = { SWEEP_AGE: 0, STAND_BY: 200, VERIFY: 500, VERIFY_POLL: 250 };
+const atOnce = { SWEEP_AGE: 0, STANDBY: 200, VERIFY: 500, VERIFY_POLL: 250 };
 
 describe.each([
   ['an engine of today', undefined],

@@ -55,9 +55,9 @@ describe('a registration, when the server does', () => {
       urlOf(row.url ?? 'token'),
     );
 
-    const said = result.stdout + result.stderr;
-    expect(result.status, said).toBe(row.exit);
-    expect(said).toContain(row.says);
+    const originalMessage = result.stdout + result.stderr;
+    expect(result.status, originalMessage).toBe(row.exit);
+    expect(originalMessage).toContain(row.says);
     const endpoints = server.requests.slice(asked).map(({ endpoint }) => endpoint);
     const requests = endpoints.filter((name) => !ofTheAgent.includes(name));
     expect(areRequestsOf(row, requests), `${composeRequests(requests)} instead of ${row.requests}`).toBe(
@@ -78,7 +78,10 @@ describe('a registration, when the server does', () => {
 
     await expectNothingExecuted();
     expect(elsewhere.requests).toEqual([]);
-    expectNoSecrets(await secretsOf(scene), { ...(await placesOf(scene)), 'what the command said': said });
+    expectNoSecrets(await secretsOf(scene), {
+      ...(await placesOf(scene)),
+      'what the command said': originalMessage,
+    });
   });
 });
 
@@ -129,18 +132,21 @@ describe('an agent in office, when the server does', () => {
 
     for (const text of row.switches) await throwSwitch(server, fill(text));
     // What is said first may still be about a turn that began before; of two ends of a turn, one whole turn lies between.
-    const begun = await agentSays(row.says, (await readAgent()).said.length);
+    const begun = await agentSays(row.says, (await readAgent()).originalMessage.length);
     const asked = server.requests.length;
-    const ended = await agentSays('; next in ', begun.said.length, 2);
+    const ended = await agentSays('; next in ', begun.originalMessage.length, 2);
     // A report of the state comes beside the turns, once for each error.
     const endpoints = server.requests
       .slice(asked)
       .map(({ endpoint }) => endpoint)
       .filter((name) => name !== 'external-events');
     expect([...new Set(endpoints)].sort()).toEqual(row.asks.split(', ').filter(Boolean).sort());
-    if (row.mostWorkers === undefined) expect(ended.said.slice(begun.said.length)).toContain(row.says);
+    if (row.mostWorkers === undefined)
+      expect(ended.originalMessage.slice(begun.originalMessage.length)).toContain(row.says);
     const ran = ended.ran.slice(begun.ran.length);
-    expect(ran.includes(bootstrapMarker), ended.said.slice(begun.said.length)).toBe(row.runs);
+    expect(ran.includes(bootstrapMarker), ended.originalMessage.slice(begun.originalMessage.length)).toBe(
+      row.runs,
+    );
     expect(ended.ran).not.toContain(upgradeMarker);
     await scene.waitFor(`state ${row.state ?? 'ok'}`, async () =>
       (await scene.readStatus())['state'] === (row.state ?? 'ok') ? true : undefined,
@@ -176,20 +182,20 @@ const runLimits = {
 
 /** What the agent says itself, and what its bootstrap script prints. */
 interface AgentLog {
-  readonly said: string;
+  readonly originalMessage: string;
   readonly ran: string;
 }
 
 async function readAgent(): Promise<AgentLog> {
   const { stdout, stderr } = await scene.host.tryDocker('logs', 'rancher-agent');
-  return { said: stderr, ran: stdout };
+  return { originalMessage: stderr, ran: stdout };
 }
 
 /** Waits until the agent says something, so many times, behind a point in its log. */
 async function agentSays(text: string, from: number, times = 1): Promise<AgentLog> {
   return scene.waitFor(`the agent says ${text}`, async () => {
     const log = await readAgent();
-    return log.said.slice(from).split(text).length > times ? log : undefined;
+    return log.originalMessage.slice(from).split(text).length > times ? log : undefined;
   });
 }
 

@@ -48,7 +48,7 @@ async function register(url: string, environment: Readonly<Record<string, string
     images.a,
     url,
   );
-  return { ...result, said: result.stdout + result.stderr };
+  return { ...result, originalMessage: result.stdout + result.stderr };
 }
 
 describe('a registration at an https server of its own authority', () => {
@@ -62,9 +62,9 @@ describe('a registration at an https server of its own authority', () => {
       await mkdir(etc('ssl'), { recursive: true });
       await writeFile(etc('ssl/ca.crt'), caFiles[row.caFile]);
     }
-    const { status, said } = await register(server.registrationUrl, row.environment ?? {});
-    expect(status, said).toBe(row.exit);
-    expect(said).toContain(row.says);
+    const { status, originalMessage } = await register(server.registrationUrl, row.environment ?? {});
+    expect(status, originalMessage).toBe(row.exit);
+    expect(originalMessage).toContain(row.says);
     const requests = server.requests
       .slice(asked)
       .map(({ endpoint }) => endpoint)
@@ -88,7 +88,10 @@ describe('a registration at an https server of its own authority', () => {
       if (row.caFile === undefined) await expect(access(etc('ssl/ca.crt'))).rejects.toThrow('ENOENT');
     }
     if (row.replaces !== true) expect(after?.Id).toBe(before?.Id);
-    expectNoSecrets(await secretsOf(scene), { ...(await placesOf(scene)), 'what the command said': said });
+    expectNoSecrets(await secretsOf(scene), {
+      ...(await placesOf(scene)),
+      'what the command said': originalMessage,
+    });
   });
 });
 
@@ -117,31 +120,31 @@ describe('through a forward proxy that asks for a password', () => {
 
   it('a host registers at an https server, and so does its agent reach it', async () => {
     const asked = scene.server.requestsTo('bootstrap').length;
-    const { status, said } = await register(scene.server.registrationUrl, {
+    const { status, originalMessage } = await register(scene.server.registrationUrl, {
       ...pinned,
       https_proxy: proxy.url,
     });
-    expect(status, said).toBe(0);
+    expect(status, originalMessage).toBe(0);
     await anotherBootstrap(asked);
     const tunnels = await proxy.readTunnels();
     // One a request of the worker (untrusted once) and of the agent: the certificate, three scripts, the list, keys.
     expect(tunnels.length).toBeGreaterThanOrEqual(7);
     expect(new Set(tunnels)).toEqual(new Set([server()]));
     expect((await scene.host.inspect('rancher-agent'))?.Config.Env).toContain(`https_proxy=${proxy.url}`);
-    await expectNoTraces(said);
+    await expectNoTraces(originalMessage);
   });
 
   it('in capital letters as well', async () => {
     const before = (await proxy.readTunnels()).length;
     const asked = scene.server.requestsTo('bootstrap').length;
-    const { status, said } = await register(scene.server.registrationUrl, {
+    const { status, originalMessage } = await register(scene.server.registrationUrl, {
       ...pinned,
       HTTPS_PROXY: proxy.url.replace('http://', ''),
     });
-    expect(status, said).toBe(0);
+    expect(status, originalMessage).toBe(0);
     await anotherBootstrap(asked);
     expect((await proxy.readTunnels()).length).toBeGreaterThanOrEqual(before + 5);
-    await expectNoTraces(said);
+    await expectNoTraces(originalMessage);
   });
 
   it.each([
@@ -156,43 +159,43 @@ describe('through a forward proxy that asks for a password', () => {
     async (name, value, remark) => {
       const log = await proxy.readLog();
       const asked = scene.server.requestsTo('bootstrap').length;
-      const { status, said } = await register(scene.server.registrationUrl, {
+      const { status, originalMessage } = await register(scene.server.registrationUrl, {
         ...pinned,
         https_proxy: proxy.url,
         [name]: value.replace('SERVER', server()),
       });
-      expect(status, said).toBe(0);
+      expect(status, originalMessage).toBe(0);
       await anotherBootstrap(asked);
       // The image's own curl goes where it is sent; our client never does.
       const since = (await proxy.readLog()).slice(log.length);
       if (name === 'NO_PROXY') expect(since).toBe('');
       else expect(since).not.toMatch(/user|password|407/i);
-      expect(said).toContain(remark);
-      expect(said).toContain(`what to do: ${remark}`);
-      await expectNoTraces(said);
+      expect(originalMessage).toContain(remark);
+      expect(originalMessage).toContain(`what to do: ${remark}`);
+      await expectNoTraces(originalMessage);
     },
   );
 
   it('a password that the proxy does not take is told as such, and not shown', async () => {
     const asked = scene.server.requests.length;
-    const { status, said } = await register(scene.server.registrationUrl, {
+    const { status, originalMessage } = await register(scene.server.registrationUrl, {
       ...pinned,
       https_proxy: proxy.url.replace(proxy.password, 'c4nary0fs0m30n3'),
       AGENT_LIMIT_SERVER_TRIES: '1',
     });
-    expect(status, said).toBe(69);
-    expect(said).toContain('the proxy refused the connection');
+    expect(status, originalMessage).toBe(69);
+    expect(originalMessage).toContain('the proxy refused the connection');
     expect(scene.server.requests.length).toBe(asked);
-    await expectNoTraces(said, { 'the wrong password': 'c4nary0fs0m30n3' });
+    await expectNoTraces(originalMessage, { 'the wrong password': 'c4nary0fs0m30n3' });
   });
 
   it('an upgrade keeps the way to the server, its certificate is trusted by the tools of the container, and nothing is shown', async () => {
-    const { status, said } = await register(scene.server.registrationUrl, {
+    const { status, originalMessage } = await register(scene.server.registrationUrl, {
       ...pinned,
       https_proxy: proxy.url,
       CATTLE_SCRIPT_DEBUG: 'true',
     });
-    expect(status, said).toBe(0);
+    expect(status, originalMessage).toBe(0);
     await scene.settled();
     const before = (await proxy.readTunnels()).length;
     const upgraded = await scene.upgrade(images.b, '-e', 'RANCHER_DEBUG=true', '-e', 'LOG_FORMAT=json');
@@ -209,7 +212,7 @@ describe('through a forward proxy that asks for a password', () => {
         ? true
         : undefined,
     );
-    await expectNoTraces(said + upgraded.stdout + upgraded.stderr);
+    await expectNoTraces(originalMessage + upgraded.stdout + upgraded.stderr);
   });
 
   /** The agent that was put in office asks for its script, the last of its requests. */
@@ -220,11 +223,14 @@ describe('through a forward proxy that asks for a password', () => {
   }
 
   /** Of any secret, the proxy's password among them, on the host, in its engine, in what was said, or in the proxy. */
-  async function expectNoTraces(said: string, more: Readonly<Record<string, string>> = {}): Promise<void> {
+  async function expectNoTraces(
+    originalMessage: string,
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<void> {
     const secrets = { ...(await secretsOf(scene)), "the proxy's password": proxy.password, ...more };
     expectNoSecrets(secrets, {
       ...(await placesOf(scene)),
-      'what the command said': said,
+      'what the command said': originalMessage,
       "the proxy's log": await proxy.readLog(),
     });
   }

@@ -44,7 +44,7 @@ describe("an upgrade as the server's script starts it", () => {
     expect(await agentEnvironment()).toEqual(before);
     expect(creations()).toEqual(['rancher-agent-worker', 'rancher-agent-next']);
     expect(await scene.readStatus()).toMatchObject({
-      version: 1,
+      version: 2,
       state: 'ok',
       exitCode: 0,
       target: images.b,
@@ -158,8 +158,8 @@ describe('an old agent that cannot be removed', () => {
       expect(result.stderr).toContain("can't be removed: rancher-agent-previous");
       const status = await scene.readStatus();
       expect(status).toMatchObject({ state: 'degraded', exitCode: 73, cause: 'cannot-remove' });
-      expect(status['corpses']).toMatchObject([{ name: 'rancher-agent-previous', id: old }]);
-      expect(JSON.stringify(status['said'])).toMatch(
+      expect(status['unremovable']).toMatchObject([{ name: 'rancher-agent-previous', id: old }]);
+      expect(JSON.stringify(status['originalMessage'])).toMatch(
         /failed to remove root filesystem|operation not permitted/,
       );
       const agent = (await scene.host.containers()).find(({ name }) => name === 'rancher-agent');
@@ -202,7 +202,7 @@ describe('a dead next agent of an earlier upgrade that keeps its name, as on 1.1
     expect(creations()).toEqual(['rancher-agent-worker', 'rancher-agent-next-2']);
     const status = await scene.readStatus();
     expect(status).toMatchObject({ state: 'degraded', cause: 'cannot-remove' });
-    expect(status['corpses']).toMatchObject([{ name: 'rancher-agent-next', id: dead }]);
+    expect(status['unremovable']).toMatchObject([{ name: 'rancher-agent-next', id: dead }]);
     await scene.removeUpgradeContainer();
     const [agent] = (await scene.settled('rancher-agent-next')).filter(
       ({ name }) => name === 'rancher-agent',

@@ -160,8 +160,8 @@ describe("the base's own entrypoint", () => {
     // An engine without AutoRemove keeps the worker, which nobody follows any more, and no entrypoint of ours is left to see to it.
     if (pinnedApi() === undefined) await scene.settled();
     else await removeWorker();
-    const said = await readFile(scene.host.pathInHost(`/proc/${agent.State.Pid}/cmdline`), 'utf8');
-    expect(said.split('\0').slice(0, 3)).toEqual(['/bin/bash', '/run.sh', 'run']);
+    const originalMessage = await readFile(scene.host.pathInHost(`/proc/${agent.State.Pid}/cmdline`), 'utf8');
+    expect(originalMessage.split('\0').slice(0, 3)).toEqual(['/bin/bash', '/run.sh', 'run']);
     expect(await mappedFiles(agent.State.Pid)).not.toContain(join(home, 'bin/node'));
   });
 });

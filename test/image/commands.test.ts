@@ -230,7 +230,7 @@ describe('status', () => {
     expect(text).toMatch(/containers agent +running +rancher-agent \([0-9a-f]{12}\) rancher\/agent:test-a/);
     const report = JSON.parse(await scene.host.docker(...status, '--json')) as Record<string, unknown>;
     expect(report).toMatchObject({
-      version: 1,
+      version: 2,
       status: { kind: 'valid', status: { state: 'ok', exitCode: 0, command: 'register' } },
       containers: [{ role: 'agent', name: 'rancher-agent', state: 'running' }],
       lock: { state: 'free' },

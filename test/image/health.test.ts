@@ -95,7 +95,7 @@ describe('the health of a container', () => {
     await scene.waitFor('a first check', async () =>
       (await healthOf('checked'))?.says === 'healthy: no heartbeat to go by' ? true : undefined,
     );
-    await scene.startAgent(keys, ...limits({ STAND_BY_ALONE: 60_000 }));
+    await scene.startAgent(keys, ...limits({ STANDBY_ALONE: 60_000 }));
     await scene.host.docker('rename', 'rancher-agent', 'rancher-agent-next');
     await scene.host.docker('restart', '-t', '5', 'rancher-agent-next');
     await scene.waitFor('the heartbeat of one on standby', async () => {

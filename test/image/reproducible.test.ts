@@ -80,8 +80,16 @@ describe('two clean checkouts, in two places, built in two engines', () => {
   it("keep the modes and owners of the base's folders", async () => {
     const list = async (image: string, ...paths: readonly string[]): Promise<readonly string[]> => {
       const format = ['-c', '%n %a %u %g %F'];
-      const said = await second.docker('run', '--rm', '--entrypoint', 'stat', image, ...format, ...paths);
-      return said.split('\n');
+      const originalMessage = await second.docker(
+        'run',
+        '--rm',
+        '--entrypoint',
+        'stat',
+        image,
+        ...format,
+        ...paths,
+      );
+      return originalMessage.split('\n');
     };
     expect(await list(tag, '/', '/usr', '/usr/lib')).toEqual(await list(base, '/', '/usr', '/usr/lib'));
     const home = '/usr/lib/rancher-agent-entrypoint';

@@ -27,7 +27,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-async function audit(known: typeof advisories): Promise<{ status: number; said: string }> {
+async function audit(known: typeof advisories): Promise<{ status: number; originalMessage: string }> {
   advisories = known;
   // npm remembers what it was told.
   const cache = await mkdtemp(join(tmpdir(), 'rah-npm-'));
@@ -38,12 +38,12 @@ async function audit(known: typeof advisories): Promise<{ status: number; said: 
     npm_config_cache: cache,
     npm_config_fetch_retries: '0',
   };
-  const result = await new Promise<{ status: number; said: string }>((resolve) => {
+  const result = await new Promise<{ status: number; originalMessage: string }>((resolve) => {
     const child = execFile(
       join(root, 'scripts/audit'),
       { env, timeout: 60_000 },
       (_error, stdout, stderr) => {
-        resolve({ status: child.exitCode ?? 124, said: stdout + stderr });
+        resolve({ status: child.exitCode ?? 124, originalMessage: stdout + stderr });
       },
     );
   });
@@ -70,14 +70,14 @@ describe('the audit', () => {
     ],
   ])('%s', async (_title, known, status, says) => {
     const result = await audit(known);
-    expect(result, result.said).toMatchObject({ status });
-    expect(result.said).toMatch(says);
+    expect(result, result.originalMessage).toMatchObject({ status });
+    expect(result.originalMessage).toMatch(says);
   });
 
   it('does not take silence for health', async () => {
     const result = await audit(undefined);
     expect(result).toMatchObject({ status: 75 });
-    expect(result.said).toContain('no answer: 405');
+    expect(result.originalMessage).toContain('no answer: 405');
   });
 
   it('counts as shipped what the bundle can be made of, and Node', async () => {

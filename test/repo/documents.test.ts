@@ -38,7 +38,7 @@ it('every cause that a check can name is in docs/json.md', () => {
   const source = checks
     .map((name) => readFileSync(join(import.meta.dirname, '../../src/doctor/checks', `${name}.ts`), 'utf8'))
     .join('\n');
-  const causes = [...source.matchAll(/(?:cause: |sick\(\s*|workerDied = )'([a-z-]+)'/g)].map(
+  const causes = [...source.matchAll(/(?:cause: |unhealthy\(\s*|workerDied = )'([a-z-]+)'/g)].map(
     ([, cause = '']) => cause,
   );
   expect(causes.length).toBeGreaterThan(20);
@@ -94,7 +94,7 @@ it('docs/monitoring.md has every metric, every state and the variable', () => {
     lastSuccessAt: now,
     failedAttempts: 0,
     nextAttemptAt: now,
-    corpses: 0,
+    unremovable: 0,
     lockAge: 1,
     leaks: { total: 1, lastHour: 1, countedAt: now },
     serving: {

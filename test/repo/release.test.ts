@@ -21,12 +21,12 @@ beforeAll(async () => {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   folder = await mkdtemp(join(tmpdir(), 'rah-release-'));
   await makeOrigin(checkout());
-  start = (await run('git', 'rev-parse', 'HEAD')).said.trim();
+  start = (await run('git', 'rev-parse', 'HEAD')).originalMessage.trim();
 });
 beforeEach(async () => {
   answers = true;
   await run('git', 'reset', '--quiet', '--hard', start);
-  for (const tag of (await run('git', 'tag')).said.split('\n').filter(Boolean))
+  for (const tag of (await run('git', 'tag')).originalMessage.split('\n').filter(Boolean))
     await run('git', 'tag', '-d', tag);
   await write(
     'CHANGELOG.md',
@@ -49,7 +49,7 @@ const write = async (file: string, text: string): Promise<void> => writeFile(joi
 
 interface Result {
   readonly status: number;
-  readonly said: string;
+  readonly originalMessage: string;
 }
 
 async function run(file: string, ...args: readonly string[]): Promise<Result> {
@@ -73,7 +73,7 @@ async function run(file: string, ...args: readonly string[]): Promise<Result> {
       args,
       { cwd: checkout(), env, timeout: 60_000 },
       (_error, stdout, stderr) => {
-        resolve({ status: child.exitCode ?? 124, said: stdout + stderr });
+        resolve({ status: child.exitCode ?? 124, originalMessage: stdout + stderr });
       },
     );
   });
@@ -84,7 +84,7 @@ const release = async (...args: readonly string[]): Promise<Result> => run('scri
 describe('a release', () => {
   it('puts the version where it belongs, dates the changes, commits and tags, and leaves nothing behind', async () => {
     const result = await release('0.2.0');
-    expect(result, result.said).toMatchObject({ status: 0 });
+    expect(result, result.originalMessage).toMatchObject({ status: 0 });
     expect(JSON.parse(await read('package.json'))).toMatchObject({ version: '0.2.0' });
     const lock = JSON.parse(await read('package-lock.json')) as { packages: Record<string, unknown> };
     expect(lock).toMatchObject({ version: '0.2.0' });
@@ -92,10 +92,10 @@ describe('a release', () => {
     expect(await read('CHANGELOG.md')).toMatch(
       /^# Changes\n\n## Unreleased\n\n## 0\.2\.0 – \d{4}-\d\d-\d\d\n\n- A change\.\n\n## 0\.0\.1 – /,
     );
-    expect((await run('git', 'status', '--porcelain')).said).toBe('');
-    expect((await run('git', 'log', '-1', '--format=%s')).said.trim()).toBe('Release 0.2.0');
-    expect((await run('git', 'describe', '--exact-match')).said.trim()).toBe('v0.2.0');
-    const tag = (await run('git', 'cat-file', 'tag', 'v0.2.0')).said;
+    expect((await run('git', 'status', '--porcelain')).originalMessage).toBe('');
+    expect((await run('git', 'log', '-1', '--format=%s')).originalMessage.trim()).toBe('Release 0.2.0');
+    expect((await run('git', 'describe', '--exact-match')).originalMessage.trim()).toBe('v0.2.0');
+    const tag = (await run('git', 'cat-file', 'tag', 'v0.2.0')).originalMessage;
     expect(tag).toContain('- A change.');
     expect(tag).not.toContain('- The first.');
     // The same once more is none.
@@ -133,9 +133,9 @@ describe('a release', () => {
     ],
   ])('is refused for %s, and changes nothing', async (_title, args, status, prepare) => {
     await prepare();
-    const before = (await run('git', 'rev-parse', 'HEAD')).said;
+    const before = (await run('git', 'rev-parse', 'HEAD')).originalMessage;
     expect(await release(...args)).toMatchObject({ status });
-    expect((await run('git', 'rev-parse', 'HEAD')).said).toBe(before);
-    expect((await run('git', 'tag')).said).toBe('');
+    expect((await run('git', 'rev-parse', 'HEAD')).originalMessage).toBe(before);
+    expect((await run('git', 'tag')).originalMessage).toBe('');
   });
 });

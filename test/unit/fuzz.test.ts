@@ -377,13 +377,13 @@ describe('answers of the engine', () => {
 describe('files of the host', () => {
   it('status file', () => {
     const status = {
-      version: 1,
+      version: 2,
       state: 'degraded',
       summary: 'the agent runs',
       since: '2016-08-01T10:00:00.000Z',
       updatedAt: '2016-08-01T10:00:00.000Z',
       command: 'upgrade',
-      corpses: [{ name: 'a', id: 'b', said: 'c' }],
+      unremovable: [{ name: 'a', id: 'b', originalMessage: 'c' }],
       entrypointVersion: '0.1.0',
     };
     const texts = fc.oneof(
@@ -393,7 +393,7 @@ describe('files of the host', () => {
     check(texts, (text) => {
       const reading = parseStatus(text);
       if (reading.kind === 'damaged') expect(reading.reason).toBeTruthy();
-      else expect(reading.status.version).toBe(1);
+      else expect(reading.status.version).toBe(2);
       return reading.kind === 'valid';
     });
   });

@@ -2,7 +2,15 @@ import type { RoleNames } from './roles.ts';
 
 /** The roles that a name can stand for, as people are told. */
 export type RoleTitle =
-  'agent' | 'legacy agent' | 'next' | 'previous' | 'worker' | 'dead worker' | 'keeper' | 'upgrade' | 'state';
+  | 'agent'
+  | 'legacy agent'
+  | 'next'
+  | 'previous'
+  | 'worker'
+  | 'dead worker'
+  | 'agent-restarter'
+  | 'upgrade'
+  | 'state';
 
 /** Every role with the names that stand for it, the agent in office first. */
 export function roleTable(names: RoleNames): readonly (readonly [RoleTitle, readonly string[]])[] {
@@ -13,7 +21,7 @@ export function roleTable(names: RoleNames): readonly (readonly [RoleTitle, read
     ['previous', names.previous],
     ['worker', [names.worker]],
     ['dead worker', [names.deadWorker]],
-    ['keeper', [names.keeper]],
+    ['agent-restarter', [names.restarter]],
     ['upgrade', names.upgrades],
     ['state', names.state === undefined ? [] : [names.state]],
   ];

@@ -22,7 +22,7 @@ export interface RoleNames {
   /** Where a worker that can be neither removed nor used is set aside. */
   readonly deadWorker: string;
   /** Starts an agent again that a clean-up has stopped. */
-  readonly keeper: string;
+  readonly restarter: string;
   /** Made by the server's script, not by us. */
   readonly upgrades: readonly string[];
   /** What the agent's volumes come from, in the family that has such a container. */
@@ -40,14 +40,14 @@ export function namesOf(profile: Profile): RoleNames {
     previous: [`${agent}-previous`, `${agent}-previous-2`, `${agent}-previous-3`],
     worker: `${agent}-worker`,
     deadWorker: `${agent}-worker-dead`,
-    keeper: `${agent}-keeper`,
+    restarter: `${agent}-restarter`,
     upgrades: profile.upgradeNames,
     ...(profile.stateContainerName === undefined ? {} : { state: profile.stateContainerName }),
   };
 }
 
 export const labels = {
-  /** `agent`, `worker`, `keeper` or `state`. */
+  /** `agent`, `worker`, `agent-restarter` or `state`. */
   role: 'io.rancher.agent-entrypoint.role',
   /** Digest of what an agent container was made from: two containers with the same one are interchangeable. */
   spec: 'io.rancher.agent-entrypoint.spec',
@@ -83,13 +83,13 @@ export function readNames(own: Readonly<Record<string, string>>): Environment {
  * Whether an image's `run` is ours, so that it stands by while its container isn't named as the agent. An empty label
  * is none: an image made from ours can't take a label away, only empty it.
  */
-export function standsBy(imageLabels: Readonly<Record<string, string>>): boolean {
+export function canStandBy(imageLabels: Readonly<Record<string, string>>): boolean {
   return (imageLabels[labels.version] ?? '') !== '';
 }
 
 /** Whether an image's `run` proves on standby that it can serve. An empty label is none, as above. */
 export function checksReadiness(imageLabels: Readonly<Record<string, string>>): boolean {
-  return standsBy(imageLabels) && (imageLabels[labels.readiness] ?? '') !== '';
+  return canStandBy(imageLabels) && (imageLabels[labels.readiness] ?? '') !== '';
 }
 
 /** Whether a container was made by us, or is an agent of an older entrypoint. Anything else is never touched. */

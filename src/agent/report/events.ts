@@ -49,14 +49,14 @@ export function describeTrouble({
   state,
   cause,
   summary,
-  said,
+  originalMessage,
   until,
   askedBy,
 }: HostStatus): string | undefined {
   if (state !== 'failed' && state !== 'degraded') return undefined;
   if (cause === revokedCause) return undefined;
   const asked = askedBy === undefined || until === 'serving' ? '' : `; asked for by ${askerNames[askedBy]}`;
-  return `${state}: ${summary}${said === undefined ? '' : ` (${said})`}${asked}`;
+  return `${state}: ${summary}${originalMessage === undefined ? '' : ` (${originalMessage})`}${asked}`;
 }
 
 const askerNames: Readonly<Record<Asker, string>> = {

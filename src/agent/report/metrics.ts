@@ -75,7 +75,7 @@ async function gather({ configuration, clock }: MetricsView): Promise<Omit<Metri
     lastSuccessAt: timeOf(status?.lastSuccessAt),
     failedAttempts: attempts.targets.reduce((sum, { failures }) => sum + failures, 0),
     nextAttemptAt: next.length === 0 ? timeOf(status?.nextAttemptAt) : Math.min(...next),
-    corpses: status?.corpses?.length ?? 0,
+    unremovable: status?.unremovable?.length ?? 0,
     serving: figuresOf(serving),
     lockAge: lock.state === 'free' ? undefined : lock.untouchedMs,
   };

@@ -6,7 +6,7 @@ import {
   messageOf,
   TryAgainLaterError,
 } from '../../support/errors.ts';
-import type { Corpse } from '../transaction/apply.ts';
+import type { UnremovableContainer } from '../transaction/apply.ts';
 import { describeHolder } from '../transaction/mount-holders.ts';
 import type { TransactionResult } from '../transaction/transaction.ts';
 import type { Serving } from '../worker/proof/serving.ts';
@@ -20,12 +20,12 @@ export interface Outcome {
   /** Stable code for programs. */
   readonly cause?: string;
   /** The engine's or server's own words. */
-  readonly said?: string;
+  readonly originalMessage?: string;
   readonly hint?: string;
   readonly next?: string;
   /** When that will be, as ISO 8601. */
   readonly nextAttemptAt?: string;
-  readonly corpses?: readonly Corpse[];
+  readonly unremovable?: readonly UnremovableContainer[];
   /** The last log lines of an agent that did not stay up and was removed since. */
   readonly lastLog?: readonly string[];
   /** The state goes away when the agent serves. */
@@ -39,13 +39,13 @@ export interface Outcome {
 export function judgeTransaction(result: TransactionResult, serving: Serving = { kind: 'serves' }): Outcome {
   if (result.reached) return withServing(judgeReached(result), serving);
   const error = result.error ?? new Error('the upgrade ended without a reason');
-  return withCorpses(
+  return withUnremovable(
     {
       ...judgeError(error),
       summary: `${messageOf(error)}; ${describeAgent(result)}`,
       ...(result.lastLog === undefined ? {} : { lastLog: result.lastLog }),
     },
-    result.corpses,
+    result.unremovable,
   );
 }
 
@@ -54,7 +54,9 @@ export function judgeError(error: unknown): Outcome {
   const details = {
     summary: messageOf(error),
     ...(error instanceof EntrypointError ? { cause: error.code } : { cause: 'internal' }),
-    ...(error instanceof EntrypointError && error.said !== undefined ? { said: error.said } : {}),
+    ...(error instanceof EntrypointError && error.originalMessage !== undefined
+      ? { originalMessage: error.originalMessage }
+      : {}),
     ...(error instanceof EntrypointError && error.hint !== undefined ? { hint: error.hint } : {}),
   };
   if (error instanceof InterruptedError) {
@@ -90,26 +92,26 @@ const registerAgain = 'register this host again: docker run … IMAGE with its r
 
 function judgeReached(result: TransactionResult): Outcome {
   const running = `${result.agent?.name ?? 'the agent'} runs (${result.agent?.image ?? 'unknown image'})`;
-  if (result.corpses.length === 0) return { state: 'ok', exitCode: ExitCode.ok, summary: running };
-  const names = result.corpses.map((corpse) => `${corpse.name} (${corpse.id.slice(0, 12)})`).join(', ');
-  return withCorpses(
+  if (result.unremovable.length === 0) return { state: 'ok', exitCode: ExitCode.ok, summary: running };
+  const names = result.unremovable.map((isDead) => `${isDead.name} (${isDead.id.slice(0, 12)})`).join(', ');
+  return withUnremovable(
     {
       state: 'degraded',
       exitCode: ExitCode.cannotChange,
       summary: `${running}, but a container can't be removed: ${names}`,
       cause: 'cannot-remove',
-      said: result.corpses.map((corpse) => corpse.said).join('; '),
-      hint: hintFor(result.corpses),
+      originalMessage: result.unremovable.map((isDead) => isDead.originalMessage).join('; '),
+      hint: hintFor(result.unremovable),
       next: 'the next start of the agent, or the next upgrade, tries again',
     },
-    result.corpses,
+    result.unremovable,
   );
 }
 
 /** Whoever holds a mount can be stopped; without one it is the storage itself. */
-function hintFor(corpses: readonly Corpse[]): string {
+function hintFor(unremovable: readonly UnremovableContainer[]): string {
   const runbook = 'see the runbook, "a container cannot be removed"';
-  const held = corpses.flatMap(({ name, holders = [] }) =>
+  const held = unremovable.flatMap(({ name, holders = [] }) =>
     holders.length === 0 ? [] : [`${name} is held by ${holders.map(describeHolder).join(', ')}`],
   );
   return held.length === 0 ? runbook : `${held.join('; ')}: end or restart that, or ${runbook}`;
@@ -124,6 +126,6 @@ function describeAgent(result: TransactionResult): string {
   return result.isIncumbent ? `${agent} is back and runs` : `${agent} has taken over and runs`;
 }
 
-function withCorpses(outcome: Outcome, corpses: readonly Corpse[]): Outcome {
-  return corpses.length === 0 ? outcome : { ...outcome, corpses };
+function withUnremovable(outcome: Outcome, unremovable: readonly UnremovableContainer[]): Outcome {
+  return unremovable.length === 0 ? outcome : { ...outcome, unremovable };
 }

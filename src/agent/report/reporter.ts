@@ -9,11 +9,11 @@ import {
 } from '../../host/files/status.ts';
 import type { Clock } from '../../support/clock.ts';
 import type { Configuration } from '../../support/configuration.ts';
-import { messageOf, saidBeyond } from '../../support/errors.ts';
+import { messageOf, messageBeyond } from '../../support/errors.ts';
 import { DeadlineError, withDeadline } from '../../support/deadline.ts';
 import type { Log } from '../../support/log.ts';
 import type { Secrets } from '../../support/secrets.ts';
-import type { Corpse } from '../transaction/apply.ts';
+import type { UnremovableContainer } from '../transaction/apply.ts';
 import { createMetricsWriter } from './metrics.ts';
 import type { Outcome } from './outcome.ts';
 
@@ -123,10 +123,10 @@ export function createReporter(options: ReporterOptions): AgentReporter {
     waiting: async (summary, until) =>
       say({ state: 'deferred', summary, phase: 'waiting', nextAttemptAt: new Date(until).toISOString() }),
     async ended(outcome) {
-      const { corpses, lastLog, ...rest } = outcome;
+      const { unremovable, lastLog, ...rest } = outcome;
       await say({
         ...rest,
-        ...(corpses === undefined ? {} : { corpses: corpses.map(draftOf) }),
+        ...(unremovable === undefined ? {} : { unremovable: unremovable.map(draftOf) }),
         ...(lastLog === undefined ? {} : { lastLog: [...lastLog] }),
       });
       tell(log, outcome, options.askedBy);
@@ -170,16 +170,19 @@ function basisOf(
   };
 }
 
-function draftOf({ holders, ...corpse }: Corpse): NonNullable<StatusDraft['corpses']>[number] {
-  return { ...corpse, ...(holders === undefined ? {} : { holders: [...holders] }) };
+function draftOf({
+  holders,
+  ...isDead
+}: UnremovableContainer): NonNullable<StatusDraft['unremovable']>[number] {
+  return { ...isDead, ...(holders === undefined ? {} : { holders: [...holders] }) };
 }
 
 /** The last line: what happened, in whose words, and what to do. */
 function tell(log: Log, outcome: Outcome, askedBy: Asker | undefined): void {
-  const said = saidBeyond(outcome.summary, outcome.said);
+  const originalMessage = messageBeyond(outcome.summary, outcome.originalMessage);
   const parts = [
     `${outcome.state}: ${outcome.summary}`,
-    said === '' ? '' : `the engine or server says: ${said}`,
+    originalMessage === '' ? '' : `the engine or server says: ${originalMessage}`,
     outcome.hint === undefined ? '' : `what to do: ${outcome.hint}`,
     outcome.next === undefined ? '' : `next: ${outcome.next}`,
   ];

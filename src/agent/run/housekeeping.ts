@@ -22,20 +22,20 @@ export interface Leftovers {
   /** Follows the worker that runs to its end; false if there was none. */
   readonly followWorker: () => Promise<boolean>;
   /** Has a worker settle what is left. */
-  readonly settle: () => Promise<unknown>;
+  readonly reconcile: () => Promise<unknown>;
 }
 
 /**
  * At the start of an agent in office: lets the worker that put it there finish, has what an interrupted one left
  * settled, and removes the container that the server's script made for the upgrade (contract §5).
  */
-export async function settleLeftovers(leftovers: Leftovers): Promise<void> {
+export async function reconcileLeftovers(leftovers: Leftovers): Promise<void> {
   const { log } = leftovers;
   const hasFollowed = await leftovers.followWorker();
-  const reason = await findReasonToSettle(leftovers, hasFollowed);
+  const reason = await findReasonToReconcile(leftovers, hasFollowed);
   if (reason !== undefined) {
     log.info(`settling: ${reason}`);
-    await leftovers.settle();
+    await leftovers.reconcile();
   }
   await removeUpgradeContainers(leftovers);
 }
@@ -54,7 +54,7 @@ export async function keepHouse(leftovers: Leftovers): Promise<never> {
     try {
       for (const name of leftovers.workers) await removeForgottenWorker(leftovers, name, unstarted);
       if (turn < due) continue;
-      due = turn + ((await settleForgotten(leftovers)) ? 2 * turn : limits.HOUSEKEEPING_TURNS);
+      due = turn + ((await reconcileForgotten(leftovers)) ? 2 * turn : limits.HOUSEKEEPING_TURNS);
     } catch (error) {
       signal.throwIfAborted();
       log.debug('keeping house did not succeed; the next turn looks again', { error: messageOf(error) });
@@ -84,7 +84,7 @@ async function removeForgottenWorker(
 }
 
 /** @returns whether there was something; corpses don't count, they had their tries */
-async function settleForgotten({ engine, names, log, settle }: Leftovers): Promise<boolean> {
+async function reconcileForgotten({ engine, names, log, reconcile }: Leftovers): Promise<boolean> {
   const rest = await engine.listContainers({
     names: [names.worker, names.next, names.nextSpare, ...names.previous],
   });
@@ -92,7 +92,7 @@ async function settleForgotten({ engine, names, log, settle }: Leftovers): Promi
   const forgotten = rest.filter(({ state }) => state !== 'dead' && state !== 'removing');
   if (isAtWork || forgotten.length === 0) return false;
   log.info(`settling what was forgotten: ${forgotten.map(({ name }) => name).join(', ')}`);
-  await settle();
+  await reconcile();
   return true;
 }
 
@@ -100,7 +100,10 @@ async function settleForgotten({ engine, names, log, settle }: Leftovers): Promi
  * Containers in a role other than the agent's, or a status that nobody is at work on any more. What a worker that has
  * just ended left behind, it left because it had to: trying again at once would only repeat it.
  */
-async function findReasonToSettle(leftovers: Leftovers, hasFollowed: boolean): Promise<string | undefined> {
+async function findReasonToReconcile(
+  leftovers: Leftovers,
+  hasFollowed: boolean,
+): Promise<string | undefined> {
   const { engine, names, paths } = leftovers;
   const reading = await readStatus(paths);
   const state = reading.kind === 'valid' ? reading.status.state : undefined;

@@ -1,6 +1,6 @@
 import type { ContainerDetails, Engine } from '../../engine/engine.ts';
-import { officeOf } from './standby.ts';
-import { isAgentContainer, standsBy, type RoleNames } from '../identity/roles.ts';
+import { roleOf } from './standby.ts';
+import { isAgentContainer, canStandBy, type RoleNames } from '../identity/roles.ts';
 import type { ServerAccess } from '../../control-plane/open-connection.ts';
 import { askRequirement } from '../worker/proof/requirement.ts';
 
@@ -17,15 +17,15 @@ export interface Standby extends ServerAccess {
  * this image: the next worker goes on with the upgrade, and nothing is removed between tries (readiness.md, 3). Everywhere else
  * what an interrupted upgrade left is reconciled.
  */
-export async function chooseStandbyTask(standby: Standby): Promise<'upgrade' | 'settle'> {
+export async function chooseStandbyTask(standby: Standby): Promise<'upgrade' | 'reconcile'> {
   const { engine, names, own, image } = standby;
-  if (officeOf(own.name, names) !== 'next') return 'settle';
+  if (roleOf(own.name, names) !== 'next') return 'reconcile';
   const legacy = await findLegacy(engine, names);
-  if (legacy === undefined) return 'settle';
+  if (legacy === undefined) return 'reconcile';
   // The next agent has the environment of the one that it is to replace.
   const { environment } = standby.configuration;
   const required = await askRequirement(standby, { environment, image: legacy.image });
-  return required === image || required === 'unknown' ? 'upgrade' : 'settle';
+  return required === image || required === 'unknown' ? 'upgrade' : 'reconcile';
 }
 
 async function findLegacy(
@@ -34,7 +34,7 @@ async function findLegacy(
 ): Promise<ContainerDetails | undefined> {
   for (const name of [names.agent, ...names.legacyAgents]) {
     const agent = await engine.inspectContainer(name);
-    if (agent?.state === 'running' && isAgentContainer(agent) && !standsBy(agent.labels)) return agent;
+    if (agent?.state === 'running' && isAgentContainer(agent) && !canStandBy(agent.labels)) return agent;
   }
   return undefined;
 }

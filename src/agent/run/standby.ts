@@ -7,10 +7,10 @@ import type { Log } from '../../support/log.ts';
 import { isAgentImage, labels as labelNames, type RoleNames } from '../identity/roles.ts';
 
 /** The role that a container's name gives to the `run` inside it. */
-export type Office = 'agent' | 'next' | 'previous' | 'other';
+export type StandbyRole = 'agent' | 'next' | 'previous' | 'other';
 
 /** The role of that name; by its ending, because another family's entrypoint may have set us aside. */
-export function officeOf(name: string, names: RoleNames): Office {
+export function roleOf(name: string, names: RoleNames): StandbyRole {
   if (name === names.agent || names.legacyAgents.includes(name)) return 'agent';
   if (name === names.next || name === names.nextSpare || /-next(-\d)?$/.test(name)) return 'next';
   return names.previous.includes(name) || /-previous(-\d)?$/.test(name) ? 'previous' : 'other';
@@ -25,7 +25,7 @@ export interface StandingBy {
   readonly signal: AbortSignal;
   readonly own: ContainerDetails;
   /** Has a worker finish the transaction that we are part of; the signal ends the waiting, not the worker. */
-  readonly settle: (signal: AbortSignal) => Promise<void>;
+  readonly reconcile: (signal: AbortSignal) => Promise<void>;
 }
 
 /**
@@ -36,33 +36,33 @@ export interface StandingBy {
  *
  * @throws TryAgainLaterError when nothing comes of it within the worker's time; Docker then starts us again
  */
-export async function awaitOffice(standing: StandingBy): Promise<void> {
+export async function waitForPromotion(standing: StandingBy): Promise<void> {
   const { names, log, own } = standing;
-  if (isInOffice(own.name, names)) return;
+  if (isActiveName(own.name, names)) return;
   log.info(`standing by as ${own.name}: an agent acts only under the name ${names.agent}`);
-  const bell = hangBell(standing);
+  const watch = watchRename(standing);
   try {
-    await standBy(standing, bell);
+    await standBy(standing, watch);
   } finally {
-    bell.takeDown();
+    watch.takeDown();
   }
 }
 
-async function standBy(standing: StandingBy, bell: Bell): Promise<void> {
+async function standBy(standing: StandingBy, watch: RenameWatch): Promise<void> {
   const { names, limits, clock, log, own } = standing;
   const deadline = deadlineIn(limits.WORKER_TOTAL, clock);
   let aloneSince = clock.elapsed();
   let settled = 0;
   while (deadline.left() > 0) {
-    await bell.rung();
+    await watch.renamed();
     const name = await readOwnName(standing);
-    if (name !== undefined && isInOffice(name, names)) return;
-    if (clock.elapsed() - aloneSince < limits.STAND_BY_ALONE) continue;
-    if (settled >= limits.STAND_BY_TRIES && name !== undefined && (await isVacant(standing, name))) {
+    if (name !== undefined && isActiveName(name, names)) return;
+    if (clock.elapsed() - aloneSince < limits.STANDBY_ALONE) continue;
+    if (settled >= limits.STANDBY_TRIES && name !== undefined && (await isVacant(standing, name))) {
       log.error(`the name ${names.agent} can't be had: acting as ${name} instead`);
       return;
     }
-    if (await isPromotedDuring(standing, bell, async (signal) => settleQuietly(standing, signal))) return;
+    if (await isPromotedDuring(standing, watch, async (signal) => reconcileQuietly(standing, signal))) return;
     settled += 1;
     aloneSince = clock.elapsed();
   }
@@ -87,7 +87,7 @@ async function readOwnName({ engine, own, log, signal }: StandingBy): Promise<st
  */
 async function isPromotedDuring(
   standing: StandingBy,
-  bell: Bell,
+  watch: RenameWatch,
   work: (signal: AbortSignal) => Promise<void>,
 ): Promise<boolean> {
   const over = new AbortController();
@@ -96,26 +96,26 @@ async function isPromotedDuring(
   working.catch(() => undefined);
   try {
     for (;;) {
-      const first = await Promise.race([working, bell.rung().then(() => 'look' as const)]);
+      const first = await Promise.race([working, watch.renamed().then(() => 'look' as const)]);
       if (first === 'done') return false;
       const named = readOwnName(standing);
       const seen = await Promise.race([working, named]);
       if (seen === 'done') return false;
-      if (seen !== undefined && isInOffice(seen, standing.names)) return true;
+      if (seen !== undefined && isActiveName(seen, standing.names)) return true;
     }
   } finally {
     over.abort(new Error('no more standing by'));
   }
 }
 
-interface Bell {
+interface RenameWatch {
   /** Resolves when the engine has told of a new name of ours, and every ROLE_POLL whatever the engine tells. */
-  rung(): Promise<void>;
+  renamed(): Promise<void>;
   takeDown(): void;
 }
 
 /** Every tenth of a second before a promotion is noticed is one without an agent: the engine is asked to tell us. */
-function hangBell({ engine, limits, clock, log, signal, own }: StandingBy): Bell {
+function watchRename({ engine, limits, clock, log, signal, own }: StandingBy): RenameWatch {
   const over = new AbortController();
   let pulled = Promise.withResolvers<undefined>();
   // Counted, so that none is missed that comes while nobody waits.
@@ -133,7 +133,7 @@ function hangBell({ engine, limits, clock, log, signal, own }: StandingBy): Bell
     }
   });
   return {
-    async rung() {
+    async renamed() {
       const turn = new AbortController();
       const sleeping = clock.sleep(limits.ROLE_POLL, AbortSignal.any([signal, turn.signal]));
       try {
@@ -151,14 +151,14 @@ function hangBell({ engine, limits, clock, log, signal, own }: StandingBy): Bell
 }
 
 /** Any name but those of the other roles: people run agents under names of their own. */
-export function isInOffice(name: string, names: RoleNames): boolean {
-  const office = officeOf(name, names);
-  return office === 'agent' || office === 'other';
+export function isActiveName(name: string, names: RoleNames): boolean {
+  const role = roleOf(name, names);
+  return role === 'agent' || role === 'other';
 }
 
 /** Whether no agent acts: of several that stand by, one that was in office before comes first. */
 async function isVacant({ engine, names }: StandingBy, ownName: string): Promise<boolean> {
-  const elders = officeOf(ownName, names) === 'next' ? names.previous : namesBefore(ownName, names.previous);
+  const elders = roleOf(ownName, names) === 'next' ? names.previous : namesBefore(ownName, names.previous);
   const others = await engine.listContainers({ names: [names.agent, ...elders] });
   const agents = others.filter(
     ({ labels, image }) => labels[labelNames.system] === 'rancher-agent' || isAgentImage(image),
@@ -171,9 +171,9 @@ function namesBefore(name: string, pool: readonly string[]): readonly string[] {
 }
 
 /** Follows the worker that runs, or makes one; its failure is its own to tell, we look again. */
-async function settleQuietly(standing: StandingBy, signal: AbortSignal): Promise<void> {
+async function reconcileQuietly(standing: StandingBy, signal: AbortSignal): Promise<void> {
   try {
-    await standing.settle(signal);
+    await standing.reconcile(signal);
   } catch (error) {
     standing.signal.throwIfAborted();
     if (signal.aborted) return;

@@ -5,7 +5,7 @@ import type { Configuration } from '../../support/configuration.ts';
 import { ExitCode } from '../../support/errors.ts';
 import type { Log } from '../../support/log.ts';
 import { lookUpAttempts } from '../../host/files/attempt-book.ts';
-import { findQuarrel, isCalm, quarrelHint, type Quarrel } from '../worker/flapping.ts';
+import { findFlapping, isCalm, flappingHint, type Flapping } from '../worker/flapping.ts';
 import type { Reporter } from '../report/reporter.ts';
 import { isUnfinishedUpgrade } from './serving/state.ts';
 import type { ServingTracker } from './serving/tracker.ts';
@@ -38,7 +38,7 @@ export type UpgradeDecision =
 const nothing: UpgradeDecision = { do: 'nothing' };
 
 /** The cause in the status file while servers require different images in turn. */
-const quarrelCause = 'ping-pong';
+const flappingCause = 'flapping-requirement';
 
 /**
  * Decides on an upgrade in the place of the server's script, which compares names only: behind a registry mirror, with
@@ -60,10 +60,10 @@ export async function decideUpgrade(
     await tellAgreement(decision, image, isCalm(history, image, limits, clock.now()));
     return nothing;
   }
-  const quarrel = findQuarrel(history, image, limits, clock.now());
-  if (quarrel !== undefined) {
-    await tellQuarrel(decision, quarrel, own);
-    return { do: 'wait', until: quarrel.until };
+  const flapping = findFlapping(history, image, limits, clock.now());
+  if (flapping !== undefined) {
+    await reportFlapping(decision, flapping, own);
+    return { do: 'wait', until: flapping.until };
   }
   log.info(`the server requires ${image}, this is ${own.image}: upgrading`);
   return { do: 'upgrade', image };
@@ -88,23 +88,23 @@ async function isReached({ engine, log }: Decision, image: string, own: OwnImage
 }
 
 /** A state that needs a person more urgently is not covered up. */
-async function tellQuarrel(
+async function reportFlapping(
   { reporter, log }: Decision,
-  { sentence, until }: Quarrel,
+  { sentence, until }: Flapping,
   own: OwnImage,
 ): Promise<void> {
   const before = await reporter.readBefore();
   const summary = `${sentence}; the agent (${own.image}) runs on`;
   if (before?.state === 'failed' || before?.state === 'degraded') {
-    log.warn(`${summary}; what to do: ${quarrelHint}`);
+    log.warn(`${summary}; what to do: ${flappingHint}`);
     return;
   }
   await reporter.ended({
     state: 'deferred',
     exitCode: ExitCode.tryAgainLater,
     summary,
-    cause: quarrelCause,
-    hint: quarrelHint,
+    cause: flappingCause,
+    hint: flappingHint,
     nextAttemptAt: new Date(until).toISOString(),
   });
 }
@@ -116,14 +116,14 @@ async function tellQuarrel(
 async function tellAgreement(
   { reporter, serving }: Decision,
   image: string,
-  isQuarrelOver: boolean,
+  isFlappingOver: boolean,
 ): Promise<void> {
   const before = await reporter.readBefore();
   if (before === undefined) return;
   const summary = `the server requires the image that runs, ${image}, and no other any more`;
-  if (before.cause !== quarrelCause) {
+  if (before.cause !== flappingCause) {
     if (isUnfinishedUpgrade(before)) serving?.failureIsOver(before, summary);
     return;
   }
-  if (isQuarrelOver) await reporter.ended({ state: 'ok', exitCode: ExitCode.ok, summary });
+  if (isFlappingOver) await reporter.ended({ state: 'ok', exitCode: ExitCode.ok, summary });
 }

@@ -32,7 +32,7 @@ export interface ApplyContext {
   /** Who holds the mounts of a container that could not be removed. */
   readonly holdersOf?: (container: Observed) => Promise<readonly Holder[]>;
   /**
-   * Waits until a next agent has proven that it can serve, or may be promoted without that. Left out: it is watched for STAND_BY.
+   * Waits until a next agent has proven that it can serve, or may be promoted without that. Left out: it is watched for STANDBY.
    * @throws when it may not be promoted: NotReadyError, TryAgainLaterError, HoldError
    */
   readonly awaitReady?: (next: Observed) => Promise<void>;
@@ -54,23 +54,23 @@ export interface ApplyContext {
 }
 
 /** A container of ours that stays although it should not. */
-export interface Corpse {
+export interface UnremovableContainer {
   readonly id: string;
   readonly name: string;
   /** The engine's words when it could not be removed. */
-  readonly said: string;
+  readonly originalMessage: string;
   /** Who holds its mounts, if anybody does. */
   readonly holders?: readonly Holder[];
 }
 
 /** A container could not be removed after bounded tries. */
 export class UnremovableError extends Error {
-  readonly corpse: Corpse;
+  readonly isDead: UnremovableContainer;
 
-  constructor(corpse: Corpse) {
-    super(`${corpse.name} can't be removed: ${corpse.said}`);
+  constructor(isDead: UnremovableContainer) {
+    super(`${isDead.name} can't be removed: ${isDead.originalMessage}`);
     this.name = 'UnremovableError';
-    this.corpse = corpse;
+    this.isDead = isDead;
   }
 }
 
@@ -87,20 +87,20 @@ export async function performStep(step: Step, context: ApplyContext): Promise<vo
     case 'start':
       log.info(`starting ${describe(step.container)}`);
       return engine.startContainer(step.container.id);
-    case 'stand-by':
-      return watch(step.container, limits.STAND_BY, context, context.interrupted);
+    case 'standby':
+      return watch(step.container, limits.STANDBY, context, context.interrupted);
     case 'ready':
       return proveReady(step.container, context);
     case 'stop':
       await keepOverReboots(step.container, context);
       log.info(`stopping ${describe(step.container)}`);
       return engine.stopContainer(step.container.id, limits.STOP_GRACE);
-    case 'set-aside':
-      return rename(step.container, nameInPool(step.slot, names) ?? names.agent, context);
+    case 'park':
+      return rename(step.container, nameInPool(step.parkedIndex, names) ?? names.agent, context);
     case 'promote':
       return rename(step.container, names.agent, context);
     case 'demote':
-      return rename(step.container, nameAfterDemotion(step.slot, names), context);
+      return rename(step.container, nameAfterDemotion(step.parkedIndex, names), context);
     case 'verify':
       log.info(`watching ${describe(step.container)}`, { for: `${limits.VERIFY / 1000} s` });
       return watch(step.container, limits.VERIFY, context, hurry(context.interrupted));
@@ -127,7 +127,7 @@ const harmless: readonly Step['do'][] = [
   'fail',
   'verify',
   'watch',
-  'stand-by',
+  'standby',
   'ready',
   'start',
   'restore-policy',
@@ -135,7 +135,7 @@ const harmless: readonly Step['do'][] = [
 
 async function proveReady(next: Observed, context: ApplyContext): Promise<void> {
   if (context.awaitReady === undefined)
-    await watch(next, context.limits.STAND_BY, context, context.interrupted);
+    await watch(next, context.limits.STANDBY, context, context.interrupted);
   else {
     context.log.info(`waiting until ${describe(next)} has proven that it can serve`);
     await keepingLog(next, context, async () => context.awaitReady?.(next));
@@ -164,7 +164,7 @@ async function keepingLog<T>(container: Observed, context: ApplyContext, work: (
  */
 async function keepOverReboots(container: Observed, { engine }: ApplyContext): Promise<void> {
   const policy = container.restartPolicy ?? '';
-  if (policy === '' || policy === 'always' || container.condemned || !container.ours) return;
+  if (policy === '' || policy === 'always' || container.removalStarted || !container.managed) return;
   await engine.setRestartPolicy(container.id, 'always');
 }
 
@@ -174,12 +174,12 @@ async function restorePolicy(agent: Observed, policy: string, context: ApplyCont
   await context.engine.setRestartPolicy(agent.id, known ?? 'always');
 }
 
-function nameAfterDemotion(slot: number | 'spare' | undefined, names: RoleNames): string {
-  return slot === 'spare' ? names.nextSpare : (nameInPool(slot, names) ?? names.next);
+function nameAfterDemotion(parkedIndex: number | 'spare' | undefined, names: RoleNames): string {
+  return parkedIndex === 'spare' ? names.nextSpare : (nameInPool(parkedIndex, names) ?? names.next);
 }
 
-function nameInPool(slot: number | undefined, names: RoleNames): string | undefined {
-  return slot === undefined ? undefined : names.previous[slot];
+function nameInPool(parkedIndex: number | undefined, names: RoleNames): string | undefined {
+  return parkedIndex === undefined ? undefined : names.previous[parkedIndex];
 }
 
 async function createNext(name: string, context: ApplyContext): Promise<void> {
@@ -199,7 +199,7 @@ async function rename(container: Observed, to: string, context: ApplyContext): P
   try {
     await context.engine.renameContainer(container.id, to);
   } catch (error) {
-    if (!isEngineError(error) || !/same name as its current name/i.test(error.said)) throw error;
+    if (!isEngineError(error) || !/same name as its current name/i.test(error.originalMessage)) throw error;
   }
 }
 
@@ -327,7 +327,7 @@ async function discard(container: Observed, context: ApplyContext): Promise<void
     log,
     ...(interrupted.aborted ? {} : { signal: interrupted }),
   };
-  let isQuiet = container.corpse;
+  let isQuiet = container.isDead;
   try {
     await retry(policy, async () => {
       if (!isQuiet) await quiet(container, context);
@@ -337,11 +337,11 @@ async function discard(container: Observed, context: ApplyContext): Promise<void
   } catch (error) {
     if (isEngineError(error, 'not-found')) return;
     if (interrupted.aborted && error === interrupted.reason) throw error;
-    const said = isEngineError(error) ? error.said : messageOf(error);
+    const originalMessage = isEngineError(error) ? error.originalMessage : messageOf(error);
     // Somebody who wants us to end has no time for explanations.
     const holders = interrupted.aborted ? [] : ((await context.holdersOf?.(container)) ?? []);
     const { id, name } = container;
-    throw new UnremovableError({ id, name, said, ...(holders.length === 0 ? {} : { holders }) });
+    throw new UnremovableError({ id, name, originalMessage, ...(holders.length === 0 ? {} : { holders }) });
   }
 }
 

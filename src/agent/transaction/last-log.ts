@@ -19,7 +19,7 @@ export async function readLastLog(
     const lines = lastLinesOf(scrub(await engine.readLogTail(id)), limits);
     return lines.length === 0 ? ['(it wrote nothing to its log)'] : lines;
   } catch (error) {
-    const reason = isEngineError(error) ? error.said : messageOf(error);
+    const reason = isEngineError(error) ? error.originalMessage : messageOf(error);
     return lastLinesOf(scrub(`could not be read: ${reason}`), limits);
   }
 }

@@ -11,7 +11,7 @@ import {
   isAgentContainer,
   isAgentImage,
   labels,
-  standsBy,
+  canStandBy,
   type RoleNames,
 } from '../identity/roles.ts';
 
@@ -28,16 +28,16 @@ export interface Observed {
   readonly startedAt: number | undefined;
   readonly restartCount: number;
   /** Made by us or an agent of an older entrypoint; everything else is a stranger's. */
-  readonly ours: boolean;
+  readonly managed: boolean;
   /** A stranger's that may be replaced all the same (`--force`); its keys are never taken. */
   readonly foreign?: true;
   /** Marked for removal and not gone: it can't be started again. */
-  readonly corpse: boolean;
+  readonly isDead: boolean;
   /**
    * Its removal has begun, and no reboot brings it back. Every agent gets the policy `always` before it is parked, so a parked
    * one whose policy is off is one that we began to remove. An engine that cannot change policies (1.22) never shows that.
    */
-  readonly condemned: boolean;
+  readonly removalStarted: boolean;
   /** `always`, `no`, …; empty where the engine does not say, or cannot change it (1.22). */
   readonly restartPolicy?: string;
   /** Process id in the host's pid namespace; 0 while it does not run. */
@@ -47,7 +47,7 @@ export interface Observed {
   /** Milliseconds since 1970; undefined if the engine does not say. */
   readonly createdAt?: number | undefined;
   /** Made from an image of ours (a container has the labels of its image): acts only in office. */
-  readonly standsBy: boolean;
+  readonly canStandBy: boolean;
   readonly environment: Environment;
   /** Host folders and volumes, as they were asked for: `source:target`. */
   readonly binds: readonly string[];
@@ -97,7 +97,7 @@ export async function observeRoles(
     details: await engine.inspectContainer(summary.id),
   }));
   for (const { summary, details } of await Promise.all(looks)) {
-    const found = details === undefined ? fromCorpse(summary) : fromDetails(details, policies);
+    const found = details === undefined ? fromDead(summary) : fromDetails(details, policies);
     if (found !== undefined) observed.set(summary.name, adopt ? adopted(found) : found);
   }
   return {
@@ -115,14 +115,14 @@ function chooseNext(
   spare: Observed | undefined,
 ): Pick<Observation, 'next' | 'besideNext' | 'nextHasSpareName'> {
   const both = [first, spare].filter((observed) => observed !== undefined);
-  const own = both.filter(({ ours }) => ours);
-  const next = own.find(({ corpse }) => !corpse) ?? first ?? own[0];
+  const own = both.filter(({ managed }) => managed);
+  const next = own.find(({ isDead }) => !isDead) ?? first ?? own[0];
   const beside = both.find((observed) => observed !== next);
   const nextHasSpareName = next !== undefined && next === spare;
   return { next, nextHasSpareName, ...(beside === undefined ? {} : { besideNext: beside }) };
 }
 
-type Policy = Required<Pick<Observed, 'condemned' | 'restartPolicy'>>;
+type Policy = Required<Pick<Observed, 'removalStarted' | 'restartPolicy'>>;
 
 /** What a restart policy tells: nothing where the engine cannot change it; of an agent, what a person wants. */
 function readPolicies(
@@ -132,8 +132,8 @@ function readPolicies(
   const active = [names.agent, ...names.legacyAgents];
   return ({ name, restartPolicy }) =>
     features.restartUpdate
-      ? { restartPolicy, condemned: restartPolicy === 'no' && !active.includes(name) }
-      : { restartPolicy: '', condemned: false };
+      ? { restartPolicy, removalStarted: restartPolicy === 'no' && !active.includes(name) }
+      : { restartPolicy: '', removalStarted: false };
 }
 
 function fromDetails(details: ContainerDetails, policyOf: (details: ContainerDetails) => Policy): Observed {
@@ -146,12 +146,12 @@ function fromDetails(details: ContainerDetails, policyOf: (details: ContainerDet
     state: details.state,
     startedAt: details.startedAt,
     restartCount: details.restartCount,
-    ours: isAgentContainer(details),
-    corpse: isCorpse(details.state),
+    managed: isAgentContainer(details),
+    isDead: isDeadState(details.state),
     ...policyOf(details),
     pid: details.pid ?? 0,
     createdAt: details.createdAt,
-    standsBy: standsBy(details.labels),
+    canStandBy: canStandBy(details.labels),
     checksReadiness: checksReadiness(details.labels),
     environment: details.environment,
     binds: details.binds,
@@ -161,8 +161,8 @@ function fromDetails(details: ContainerDetails, policyOf: (details: ContainerDet
   };
 }
 
-function fromCorpse(summary: ContainerSummary): Observed | undefined {
-  if (!isCorpse(summary.state)) return undefined;
+function fromDead(summary: ContainerSummary): Observed | undefined {
+  if (!isDeadState(summary.state)) return undefined;
   return {
     id: summary.id,
     name: summary.name,
@@ -172,20 +172,20 @@ function fromCorpse(summary: ContainerSummary): Observed | undefined {
     state: summary.state,
     startedAt: undefined,
     restartCount: 0,
-    ours: summary.labels[labels.system] === 'rancher-agent' || isAgentImage(summary.image),
-    corpse: true,
-    condemned: false,
-    standsBy: standsBy(summary.labels),
+    managed: summary.labels[labels.system] === 'rancher-agent' || isAgentImage(summary.image),
+    isDead: true,
+    removalStarted: false,
+    canStandBy: canStandBy(summary.labels),
     environment: {},
     binds: [],
   };
 }
 
 function adopted(found: Observed): Observed {
-  return found.ours ? found : { ...found, ours: true, foreign: true };
+  return found.managed ? found : { ...found, managed: true, foreign: true };
 }
 
-function isCorpse(state: ContainerState): boolean {
+function isDeadState(state: ContainerState): boolean {
   return state === 'dead' || state === 'removing';
 }
 
@@ -198,7 +198,7 @@ export function everyone(observation: Observation): readonly Observed[] {
 /** Old agents that could serve again: set aside, or under a legacy name. */
 export function oldAgents(observation: Observation): readonly Observed[] {
   return [...observation.previous, ...observation.legacy].filter(
-    (observed): observed is Observed => observed !== undefined && !observed.corpse,
+    (observed): observed is Observed => observed !== undefined && !observed.isDead,
   );
 }
 
@@ -213,9 +213,9 @@ export function findKeyHolder(observation: Observation): Observed | undefined {
     observation.next,
     observation.besideNext,
     ...observation.previous,
-  ].filter((observed): observed is Observed => observed?.ours === true && observed.foreign !== true);
+  ].filter((observed): observed is Observed => observed?.managed === true && observed.foreign !== true);
   const holders = candidates.filter((observed) => hasKeys(observed.environment));
-  return holders.find((observed) => !observed.corpse) ?? holders[0] ?? candidates.find(hasAnyEnvironment);
+  return holders.find((observed) => !observed.isDead) ?? holders[0] ?? candidates.find(hasAnyEnvironment);
 }
 
 function hasKeys(environment: Environment): boolean {

@@ -18,17 +18,17 @@ export type Goal =
       readonly kind: 'replace';
       readonly digest: string;
       readonly imageId: string;
-      readonly standsBy: boolean;
+      readonly canStandBy: boolean;
       /** Its `run` proves on standby that it can serve. */
       readonly checksReadiness: boolean;
     }
   /** One agent of those that are there, the one in office if it is sound, and nothing else. */
-  | { readonly kind: 'settle' };
+  | { readonly kind: 'reconcile' };
 
 type Replacement = Goal & { kind: 'replace' };
 
 /** What earlier steps of this very run have learnt and no look at the engine can tell. */
-export interface Experience {
+export interface History {
   /** Ids that came up and failed, or could not be started. */
   readonly rejected: ReadonlySet<string>;
   /** Ids that could not be stopped or removed after bounded tries. */
@@ -43,27 +43,31 @@ export interface Experience {
   readonly bootstraps: ReadonlyMap<string, 'settled' | 'keep-parked'>;
 }
 
-export interface Patience {
+export interface Timeouts {
   /** An agent up this long (ms) is sound. */
   readonly verifyMs: number;
   /** A next one up this long (ms) may relieve the old one; a restored one up this long is back. */
-  readonly standByMs: number;
+  readonly standbyMs: number;
 }
 
 export type Step =
   | { readonly do: 'create-next'; readonly name: 'first' | 'spare' }
   | { readonly do: 'start'; readonly container: Observed }
-  | { readonly do: 'stand-by'; readonly container: Observed }
+  | { readonly do: 'standby'; readonly container: Observed }
   /** Waits until it has proven that it can serve (readiness.md). */
   | { readonly do: 'ready'; readonly container: Observed }
   | { readonly do: 'stop'; readonly container: Observed }
-  | { readonly do: 'set-aside'; readonly container: Observed; readonly slot: number }
+  | { readonly do: 'park'; readonly container: Observed; readonly parkedIndex: number }
   | { readonly do: 'promote'; readonly container: Observed }
   /**
    * Takes a promotion back: an agent that failed is the next one again, under its first or spare name, or is parked, until it
    * is removed.
    */
-  | { readonly do: 'demote'; readonly container: Observed; readonly slot: number | 'spare' | undefined }
+  | {
+      readonly do: 'demote';
+      readonly container: Observed;
+      readonly parkedIndex: number | 'spare' | undefined;
+    }
   | { readonly do: 'verify'; readonly container: Observed }
   /** Waits until its bootstrap has run for a while. */
   | { readonly do: 'watch'; readonly container: Observed }
@@ -76,8 +80,8 @@ export type Step =
 type Fail = { readonly do: 'fail'; readonly why: Failure; readonly container?: Observed };
 
 export type Failure =
-  | 'stranger-in-role'
-  | 'set-aside-names-taken'
+  | 'unmanaged-in-role'
+  | 'parked-names-taken'
   | 'next-does-not-run'
   | 'agent-does-not-run'
   | 'other-agent-does-not-stop'
@@ -85,14 +89,9 @@ export type Failure =
   | 'no-agent';
 
 /** Plans the next step towards a goal. */
-export function planStep(
-  observation: Observation,
-  goal: Goal,
-  experience: Experience,
-  patience: Patience,
-): Step {
-  const scene = new Scene(observation, experience, patience, goal);
-  return goal.kind === 'settle' ? planSettling(scene) : planReplacement(scene, goal);
+export function planStep(observation: Observation, goal: Goal, history: History, timeouts: Timeouts): Step {
+  const situation = new Situation(observation, history, timeouts, goal);
+  return goal.kind === 'reconcile' ? planReconciling(situation) : planReplacement(situation, goal);
 }
 
 type Fitness =
@@ -110,35 +109,35 @@ type Fitness =
   | 'broken';
 
 /** An observation with the questions that planning asks of it. Strangers are in nobody's role; they only hold names. */
-class Scene {
+class Situation {
   readonly agent: Observed | undefined;
   readonly next: Observed | undefined;
   readonly besideNext: Observed | undefined;
   /** The ways back: old agents that could serve again. */
   readonly olds: readonly Observed[];
   /** Old agents whose removal somebody began: they no longer survive a reboot. */
-  readonly condemned: readonly Observed[];
-  readonly strangerInOffice: Observed | undefined;
-  readonly strangerAsNext: Observed | undefined;
-  readonly patience: Patience;
+  readonly removalStarted: readonly Observed[];
+  readonly unmanagedAgent: Observed | undefined;
+  readonly unmanagedNext: Observed | undefined;
+  readonly timeouts: Timeouts;
   /** Whether the goal is one agent of those that are there. */
   readonly isReconciling: boolean;
   readonly #observation: Observation;
-  readonly #experience: Experience;
+  readonly #history: History;
 
-  constructor(observation: Observation, experience: Experience, patience: Patience, goal: Goal) {
-    this.isReconciling = goal.kind === 'settle';
+  constructor(observation: Observation, history: History, timeouts: Timeouts, goal: Goal) {
+    this.isReconciling = goal.kind === 'reconcile';
     this.#observation = observation;
-    this.#experience = experience;
-    this.patience = patience;
-    this.agent = oursOnly(observation.agent);
-    this.next = oursOnly(observation.next);
-    this.besideNext = oursOnly(observation.besideNext);
-    const olds = oldAgents(observation).filter((old) => old.ours && this.canBeRemoved(old));
-    this.olds = olds.filter((old) => !old.condemned);
-    this.condemned = olds.filter((old) => old.condemned);
-    this.strangerInOffice = strangerOnly(observation.agent);
-    this.strangerAsNext = strangerOnly(observation.next);
+    this.#history = history;
+    this.timeouts = timeouts;
+    this.agent = managedOnly(observation.agent);
+    this.next = managedOnly(observation.next);
+    this.besideNext = managedOnly(observation.besideNext);
+    const olds = oldAgents(observation).filter((old) => old.managed && this.canBeRemoved(old));
+    this.olds = olds.filter((old) => !old.removalStarted);
+    this.removalStarted = olds.filter((old) => old.removalStarted);
+    this.unmanagedAgent = unmanagedOnly(observation.agent);
+    this.unmanagedNext = unmanagedOnly(observation.next);
   }
 
   ageOf(container: Observed): number {
@@ -147,13 +146,13 @@ class Scene {
   }
 
   fitnessOf(container: Observed): Fitness {
-    const isGivenUp = this.#experience.rejected.has(container.id) || !this.canBeRemoved(container);
-    if (container.corpse || isGivenUp) return 'broken';
+    const isGivenUp = this.#history.rejected.has(container.id) || !this.canBeRemoved(container);
+    if (container.isDead || isGivenUp) return 'broken';
     switch (container.state) {
       case 'created':
         return 'fresh';
       case 'running':
-        if (this.ageOf(container) >= this.patience.verifyMs) return 'sound';
+        if (this.ageOf(container) >= this.timeouts.verifyMs) return 'sound';
         return container.restartCount > 0 ? 'shaky' : 'young';
       case 'paused':
         return container === this.agent ? 'sound' : 'broken';
@@ -172,35 +171,35 @@ class Scene {
    */
   isProven(agent: Observed): boolean {
     if (this.olds.length > 0 && agent.state !== 'paused')
-      return this.#watchedFor(agent) >= this.patience.verifyMs;
+      return this.#watchedFor(agent) >= this.timeouts.verifyMs;
     return this.fitnessOf(agent) === 'sound';
   }
 
   /** Whether it works as an agent: one that stands by does so only in office. */
-  acts(container: Observed): boolean {
-    const isInOffice = container === this.agent || this.#observation.legacy.includes(container);
-    return isUp(container) && (isInOffice || !container.standsBy);
+  isActive(container: Observed): boolean {
+    const isActiveName = container === this.agent || this.#observation.legacy.includes(container);
+    return isUp(container) && (isActiveName || !container.canStandBy);
   }
 
-  actingBeside(container: Observed): Observed | undefined {
+  activeBeside(container: Observed): Observed | undefined {
     return everyone(this.#observation).find(
-      (other) => other.ours && other.id !== container.id && this.acts(other),
+      (other) => other.managed && other.id !== container.id && this.isActive(other),
     );
   }
 
   isReady(container: Observed): boolean {
-    return this.#experience.ready.has(container.id);
+    return this.#history.ready.has(container.id);
   }
 
   /** Whether its bootstrap still has to be watched: while somebody could come back, or where this run promoted it. */
   mustBeWatched(agent: Observed): boolean {
     if (agent.checksReadiness !== true || agent.state === 'paused') return false;
-    if (this.#experience.bootstraps.has(agent.id)) return false;
+    if (this.#history.bootstraps.has(agent.id)) return false;
     return this.olds.length > 0 || this.isReady(agent);
   }
 
   keepsParked(agent: Observed): boolean {
-    return this.#experience.bootstraps.get(agent.id) === 'keep-parked';
+    return this.#history.bootstraps.get(agent.id) === 'keep-parked';
   }
 
   /**
@@ -211,7 +210,7 @@ class Scene {
     if (restartPolicy !== 'always' && restartPolicy !== 'no') return undefined;
     const shortId = id.slice(0, 12);
     const told = everyone(this.#observation)
-      .filter((other) => other.ours && other.id !== id)
+      .filter((other) => other.managed && other.id !== id)
       .map((other) => /^([^=]*)=(.*)$/.exec(other.labels?.[labels.formerRestart] ?? ''))
       .find((match) => match?.[1] === shortId);
     const policy = told?.[2] ?? 'always';
@@ -222,7 +221,9 @@ class Scene {
   findRubbish(): Observed | undefined {
     return this.#observation.previous.find(
       (observed) =>
-        observed?.ours === true && (observed.corpse || observed.condemned) && this.canBeRemoved(observed),
+        observed?.managed === true &&
+        (observed.isDead || observed.removalStarted) &&
+        this.canBeRemoved(observed),
     );
   }
 
@@ -232,7 +233,7 @@ class Scene {
 
   /** Whether a corpse keeps the name of the next one for good, and there is the other one. */
   isSpareNeeded(next: Observed): boolean {
-    return next.corpse && this.#observation.besideNext === undefined;
+    return next.isDead && this.#observation.besideNext === undefined;
   }
 
   /** The one of the two names of a next agent that the present one does not have. */
@@ -240,29 +241,29 @@ class Scene {
     return this.#observation.nextHasSpareName === true ? 'first' : 'spare';
   }
 
-  freeSlot(): number {
+  freeParkedIndex(): number {
     return this.#observation.previous.findIndex((observed) => observed === undefined);
   }
 
   canBeRemoved(container: Observed): boolean {
-    return !this.#experience.unremovable.has(container.id);
+    return !this.#history.unremovable.has(container.id);
   }
 
   canBeRenamed(container: Observed): boolean {
-    return !this.#experience.unmovable.has(container.id);
+    return !this.#history.unmovable.has(container.id);
   }
 
   #watchedFor(container: Observed): number {
-    return this.#experience.watched.get(container.id) ?? 0;
+    return this.#history.watched.get(container.id) ?? 0;
   }
 }
 
-function oursOnly(observed: Observed | undefined): Observed | undefined {
-  return observed?.ours === true ? observed : undefined;
+function managedOnly(observed: Observed | undefined): Observed | undefined {
+  return observed?.managed === true ? observed : undefined;
 }
 
-function strangerOnly(observed: Observed | undefined): Observed | undefined {
-  return observed?.ours === false ? observed : undefined;
+function unmanagedOnly(observed: Observed | undefined): Observed | undefined {
+  return observed?.managed === false ? observed : undefined;
 }
 
 /** Whether a container has a process, or will have one without anybody's doing. */
@@ -272,217 +273,226 @@ export function isUp(container: Observed): boolean {
 
 function isWanted(container: Observed, goal: Replacement): boolean {
   const isSame = container.digest === goal.digest && container.imageId === goal.imageId;
-  return isSame && !container.corpse && !container.condemned;
+  return isSame && !container.isDead && !container.removalStarted;
 }
 
-function planReplacement(scene: Scene, goal: Replacement): Step {
-  const { agent, next, olds } = scene;
-  const stranger = scene.strangerInOffice;
-  if (stranger !== undefined) return { do: 'fail', why: 'stranger-in-role', container: stranger };
-  if (agent !== undefined && isWanted(agent, goal)) return planFinish(scene, agent);
-  if (scene.strangerAsNext !== undefined)
-    return { do: 'fail', why: 'stranger-in-role', container: scene.strangerAsNext };
+function planReplacement(situation: Situation, goal: Replacement): Step {
+  const { agent, next, olds } = situation;
+  const unmanaged = situation.unmanagedAgent;
+  if (unmanaged !== undefined) return { do: 'fail', why: 'unmanaged-in-role', container: unmanaged };
+  if (agent !== undefined && isWanted(agent, goal)) return planFinish(situation, agent);
+  if (situation.unmanagedNext !== undefined)
+    return { do: 'fail', why: 'unmanaged-in-role', container: situation.unmanagedNext };
   const isTakingOver = agent === undefined && next !== undefined && isWanted(next, goal);
   if (olds.length > 0 && !isTakingOver) {
     // What an upgrade to something else left is settled first.
-    const settling = planSettling(scene);
-    if (settling.do !== 'done') return settling;
+    const reconciling = planReconciling(situation);
+    if (reconciling.do !== 'done') return reconciling;
   }
-  if (next === undefined) return planBeginning(scene, 'first');
-  if (!isWanted(next, goal) || !scene.canBeRemoved(next)) {
-    const isLast = (agent === undefined || agent.corpse) && olds.length === 0 && !next.corpse;
-    if (isLast) return planSuccession(scene, agent);
-    const clearing = discardNext(scene, next);
-    return clearing.do === 'fail' && scene.isSpareNeeded(next)
-      ? planBeginning(scene, scene.otherNextName)
+  if (next === undefined) return planBeginning(situation, 'first');
+  if (!isWanted(next, goal) || !situation.canBeRemoved(next)) {
+    const isLast = (agent === undefined || agent.isDead) && olds.length === 0 && !next.isDead;
+    if (isLast) return planSuccession(situation, agent);
+    const clearing = discardNext(situation, next);
+    return clearing.do === 'fail' && situation.isSpareNeeded(next)
+      ? planBeginning(situation, situation.otherNextName)
       : clearing;
   }
-  return planRelief(scene, next, goal) ?? planTakeOver(scene, next);
+  return planRelief(situation, next, goal) ?? planTakeOver(situation, next);
 }
 
 /** The agent is the one that was asked for: it must be the only one that acts, be sound, and then the rest goes. */
-function planFinish(scene: Scene, agent: Observed): Step {
-  const fitness = scene.fitnessOf(agent);
-  if (fitness === 'broken' || (fitness === 'shaky' && scene.olds.length > 0)) {
+function planFinish(situation: Situation, agent: Observed): Step {
+  const fitness = situation.fitnessOf(agent);
+  if (fitness === 'broken' || (fitness === 'shaky' && situation.olds.length > 0)) {
     return { do: 'fail', why: 'agent-does-not-run', container: agent };
   }
-  const bringingUp = planBringingUp(scene, agent);
+  const bringingUp = planBringingUp(situation, agent);
   if (bringingUp !== undefined) return bringingUp;
-  if (!scene.isProven(agent)) return { do: 'verify', container: agent };
-  return scene.mustBeWatched(agent) ? { do: 'watch', container: agent } : planTidying(scene, agent);
+  if (!situation.isProven(agent)) return { do: 'verify', container: agent };
+  return situation.mustBeWatched(agent) ? { do: 'watch', container: agent } : planTidying(situation, agent);
 }
 
 /** Nothing of the new one is there yet: make sure that there is a way back, and begin. */
-function planBeginning(scene: Scene, name: 'first' | 'spare'): Step {
-  const { agent } = scene;
-  const preparing = agent === undefined || agent.corpse ? undefined : planWayBack(scene, agent);
+function planBeginning(situation: Situation, name: 'first' | 'spare'): Step {
+  const { agent } = situation;
+  const preparing = agent === undefined || agent.isDead ? undefined : planRollback(situation, agent);
   return preparing ?? { do: 'create-next', name };
 }
 
 /** Brings the next one up, if it can stand by, before the old one is touched. Undefined: it may take over. */
 function planRelief(
-  scene: Scene,
+  situation: Situation,
   next: Observed,
-  { standsBy: canStandBy, checksReadiness }: Pick<Replacement, 'standsBy' | 'checksReadiness'>,
+  { canStandBy: canStandBy, checksReadiness }: Pick<Replacement, 'canStandBy' | 'checksReadiness'>,
 ): Step | undefined {
-  const fitness = scene.fitnessOf(next);
+  const fitness = situation.fitnessOf(next);
   if (fitness === 'broken' || fitness === 'shaky') {
     return { do: 'fail', why: 'next-does-not-run', container: next };
   }
   if (!canStandBy) {
     // An old engine starts a created container at boot; one that can't stand by acts at once beside the agent.
-    const actsBesideAgent = isUp(next) && scene.agent !== undefined && isUp(scene.agent);
+    const actsBesideAgent = isUp(next) && situation.agent !== undefined && isUp(situation.agent);
     return actsBesideAgent ? { do: 'stop', container: next } : undefined;
   }
   if (fitness === 'fresh' || fitness === 'stopped') return { do: 'start', container: next };
-  if (checksReadiness) return scene.isReady(next) ? undefined : { do: 'ready', container: next };
-  return scene.ageOf(next) < scene.patience.standByMs ? { do: 'stand-by', container: next } : undefined;
+  if (checksReadiness) return situation.isReady(next) ? undefined : { do: 'ready', container: next };
+  return situation.ageOf(next) < situation.timeouts.standbyMs
+    ? { do: 'standby', container: next }
+    : undefined;
 }
 
-function planTakeOver(scene: Scene, next: Observed): Step {
-  const { agent } = scene;
-  if (agent === undefined) return planPromotion(scene, next);
-  if (agent.corpse) return planSettingAside(scene, agent);
-  const preparing = planWayBack(scene, agent);
+function planTakeOver(situation: Situation, next: Observed): Step {
+  const { agent } = situation;
+  if (agent === undefined) return planPromotion(situation, next);
+  if (agent.isDead) return planParking(situation, agent);
+  const preparing = planRollback(situation, agent);
   if (preparing !== undefined) return preparing;
-  return isUp(agent) ? { do: 'stop', container: agent } : planSettingAside(scene, agent);
+  return isUp(agent) ? { do: 'stop', container: agent } : planParking(situation, agent);
 }
 
 /**
  * Looked at before the agent is stopped: with nowhere to set it aside, or with one beside it that would keep its
  * replacement from acting, nothing may be touched. Undefined: neither is so.
  */
-function planWayBack(scene: Scene, agent: Observed): Step | undefined {
-  const other = scene.actingBeside(agent);
-  if (other !== undefined && !scene.canBeRemoved(other)) {
+function planRollback(situation: Situation, agent: Observed): Step | undefined {
+  const other = situation.activeBeside(agent);
+  if (other !== undefined && !situation.canBeRemoved(other)) {
     return { do: 'fail', why: 'other-agent-does-not-stop', container: other };
   }
-  return planFreeingName(scene);
+  return planFreeingName(situation);
 }
 
 /** Gives the agent's name, which is free, to a container; the others stop acting first. */
-function planPromotion(scene: Scene, successor: Observed): Step {
-  if (!scene.canBeRenamed(successor)) {
-    return planInPlace(scene, { do: 'fail', why: 'name-not-free', container: successor });
+function planPromotion(situation: Situation, successor: Observed): Step {
+  if (!situation.canBeRenamed(successor)) {
+    return planInPlace(situation, { do: 'fail', why: 'name-not-free', container: successor });
   }
-  return planSilence(scene, successor) ?? { do: 'promote', container: successor };
+  return planSilence(situation, successor) ?? { do: 'promote', container: successor };
 }
 
 /** Has a container act, as the only one. Undefined: it does. */
-function planBringingUp(scene: Scene, container: Observed): Step | undefined {
-  const silence = planSilence(scene, container);
+function planBringingUp(situation: Situation, container: Observed): Step | undefined {
+  const silence = planSilence(situation, container);
   if (silence !== undefined) return silence;
   return isUp(container) ? undefined : { do: 'start', container };
 }
 
 /** Stops whoever acts beside a container. Undefined: nobody does, or the other one can't be stopped and both act. */
-function planSilence(scene: Scene, container: Observed): Step | undefined {
-  const other = scene.actingBeside(container);
+function planSilence(situation: Situation, container: Observed): Step | undefined {
+  const other = situation.activeBeside(container);
   if (other === undefined) return undefined;
-  if (scene.canBeRemoved(other)) return { do: 'stop', container: other };
-  return scene.acts(container)
+  if (situation.canBeRemoved(other)) return { do: 'stop', container: other };
+  return situation.isActive(container)
     ? undefined
     : { do: 'fail', why: 'other-agent-does-not-stop', container: other };
 }
 
-function planSettingAside(scene: Scene, container: Observed): Step {
-  if (container.corpse && scene.canBeRemoved(container)) return { do: 'discard', container };
-  if (!scene.canBeRenamed(container)) return { do: 'fail', why: 'name-not-free', container };
-  return planFreeingName(scene) ?? { do: 'set-aside', container, slot: scene.freeSlot() };
+function planParking(situation: Situation, container: Observed): Step {
+  if (container.isDead && situation.canBeRemoved(container)) return { do: 'discard', container };
+  if (!situation.canBeRenamed(container)) return { do: 'fail', why: 'name-not-free', container };
+  return planFreeingName(situation) ?? { do: 'park', container, parkedIndex: situation.freeParkedIndex() };
 }
 
 /** Makes room in the pool of set-aside names. Undefined: there is room. */
-function planFreeingName(scene: Scene): Step | undefined {
-  if (scene.freeSlot() >= 0) return undefined;
-  const container = scene.findRubbish();
-  return container === undefined
-    ? { do: 'fail', why: 'set-aside-names-taken' }
-    : { do: 'discard', container };
+function planFreeingName(situation: Situation): Step | undefined {
+  if (situation.freeParkedIndex() >= 0) return undefined;
+  const container = situation.findRubbish();
+  return container === undefined ? { do: 'fail', why: 'parked-names-taken' } : { do: 'discard', container };
 }
 
 /** One agent of those that are there. */
-function planSettling(scene: Scene): Step {
-  const { agent } = scene;
-  if (agent === undefined || agent.corpse) return planSuccession(scene, agent);
-  const fitness = scene.fitnessOf(agent);
+function planReconciling(situation: Situation): Step {
+  const { agent } = situation;
+  if (agent === undefined || agent.isDead) return planSuccession(situation, agent);
+  const fitness = situation.fitnessOf(agent);
   // A stranger that was adopted never counts as an agent while there is a real one.
-  const hasFailed = fitness === 'broken' || fitness === 'shaky' || agent.condemned || agent.foreign === true;
-  if (hasFailed && scene.olds.some((old) => scene.fitnessOf(old) !== 'broken')) {
-    return planDemotion(scene, agent);
+  const hasFailed =
+    fitness === 'broken' || fitness === 'shaky' || agent.removalStarted || agent.foreign === true;
+  if (hasFailed && situation.olds.some((old) => situation.fitnessOf(old) !== 'broken')) {
+    return planDemotion(situation, agent);
   }
-  if (fitness === 'broken') return planWithBrokenAgent(scene, agent);
-  const bringingUp = planBringingUp(scene, agent);
+  if (fitness === 'broken') return planWithBrokenAgent(situation, agent);
+  const bringingUp = planBringingUp(situation, agent);
   if (bringingUp !== undefined) return bringingUp;
-  const isProven = scene.isProven(agent);
-  if (isProven && scene.mustBeWatched(agent)) return { do: 'watch', container: agent };
-  if (isProven) return planTidying(scene, agent);
-  if (scene.olds.length > 0 || fitness === 'shaky') return { do: 'verify', container: agent };
-  if (scene.ageOf(agent) < scene.patience.standByMs) return { do: 'stand-by', container: agent };
-  return planTidying(scene, agent);
+  const isProven = situation.isProven(agent);
+  if (isProven && situation.mustBeWatched(agent)) return { do: 'watch', container: agent };
+  if (isProven) return planTidying(situation, agent);
+  if (situation.olds.length > 0 || fitness === 'shaky') return { do: 'verify', container: agent };
+  if (situation.ageOf(agent) < situation.timeouts.standbyMs) return { do: 'standby', container: agent };
+  return planTidying(situation, agent);
 }
 
 /**
  * Frees the agent's name for an old one. Not by removing what has it: a removal takes time, and one that fails leaves
  * a corpse, which old engines can't even rename (engine-notes).
  */
-function planDemotion(scene: Scene, agent: Observed): Step {
+function planDemotion(situation: Situation, agent: Observed): Step {
   const container = agent;
-  if (!scene.canBeRenamed(agent)) {
-    if (scene.canBeRemoved(agent)) return { do: 'discard', container };
-    return planInPlace(scene, { do: 'fail', why: 'name-not-free', container });
+  if (!situation.canBeRenamed(agent)) {
+    if (situation.canBeRemoved(agent)) return { do: 'discard', container };
+    return planInPlace(situation, { do: 'fail', why: 'name-not-free', container });
   }
-  if (scene.isNextFree()) return { do: 'demote', container, slot: undefined };
-  const freeing = planFreeingName(scene);
+  if (situation.isNextFree()) return { do: 'demote', container, parkedIndex: undefined };
+  const freeing = planFreeingName(situation);
   if (freeing?.do === 'fail') {
-    const { next, olds } = scene;
-    if (next !== undefined && scene.isSpareNeeded(next))
-      return { do: 'demote', container, slot: scene.otherNextName === 'spare' ? 'spare' : undefined };
-    const isInTheWay = next !== undefined && olds.length > 0 && scene.canBeRemoved(next);
-    return isInTheWay ? { do: 'discard', container: next } : planInPlace(scene, freeing);
+    const { next, olds } = situation;
+    if (next !== undefined && situation.isSpareNeeded(next))
+      return {
+        do: 'demote',
+        container,
+        parkedIndex: situation.otherNextName === 'spare' ? 'spare' : undefined,
+      };
+    const isInTheWay = next !== undefined && olds.length > 0 && situation.canBeRemoved(next);
+    return isInTheWay ? { do: 'discard', container: next } : planInPlace(situation, freeing);
   }
-  return freeing ?? { do: 'demote', container, slot: scene.freeSlot() };
+  return freeing ?? { do: 'demote', container, parkedIndex: situation.freeParkedIndex() };
 }
 
 /** Docker keeps restarting it; there is nothing better on this host, unless the next one is. */
-function planWithBrokenAgent(scene: Scene, agent: Observed): Step {
-  const { next } = scene;
+function planWithBrokenAgent(situation: Situation, agent: Observed): Step {
+  const { next } = situation;
   if (next === undefined) return { do: 'fail', why: 'agent-does-not-run', container: agent };
-  const isFit = scene.fitnessOf(next) !== 'broken' && scene.fitnessOf(next) !== 'shaky';
-  const isRelief = isFit && !next.condemned && scene.canBeRemoved(agent);
-  const takeOver = isRelief ? planTakeOver(scene, next) : undefined;
+  const isFit = situation.fitnessOf(next) !== 'broken' && situation.fitnessOf(next) !== 'shaky';
+  const isRelief = isFit && !next.removalStarted && situation.canBeRemoved(agent);
+  const takeOver = isRelief ? planTakeOver(situation, next) : undefined;
   if (takeOver !== undefined && takeOver.do !== 'fail') return takeOver;
   // On a full disk nothing can be renamed or started: one that is up, under whatever name, is all this host has.
   if (isFit && isUp(next) && !isUp(agent)) return { do: 'fail', why: 'agent-does-not-run', container: agent };
-  return discardNext(scene, next);
+  return discardNext(situation, next);
 }
 
 /** Nobody is in office: a next one that is ready, else the best of the old ones, else the next one. */
-function planSuccession(scene: Scene, corpse: Observed | undefined): Step {
-  const proving = planProof(scene);
+function planSuccession(situation: Situation, isDead: Observed | undefined): Step {
+  const proving = planProof(situation);
   if (proving !== undefined) return proving;
-  const [successor] = rankSuccessors(scene);
-  const stranger = scene.strangerInOffice;
-  if (stranger !== undefined) {
+  const [successor] = rankSuccessors(situation);
+  const unmanaged = situation.unmanagedAgent;
+  if (unmanaged !== undefined) {
     // The host keeps an agent under whatever name it has, and a person must look.
-    return planInPlace(scene, { do: 'fail', why: 'stranger-in-role', container: stranger });
+    return planInPlace(situation, { do: 'fail', why: 'unmanaged-in-role', container: unmanaged });
   }
-  if (successor === undefined) return { do: 'fail', why: 'no-agent', ...(corpse && { container: corpse }) };
-  if (corpse === undefined) return planPromotion(scene, successor);
-  const settingAside = planSettingAside(scene, corpse);
-  return settingAside.do === 'fail' ? planDemotion(scene, corpse) : settingAside;
+  if (successor === undefined) return { do: 'fail', why: 'no-agent', ...(isDead && { container: isDead }) };
+  if (isDead === undefined) return planPromotion(situation, successor);
+  const parking = planParking(situation, isDead);
+  return parking.do === 'fail' ? planDemotion(situation, isDead) : parking;
 }
 
 /**
  * A power cut between parking and promotion: the next agent is promoted if it proves once more that it can serve; otherwise the
  * parked one comes back (readiness.md, 4). Undefined: it has, or there is nothing to prove.
  */
-function planProof(scene: Scene): Step | undefined {
-  const { next, olds } = scene;
-  if (next?.checksReadiness !== true || olds.length === 0 || scene.isReady(next)) return undefined;
-  if (!scene.isReconciling || !scene.canBeRenamed(next)) return undefined;
-  if (scene.strangerInOffice !== undefined || next.condemned || olds.some((old) => scene.acts(old)))
+function planProof(situation: Situation): Step | undefined {
+  const { next, olds } = situation;
+  if (next?.checksReadiness !== true || olds.length === 0 || situation.isReady(next)) return undefined;
+  if (!situation.isReconciling || !situation.canBeRenamed(next)) return undefined;
+  if (
+    situation.unmanagedAgent !== undefined ||
+    next.removalStarted ||
+    olds.some((old) => situation.isActive(old))
+  )
     return undefined;
-  const fitness = scene.fitnessOf(next);
+  const fitness = situation.fitnessOf(next);
   if (fitness === 'broken' || fitness === 'shaky') return undefined;
   return isUp(next) ? { do: 'ready', container: next } : { do: 'start', container: next };
 }
@@ -491,30 +501,30 @@ function planProof(scene: Scene): Step | undefined {
  * The agent's name can't be had: better one that acts under another name than none. One that can only stand by there
  * is at least up and has the transaction finished when things are better.
  */
-function planInPlace(scene: Scene, failure: Fail): Step {
-  const candidates = rankSuccessors(scene);
-  if (candidates.some((container) => scene.acts(container))) return failure;
+function planInPlace(situation: Situation, failure: Fail): Step {
+  const candidates = rankSuccessors(situation);
+  if (candidates.some((container) => situation.isActive(container))) return failure;
   const startable = candidates.filter(
-    (container) => !isUp(container) && scene.fitnessOf(container) !== 'broken',
+    (container) => !isUp(container) && situation.fitnessOf(container) !== 'broken',
   );
-  const active = startable.find(({ standsBy }) => !standsBy);
-  if (active !== undefined) return planBringingUp(scene, active) ?? failure;
+  const active = startable.find(({ canStandBy }) => !canStandBy);
+  if (active !== undefined) return planBringingUp(situation, active) ?? failure;
   const [container] = startable;
-  const isOneUp = candidates.some(isUp) || (scene.agent !== undefined && isUp(scene.agent));
+  const isOneUp = candidates.some(isUp) || (situation.agent !== undefined && isUp(situation.agent));
   return container === undefined || isOneUp ? failure : { do: 'start', container };
 }
 
 /** Prefers one that isn't broken, one that is no stranger's, one that acts, an old one, one that runs, one that ran last. */
-function rankSuccessors(scene: Scene): readonly Observed[] {
-  const { olds, condemned, next } = scene;
-  const candidates = [...olds, ...(next === undefined || next.corpse ? [] : [next]), ...condemned];
+function rankSuccessors(situation: Situation): readonly Observed[] {
+  const { olds, removalStarted, next } = situation;
+  const candidates = [...olds, ...(next === undefined || next.isDead ? [] : [next]), ...removalStarted];
   const rank = (container: Observed): readonly number[] => [
-    Number(scene.fitnessOf(container) !== 'broken'),
+    Number(situation.fitnessOf(container) !== 'broken'),
     Number(container.foreign !== true),
-    Number(container === next && scene.isReady(next) && scene.canBeRenamed(next)),
-    Number(scene.acts(container)),
+    Number(container === next && situation.isReady(next) && situation.canBeRenamed(next)),
+    Number(situation.isActive(container)),
     Number(olds.includes(container)),
-    Number(container === next && !next.condemned),
+    Number(container === next && !next.removalStarted),
     Number(isUp(container)),
     container.startedAt ?? 0,
   ];
@@ -527,17 +537,23 @@ function compareRanks(a: readonly number[], b: readonly number[]): number {
 }
 
 /** The agent is sound: everything else goes, and what can't be removed is named in the end. */
-function planTidying(scene: Scene, agent: Observed): Step {
-  const olds = scene.keepsParked(agent) ? [] : scene.olds;
-  const rest = [scene.next, scene.besideNext, ...olds, ...scene.condemned, scene.findRubbish()];
-  const discarded = rest.find((container) => container !== undefined && scene.canBeRemoved(container));
+function planTidying(situation: Situation, agent: Observed): Step {
+  const olds = situation.keepsParked(agent) ? [] : situation.olds;
+  const rest = [
+    situation.next,
+    situation.besideNext,
+    ...olds,
+    ...situation.removalStarted,
+    situation.findRubbish(),
+  ];
+  const discarded = rest.find((container) => container !== undefined && situation.canBeRemoved(container));
   if (discarded === undefined) return { do: 'done', agent };
-  const policy = scene.policyToRestore(agent);
+  const policy = situation.policyToRestore(agent);
   if (policy !== undefined) return { do: 'restore-policy', container: agent, policy };
   return { do: 'discard', container: discarded };
 }
 
 /** A next one that can't be removed keeps the name under which we create. */
-function discardNext(scene: Scene, next: Observed): Step {
-  return scene.canBeRemoved(next) ? { do: 'discard', container: next } : planSettingAside(scene, next);
+function discardNext(situation: Situation, next: Observed): Step {
+  return situation.canBeRemoved(next) ? { do: 'discard', container: next } : planParking(situation, next);
 }

@@ -12,7 +12,7 @@ import type { Limits } from '../../support/limits/limits.ts';
 import type { Log } from '../../support/log.ts';
 import { doubling } from '../../support/retry.ts';
 import { Ages } from './ages.ts';
-import { performStep, UnremovableError, type ApplyContext, type Corpse } from './apply.ts';
+import { performStep, UnremovableError, type ApplyContext, type UnremovableContainer } from './apply.ts';
 import type { Holder } from './mount-holders.ts';
 import {
   everyone,
@@ -22,10 +22,10 @@ import {
   type Observation,
   type Observed,
 } from './observe.ts';
-import { isUp, planStep, type Experience, type Failure, type Goal, type Step } from './plan.ts';
+import { isUp, planStep, type History, type Failure, type Goal, type Step } from './plan.ts';
 import { HoldError, NotReadyError } from './not-ready.ts';
 import { labels, type RoleNames } from '../identity/roles.ts';
-import { strangerError } from './unmanaged.ts';
+import { unmanagedError } from './unmanaged.ts';
 
 /**
  * The transaction: observe, plan, do one idempotent step, observe again, until the plan says done.
@@ -75,7 +75,7 @@ export interface TransactionResult {
   readonly agentRuns: boolean;
   /** Whether it restarts again and again, or was seen to fail. */
   readonly restarts: boolean;
-  readonly corpses: readonly Corpse[];
+  readonly unremovable: readonly UnremovableContainer[];
   /** Whether the agent that was in office at the beginning was stopped at any time. */
   readonly touchedAgent: boolean;
   /** Whether it is that one which is in office now. */
@@ -99,7 +99,7 @@ class Transaction {
   readonly #ready = new Set<string>();
   readonly #bootstraps = new Map<string, 'settled' | 'keep-parked'>();
   readonly #lastLogs = new Map<string, readonly string[]>();
-  readonly #corpses = new Map<string, Corpse>();
+  readonly #unremovable = new Map<string, UnremovableContainer>();
   readonly #failures = new Map<string, number>();
   readonly #repeats = new Map<string, number>();
   readonly #ages: Ages;
@@ -128,10 +128,10 @@ class Transaction {
         return this.#result(observation, false);
       }
       if (this.#mayStop(observation)) return await this.#stopHere(observation);
-      const step = planStep(observation, this.#goal, this.#experience(), this.#patience());
+      const step = planStep(observation, this.#goal, this.#history(), this.#timeouts());
       if (step.do === 'done') return this.#result(observation, this.#error === undefined);
       if (step.do === 'fail') {
-        if (!this.#turnBack(failureError(step.why, step.container))) return this.#result(observation, false);
+        if (!this.#rollBack(failureError(step.why, step.container))) return this.#result(observation, false);
         continue;
       }
       await this.#try(step, observation);
@@ -187,7 +187,7 @@ class Transaction {
 
   async #weigh(step: Step, key: string, error: unknown): Promise<void> {
     if (error instanceof UnremovableError) {
-      this.#corpses.set(error.corpse.id, error.corpse);
+      this.#unremovable.set(error.isDead.id, error.isDead);
       return;
     }
     if (error instanceof HoldError && this.#goal.kind === 'replace' && !this.#touchedAgent) {
@@ -196,10 +196,10 @@ class Transaction {
     }
     if (this.#isInterruption(error)) {
       // One whose bootstrap was still watched has been verified: it stays, and so does the parked one.
-      if (step.do !== 'stand-by' && step.do !== 'ready' && step.do !== 'verify') return;
+      if (step.do !== 'standby' && step.do !== 'ready' && step.do !== 'verify') return;
       // A container that still has to show that it runs can't be waited for any more.
       const cause = asOutcome(step, error);
-      this.#turnBack(cause);
+      this.#rollBack(cause);
       this.#giveUpOn(step, cause);
       return;
     }
@@ -213,11 +213,11 @@ class Transaction {
     }
     const cause = asOutcome(step, error);
     // A dead next one that keeps its name (1.10.3) stands in nobody's way: there is a spare name.
-    const mayGoOn = step.do === 'set-aside' && step.container.corpse && step.container.id !== this.#incumbent;
-    const turnsBack = !mayGoOn && this.#turnBack(cause);
+    const mayGoOn = step.do === 'park' && step.container.isDead && step.container.id !== this.#incumbent;
+    const rollsBack = !mayGoOn && this.#rollBack(cause);
     // Going back must not ask again what has just been answered.
     const isAnswer = step.do === 'start' || step.do === 'ready' || step.do === 'watch';
-    if (!turnsBack || isAnswer) this.#giveUpOn(step, cause);
+    if (!rollsBack || isAnswer) this.#giveUpOn(step, cause);
   }
 
   #isInterruption(error: unknown): boolean {
@@ -225,11 +225,11 @@ class Transaction {
   }
 
   /** Gives the replacement up for settling. @returns false if that is what we were doing already */
-  #turnBack(error: Error): boolean {
+  #rollBack(error: Error): boolean {
     this.#error ??= error;
-    if (this.#goal.kind === 'settle') return false;
+    if (this.#goal.kind === 'reconcile') return false;
     this.#options.log.error(`${messageOf(error)}: going back`);
-    this.#goal = { kind: 'settle' };
+    this.#goal = { kind: 'reconcile' };
     return true;
   }
 
@@ -239,7 +239,7 @@ class Transaction {
     if (container === undefined) return;
     const { id } = container;
     if (step.do === 'discard' || step.do === 'stop')
-      this.#corpses.set(id, corpseOf(container, messageOf(error)));
+      this.#unremovable.set(id, unremovableOf(container, messageOf(error)));
     else if (isRenaming(step)) this.#unmovable.add(id);
     else this.#rejected.add(id);
   }
@@ -252,7 +252,7 @@ class Transaction {
     const error = new CannotChangeError(`${key}: done ${repeats} times without an error, and to no effect`, {
       hint: 'somebody or something else on this host undoes it',
     });
-    if (step.do !== 'discard') this.#turnBack(error);
+    if (step.do !== 'discard') this.#rollBack(error);
     this.#giveUpOn(step, error);
   }
 
@@ -264,24 +264,26 @@ class Transaction {
     if (!this.#options.interrupted.aborted) return false;
     const { agent, next } = observation;
     if (agent !== undefined && agent.id === this.#incumbent && !this.#touchedAgent) return true;
-    if (agent !== undefined && isUp(agent)) return this.#wasWatched(agent) || !this.#hasWayBack(observation);
-    return everyone(observation).every((observed) => observed === next || !observed.ours);
+    if (agent !== undefined && isUp(agent)) return this.#wasWatched(agent) || !this.#canRollBack(observation);
+    return everyone(observation).every((observed) => observed === next || !observed.managed);
   }
 
   #wasWatched(agent: Observed): boolean {
     return (this.#watched.get(agent.id) ?? 0) >= this.#options.limits.VERIFY;
   }
 
-  #hasWayBack(observation: Observation): boolean {
-    return oldAgents(observation).some((old) => old.ours && !old.condemned && !this.#corpses.has(old.id));
+  #canRollBack(observation: Observation): boolean {
+    return oldAgents(observation).some(
+      (old) => old.managed && !old.removalStarted && !this.#unremovable.has(old.id),
+    );
   }
 
   async #stopHere(observation: Observation): Promise<TransactionResult> {
     const reason: unknown = this.#options.interrupted.reason;
     this.#error ??= reason instanceof Error ? reason : new Error('interrupted');
     const { next, agent } = observation;
-    const isAgentSafe = agent?.ours === true && !agent.corpse && agent.restartPolicy !== 'no';
-    if (next?.ours === true && isAgentSafe && findKeyHolder(observation) !== next) {
+    const isAgentSafe = agent?.managed === true && !agent.isDead && agent.restartPolicy !== 'no';
+    if (next?.managed === true && isAgentSafe && findKeyHolder(observation) !== next) {
       await this.#try({ do: 'discard', container: next }, observation);
     }
     return this.#result(await this.#observe(), false);
@@ -306,10 +308,10 @@ class Transaction {
     }
   }
 
-  #experience(): Experience {
+  #history(): History {
     return {
       rejected: this.#rejected,
-      unremovable: new Set(this.#corpses.keys()),
+      unremovable: new Set(this.#unremovable.keys()),
       unmovable: this.#unmovable,
       watched: this.#watched,
       ready: this.#ready,
@@ -317,15 +319,15 @@ class Transaction {
     };
   }
 
-  #patience(): { verifyMs: number; standByMs: number } {
-    return { verifyMs: this.#options.limits.VERIFY, standByMs: this.#options.limits.STAND_BY };
+  #timeouts(): { verifyMs: number; standbyMs: number } {
+    return { verifyMs: this.#options.limits.VERIFY, standbyMs: this.#options.limits.STANDBY };
   }
 
   /** Those that are still there, under the names they have by now. */
-  #presentCorpses(observation: Observation): readonly Corpse[] {
+  #presentUnremovable(observation: Observation): readonly UnremovableContainer[] {
     return everyone(observation).flatMap(({ id, name }) => {
-      const corpse = this.#corpses.get(id);
-      return corpse === undefined ? [] : [{ ...corpse, name }];
+      const isDead = this.#unremovable.get(id);
+      return isDead === undefined ? [] : [{ ...isDead, name }];
     });
   }
 
@@ -335,9 +337,9 @@ class Transaction {
     return {
       reached,
       agent,
-      agentRuns: agent?.ours === true && isUp(agent),
+      agentRuns: agent?.managed === true && isUp(agent),
       restarts: agent?.state === 'restarting' || (agent !== undefined && this.#rejected.has(agent.id)),
-      corpses: this.#presentCorpses(observation),
+      unremovable: this.#presentUnremovable(observation),
       touchedAgent: this.#touchedAgent,
       isIncumbent: agent !== undefined && agent.id === this.#incumbent,
       error: this.#error,
@@ -365,15 +367,15 @@ function containerOf(step: Step): Observed | undefined {
 
 function incumbentOf(observation: Observation): string | undefined {
   const { agent } = observation;
-  return (agent ?? oldAgents(observation).find((old) => old.ours && isUp(old)))?.id;
+  return (agent ?? oldAgents(observation).find((old) => old.managed && isUp(old)))?.id;
 }
 
 function isRenaming(step: Step): boolean {
-  return step.do === 'set-aside' || step.do === 'promote' || step.do === 'demote';
+  return step.do === 'park' || step.do === 'promote' || step.do === 'demote';
 }
 
-function corpseOf(container: Observed, said: string): Corpse {
-  return { id: container.id, name: container.name, said };
+function unremovableOf(container: Observed, originalMessage: string): UnremovableContainer {
+  return { id: container.id, name: container.name, originalMessage };
 }
 
 /** An engine that stumbled or didn't answer may do it next time; a refusal stays one. A taken name may be a ghost's. */
@@ -396,9 +398,9 @@ function asUnavailable(error: Error): EngineUnavailableError {
 function asOutcome(step: Step, error: unknown): Error {
   if (error instanceof EntrypointError && !isEngineError(error)) return error;
   const subject = 'container' in step ? step.container.name : 'the next agent';
-  const said = isEngineError(error) ? error.said : messageOf(error);
+  const originalMessage = isEngineError(error) ? error.originalMessage : messageOf(error);
   return new CannotChangeError(`could not ${verbs[step.do]} ${subject}`, {
-    said,
+    originalMessage,
     hint: hintFor(error),
     cause: error,
   });
@@ -407,10 +409,10 @@ function asOutcome(step: Step, error: unknown): Error {
 const verbs: Readonly<Record<Step['do'], string>> = {
   'create-next': 'create',
   start: 'start',
-  'stand-by': 'bring up',
+  standby: 'bring up',
   ready: 'bring up',
   stop: 'stop',
-  'set-aside': 'set aside',
+  park: 'park',
   promote: 'promote',
   demote: 'take back',
   verify: 'verify',
@@ -422,7 +424,7 @@ const verbs: Readonly<Record<Step['do'], string>> = {
 };
 
 function hintFor(error: unknown): string {
-  if (isEngineError(error) && /no space left on device/i.test(error.said)) {
+  if (isEngineError(error) && /no space left on device/i.test(error.originalMessage)) {
     return 'free space or inodes below the Docker root, then start the upgrade again';
   }
   if (isEngineError(error, 'conflict'))
@@ -434,9 +436,9 @@ function failureError(why: Failure, container: Observed | undefined): Error {
   const name =
     container === undefined ? '' : `${container.name} (${container.id.slice(0, 12)}, ${container.image})`;
   switch (why) {
-    case 'stranger-in-role':
-      return strangerError(container?.name ?? '', name);
-    case 'set-aside-names-taken':
+    case 'unmanaged-in-role':
+      return unmanagedError(container?.name ?? '', name);
+    case 'parked-names-taken':
       return new CannotChangeError(
         'all names for setting the old agent aside are taken by containers that stay',
         {
@@ -446,12 +448,12 @@ function failureError(why: Failure, container: Observed | undefined): Error {
     case 'next-does-not-run':
       return new NotReadyError('next-does-not-run', `the new agent does not stay up: ${name}`, {
         hint: 'the image is broken or not made for this host: docker run --rm IMAGE --version',
-        ...(container !== undefined && { said: describeEnd(container) }),
+        ...(container !== undefined && { originalMessage: describeEnd(container) }),
       });
     case 'agent-does-not-run':
       return new NotReadyError('agent-does-not-run', `the agent does not stay up: ${name}`, {
         hint: `see why: docker logs --tail 50 ${container?.name ?? ''}`,
-        ...(container !== undefined && { said: describeEnd(container) }),
+        ...(container !== undefined && { originalMessage: describeEnd(container) }),
       });
     case 'other-agent-does-not-stop':
       return new CannotChangeError(`another agent runs on this host and can't be stopped: ${name}`, {

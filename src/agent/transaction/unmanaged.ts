@@ -11,7 +11,7 @@ export function requireOwnNames(observation: Observation, own: readonly string[]
   const asking = everyone(observation).find((container) => isOwn(container, own));
   if (asking !== undefined) throw ownContainerError(asking);
   const { agent } = observation;
-  if (agent?.ours === false) throw strangerError(agent.name, nameInFull(agent));
+  if (agent?.managed === false) throw unmanagedError(agent.name, nameInFull(agent));
 }
 
 /** Whether a container is one of ours in the sense of *the one this process, or its caller, runs in*. */
@@ -27,7 +27,7 @@ export function ownContainerError(container: Observed): CannotChangeError {
 }
 
 /** @param fullName with what tells a person which container is meant */
-export function strangerError(name: string, fullName: string): CannotChangeError {
+export function unmanagedError(name: string, fullName: string): CannotChangeError {
   return new CannotChangeError(
     `the container ${fullName} has our name but is not an agent: it is left alone`,
     {

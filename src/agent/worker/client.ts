@@ -12,7 +12,7 @@ import {
 import type { Limits } from '../../support/limits/limits.ts';
 import type { Log } from '../../support/log.ts';
 import { doubling, retry } from '../../support/retry.ts';
-import { listenForStuck } from './hung-worker.ts';
+import { listenForHung } from './hung-worker.ts';
 import { isAgentContainer, labels, type RoleNames } from '../identity/roles.ts';
 import { buildWorkerSpec, digestOfRequest, type WorkerRequest } from './request.ts';
 
@@ -50,8 +50,8 @@ export async function runThroughWorker(call: WorkerCall, request: WorkerRequest)
     const worker = await findOrMakeWorker(call, request, deadline);
     const isOurs = worker.labels[labels.request] === wanted;
     const exit = await followWorker(call, worker);
-    if (exit !== 'gone' && exit.isStuck === true) {
-      const error = stuckError(call);
+    if (exit !== 'gone' && exit.isHung === true) {
+      const error = hungError(call);
       if (!isOurs) throw error;
       call.log.warn(error.message, { hint: error.hint ?? '' });
       return exit.status;
@@ -75,13 +75,13 @@ export async function followRunningWorker(call: WorkerCall): Promise<WorkerEnd |
   const worker = await call.engine.inspectContainer(call.names.worker);
   if (worker === undefined) return undefined;
   const exit = worker.state === 'running' ? await followWorker(call, worker) : undefined;
-  const isStuck = exit !== undefined && exit !== 'gone' && exit.isStuck === true;
-  if (!isStuck) await removeEndedWorker(call, worker.id);
+  const isHung = exit !== undefined && exit !== 'gone' && exit.isHung === true;
+  if (!isHung) await removeEndedWorker(call, worker.id);
   return exit;
 }
 
 /** Stuck: its work has ended, and its process can't for as long as a disk of the host doesn't answer. */
-export type WorkerEnd = 'gone' | { readonly status: number; readonly isStuck?: boolean };
+export type WorkerEnd = 'gone' | { readonly status: number; readonly isHung?: boolean };
 
 type Worker = Pick<ContainerDetails, 'id' | 'labels'> & { readonly exit?: Promise<ContainerExit> };
 
@@ -107,7 +107,7 @@ async function findOrMakeWorker(
     await call.clock.sleep(call.limits.WORKER_GONE_PAUSE, call.signal);
   }
   throw new CannotChangeError(`no worker can be made: the name ${call.names.worker} stays taken`, {
-    said: messageOf(conflict),
+    originalMessage: messageOf(conflict),
     hint: `docker ps -a --filter name=${call.names.worker}; restarting the Docker daemon frees a ghost's name`,
   });
 }
@@ -119,7 +119,7 @@ async function takeUp(
   found: ContainerDetails,
   tries: number,
 ): Promise<Worker | undefined> {
-  if (!isAgentContainer(found)) throw strangerError(found);
+  if (!isAgentContainer(found)) throw unmanagedError(found);
   if (found.state === 'running' || found.state === 'paused') return found;
   const isSameRequest = found.labels[labels.request] === digestOfRequest(request);
   if (found.state === 'created' && isSameRequest) return startFound(call, found);
@@ -134,7 +134,7 @@ async function startFound(call: WorkerCall, found: ContainerDetails): Promise<Wo
     return found;
   } catch (error) {
     if (!isEngineError(error)) throw error;
-    call.log.info('the worker that was found could not be started', { error: error.said });
+    call.log.info('the worker that was found could not be started', { error: error.originalMessage });
     await removeQuietly(call, found.id);
     return undefined;
   }
@@ -145,7 +145,7 @@ async function makeWorker(call: WorkerCall, request: WorkerRequest): Promise<Wor
   try {
     return await makeWorkerFrom(call, request, undefined);
   } catch (error) {
-    if (!isEngineError(error) || !/read-only file system/i.test(error.said)) throw error;
+    if (!isEngineError(error) || !/read-only file system/i.test(error.originalMessage)) throw error;
     call.log.warn('the host has no writable /var/lib/rancher, using a volume', { volume: call.stateVolume });
     return makeWorkerFrom(call, request, call.stateVolume);
   }
@@ -177,11 +177,11 @@ async function followWorker(call: WorkerCall, worker: Worker): Promise<WorkerEnd
   const { engine, limits, log } = call;
   const over = new AbortController();
   const signal = AbortSignal.any([call.signal, over.signal]);
-  const { promise: stuck, resolve: onStuck } = Promise.withResolvers<WorkerEnd>();
-  const listen = listenForStuck((status) => {
+  const { promise: hung, resolve: onHung } = Promise.withResolvers<WorkerEnd>();
+  const listen = listenForHung((status) => {
     // Where the kernel lets it, it has ended by then.
     void call.clock.sleep(limits.FOLLOW_POLL, signal).then(() => {
-      onStuck({ status, isStuck: true });
+      onHung({ status, isHung: true });
     }, gone);
   });
   const write: WorkerCall['write'] = (chunk, stream) => {
@@ -197,7 +197,7 @@ async function followWorker(call: WorkerCall, worker: Worker): Promise<WorkerEnd
     });
   });
   try {
-    const exit = await Promise.race([endOf(call, worker, signal), stuck]);
+    const exit = await Promise.race([endOf(call, worker, signal), hung]);
     await Promise.race([copying, call.clock.sleep(limits.WORKER_GONE_PAUSE, signal)]);
     return exit;
   } catch (error) {
@@ -298,7 +298,7 @@ function explainRound(isOurs: boolean, exit: ContainerExit): string {
     : 'the worker was killed: making another one, which looks and goes on';
 }
 
-function stuckError({ names }: WorkerCall): TryAgainLaterError {
+function hungError({ names }: WorkerCall): TryAgainLaterError {
   return new TryAgainLaterError(
     'the worker hangs: a disk of this host does not answer, and it can not end before',
     {
@@ -307,7 +307,7 @@ function stuckError({ names }: WorkerCall): TryAgainLaterError {
   );
 }
 
-function strangerError(found: ContainerDetails): CannotChangeError {
+function unmanagedError(found: ContainerDetails): CannotChangeError {
   return new CannotChangeError(
     `the container ${found.name} (${found.image}) has our worker's name: left alone`,
     {
@@ -318,9 +318,9 @@ function strangerError(found: ContainerDetails): CannotChangeError {
 
 function asOutcome(error: unknown): unknown {
   if (!isEngineError(error)) return error;
-  const details = { said: error.said, cause: error };
+  const details = { originalMessage: error.originalMessage, cause: error };
   // Too full even for the one that would have looked at the storage: the same end as if it had.
-  if (/no space left on device/i.test(error.said)) {
+  if (/no space left on device/i.test(error.originalMessage)) {
     return new StorageLowError('the storage of this host is full: the worker could not be made', {
       ...details,
       hint: 'free space or inodes below the Docker root, then try again',

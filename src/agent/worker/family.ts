@@ -10,8 +10,8 @@ import type { Work } from './session.ts';
  *
  * An agent whose name the other family does not know would be left beside the new one: then the work stays as it is.
  */
-export function followFamily(work: Work, target: Target): Work {
-  const name = familyOf(target);
+export function followProfile(work: Work, target: Target): Work {
+  const name = profileOfImage(target);
   if (name === undefined || name === work.profile.name) return work;
   const profile = selectProfile(name, work.configuration.environment);
   if (![profile.agentName, ...profile.legacyAgentNames].includes(work.names.agent)) return work;
@@ -23,7 +23,7 @@ export function followFamily(work: Work, target: Target): Work {
  * The family of an image: its own word. One of another entrypoint has none; there the official names, behind any mirror's
  * prefix, are as good. Undefined where neither says anything.
  */
-export function familyOf({ reference, image }: Target): ProfileName | undefined {
+export function profileOfImage({ reference, image }: Target): ProfileName | undefined {
   const told = image.environment?.['AGENT_PROFILE'];
   if (told !== undefined) return profileNames.find((name) => name === told);
   if (/(^|\/)pasturestack\/node-agent([:@]|$)/.test(reference)) return 'pasturestack';

@@ -1,9 +1,9 @@
-import { pingPongEndsAt, type TargetChange } from '../../host/files/attempts.ts';
+import { flappingEndsAt, type TargetChange } from '../../host/files/attempts.ts';
 import type { Limits } from '../../support/limits/limits.ts';
 import { TryAgainLaterError } from '../../support/errors.ts';
 
 /** An image that is asked for in turn with others. */
-export interface Quarrel {
+export interface Flapping {
   /** What happened, with images and times. */
   readonly sentence: string;
   /** When it may be followed again, if nobody changes their mind until then; milliseconds since 1970. */
@@ -11,16 +11,16 @@ export interface Quarrel {
 }
 
 /** What a person can do about it; the agent that is there runs meanwhile. */
-export const quarrelHint =
+export const flappingHint =
   'two servers behind one address, or two people, want different agents: have all of them require the same image ' +
   '(servers of one version, one bootstrap.required.image setting)';
 
 /** Two servers want different images: following them in turn would replace the agent for ever. */
-export class PingPongError extends TryAgainLaterError {
-  override readonly code = 'ping-pong';
+export class FlappingError extends TryAgainLaterError {
+  override readonly code = 'flapping-requirement';
 
-  constructor(quarrel: Quarrel) {
-    super(quarrel.sentence, { hint: quarrelHint });
+  constructor(flapping: Flapping) {
+    super(flapping.sentence, { hint: flappingHint });
   }
 }
 
@@ -28,15 +28,15 @@ export class PingPongError extends TryAgainLaterError {
  * Whether an image is wanted again that was given up for others more than once: such a target is not followed. Only
  * targets that were followed are remembered, so that the window empties, and the quarrel ends, by itself.
  */
-export function findQuarrel(
+export function findFlapping(
   history: readonly TargetChange[],
   image: string,
   limits: Limits,
   now: number,
-): Quarrel | undefined {
-  const until = pingPongEndsAt(history, image, limits, now);
+): Flapping | undefined {
+  const until = flappingEndsAt(history, image, limits, now);
   if (until === undefined) return undefined;
-  const told = history.slice(-(2 * limits.PING_PONG_RETURNS + 1));
+  const told = history.slice(-(2 * limits.FLAPPING_RETURNS + 1));
   const changes = told.map((change) => `${change.image} at ${timeOf(change.at)}`).join(', ');
   const sentence =
     `different images are required in turn: ${changes}, and now ${image} again, ` +
@@ -47,7 +47,7 @@ export function findQuarrel(
 /** Whether none of the images that this host was sent to of late would be refused now. */
 export function isCalm(history: readonly TargetChange[], own: string, limits: Limits, now: number): boolean {
   return history.every(
-    ({ image }) => image === own || pingPongEndsAt(history, image, limits, now) === undefined,
+    ({ image }) => image === own || flappingEndsAt(history, image, limits, now) === undefined,
   );
 }
 

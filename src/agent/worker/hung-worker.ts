@@ -7,7 +7,7 @@
 const pattern = /^STUCK: .* \(exit status (\d{1,3})\)$/m;
 
 /** What such a process says last, on a line of its own. @param status the exit status it means to end with */
-export function stuckLine(status: number): string {
+export function hungLine(status: number): string {
   return `STUCK: a disk of this host does not answer; this process ends when it does, or at once if the kernel lets it (exit status ${status})\n`;
 }
 
@@ -15,7 +15,7 @@ export function stuckLine(status: number): string {
  * Reads along with what a process says.
  * @param onStuck told once, with the exit status it meant, when it has said that it can't end
  */
-export function listenForStuck(onStuck: (status: number) => void): (chunk: Buffer) => void {
+export function listenForHung(onHung: (status: number) => void): (chunk: Buffer) => void {
   let tail = '';
   let heard = false;
   return (chunk) => {
@@ -24,7 +24,7 @@ export function listenForStuck(onStuck: (status: number) => void): (chunk: Buffe
     const status = pattern.exec(tail)?.[1];
     if (status === undefined) return;
     heard = true;
-    onStuck(Number(status));
+    onHung(Number(status));
   };
 }
 

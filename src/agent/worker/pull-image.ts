@@ -72,10 +72,13 @@ async function pullPatiently(pull: Pull, reference: string, auth: RegistryAuth |
 
 /** An engine that can't be reached stays that; one that waits in vain for a registry looks the same but for the cause. */
 function asOutcome(error: unknown, reference: string): unknown {
-  const isStuck = error instanceof EngineUnavailableError && error.cause instanceof DeadlineError;
-  if (!isEngineError(error) && !isStuck) return error;
-  const details = { said: isEngineError(error) ? error.said : messageOf(error.cause), cause: error };
-  if (/no space left on device/i.test(details.said)) {
+  const isHung = error instanceof EngineUnavailableError && error.cause instanceof DeadlineError;
+  if (!isEngineError(error) && !isHung) return error;
+  const details = {
+    originalMessage: isEngineError(error) ? error.originalMessage : messageOf(error.cause),
+    cause: error,
+  };
+  if (/no space left on device/i.test(details.originalMessage)) {
     return new StorageLowError(`the storage of this host is low: the image ${reference} does not fit`, {
       ...details,
       hint: 'free space or inodes below the Docker root, then try again',

@@ -10,15 +10,15 @@ import { tellStep } from '../report/tell-step.ts';
 import { runTransaction } from '../transaction/transaction.ts';
 import { createProof } from './proof/proof.ts';
 import { viewOf, type Work } from './session.ts';
-import { readHands } from './request.ts';
+import { readOwnership } from './request.ts';
 
 /**
  * The worker's `settle`: what an interrupted transaction left becomes one agent and nothing else.
  */
-export async function settleHost(work: Work): Promise<Outcome> {
+export async function reconcileHost(work: Work): Promise<Outcome> {
   const { engine, names, configuration, clock, log } = work;
   const before = await work.reporter.readBefore();
-  await work.reporter.working('settling what was left behind', 'settle');
+  await work.reporter.working('settling what was left behind', 'reconcile');
   const lifetime = AbortSignal.timeout(configuration.limits.WORKER_TOTAL);
   const proof = createProof({
     work,
@@ -35,8 +35,8 @@ export async function settleHost(work: Work): Promise<Outcome> {
     clock,
     log,
     scrub: (text) => work.secrets.scrub(text),
-    goal: { kind: 'settle' },
-    ...readHands(configuration.environment, work.container),
+    goal: { kind: 'reconcile' },
+    ...readOwnership(configuration.environment, work.container),
     holdersOf: async (container) => nameHolders(viewOf(work), container),
     onStep: async (step) => tellStep(work.reporter, step, `settling: ${step.do}`),
     awaitReady: proof.awaitReady,
@@ -78,7 +78,7 @@ function keepFailure(before: HostStatus | undefined, outcome: Outcome): Outcome 
     state: before.state,
     summary: before.summary,
     ...(before.cause === undefined ? {} : { cause: before.cause }),
-    ...(before.said === undefined ? {} : { said: before.said }),
+    ...(before.originalMessage === undefined ? {} : { originalMessage: before.originalMessage }),
     ...(before.hint === undefined ? {} : { hint: before.hint }),
     ...(before.lastLog === undefined ? {} : { lastLog: before.lastLog }),
     ...(before.until === undefined ? {} : { until: before.until }),

@@ -12,7 +12,7 @@ import { openConnection } from '../../control-plane/open-connection.ts';
 import { findStateContainer } from './state-container.ts';
 import { requireOwnNames } from '../transaction/unmanaged.ts';
 import { inspectForAgent, type Work } from './session.ts';
-import { readHands } from './request.ts';
+import { readOwnership } from './request.ts';
 
 /**
  * The worker's `register`: asks the server for an agent's keys with the host's own registration key, and puts an
@@ -27,7 +27,7 @@ export async function registerAgent(work: Work, url: string, reference: string):
   const info = await work.engine.readInfo();
   const target = await prepareTarget(work, reference, info);
   // Before the server is asked: a host that can't have an agent is not registered.
-  const { adopt, own } = readHands(environment, work.container);
+  const { adopt, own } = readOwnership(environment, work.container);
   requireOwnNames(await observeRoles(work.engine, work.names, () => work.clock.now(), adopt), own);
   if (work.names.state !== undefined) await findStateContainer(work.engine, work.names.state);
   await reporter.working(`asking ${describeUrl(url)}`, 'register');
@@ -54,7 +54,7 @@ export async function registerAgent(work: Work, url: string, reference: string):
     target,
     facts,
     info,
-    cooling: false,
+    waitsOutBackOff: false,
     environment: composeEnvironment(work, registration.cattleUrl, registration.detectedAgentIp, keys),
   });
   return withRemarks(outcome, remarks);

@@ -18,9 +18,9 @@ import { nameHolders } from '../transaction/mount-holders.ts';
 import { describeChange } from './direction.ts';
 import type { Observation, Observed } from '../transaction/observe.ts';
 import { judgeTransaction, type Outcome } from '../report/outcome.ts';
-import { findQuarrel, PingPongError, quarrelHint } from './flapping.ts';
+import { findFlapping, FlappingError, flappingHint } from './flapping.ts';
 import type { Step } from '../transaction/plan.ts';
-import { checksReadiness, labels, standsBy } from '../identity/roles.ts';
+import { checksReadiness, labels, canStandBy } from '../identity/roles.ts';
 import { buildAgentSpec, type AgentIngredients } from '../identity/agent-spec.ts';
 import { dockerRootOf, ensureStateContainer } from './state-container.ts';
 import { chooseStateVolume } from '../identity/state-volume.ts';
@@ -31,7 +31,7 @@ import { runTransaction, type TransactionResult } from '../transaction/transacti
 import type { Serving } from './proof/serving.ts';
 import { createProof } from './proof/proof.ts';
 import { viewOf, type Work } from './session.ts';
-import { readHands } from './request.ts';
+import { readOwnership } from './request.ts';
 
 /** What an agent is to be made from. */
 export interface Replacement {
@@ -43,7 +43,7 @@ export interface Replacement {
   /** Who has which role, if somebody has just looked. */
   readonly observation?: Observation;
   /** Whether failed attempts at this image make it wait; a person who registers a host doesn't. */
-  readonly cooling: boolean;
+  readonly waitsOutBackOff: boolean;
 }
 
 /** Preflight: is there room, and is the image there? Nothing has been created yet. */
@@ -104,14 +104,14 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
       kind: 'replace',
       digest: spec.labels[labels.spec] ?? '',
       imageId: target.image.id,
-      standsBy: standsBy(target.image.labels),
+      canStandBy: canStandBy(target.image.labels),
       checksReadiness: checksReadiness(target.image.labels),
     },
     nextSpec: spec,
     ...(replacement.observation === undefined ? {} : { firstLook: replacement.observation }),
     beforeCreating: async ({ agent }) => {
-      if (replacement.cooling) {
-        await refuseQuarrel(work, target.reference);
+      if (replacement.waitsOutBackOff) {
+        await refuseFlapping(work, target.reference);
         await coolDown(work, target.reference);
       }
       change = agent === undefined ? undefined : describeReplacement(agent, target);
@@ -124,7 +124,7 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
     interrupted: AbortSignal.any([work.signal, lifetime.signal]),
     awaitReady: proof.awaitReady,
     watchBootstrap: proof.watchBootstrap,
-    ...readHands(configuration.environment, work.container),
+    ...readOwnership(configuration.environment, work.container),
     holdersOf: async (container) => nameHolders(viewOf(work), container),
   });
   lifetime.end();
@@ -209,16 +209,16 @@ async function concludeAttempt(
  * script that asks every few seconds makes nothing new.
  * @throws PingPongError
  */
-async function refuseQuarrel(work: Work, reference: string): Promise<void> {
+async function refuseFlapping(work: Work, reference: string): Promise<void> {
   const { clock, configuration, log, reporter, signal } = work;
   const { limits } = configuration;
   const { history } = await lookUpAttempts(work);
-  const quarrel = findQuarrel(history, reference, limits, clock.now());
-  if (quarrel === undefined) return;
-  log.warn(quarrel.sentence, { hint: quarrelHint });
-  await reporter.waiting(quarrel.sentence, quarrel.until);
-  await clock.sleep(Math.min(limits.PING_PONG_PAUSE, Math.max(0, quarrel.until - clock.now())), signal);
-  throw new PingPongError(quarrel);
+  const flapping = findFlapping(history, reference, limits, clock.now());
+  if (flapping === undefined) return;
+  log.warn(flapping.sentence, { hint: flappingHint });
+  await reporter.waiting(flapping.sentence, flapping.until);
+  await clock.sleep(Math.min(limits.FLAPPING_PAUSE, Math.max(0, flapping.until - clock.now())), signal);
+  throw new FlappingError(flapping);
 }
 
 /** The last attempt failed: waits here, so that callers find a worker and make nothing new. */

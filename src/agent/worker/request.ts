@@ -5,7 +5,7 @@ import { askers, type Asker } from '../../host/files/status.ts';
 import { labels } from '../identity/roles.ts';
 
 /** What a worker can be asked to do. */
-export const workerTasks = ['register', 'upgrade', 'settle', 'inspect-host'] as const;
+export const workerTasks = ['register', 'upgrade', 'reconcile', 'inspect-host'] as const;
 export type WorkerTask = (typeof workerTasks)[number];
 
 export interface WorkerRequest {
@@ -38,8 +38,8 @@ export const workerVariables = {
 
 /** Reads who asked; a person where nothing else is said. */
 export function readAsker(environment: Environment): Asker {
-  const said = environment[workerVariables.askedBy];
-  return askers.find((asker) => asker === said) ?? 'person';
+  const asked = environment[workerVariables.askedBy];
+  return askers.find((asker) => asker === asked) ?? 'person';
 }
 
 /** Settings of this entrypoint itself; none of them is a secret. */
@@ -123,7 +123,7 @@ export interface CallerWords {
 }
 
 /** What a worker was told about whom it may touch. */
-export interface Hands {
+export interface Ownership {
   /** Strangers that have our names are replaced like old agents. */
   readonly adopt: boolean;
   /** Ids of the containers in which the worker and its caller run. */
@@ -131,7 +131,7 @@ export interface Hands {
 }
 
 /** @param container id of the worker's own container, if it is one */
-export function readHands(environment: Environment, container: string | undefined): Hands {
+export function readOwnership(environment: Environment, container: string | undefined): Ownership {
   const own = [container, environment[workerVariables.caller]];
   return {
     adopt: environment[workerVariables.force] === 'true',

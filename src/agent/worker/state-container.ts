@@ -66,7 +66,7 @@ export async function ensureStateContainer(
   } catch (error) {
     if (!isEngineError(error)) throw error;
     throw new CannotChangeError(`the container ${name}, which holds the agent's state, could not be made`, {
-      said: error.said,
+      originalMessage: error.originalMessage,
       hint: `docker ps -a --filter name=${name}; the log of the Docker daemon says more: journalctl -u docker`,
       cause: error,
     });

@@ -1,6 +1,6 @@
 import { ConfigurationError } from '../../support/errors.ts';
 import { addEnvironmentSecrets } from '../../support/secrets.ts';
-import { followFamily } from './family.ts';
+import { followProfile } from './family.ts';
 import { findKeyHolder, observeRoles } from '../transaction/observe.ts';
 import type { Outcome } from '../report/outcome.ts';
 import { requireSameIdentity } from './identity-guard.ts';
@@ -8,7 +8,7 @@ import { prepareTarget, replaceAgent } from './replace-agent.ts';
 import { findStateContainer } from './state-container.ts';
 import { requireOwnNames } from '../transaction/unmanaged.ts';
 import { inspectForAgent, type Work } from './session.ts';
-import { readHands } from './request.ts';
+import { readOwnership } from './request.ts';
 
 /**
  * The worker's `upgrade`: the agent, with the keys and settings it has, made from another image.
@@ -18,9 +18,9 @@ import { readHands } from './request.ts';
 export async function upgradeAgent(given: Work, reference: string): Promise<Outcome> {
   const info = await given.engine.readInfo();
   const target = await prepareTarget(given, reference, info);
-  const work = followFamily(given, target);
+  const work = followProfile(given, target);
   const { engine, names, clock, secrets, reporter, configuration } = work;
-  const { adopt, own } = readHands(configuration.environment, work.container);
+  const { adopt, own } = readOwnership(configuration.environment, work.container);
   const observation = await observeRoles(engine, names, () => clock.now(), adopt);
   requireOwnNames(observation, own);
   const holder = findKeyHolder(observation);
@@ -38,5 +38,5 @@ export async function upgradeAgent(given: Work, reference: string): Promise<Outc
   const state = names.state === undefined ? undefined : await findStateContainer(engine, names.state);
   if (state === undefined) requireSameIdentity(holder, facts);
   const { environment } = holder;
-  return replaceAgent(work, { target, environment, facts, info, observation, cooling: true });
+  return replaceAgent(work, { target, environment, facts, info, observation, waitsOutBackOff: true });
 }

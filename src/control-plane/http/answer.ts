@@ -71,12 +71,12 @@ export function readApiAnswer<TSchema extends v.GenericSchema>(
 
 /** The error for an answer whose status says that it failed, with the server's own words if it is the API's. */
 export function unexpectedStatus(what: string, response: HttpResponse): ServerUnavailableError {
-  const said = readApiError(response);
+  const originalMessage = readApiError(response);
   return new ServerUnavailableError(
-    `${what}: ${describeUrl(response.url)} answers with status ${response.status}${said === undefined ? '' : ` (${said})`}`,
-    said === undefined
+    `${what}: ${describeUrl(response.url)} answers with status ${response.status}${originalMessage === undefined ? '' : ` (${originalMessage})`}`,
+    originalMessage === undefined
       ? { hint: notTheServer }
-      : { said, hint: 'The log of the server says more. Run the command again when it is well.' },
+      : { originalMessage, hint: 'The log of the server says more. Run the command again when it is well.' },
   );
 }
 

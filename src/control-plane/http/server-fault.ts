@@ -54,8 +54,8 @@ function isResponse(value: unknown): value is HttpResponse {
 
 function explainResponse(response: HttpResponse): ServerFault {
   const { status } = response;
-  const said = readApiError(response);
-  const answers = `the server answers with status ${status}${said === undefined ? '' : ` (${said})`}`;
+  const originalMessage = readApiError(response);
+  const answers = `the server answers with status ${status}${originalMessage === undefined ? '' : ` (${originalMessage})`}`;
   if (status === 407) return fault('proxy', 'the proxy asks for a user name and password (status 407)');
   // 408: the server gave up waiting for the request; 511: a captive portal.
   if (status === 511) return fault('page', `${answers}: this network asks for a login first`);

@@ -31,7 +31,7 @@ export type RegistrationStep =
   | { readonly step: 'use'; readonly keys: Credentials }
   | { readonly step: 'create' }
   | { readonly step: 'poll'; readonly id: string }
-  | { readonly step: 'fail'; readonly reason: string; readonly said?: string };
+  | { readonly step: 'fail'; readonly reason: string; readonly originalMessage?: string };
 
 export interface RegisterHostRequest {
   /** `CATTLE_URL`, e.g. `http://h:8080/v1`. */
@@ -213,34 +213,40 @@ async function ask(
       ? { repeat: 'until-deadline', deadlineMs: Math.max(connection.limits.HTTP_CONNECT, deadline.left()) }
       : { deadlineMs: lastChance(connection.limits, deadline.left()) }),
   });
-  const said = readApiError(response);
+  const originalMessage = readApiError(response);
   // Without the API's own words it is a proxy that refuses something.
-  if (said === undefined || (response.status !== 401 && response.status !== 403)) return response;
+  if (originalMessage === undefined || (response.status !== 401 && response.status !== 403)) return response;
   throw new NotPermittedError('The server refuses the registration: invalid registration token', {
     hint: 'The token was removed, or its environment is not active: copy the command from "Add Host" again.',
-    said,
+    originalMessage,
   });
 }
 
 function failureOf({ state, transitioning, transitioningMessage }: Registration): {
   step: 'fail';
   reason: string;
-  said?: string;
+  originalMessage?: string;
 } {
-  const said = quote(transitioningMessage ?? '');
+  const originalMessage = quote(transitioningMessage ?? '');
   const reason =
     transitioning === 'error'
       ? 'the server reports an error'
       : `the registration stays in state ${quote(state ?? 'unknown')}`;
-  return { step: 'fail', reason, ...(said === '' ? {} : { said }) };
+  return { step: 'fail', reason, ...(originalMessage === '' ? {} : { originalMessage }) };
 }
 
-function registrationFailed({ reason, said }: { reason: string; said?: string }): ServerUnavailableError {
+function registrationFailed({
+  reason,
+  originalMessage,
+}: {
+  reason: string;
+  originalMessage?: string;
+}): ServerUnavailableError {
   return new ServerUnavailableError(
-    `The server did not register this host: ${reason}${said === undefined ? '' : `: ${said}`}`,
+    `The server did not register this host: ${reason}${originalMessage === undefined ? '' : `: ${originalMessage}`}`,
     {
       hint: 'Look at the processes of the server (Admin > Processes), then run the command again.',
-      ...(said === undefined ? {} : { said }),
+      ...(originalMessage === undefined ? {} : { originalMessage }),
     },
   );
 }

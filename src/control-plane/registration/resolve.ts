@@ -166,7 +166,7 @@ async function awaitToken(
     token = readApiAnswer('Look at the registration token', response, registrationToken);
     if (token.transitioning === 'error') {
       throw new ServerUnavailableError('The server could not make a registration token', {
-        said: token.transitioningMessage ?? 'no reason given',
+        originalMessage: token.transitioningMessage ?? 'no reason given',
       });
     }
     if (token.transitioning !== 'yes') return token;

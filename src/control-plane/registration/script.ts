@@ -68,10 +68,13 @@ export function readRegistrationScript(response: HttpResponse): RegistrationScri
 }
 
 /** The error for a token that the server answers with 404 (never 401, control-plane §3). */
-export function createUnknownTokenError(url: string, said: string | undefined): ConfigurationError {
+export function createUnknownTokenError(
+  url: string,
+  originalMessage: string | undefined,
+): ConfigurationError {
   return new ConfigurationError(`The server does not know the registration token in ${describeUrl(url)}`, {
     hint: 'The token is wrong or has expired, or its environment is not active: copy the command from "Add Host" again.',
-    ...(said === undefined ? {} : { said }),
+    ...(originalMessage === undefined ? {} : { originalMessage }),
   });
 }
 

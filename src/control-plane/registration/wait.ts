@@ -93,14 +93,17 @@ async function tryServer(connection: Connection, request: WaitRequest, leftMs: n
 /** Pure: what an answer means for the wait. Only the API's own words are final; a proxy's 404 or 401 may pass. */
 function judgeAnswer(request: WaitRequest, response: HttpResponse): Verdict {
   if (response.status < 400) return { kind: 'ready', response };
-  const said = readApiError(response);
-  if (said !== undefined && response.status === 404 && request.hasToken) {
-    return { kind: 'final', error: createUnknownTokenError(request.url, said) };
+  const originalMessage = readApiError(response);
+  if (originalMessage !== undefined && response.status === 404 && request.hasToken) {
+    return { kind: 'final', error: createUnknownTokenError(request.url, originalMessage) };
   }
-  if (said !== undefined && response.status === 401 && !request.hasToken) {
-    return { kind: 'final', error: keysNeeded(request, said) };
+  if (originalMessage !== undefined && response.status === 401 && !request.hasToken) {
+    return { kind: 'final', error: keysNeeded(request, originalMessage) };
   }
-  return { kind: 'wait', reason: `status ${response.status}${said === undefined ? '' : `, ${said}`}` };
+  return {
+    kind: 'wait',
+    reason: `status ${response.status}${originalMessage === undefined ? '' : `, ${originalMessage}`}`,
+  };
 }
 
 function notTrusted(url: string, reason: NetworkReason): ServerUnavailableError {
@@ -116,7 +119,7 @@ function hintFor({ kind }: NetworkReason): string {
     : 'The certificate of the server must be renewed, or made for this name.';
 }
 
-function keysNeeded(request: WaitRequest, said: string): NotPermittedError {
+function keysNeeded(request: WaitRequest, originalMessage: string): NotPermittedError {
   const shown = describeUrl(request.url);
   const message =
     request.credentials === undefined
@@ -124,7 +127,7 @@ function keysNeeded(request: WaitRequest, said: string): NotPermittedError {
       : `${shown} refuses CATTLE_ACCESS_KEY and CATTLE_SECRET_KEY`;
   return new NotPermittedError(message, {
     hint: 'Use the registration URL from "Add Host" (…/v1/scripts/TOKEN), which needs no keys.',
-    said,
+    originalMessage,
   });
 }
 

@@ -15,16 +15,16 @@ export function checkAgents(record: HostRecord, limits: Limits): readonly Findin
     return [fine('agents', words)];
   }
   if (isBeingCleaned(agents.value)) {
-    return [fine('agents', 'a clean-up has stopped the agent; its keeper starts it again')];
+    return [fine('agents', 'a clean-up has stopped the agent; its agent restarter starts it again')];
   }
-  const acting = agents.value.filter((agent) => agent.ours && actingRoles.includes(agent.role));
+  const acting = agents.value.filter((agent) => agent.managed && actingRoles.includes(agent.role));
   const running = acting.filter((agent) => agent.state === 'running');
   const findings = [
     judgeHanging(agents.value),
-    judgeOffice(record, agents.value, running, limits),
+    checkActiveAgent(record, agents.value, running, limits),
     judgeRunning(running),
     judgeLeftOver(agents.value),
-    judgeCorpses(agents.value),
+    checkDead(agents.value),
   ].filter((finding) => finding !== undefined);
   return findings.length > 0
     ? findings
@@ -38,14 +38,17 @@ export function isAtWork(record: HostRecord): boolean {
 
 function workerAtWork({ agents }: HostRecord): AgentRecord | undefined {
   if (!agents.known) return undefined;
-  return agents.value.find(({ role, state, ours }) => ours && role === 'worker' && state === 'running');
+  return agents.value.find(({ role, state, managed }) => managed && role === 'worker' && state === 'running');
 }
 
 /** Whether somebody is there who starts the agent again when a clean-up is done. */
 function isBeingCleaned(agents: readonly AgentRecord[]): boolean {
-  const isStopped = !agents.some(({ role, state, ours }) => ours && role === 'agent' && state === 'running');
+  const isStopped = !agents.some(
+    ({ role, state, managed }) => managed && role === 'agent' && state === 'running',
+  );
   return (
-    isStopped && agents.some(({ role, state, ours }) => ours && role === 'keeper' && state === 'running')
+    isStopped &&
+    agents.some(({ role, state, managed }) => managed && role === 'agent-restarter' && state === 'running')
   );
 }
 
@@ -66,43 +69,43 @@ const actingRoles: readonly AgentRecord['role'][] = ['agent', 'legacy agent', 'o
 
 /** The engine is well, but not with this one. */
 function judgeHanging(agents: readonly AgentRecord[]): Finding | undefined {
-  const hanging = agents.filter(({ hangs, ours }) => hangs && ours);
+  const hanging = agents.filter(({ hangs, managed }) => hangs && managed);
   if (hanging.length === 0) return undefined;
-  return sick('agent-hangs', `the engine does not answer about ${hanging.map(nameOf).join(', ')}`, {
+  return unhealthy('agent-hangs', `the engine does not answer about ${hanging.map(nameOf).join(', ')}`, {
     advice: 'Its shim is stuck: see the runbook, "The engine does not answer".',
     figures: { hanging: hanging.length },
   });
 }
 
-function judgeOffice(
+function checkActiveAgent(
   { now }: HostRecord,
   agents: readonly AgentRecord[],
   running: readonly AgentRecord[],
   limits: Limits,
 ): Finding | undefined {
-  const inOffice =
-    agents.find(({ role, ours }) => role === 'agent' && ours) ??
-    agents.find(({ role, ours }) => role === 'legacy agent' && ours);
+  const active =
+    agents.find(({ role, managed }) => role === 'agent' && managed) ??
+    agents.find(({ role, managed }) => role === 'legacy agent' && managed);
   if (running.length > 0) return undefined;
-  if (inOffice !== undefined && isLooping(inOffice, now, limits)) return undefined;
-  if (inOffice !== undefined) return describeStopped(inOffice, now);
-  const stranger = agents.find(({ role, ours }) => role === 'agent' && !ours);
-  if (stranger !== undefined) {
-    return sick(
-      'agent-stranger',
-      `${nameOf(stranger)} has the agent's name and is not one (${stranger.image})`,
+  if (active !== undefined && isLooping(active, now, limits)) return undefined;
+  if (active !== undefined) return describeStopped(active, now);
+  const unmanaged = agents.find(({ role, managed }) => role === 'agent' && !managed);
+  if (unmanaged !== undefined) {
+    return unhealthy(
+      'agent-unmanaged',
+      `${nameOf(unmanaged)} has the agent's name and is not one (${unmanaged.image})`,
       {
         advice: `See the runbook, "A stranger has the agent's name".`,
       },
     );
   }
-  const standing = agents.find(({ role, ours }) => ours && (role === 'next' || role === 'previous'));
+  const standing = agents.find(({ role, managed }) => managed && (role === 'next' || role === 'previous'));
   if (standing !== undefined) {
-    return sick('no-agent', `no agent; there is ${nameOf(standing)}, ${standing.state}`, {
+    return unhealthy('no-agent', `no agent; there is ${nameOf(standing)}, ${standing.state}`, {
       advice: `docker start ${standing.name}: it stands by, and has a worker give it the agent's name.`,
     });
   }
-  return sick('no-agent', 'there is no agent on this host', {
+  return unhealthy('no-agent', 'there is no agent on this host', {
     advice: 'Register the host: docker run … IMAGE with the URL of "Add Host".',
   });
 }
@@ -113,17 +116,17 @@ function describeStopped(agent: AgentRecord, now: number): Finding {
   const text = `${nameOf(agent)} does not run: ${agent.state}${since}${exit}`;
   switch (agent.state) {
     case 'paused':
-      return sick('agent-stopped', text, { advice: `docker unpause ${agent.name}` });
+      return unhealthy('agent-stopped', text, { advice: `docker unpause ${agent.name}` });
     case 'dead':
     case 'removing':
-      return sick('agent-stopped', text, {
+      return unhealthy('agent-stopped', text, {
         advice: 'It can neither be started nor removed: see the runbook, "A container cannot be removed".',
       });
     case 'created':
     case 'exited':
     case 'running':
     case 'restarting':
-      return sick('agent-stopped', text, {
+      return unhealthy('agent-stopped', text, {
         advice: `docker start ${agent.name}; if it ends again: docker logs --tail 50 ${agent.name}`,
       });
   }
@@ -133,7 +136,7 @@ function judgeRunning(running: readonly AgentRecord[]): Finding | undefined {
   if (running.length < 2) return undefined;
   const others = running.filter(({ role }) => role !== 'agent');
   const spare = others.at(-1) ?? running.at(-1);
-  return sick('two-agents', `${running.length} agents run: ${running.map(nameOf).join(', ')}`, {
+  return unhealthy('two-agents', `${running.length} agents run: ${running.map(nameOf).join(', ')}`, {
     advice: `Two agents undo each other's work. Keep the one that the server knows; docker rm -f ${spare?.name ?? 'the other one'}`,
     figures: { running: running.length },
   });
@@ -141,9 +144,11 @@ function judgeRunning(running: readonly AgentRecord[]): Finding | undefined {
 
 function judgeLeftOver(agents: readonly AgentRecord[]): Finding | undefined {
   const left = agents.filter(
-    ({ role, state, ours }) => ours && (role === 'next' || role === 'previous') && !isDead(state),
+    ({ role, state, managed }) => managed && (role === 'next' || role === 'previous') && !isDead(state),
   );
-  const hasAgent = agents.some(({ role, state, ours }) => ours && role === 'agent' && state === 'running');
+  const hasAgent = agents.some(
+    ({ role, state, managed }) => managed && role === 'agent' && state === 'running',
+  );
   if (left.length === 0 || !hasAgent) return undefined;
   return {
     check: 'agents',
@@ -154,8 +159,8 @@ function judgeLeftOver(agents: readonly AgentRecord[]): Finding | undefined {
   };
 }
 
-function judgeCorpses(agents: readonly AgentRecord[]): Finding | undefined {
-  const dead = agents.filter(({ role, state, ours }) => ours && role !== 'agent' && isDead(state));
+function checkDead(agents: readonly AgentRecord[]): Finding | undefined {
+  const dead = agents.filter(({ role, state, managed }) => managed && role !== 'agent' && isDead(state));
   if (dead.length === 0) return undefined;
   return {
     check: 'agents',
@@ -177,6 +182,6 @@ function isDead(state: AgentRecord['state']): boolean {
   return state === 'dead' || state === 'removing';
 }
 
-function sick(cause: string, text: string, rest: Pick<Finding, 'advice' | 'figures'>): Finding {
-  return { check: 'agents', level: 'sick', text, cause, ...rest };
+function unhealthy(cause: string, text: string, rest: Pick<Finding, 'advice' | 'figures'>): Finding {
+  return { check: 'agents', level: 'unhealthy', text, cause, ...rest };
 }

@@ -34,7 +34,7 @@ function judge({ name, where, isLeaf, endsAt }: CertificateRecord, now: number, 
   return {
     check: 'server',
     // An authority that has run out need not be on the way: only a server that is not reached makes it an illness.
-    level: isOver && isRefused && isLeaf ? 'sick' : 'warning',
+    level: isOver && isRefused && isLeaf ? 'unhealthy' : 'warning',
     text: isOver
       ? `the certificate "${name}" ${of} ran out on ${day}`
       : `the certificate "${name}" ${of} runs out in ${formatAge(endsAt - now)}, on ${day}`,

@@ -8,7 +8,7 @@ export function checkEngine({ engine }: HostRecord): readonly Finding[] {
     return [
       {
         check: 'engine',
-        level: 'sick',
+        level: 'unhealthy',
         text: engine.why,
         cause: 'engine-unavailable',
         ...(engine.hint === undefined ? {} : { advice: engine.hint }),

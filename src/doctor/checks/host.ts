@@ -41,7 +41,7 @@ export function checkKey({ key, agents }: HostRecord): readonly Finding[] {
       return [
         {
           check: 'key',
-          level: 'sick',
+          level: 'unhealthy',
           text: '/var/lib/rancher/state/.registration_token holds no key',
           cause: 'key-damaged',
           advice:
@@ -51,7 +51,7 @@ export function checkKey({ key, agents }: HostRecord): readonly Finding[] {
     case 'missing': {
       const isRegistered =
         agents.known &&
-        agents.value.some(({ ours, role }) => ours && role !== 'worker' && role !== 'upgrade');
+        agents.value.some(({ managed, role }) => managed && role !== 'worker' && role !== 'upgrade');
       if (!isRegistered) return [fine('key', 'none yet: this host was never registered')];
       return [
         {

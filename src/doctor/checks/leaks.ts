@@ -27,7 +27,7 @@ export function checkLeaks(record: HostRecord, limits: Limits, names: RoleNames)
   return [
     {
       check: 'leaks',
-      level: 'sick',
+      level: 'unhealthy',
       text,
       cause: 'leaking-now',
       details: [...details, ...makers.map(describeMaker), ...(makers.length === 0 ? [nobody] : [])],
@@ -43,15 +43,17 @@ const nobody = 'made by: no agent of an older entrypoint runs here now';
 function findMakers({ agents }: HostRecord): readonly AgentRecord[] {
   if (!agents.known) return [];
   const loops = agents.value.filter(
-    ({ ours, ownEntrypoint, role, state }) =>
-      ours &&
+    ({ managed, ownEntrypoint, role, state }) =>
+      managed &&
       !ownEntrypoint &&
       role !== 'worker' &&
       role !== 'upgrade' &&
       ['running', 'restarting', 'paused'].includes(state),
   );
   if (loops.length > 0) return loops;
-  return agents.value.filter(({ ours, ownEntrypoint, role }) => ours && !ownEntrypoint && role === 'upgrade');
+  return agents.value.filter(
+    ({ managed, ownEntrypoint, role }) => managed && !ownEntrypoint && role === 'upgrade',
+  );
 }
 
 function describeMaker(agent: AgentRecord): string {

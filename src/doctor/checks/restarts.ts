@@ -7,14 +7,14 @@ import { isLooping, nameOf } from './agents.ts';
 export function checkRestarts({ containers, agents, now }: HostRecord, limits: Limits): readonly Finding[] {
   if (!containers.known) return [unseen('restarts', containers)];
   const looping = agents.known
-    ? agents.value.filter((agent) => agent.ours && isLooping(agent, now, limits))
+    ? agents.value.filter((agent) => agent.managed && isLooping(agent, now, limits))
     : [];
-  const ours = new Set(looping.map(({ id }) => id));
-  const others = containers.value.filter(({ id, state }) => state === 'restarting' && !ours.has(id));
+  const managed = new Set(looping.map(({ id }) => id));
+  const others = containers.value.filter(({ id, state }) => state === 'restarting' && !managed.has(id));
   const figures = { agents: looping.length, others: others.length };
   const findings: Finding[] = looping.map((agent) => ({
     check: 'restarts',
-    level: 'sick',
+    level: 'unhealthy',
     text: `${nameOf(agent)} restarts again and again: ${agent.restartCount} times, last status ${agent.exitCode}`,
     cause: 'agent-restarts',
     advice: `docker logs --tail 50 ${agent.name}`,

@@ -11,7 +11,7 @@ export function checkServer({ server }: HostRecord): readonly Finding[] {
     return [
       {
         check: 'server',
-        level: 'sick',
+        level: 'unhealthy',
         text: `${url} does not answer: ${answer.reason}`,
         cause: 'server-unavailable',
         advice:
@@ -73,7 +73,7 @@ function judgeKeys(url: string, answer: Extract<ServerRecord['answer'], { kind: 
     case 'revoked':
       return {
         check: 'server',
-        level: 'sick',
+        level: 'unhealthy',
         text: `${url} does not know the agent's keys any more: ${credentials.reason}`,
         cause: 'keys-revoked',
         advice: 'Register the host again, with the URL of "Add Host", and docker restart rancher-agent.',

@@ -37,7 +37,7 @@ export function checkServing(record: HostRecord): readonly Finding[] {
 function notServing(cause: string, message: string, parts: Pick<Finding, 'details' | 'figures'>): Finding {
   return {
     check: 'serving',
-    level: 'sick',
+    level: 'unhealthy',
     text: `the agent runs, but does not serve: ${message}`,
     cause,
     advice: adviceFor(cause),

@@ -32,7 +32,7 @@ const levels: Readonly<Record<HostStatus['state'], Level>> = {
   working: 'ok',
   deferred: 'warning',
   degraded: 'warning',
-  failed: 'sick',
+  failed: 'unhealthy',
 };
 
 function judgeStatus(status: HostStatus, record: HostRecord, now: number): Finding {

@@ -17,7 +17,7 @@ export function checkStorage({ info, fileSystem }: HostRecord, limits: Limits): 
     const root = info.known ? info.value.rootDirectory : 'the Docker root';
     const finding = unseenOnDisk('storage', root, fileSystem);
     return [
-      finding.level === 'sick'
+      finding.level === 'unhealthy'
         ? finding
         : { ...finding, text: `${driver}; free space unknown: ${fileSystem.why}` },
     ];
@@ -31,7 +31,7 @@ export function checkStorage({ info, fileSystem }: HostRecord, limits: Limits): 
     return [
       {
         check: 'storage',
-        level: 'sick',
+        level: 'unhealthy',
         text,
         cause: 'storage-low',
         advice: `${verdict.advice} ${rest}`,
@@ -61,7 +61,7 @@ function judgeUse(pool: DevicemapperFacts, limits: Limits): Finding {
   const verdict = judgeStorage({ driver: 'devicemapper', devicemapper: pool, fileSystem: undefined }, limits);
   if (verdict.kind === 'low') {
     const advice = `${verdict.advice} A few at a time: a pool whose metadata is full corrupts itself.`;
-    return { check: 'pool', level: 'sick', text, cause: 'storage-low', advice, figures };
+    return { check: 'pool', level: 'unhealthy', text, cause: 'storage-low', advice, figures };
   }
   const tight =
     isAbove(pool.data, limits.DOCTOR_POOL_DATA) || isAbove(pool.metadata, limits.DOCTOR_POOL_METADATA);

@@ -111,35 +111,35 @@ export function nextAttemptAt(
 
 /**
  * Whether `image` is wanted again after it was given up for another one, and that more than once within
- * PING_PONG_WINDOW: two servers, or two people, that don't agree.
+ * FLAPPING_WINDOW: two servers, or two people, that don't agree.
  */
-export function isPingPong(
+export function isFlapping(
   history: readonly TargetChange[],
   image: string,
   limits: Limits,
   now: number,
 ): boolean {
-  return pingPongEndsAt(history, image, limits, now) !== undefined;
+  return flappingEndsAt(history, image, limits, now) !== undefined;
 }
 
 /**
- * When `image` may be followed again, if nothing else is followed until then: PING_PONG_WINDOW after the change to it that
+ * When `image` may be followed again, if nothing else is followed until then: FLAPPING_WINDOW after the change to it that
  * made it one too many.
- * @returns milliseconds since 1970, never later than PING_PONG_WINDOW from `now`, as after a clock was set back; undefined: it
+ * @returns milliseconds since 1970, never later than FLAPPING_WINDOW from `now`, as after a clock was set back; undefined: it
  * may be followed now
  */
-export function pingPongEndsAt(
+export function flappingEndsAt(
   history: readonly TargetChange[],
   image: string,
   limits: Limits,
   now: number,
 ): number | undefined {
-  const recent = history.filter((change) => Math.abs(now - change.at) <= limits.PING_PONG_WINDOW);
+  const recent = history.filter((change) => Math.abs(now - change.at) <= limits.FLAPPING_WINDOW);
   const times = recent.filter((change) => change.image === image).map((change) => change.at);
   // The target of the last change is the one in hand: asking for it is no return.
-  const free = recent.at(-1)?.image === image ? limits.PING_PONG_RETURNS + 1 : limits.PING_PONG_RETURNS;
+  const free = recent.at(-1)?.image === image ? limits.FLAPPING_RETURNS + 1 : limits.FLAPPING_RETURNS;
   const oneTooMany = times.at(-free);
-  return oneTooMany === undefined ? undefined : Math.min(oneTooMany, now) + limits.PING_PONG_WINDOW;
+  return oneTooMany === undefined ? undefined : Math.min(oneTooMany, now) + limits.FLAPPING_WINDOW;
 }
 
 export function attemptsFileOf(paths: Paths): string {

@@ -21,7 +21,7 @@ export interface Metrics {
   readonly failedAttempts: number;
   readonly nextAttemptAt: number | undefined;
   /** Containers of ours that the engine could not remove. */
-  readonly corpses: number;
+  readonly unremovable: number;
   /** Undefined: nobody holds the lock. */
   readonly lockAge: number | undefined;
   /** Undefined: not counted this time; what was counted last stays. */
@@ -67,7 +67,11 @@ export function renderMetrics(metrics: Metrics): string {
       'when the next attempt may begin',
       one(seconds(metrics.nextAttemptAt)),
     ),
-    ...family('corpses', 'containers of the agent that the engine could not remove', one(metrics.corpses)),
+    ...family(
+      'unremovable_containers',
+      'containers of the agent that the engine could not remove',
+      one(metrics.unremovable),
+    ),
     ...family(
       'lock_held',
       '1 while a command is at work on this host',

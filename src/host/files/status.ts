@@ -10,7 +10,7 @@ import { makeFolder, readTextIfExists, writeFileAtomically } from './files.ts';
  * and for `status`. It explains; nothing is ever decided from it (design: the engine is the only truth).
  */
 
-const version = 1;
+const version = 2;
 
 /** What a host can be in; the README lists them with what to do. */
 export const hostStates = ['ok', 'working', 'deferred', 'degraded', 'failed'] as const;
@@ -68,7 +68,7 @@ const statusSchema = v.object({
   /** Stable code of the cause, e.g. `engine-unavailable`. */
   cause: v.exactOptional(v.string()),
   /** The engine's or server's own words. */
-  said: v.exactOptional(v.string()),
+  originalMessage: v.exactOptional(v.string()),
   /** What the person should do. */
   hint: v.exactOptional(v.string()),
   /** What this program will do next. */
@@ -83,12 +83,12 @@ const statusSchema = v.object({
   /** The image that is wanted. */
   target: v.exactOptional(v.string()),
   /** Containers that can't be removed, with what the engine said. */
-  corpses: v.exactOptional(
+  unremovable: v.exactOptional(
     v.array(
       v.object({
         name: v.string(),
         id: v.string(),
-        said: v.string(),
+        originalMessage: v.string(),
         /** Processes that hold its mounts. */
         holders: v.exactOptional(v.array(holderSchema)),
       }),
@@ -193,10 +193,35 @@ export function parseStatus(text: string): Exclude<StatusReading, { kind: 'missi
       reason: `written by a newer entrypoint (version ${newer.output.version}, known is ${version})`,
     };
   }
-  const parsed = v.safeParse(statusSchema, json);
+  const parsed = v.safeParse(statusSchema, fromVersion1(json));
   if (parsed.success) return { kind: 'valid', status: parsed.output };
   const [issue] = parsed.issues;
   return { kind: 'damaged', reason: `${v.getDotPath(issue) ?? 'status'}: ${issue.message}` };
+}
+
+const version1Schema = v.looseObject({
+  version: v.literal(1),
+  command: v.optional(v.string()),
+  said: v.optional(v.string()),
+  corpses: v.optional(v.array(v.looseObject({ said: v.optional(v.string()) }))),
+});
+
+/** A status that version 0.1 wrote, under the names of today; anything else as it is. */
+function fromVersion1(json: unknown): unknown {
+  const parsed = v.safeParse(version1Schema, json);
+  if (!parsed.success) return json;
+  const { said, corpses, command, ...rest } = parsed.output;
+  return {
+    ...rest,
+    version,
+    ...(command === undefined ? {} : { command: command === 'settle' ? 'reconcile' : command }),
+    ...(said === undefined ? {} : { originalMessage: said }),
+    ...(corpses === undefined
+      ? {}
+      : {
+          unremovable: corpses.map(({ said: why, ...container }) => ({ ...container, originalMessage: why })),
+        }),
+  };
 }
 
 /** The status that follows on what was there: `since` stays while the state does. */
@@ -218,7 +243,7 @@ export function succeed(before: StatusReading, draft: StatusDraft, now: number):
 /** What the agent says about itself later leaves who asked for the last upgrade. */
 function askerOf(before: StatusReading, draft: StatusDraft): Asker | undefined {
   if (draft.askedBy !== undefined || before.kind !== 'valid') return draft.askedBy;
-  return draft.command === 'run' || draft.command === 'settle' ? before.status.askedBy : undefined;
+  return draft.command === 'run' || draft.command === 'reconcile' ? before.status.askedBy : undefined;
 }
 
 function lastSuccessOf(before: StatusReading): string | undefined {

@@ -39,8 +39,11 @@ export async function runChecked(
     ...(host.signal === undefined ? {} : { signal: host.signal }),
   });
   if (result.status === 0) return result;
-  const said = result.stderr.trim() === '' ? result.stdout.trim() : result.stderr.trim();
-  throw new CommandError(file, `${args.join(' ')}: status ${result.status}${said === '' ? '' : `: ${said}`}`);
+  const originalMessage = result.stderr.trim() === '' ? result.stdout.trim() : result.stderr.trim();
+  throw new CommandError(
+    file,
+    `${args.join(' ')}: status ${result.status}${originalMessage === '' ? '' : `: ${originalMessage}`}`,
+  );
 }
 
 /** Whether process 1 lives in another mount namespace than we do, as in a container that shares the host's processes. */

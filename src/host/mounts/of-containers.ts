@@ -24,9 +24,9 @@ export function findContainerMounts(mountinfo: string): readonly string[] {
 
 /** Who holds mounts of containers that are not its own: containers that bind the Docker root or a folder above it,
  * services with a mount namespace of their own (`PrivateTmp`). The host itself and the engine are left out. */
-export async function findForeignHolders(options: SearchOptions): Promise<HolderSearch> {
+export async function findOtherHolders(options: SearchOptions): Promise<HolderSearch> {
   const { holders, complete } = await searchMounts(options, findContainerMounts);
-  return { holders: holders.filter(isForeign), complete };
+  return { holders: holders.filter(isOthers), complete };
 }
 
 /**
@@ -41,6 +41,6 @@ export async function detachesMounts(paths: Paths, release: string): Promise<boo
   return setting.trim() === '1';
 }
 
-function isForeign({ hostNamespace, command, mountPoints }: MountHolder): boolean {
+function isOthers({ hostNamespace, command, mountPoints }: MountHolder): boolean {
   return !hostNamespace && mountPoints.length > 0 && !engineProcess.test(command);
 }

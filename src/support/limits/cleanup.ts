@@ -71,17 +71,17 @@ export const cleanupLimits = {
     unit: 'ms',
     why: 'what was removed within this tells how long the rest takes',
   },
-  KEEPER_POLL: {
+  RESTARTER_POLL: {
     value: 3_000,
     unit: 'ms',
     why: 'how soon a killed clean-up is noticed; one small request',
   },
-  KEEPER_PAUSE_MAX: {
+  RESTARTER_PAUSE_MAX: {
     value: 60_000,
     unit: 'ms',
     why: 'longest pause before an agent that could not be started is tried again',
   },
-  KEEPER_TOTAL: {
+  RESTARTER_TOTAL: {
     value: 21_600_000,
     unit: 'ms',
     why: 'no clean-up that is well takes 6 h: the agent is started again whatever it does',

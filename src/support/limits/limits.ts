@@ -66,17 +66,17 @@ const table = {
     unit: 'ms',
     why: 'docker restart leaves a container without a process for 0.1–0.6 s, and for seconds on a loaded devicemapper host',
   },
-  STAND_BY: {
+  STANDBY: {
     value: 1_000,
     unit: 'ms',
     why: 'the new agent must still be up after this before the old one is stopped',
   },
-  STAND_BY_TRIES: {
+  STANDBY_TRIES: {
     value: 3,
     unit: 'times',
     why: 'one standing by that could not be promoted or removed by so many workers acts under its own name',
   },
-  STAND_BY_ALONE: {
+  STANDBY_ALONE: {
     value: 5_000,
     unit: 'ms',
     why: 'one standing by gives whoever made it this long before it looks for a worker',
@@ -107,17 +107,17 @@ const table = {
     unit: 'times',
     why: 'target images remembered on a host; more is a server that changes its mind',
   },
-  PING_PONG_WINDOW: {
+  FLAPPING_WINDOW: {
     value: 3_600_000,
     unit: 'ms',
     why: 'two servers that ask in turn do so every few minutes, a person who changes back does not',
   },
-  PING_PONG_RETURNS: {
+  FLAPPING_RETURNS: {
     value: 2,
     unit: 'times',
     why: 'asked for once more after a change back is a retry; a second return is a quarrel',
   },
-  PING_PONG_PAUSE: {
+  FLAPPING_PAUSE: {
     value: 120_000,
     unit: 'ms',
     why: "a worker that refuses stays this long: a server's script that asks every 5 s finds it and makes nothing new",
@@ -231,7 +231,7 @@ const table = {
     unit: 'ms',
     why: 'status --watch: how often leaked helpers, a list of thousands perhaps, are counted again',
   },
-  LEAK_SETTLE: {
+  LEAK_GRACE: {
     value: 10_000,
     unit: 'ms',
     why: 'an honest helper lives for 1 s and is removed within the next; younger ones are not counted',

@@ -81,8 +81,8 @@ export function planFault(way: Way, phase: Phase, fault: Fault): Plan {
       return { strike: async () => host.fillInodes(), lift: async () => host.freeDisk() };
     case 'removal impossible':
       return planUnremovable(scene);
-    case 'name taken by a stranger':
-      return planStranger(scene, phase);
+    case 'name taken by an unmanaged container':
+      return planUnmanaged(scene, phase);
     case 'lock stale':
       return planLock(scene, Date.now() / 1000 - 120);
     case 'lock held by a live one':
@@ -128,10 +128,10 @@ function planUnremovable({ host }: Scene): Plan {
   };
 }
 
-function planStranger({ host }: Scene, phase: Phase): Plan {
+function planUnmanaged({ host }: Scene, phase: Phase): Plan {
   const names: Partial<Record<Phase, string>> = {
     'create next': 'rancher-agent-next',
-    'set aside': 'rancher-agent-previous',
+    park: 'rancher-agent-previous',
     promote: 'rancher-agent',
   };
   const name = names[phase] ?? '';

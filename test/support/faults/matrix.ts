@@ -39,7 +39,7 @@ function begins(phase: Phase, next: () => string | undefined): (request: Recorde
     }
     case 'stop':
       return of(({ path }) => path.endsWith('/stop'));
-    case 'set aside':
+    case 'park':
       return of((request) => request.path.endsWith('/rename') && toPrevious(request));
     case 'promote':
       return of(({ path }) => path === `/containers/${next() ?? ''}/rename`);
@@ -78,7 +78,7 @@ export async function runCell(way: Way, phase: Phase, fault: Fault, ending: Endi
   const result = await way.upgrade(target);
   await strike.done(result === undefined ? strikeSeconds : 0);
   await checkEnding(scene, ending, { result, target, old: before?.Id ?? '' });
-  if (plan.says !== undefined) expect((await scene.readStatus())['said']).toMatch(plan.says);
+  if (plan.says !== undefined) expect((await scene.readStatus())['originalMessage']).toMatch(plan.says);
   checkCreations(host.proxy.requests);
   await strike.lift();
   host.proxy.clearRules();
@@ -172,7 +172,7 @@ async function checkEnding(scene: Scene, ending: Ending, struck: Struck): Promis
         Config: { Image: target },
         State: { Running: true },
       });
-      expect(await scene.readStatus()).toMatchObject({ state: 'degraded', corpses: [{ id: old }] });
+      expect(await scene.readStatus()).toMatchObject({ state: 'degraded', unremovable: [{ id: old }] });
       return;
     case 'deferred':
       expect(await exitOf(scene, struck), struck.result?.stderr).toBe(75);

@@ -16,7 +16,7 @@ const elsewhere: readonly (readonly [string, string, string])[] = [
     '`engine/run.test.ts`, `engine/upgrade.test.ts`',
   ],
   ['`required=` tag@digest', 'compared by image id', '`unit/agent/upgrade-decision.test.ts`'],
-  ['`flip`', 'followed three times, then refused', '`engine/ping-pong.test.ts`'],
+  ['`flip`', 'followed three times, then refused', '`engine/flapping.test.ts`'],
 ];
 
 /** The page docs/control-plane-faults.md, which `npm run matrix` writes and a unit test compares. */

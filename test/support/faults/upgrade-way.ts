@@ -7,7 +7,7 @@ import { images, limits, type Scene } from '../scenes/scene.ts';
 const hastyLimits = {
   VERIFY: 1_000,
   VERIFY_POLL: 500,
-  STAND_BY: 300,
+  STANDBY: 300,
   READY: 15_000,
   READY_POLL: 250,
   BOOTSTRAP_WATCH: 1_000,
@@ -22,8 +22,8 @@ const hastyLimits = {
   LOCK_WAIT: 3_000,
   PULL_SILENCE: 12_000,
   FOLLOW_POLL: 5_000,
-  STAND_BY_ALONE: 2_000,
-  PING_PONG_RETURNS: 100_000,
+  STANDBY_ALONE: 2_000,
+  FLAPPING_RETURNS: 100_000,
 };
 export const hasty = limits(hastyLimits);
 

@@ -34,9 +34,9 @@ export const quick: readonly string[] = limits({
   BOOTSTRAP_WATCH: 2_000,
   ATTEMPT_PAUSE_MIN: 1_000,
   FOLLOW_POLL: 5_000,
-  STAND_BY_ALONE: 2_000,
+  STANDBY_ALONE: 2_000,
   // Tests go back and forth between two images on purpose.
-  PING_PONG_RETURNS: 100_000,
+  FLAPPING_RETURNS: 100_000,
 });
 
 /** `-e` arguments that set limits of the entrypoint. */

@@ -13,10 +13,10 @@ export class SimulatedTime {
   async sleep(ms: number, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     await new Promise<void>((resolve, reject) => {
-      const end = (settle: () => void): void => {
+      const end = (reconcile: () => void): void => {
         this.#sleepers.delete(sleeper);
         signal?.removeEventListener('abort', onAbort);
-        settle();
+        reconcile();
       };
       const onAbort = (): void => {
         end(() => {

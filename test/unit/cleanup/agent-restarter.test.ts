@@ -1,10 +1,10 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import {
   findOldAgent,
-  keepAgent,
+  restartAgent,
   startAgain,
-  stopWithKeeper,
-  type KeeperView,
+  stopWithRestarter,
+  type RestarterView,
 } from '../../../src/cleanup/agent-restarter.ts';
 import { selectProfile } from '../../../src/agent/identity/profile.ts';
 import { labels, namesOf } from '../../../src/agent/identity/roles.ts';
@@ -87,7 +87,7 @@ const engine = {
   },
 } as Partial<Engine> as Engine;
 
-function view(): KeeperView {
+function view(): RestarterView {
   return { engine, names, limits: defaultLimits, clock, log: silentLog };
 }
 
@@ -96,7 +96,7 @@ const order = {
   cleanup: { id: 'cleaner', imageId: 'sha256:ours' },
   environment: {},
 };
-const keeper = 'rancher-agent-keeper';
+const restarter = 'rancher-agent-restarter';
 const never = new AbortController().signal;
 
 describe('the agent that leaks', () => {
@@ -122,59 +122,64 @@ describe('stopping it', () => {
     add('old', { name: 'rancher-agent', state: 'running' });
   });
 
-  it('comes after the keeper runs, and the keeper comes back by itself if it dies', async () => {
-    await stopWithKeeper(view(), order);
-    expect(calls).toEqual([`create ${keeper}`, `start ${keeper}`, 'stop old']);
+  it('comes after the agent restarter runs, and the agent restarter comes back by itself if it dies', async () => {
+    await stopWithRestarter(view(), order);
+    expect(calls).toEqual([`create ${restarter}`, `start ${restarter}`, 'stop old']);
     expect(specs).toMatchObject([
-      { image: 'sha256:ours', command: ['keeper', 'old', 'cleaner'], restart: 'always', autoRemove: false },
+      {
+        image: 'sha256:ours',
+        command: ['agent-restarter', 'old', 'cleaner'],
+        restart: 'always',
+        autoRemove: false,
+      },
     ]);
   });
 
-  it('is refused while another clean-up has a keeper', async () => {
-    add(keeper, { name: keeper, state: 'running', labels: { [labels.role]: 'keeper' } });
-    await expect(stopWithKeeper(view(), order)).rejects.toBeInstanceOf(TryAgainLaterError);
+  it('is refused while another clean-up has an agent restarter', async () => {
+    add(restarter, { name: restarter, state: 'running', labels: { [labels.role]: 'agent-restarter' } });
+    await expect(stopWithRestarter(view(), order)).rejects.toBeInstanceOf(TryAgainLaterError);
     expect(calls).toEqual([]);
   });
 
-  it('clears away a keeper that has ended, and leaves a stranger of that name alone', async () => {
-    add(keeper, { name: keeper, state: 'created', labels: { [labels.role]: 'keeper' } });
-    await stopWithKeeper(view(), order);
-    expect(calls[0]).toBe(`remove ${keeper}`);
-    add(keeper, { name: keeper, state: 'exited' });
-    await expect(stopWithKeeper(view(), order)).rejects.toBeInstanceOf(CannotChangeError);
-    expect(containers.has(keeper)).toBe(true);
+  it('clears away an agent restarter that has ended, and leaves a stranger of that name alone', async () => {
+    add(restarter, { name: restarter, state: 'created', labels: { [labels.role]: 'agent-restarter' } });
+    await stopWithRestarter(view(), order);
+    expect(calls[0]).toBe(`remove ${restarter}`);
+    add(restarter, { name: restarter, state: 'exited' });
+    await expect(stopWithRestarter(view(), order)).rejects.toBeInstanceOf(CannotChangeError);
+    expect(containers.has(restarter)).toBe(true);
   });
 
-  it('that fails leaves it running, and no keeper', async () => {
+  it('that fails leaves it running, and no agent restarter', async () => {
     failures.set('stop old', 1);
-    await expect(stopWithKeeper(view(), order)).rejects.toThrow('rancher-agent could not be stopped');
-    expect(calls.slice(2)).toEqual(['stop old', 'start old', `remove ${keeper} by force`]);
+    await expect(stopWithRestarter(view(), order)).rejects.toThrow('rancher-agent could not be stopped');
+    expect(calls.slice(2)).toEqual(['stop old', 'start old', `remove ${restarter} by force`]);
   });
 
-  it('is not tried when the keeper cannot be started', async () => {
-    failures.set(`start ${keeper}`, 1);
-    await expect(stopWithKeeper(view(), order)).rejects.toBeInstanceOf(CannotChangeError);
+  it('is not tried when the agent restarter cannot be started', async () => {
+    failures.set(`start ${restarter}`, 1);
+    await expect(stopWithRestarter(view(), order)).rejects.toBeInstanceOf(CannotChangeError);
     expect(calls).not.toContain('stop old');
-    expect(containers.has(keeper)).toBe(false);
+    expect(containers.has(restarter)).toBe(false);
   });
 });
 
 describe('starting it again', () => {
   beforeEach(() => {
-    add(keeper, { name: keeper, state: 'running', labels: { [labels.role]: 'keeper' } });
+    add(restarter, { name: restarter, state: 'running', labels: { [labels.role]: 'agent-restarter' } });
   });
 
-  it('comes before the keeper goes', async () => {
+  it('comes before the agent restarter goes', async () => {
     add('old', { name: 'rancher-agent', state: 'exited' });
     expect(await startAgain(view(), 'old')).toBe(true);
-    expect(calls).toEqual(['start old', `remove ${keeper} by force`]);
+    expect(calls).toEqual(['start old', `remove ${restarter} by force`]);
   });
 
-  it('that fails leaves the keeper at it', async () => {
+  it('that fails leaves the agent restarter at it', async () => {
     add('old', { name: 'rancher-agent', state: 'exited' });
     failures.set('start old', 1);
     expect(await startAgain(view(), 'old')).toBe(false);
-    expect(containers.get(keeper)?.state).toBe('running');
+    expect(containers.get(restarter)?.state).toBe('running');
   });
 
   it('leaves an upgrade alone that has set it aside, or put another one in its place', async () => {
@@ -191,9 +196,9 @@ describe('starting it again', () => {
   });
 });
 
-describe('the keeper', () => {
-  const ids = { agent: 'old', cleanup: 'cleaner', own: keeper };
-  const removedItself = [`policy off ${keeper}`, `remove ${keeper} by force`];
+describe('the agent restarter', () => {
+  const ids = { agent: 'old', cleanup: 'cleaner', own: restarter };
+  const removedItself = [`policy off ${restarter}`, `remove ${restarter} by force`];
 
   beforeEach(() => {
     add('old', { name: 'rancher-agent', state: 'exited' });
@@ -203,7 +208,7 @@ describe('the keeper', () => {
     'starts the agent at once when the clean-up %s, and removes itself last',
     async (state) => {
       if (state !== 'is gone') add('cleaner', { state });
-      await keepAgent(view(), ids, never);
+      await restartAgent(view(), ids, never);
       expect(calls).toEqual(['start old', ...removedItself]);
     },
   );
@@ -219,29 +224,29 @@ describe('the keeper', () => {
       if (naps === 5) containers.delete('cleaner');
       return asleep(ms, signal);
     };
-    await keepAgent(view(), ids, never);
-    expect(clock.now() - begun).toBe(5 * defaultLimits.KEEPER_POLL);
+    await restartAgent(view(), ids, never);
+    expect(clock.now() - begun).toBe(5 * defaultLimits.RESTARTER_POLL);
     expect(calls[0]).toBe('start old');
   });
 
   it('does not wait for ever for one that hangs', async () => {
     add('cleaner', { state: 'running' });
-    await keepAgent(view(), ids, never);
+    await restartAgent(view(), ids, never);
     expect(calls[0]).toBe('start old');
     expect(clock.now() - Date.UTC(2026, 0, 1)).toBeLessThanOrEqual(
-      defaultLimits.KEEPER_TOTAL + defaultLimits.KEEPER_POLL,
+      defaultLimits.RESTARTER_TOTAL + defaultLimits.RESTARTER_POLL,
     );
   });
 
   it('tries again, with pauses that grow, when the engine does not answer', async () => {
     failures.set('start old', 5);
-    await keepAgent(view(), ids, never);
+    await restartAgent(view(), ids, never);
     expect(calls.filter((text) => text === 'start old')).toHaveLength(6);
     expect(clock.now() - Date.UTC(2026, 0, 1)).toBe(1_000 + 2_000 + 4_000 + 8_000 + 16_000);
   });
 
   it('ends in a bounded time, and the engine starts it anew', async () => {
     failures.set('start old', Number.POSITIVE_INFINITY);
-    await expect(keepAgent(view(), ids, never)).rejects.toBeInstanceOf(CannotChangeError);
+    await expect(restartAgent(view(), ids, never)).rejects.toBeInstanceOf(CannotChangeError);
   });
 });

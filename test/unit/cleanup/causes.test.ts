@@ -19,16 +19,20 @@ describe('the cause of a failed removal', () => {
     ['unlinkat /var/lib/docker/overlay2/4f3: input/output error', 'disk-error'],
     ['write /var/lib/docker/image/devicemapper/layerdb/tmp: no space left on device', 'no-space'],
     ['something of tomorrow', 'other'],
-  ])('%s', (said, cause) => {
-    expect(causeOf(said)).toBe(cause);
+  ])('%s', (originalMessage, cause) => {
+    expect(causeOf(originalMessage)).toBe(cause);
   });
 
   it('is told once for all, the most frequent first, with the first words and a few examples', () => {
-    const failure = (id: string, cause: 'held' | 'other') => ({ id, cause, said: `said of ${id}` });
+    const failure = (id: string, cause: 'held' | 'other') => ({
+      id,
+      cause,
+      originalMessage: `said of ${id}`,
+    });
     const failures = [failure('a', 'other'), ...['b', 'c', 'd'].map((id) => failure(id, 'held'))];
     expect(groupFailures(failures, 2)).toEqual([
-      { cause: 'held', count: 3, said: 'said of b', examples: ['b', 'c'] },
-      { cause: 'other', count: 1, said: 'said of a', examples: ['a'] },
+      { cause: 'held', count: 3, originalMessage: 'said of b', examples: ['b', 'c'] },
+      { cause: 'other', count: 1, originalMessage: 'said of a', examples: ['a'] },
     ]);
   });
 });

@@ -13,15 +13,15 @@ import { EngineUnavailableError, InterruptedError } from '../../../src/support/e
 import { defaultLimits } from '../../../src/support/limits/limits.ts';
 
 const removed: Fate = { kind: 'removed' };
-const busy: Fate = { kind: 'failed', said: 'device or resource busy' };
-const immutable: Fate = { kind: 'failed', said: 'operation not permitted' };
+const busy: Fate = { kind: 'failed', originalMessage: 'device or resource busy' };
+const immutable: Fate = { kind: 'failed', originalMessage: 'operation not permitted' };
 const refused: Fate = unanswered(new Error('ECONNREFUSED'));
 const late: Fate = unanswered(new DeadlineError('remove', 1));
 
 function unanswered(cause: Error): Fate {
   return {
     kind: 'unanswered',
-    said: cause.message,
+    originalMessage: cause.message,
     error: new EngineUnavailableError('remove', { cause }),
   };
 }
@@ -139,7 +139,9 @@ describe('one that cannot be removed', () => {
   it('is tried once, if nothing will change, and told with the engine’s words', async () => {
     const result = await run(['a', 'b', 'c'], { b: [immutable] });
     expect(result).toMatchObject({ end: 'all', removed: 2, left: 0 });
-    expect(result.failures).toEqual([{ id: 'b', cause: 'immutable', said: 'operation not permitted' }]);
+    expect(result.failures).toEqual([
+      { id: 'b', cause: 'immutable', originalMessage: 'operation not permitted' },
+    ]);
     expect(tried).toEqual(['a', 'b', 'c']);
   });
 

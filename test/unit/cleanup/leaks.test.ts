@@ -4,7 +4,7 @@ import { labels, namesOf } from '../../../src/agent/identity/roles.ts';
 import type { ContainerState } from '../../../src/engine/engine.ts';
 import {
   dependsOnImage,
-  findCorpses,
+  findDead,
   findSuspects,
   isOldEnough,
   judgeDeadHelper,
@@ -143,10 +143,10 @@ describe('what stays', () => {
   });
 
   it('a name that was made ours by the environment, even if it looks generated', () => {
-    const ours = namesOf(
+    const managed = namesOf(
       selectProfile('pasturestack', { PASTURESTACK_AGENT_UPGRADE_CONTAINER_NAME: 'angry_darwin' }),
     );
-    const verdict = judgeHelper(leakedDetails({ name: 'angry_darwin' }), { ...rules, names: ours });
+    const verdict = judgeHelper(leakedDetails({ name: 'angry_darwin' }), { ...rules, names: managed });
     expect(verdict).toEqual(innocent('has a name of ours'));
   });
 });
@@ -229,6 +229,6 @@ describe('the corpses of ours in a list', () => {
       leakedSummary({ id: 'd', name: 'rancher-agent-mine', ...dead }),
       leakedSummary({ id: 'e', ...dead }),
     ];
-    expect(findCorpses(listed, names).map(({ id }) => id)).toEqual(['a', 'b']);
+    expect(findDead(listed, names).map(({ id }) => id)).toEqual(['a', 'b']);
   });
 });

@@ -11,13 +11,13 @@ import { LeakyEngine } from '../fakes/leaky-engine.ts';
 let clock: VirtualClock;
 let engine: LeakyEngine;
 /** What a person reads, with its level. */
-let said: string[];
+let originalMessage: string[];
 let abort: AbortController;
 
 beforeEach(() => {
   clock = new VirtualClock();
   engine = new LeakyEngine(clock);
-  said = [];
+  originalMessage = [];
   abort = new AbortController();
 });
 
@@ -33,8 +33,9 @@ function alphabet(count: number): readonly string[] {
 async function sweep(parts: Omit<Partial<Sweep>, 'limits'> & { limits?: object } = {}): Promise<SweepResult> {
   const log: Log = {
     ...silentLog,
-    info: (message) => said.push(`INFO: ${message}`),
-    warn: (message, fields) => said.push(`WARN: ${message} (${String(fields?.['said'])})`),
+    info: (message) => originalMessage.push(`INFO: ${message}`),
+    warn: (message, fields) =>
+      originalMessage.push(`WARN: ${message} (${String(fields?.['originalMessage'])})`),
   };
   return sweepLeaks({
     engine: engine as unknown as Engine,
@@ -56,8 +57,15 @@ describe('a start on a host with leaked helpers', () => {
       ...['inspect b', 'remove b', 'inspect c', 'remove c'],
     ]);
     expect(engine.forced).toEqual([]);
-    expect(result).toEqual({ found: 3, swept: 3, failed: 0, left: 0, end: 'all', said: undefined });
-    expect(said).toEqual(['INFO: swept 3 leaked helpers of older entrypoints, none left']);
+    expect(result).toEqual({
+      found: 3,
+      swept: 3,
+      failed: 0,
+      left: 0,
+      end: 'all',
+      originalMessage: undefined,
+    });
+    expect(originalMessage).toEqual(['INFO: swept 3 leaked helpers of older entrypoints, none left']);
   });
 
   it('sweeps no more than its part, and the next start goes on', async () => {
@@ -67,7 +75,7 @@ describe('a start on a host with leaked helpers', () => {
     await sweep({ limits: { SWEEP_COUNT: 1 } });
     await sweep({ limits: { SWEEP_COUNT: 1 } });
     expect(engine.left).toEqual([]);
-    expect(said).toEqual([
+    expect(originalMessage).toEqual([
       'INFO: swept 5 leaked helpers of older entrypoints, 2 left; the next start goes on',
       'INFO: swept 1 leaked helper of older entrypoints, 1 left; the next start goes on',
       'INFO: swept 1 leaked helper of older entrypoints, none left',
@@ -77,7 +85,7 @@ describe('a start on a host with leaked helpers', () => {
   it('that is clean says nothing, and costs one list', async () => {
     await sweep();
     expect(engine.calls).toEqual(['list']);
-    expect(said).toEqual([]);
+    expect(originalMessage).toEqual([]);
   });
 
   it('can be told to leave it', async () => {
@@ -135,34 +143,34 @@ describe('what only looked like a leaked helper', () => {
     engine.leak('a', { removal: 'conflict' });
     leak('b');
     expect(await sweep()).toMatchObject({ swept: 1, failed: 0 });
-    expect(said).toEqual(['INFO: swept 1 leaked helper of older entrypoints, none left']);
+    expect(originalMessage).toEqual(['INFO: swept 1 leaked helper of older entrypoints, none left']);
   });
 });
 
 describe('a storage that is sick', () => {
   it('one that can not be removed is told with the engine’s words, and the others go', async () => {
     leak('a');
-    engine.leak('b', { removal: 'sick' });
+    engine.leak('b', { removal: 'unhealthy' });
     leak('c');
     expect(await sweep()).toMatchObject({ swept: 2, failed: 1, left: 1, end: 'all' });
     expect(engine.left).toEqual(['b']);
     expect(engine.removals).toEqual(['a', 'b', 'c']);
-    expect(said).toEqual([
+    expect(originalMessage).toEqual([
       'WARN: swept 2 leaked helpers of older entrypoints, 1 left, 1 could not be removed; the next start tries again ' +
         '(Driver overlay failed to remove root filesystem b)',
     ]);
   });
 
   it('is left in peace after a few failures in a row', async () => {
-    for (const id of alphabet(6)) engine.leak(id, { removal: 'sick' });
+    for (const id of alphabet(6)) engine.leak(id, { removal: 'unhealthy' });
     leak('z');
     expect(await sweep()).toMatchObject({ swept: 0, failed: 3, left: 7, end: 'failures' });
     expect(engine.removals).toEqual(['a', 'b', 'c']);
-    expect(said).toHaveLength(1);
+    expect(originalMessage).toHaveLength(1);
   });
 
   it('failures that are not in a row count as tries, no more', async () => {
-    for (const id of alphabet(8)) engine.leak(id, { removal: 'aceg'.includes(id) ? 'sick' : 'works' });
+    for (const id of alphabet(8)) engine.leak(id, { removal: 'aceg'.includes(id) ? 'unhealthy' : 'works' });
     expect(await sweep({ limits: { SWEEP_FAILURES: 2, SWEEP_COUNT: 6 } })).toMatchObject({
       swept: 3,
       failed: 3,
@@ -173,7 +181,7 @@ describe('a storage that is sick', () => {
   it('does not hide failures in a row behind containers that are let be', async () => {
     for (const id of alphabet(8)) {
       if ('bdf'.includes(id)) engine.leak(id, { inspected: { state: 'running' } });
-      else engine.leak(id, { removal: 'sick' });
+      else engine.leak(id, { removal: 'unhealthy' });
     }
     await sweep();
     expect(engine.removals).toEqual(['a', 'c', 'e']);
@@ -181,7 +189,7 @@ describe('a storage that is sick', () => {
 
   it('the dead ones of the last start are tried last: they keep nobody from the others', async () => {
     for (const id of ['a', 'b', 'c'])
-      engine.leak(id, { removal: 'sick', listed: { state: 'dead' }, inspected: { state: 'dead' } });
+      engine.leak(id, { removal: 'unhealthy', listed: { state: 'dead' }, inspected: { state: 'dead' } });
     leak('d', 'e');
     expect(await sweep()).toMatchObject({ swept: 2, failed: 3 });
     expect(engine.removals).toEqual(['d', 'e', 'a', 'b', 'c']);
@@ -202,7 +210,7 @@ describe('a storage that is sick', () => {
     expect(clock.now() - begun).toBeLessThan(
       defaultLimits.SWEEP_TOTAL + defaultLimits.REMOVE + defaultLimits.INSPECT,
     );
-    expect(said[0]).toContain('remove container b: no answer within 60 s');
+    expect(originalMessage[0]).toContain('remove container b: no answer within 60 s');
   });
 });
 
@@ -210,7 +218,7 @@ describe('nothing that goes wrong here is worse than not having swept', () => {
   it('an engine that gives no list', async () => {
     engine.listFails = true;
     expect(await sweep()).toMatchObject({ found: 0, end: 'trouble' });
-    expect(said).toEqual([
+    expect(originalMessage).toEqual([
       'WARN: could not look for leaked helpers of older entrypoints; the next start tries again ' +
         '(list containers: no answer within 30 s)',
     ]);
@@ -224,7 +232,7 @@ describe('nothing that goes wrong here is worse than not having swept', () => {
       return asked < 3 ? Promise.resolve(true) : Promise.reject(new Error('the socket is gone'));
     };
     expect(await sweep({ mayGoOn })).toMatchObject({ swept: 2, left: 1, end: 'trouble' });
-    expect(said).toEqual([
+    expect(originalMessage).toEqual([
       'WARN: swept 2 leaked helpers of older entrypoints, 1 left; the engine could not be asked any more, ' +
         'the next start goes on (the socket is gone)',
     ]);
@@ -236,7 +244,7 @@ describe('nothing that goes wrong here is worse than not having swept', () => {
       if (call === 'remove b') abort.abort(new Error('SIGTERM'));
     };
     expect(await sweep()).toMatchObject({ swept: 2, left: 1, end: 'interrupted' });
-    expect(said).toEqual([
+    expect(originalMessage).toEqual([
       'INFO: swept 2 leaked helpers of older entrypoints, 1 left; it was stopped, the next start goes on',
     ]);
   });
@@ -249,7 +257,7 @@ describe('nothing that goes wrong here is worse than not having swept', () => {
       throw new Error('SIGTERM');
     };
     expect(await sweep()).toMatchObject({ swept: 1, failed: 0, end: 'interrupted' });
-    expect(said[0]).toMatch(/^INFO: /);
+    expect(originalMessage[0]).toMatch(/^INFO: /);
   });
 
   it('does not even begin when it was stopped before', async () => {
@@ -262,7 +270,7 @@ describe('nothing that goes wrong here is worse than not having swept', () => {
     leak('a', 'b', 'c');
     const mayGoOn = async (): Promise<boolean> => Promise.resolve(engine.removals.length < 2);
     expect(await sweep({ mayGoOn })).toMatchObject({ swept: 2, left: 1, end: 'busy' });
-    expect(said).toEqual([
+    expect(originalMessage).toEqual([
       'INFO: swept 2 leaked helpers of older entrypoints, 1 left; a worker needs the engine, the next start goes on',
     ]);
   });

@@ -82,12 +82,12 @@ describe('the speed', () => {
 
 describe('the screen', () => {
   let written: string;
-  let said: string[];
+  let originalMessage: string[];
   let clock: number;
 
   beforeEach(() => {
     written = '';
-    said = [];
+    originalMessage = [];
     clock = now;
   });
 
@@ -98,7 +98,7 @@ describe('the screen', () => {
       clock: { now: () => clock, elapsed: () => clock },
       secrets: createSecrets(),
       configuration: { limits },
-      log: { ...silentLog, info: (message: string) => said.push(message) },
+      log: { ...silentLog, info: (message: string) => originalMessage.push(message) },
       write: (text: string) => {
         written += text;
       },
@@ -115,7 +115,7 @@ describe('the screen', () => {
     expect(written.split('\r').length - 1).toBe(5);
     shown.log.info('something happened');
     expect(written.endsWith(`\r${escape}[2K`)).toBe(true);
-    expect(said).toEqual(['something happened']);
+    expect(originalMessage).toEqual(['something happened']);
   });
 
   it.each([
@@ -128,8 +128,8 @@ describe('the screen', () => {
       shown.showProgress(progress({ removed, failed: 1 }));
     }
     expect(written).toBe('');
-    expect(said).toHaveLength(5);
-    expect(said.at(-1)).toBe('clean-up: 201 of 2000, 10 %, 10/s, 3 min left, 1 failed');
+    expect(originalMessage).toHaveLength(5);
+    expect(originalMessage.at(-1)).toBe('clean-up: 201 of 2000, 10 %, 10/s, 3 min left, 1 failed');
   });
 
   it.each([
@@ -161,7 +161,7 @@ function survey(parts: Partial<Survey> = {}): Survey {
   return {
     suspects,
     young: 0,
-    corpses: [],
+    dead: [],
     figures: countLeaks(suspects, now, limits),
     oldAgent: undefined,
     server: undefined,
@@ -209,7 +209,7 @@ describe('the plan', () => {
 });
 
 const report: CleanupReport = {
-  version: 1,
+  version: 2,
   dryRun: false,
   end: 'all',
   found: 2_000,
@@ -225,7 +225,7 @@ const report: CleanupReport = {
     {
       cause: 'held',
       count: 5,
-      said: `remove ${'d'.repeat(64)}: device or resource busy`,
+      originalMessage: `remove ${'d'.repeat(64)}: device or resource busy`,
       examples: ['a'.repeat(64), 'b'.repeat(64)],
       holders: [
         { pid: 812, command: 'cadvisor', processes: 4, container: 'monitoring', mountPoint: '/rootfs/var/x' },

@@ -50,7 +50,7 @@ describe('the doctor on the screen', () => {
                   last live answer 3 min ago; bootstrap runs for 3 h
        ✓ state    ok for 3 h: rancher-agent runs
 
-       Sick: leaking-now. Not known: mounts. Looked for 400 ms, changed nothing.
+       Unhealthy: leaking-now. Not known: mounts. Looked for 400 ms, changed nothing.
       "
     `);
   });

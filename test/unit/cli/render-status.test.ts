@@ -33,7 +33,7 @@ function last(parts: Partial<HostStatus>): StatusFacts['status'] {
   return {
     kind: 'valid',
     status: {
-      version: 1,
+      version: 2,
       state: 'ok',
       summary: 'rancher-agent runs (registry.example:5000/rancher/agent:v1.2.11-hardened)',
       since: at,
@@ -78,7 +78,7 @@ function report(parts: Partial<StatusFacts> = {}): StatusReport {
     leaks: leaksOf(0, 0),
     ...parts,
   };
-  return { version: 1, verdict: judgeHost(facts), checkedAt: new Date(now).toISOString(), ...facts };
+  return { version: 2, verdict: judgeHost(facts), checkedAt: new Date(now).toISOString(), ...facts };
 }
 
 const plain = { columns: 80, colour: false };
@@ -88,15 +88,15 @@ const degraded = report({
   status: last({
     state: 'degraded',
     summary: "rancher-agent runs, but a container can't be removed: rancher-agent-previous",
-    said: 'Driver devicemapper failed to remove root filesystem: Device is Busy',
+    originalMessage: 'Driver devicemapper failed to remove root filesystem: Device is Busy',
     hint: 'see the runbook, "a container cannot be removed"',
     next: 'the next start of the agent, or the next upgrade, tries again',
     lastSuccessAt: new Date(now - 9 * 3_600_000).toISOString(),
-    corpses: [
+    unremovable: [
       {
         name: 'rancher-agent-previous',
         id: corpse.id,
-        said: 'Device is Busy',
+        originalMessage: 'Device is Busy',
         holders: [
           {
             pid: 812,
@@ -164,11 +164,11 @@ describe('the verdict on a host', () => {
       {
         containers: [
           { ...agent, state: 'exited' },
-          { ...agent, role: 'keeper', name: 'rancher-agent-keeper' },
+          { ...agent, role: 'agent-restarter', name: 'rancher-agent-restarter' },
         ],
       },
       'busy',
-      'its keeper starts it again',
+      'its agent restarter starts it again',
     ],
     ['nothing is there', { containers: [] }, 'bad', 'NO agent: this host is not registered'],
     [
@@ -257,7 +257,7 @@ describe('the status on the screen', () => {
       state      degraded, for 5.6 s (last word 2016-07-07T23:59:54.400Z)
                  rancher-agent runs, but a container can't be removed:
                  rancher-agent-previous
-      said       Driver devicemapper failed to remove root filesystem: Device is Busy
+      message    Driver devicemapper failed to remove root filesystem: Device is Busy
       to do      see the runbook, "a container cannot be removed"
       next       the next start of the agent, or the next upgrade, tries again
       last ok    9 h ago

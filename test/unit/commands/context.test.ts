@@ -10,20 +10,20 @@ import { createSecrets } from '../../../src/support/secrets.ts';
 import { keyboardOf, terminalOf } from '../../../src/support/terminal.ts';
 
 let folder: string;
-let said: string[];
+let originalMessage: string[];
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'context-'));
   await mkdir(join(folder, 'etc'));
-  said = [];
+  originalMessage = [];
 });
 afterEach(async () => rm(folder, { recursive: true, force: true }));
 
 function contextOf(environment: Record<string, string>): ReturnType<typeof createContext> {
   const log: Log = {
     ...silentLog,
-    warn: (message) => void said.push(`WARN ${message}`),
-    error: (message) => void said.push(`ERROR ${message}`),
+    warn: (message) => void originalMessage.push(`WARN ${message}`),
+    error: (message) => void originalMessage.push(`ERROR ${message}`),
   };
   return createContext({
     configuration: { ...readConfiguration(environment, 'host'), paths: pathsBelow(folder) },
@@ -43,7 +43,7 @@ describe('agent.conf', () => {
     await writeFile(join(folder, 'etc/agent.conf'), 'export AGENT_LIMIT_VERIFY=7\n');
     const { configuration } = await withAgentConf(contextOf({ AGENT_LIMIT_VERIFY: '1' }));
     expect(configuration.limits.VERIFY).toBe(7);
-    expect(said).toEqual([]);
+    expect(originalMessage).toEqual([]);
   });
 
   it('on a disk that does not answer is waited for, and the log says so', async () => {
@@ -52,7 +52,7 @@ describe('agent.conf', () => {
     execFileSync('mkfifo', [file]);
     const reading = withAgentConf(contextOf({ AGENT_LIMIT_HOST_FILE: '50' }));
     await expect
-      .poll(() => said)
+      .poll(() => originalMessage)
       .toEqual(['ERROR the disk of /var/lib/rancher does not answer; nothing is done before it does']);
     await writeFile(file, 'export AGENT_LIMIT_VERIFY=7\n');
     expect((await reading).configuration.limits.VERIFY).toBe(7);
@@ -62,7 +62,7 @@ describe('agent.conf', () => {
 describe('a configuration', () => {
   it('that is odd is remarked on and taken; one that is wrong is refused', () => {
     requireSoundConfiguration(contextOf({ LOG_FORMAT: 'xml' }));
-    expect(said).toEqual(['WARN LOG_FORMAT is text or json, not "xml": text is used']);
+    expect(originalMessage).toEqual(['WARN LOG_FORMAT is text or json, not "xml": text is used']);
     expect(() => {
       requireSoundConfiguration(contextOf({ AGENT_PROFILE: 'none' }));
     }).toThrow('AGENT_PROFILE must be one of');

@@ -83,8 +83,12 @@ describe('agent.conf', () => {
         const { variables, problems } = parseAgentConf(`export A=${text}`);
         if (problems.length > 0 || text.includes('~')) return;
         const script = `export A=${text}\nprintf %s "$A"`;
-        const said = execFileSync('/bin/bash', ['-f'], { input: script, encoding: 'utf8', stdio: 'pipe' });
-        expect(said).toBe(variables['A']);
+        const originalMessage = execFileSync('/bin/bash', ['-f'], {
+          input: script,
+          encoding: 'utf8',
+          stdio: 'pipe',
+        });
+        expect(originalMessage).toBe(variables['A']);
       }),
       { numRuns: 60 },
     );

@@ -46,16 +46,16 @@ function runAgent(stub: StubServer, environment: Readonly<Record<string, string>
       ...environment,
     },
   });
-  let said = '';
+  let originalMessage = '';
   for (const stream of [child.stdout, child.stderr])
-    stream.on('data', (chunk: Buffer) => (said += String(chunk)));
+    stream.on('data', (chunk: Buffer) => (originalMessage += String(chunk)));
   const end = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)));
   onTestFinished(async () => {
     child.kill('SIGKILL');
     await end;
     rmSync(home, { recursive: true, force: true });
   });
-  return { child, home, says: () => said, end };
+  return { child, home, says: () => originalMessage, end };
 }
 
 async function start(options: StubOptions = {}): Promise<StubServer> {

@@ -75,7 +75,9 @@ describe('a server with a certificate of its own', () => {
   });
 
   it('a foreign certificate before the right one is not covered by the fingerprint', async () => {
-    const { establish } = await setUp({ caCertificate: `${certificates.stranger}${certificates.authority}` });
+    const { establish } = await setUp({
+      caCertificate: `${certificates.stranger}${certificates.authority}`,
+    });
     expect((await rejectionOf(establish(fingerprint))).message).toContain('another fingerprint');
   });
 

@@ -39,7 +39,7 @@ it.each<[string, ServerRecord['answer'], CertificateRecord, string, string, RegE
     "the server's, over",
     expired,
     certificate(-1),
-    'sick',
+    'unhealthy',
     'certificate-expired',
     /of the server ran out on \d{4}-/,
   ],

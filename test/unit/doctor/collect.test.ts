@@ -137,7 +137,7 @@ describe('an examination', () => {
       known: true,
       value: [
         { role: 'agent', state: 'running', ownEntrypoint: false, server: 'http://127.0.0.1:1/v1' },
-        { role: 'previous', state: 'dead', ours: true },
+        { role: 'previous', state: 'dead', managed: true },
       ],
     });
     expect(JSON.stringify(record)).not.toContain('verysecret0001');

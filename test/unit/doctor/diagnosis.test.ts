@@ -192,8 +192,8 @@ const table: readonly (readonly [
   ],
   [
     'a stranger with the name',
-    { agents: known([agent({ ours: false, image: 'nginx' })]) },
-    ['agent-stranger'],
+    { agents: known([agent({ managed: false, image: 'nginx' })]) },
+    ['agent-unmanaged'],
     2,
   ],
   [
@@ -236,7 +236,7 @@ const table: readonly (readonly [
     {
       agents: known([
         agent({ state: 'exited', ownEntrypoint: false }),
-        agent({ role: 'keeper', name: 'rancher-agent-keeper', id: id('b') }),
+        agent({ role: 'agent-restarter', name: 'rancher-agent-restarter', id: id('b') }),
       ]),
     },
     [],
@@ -378,7 +378,7 @@ describe('the diagnosis', () => {
     expect(diagnosis.causes).toEqual(causes);
     expect(diagnosis.exitCode).toBe(exit === 0 && diagnosis.unknown.length > 0 ? 1 : exit);
     for (const finding of diagnosis.findings) {
-      const isWrong = finding.level === 'warning' || finding.level === 'sick';
+      const isWrong = finding.level === 'warning' || finding.level === 'unhealthy';
       expect(finding.cause !== undefined, finding.text).toBe(isWrong);
       if (isWrong) expect(finding.advice, finding.text).toBeTruthy();
     }

@@ -34,7 +34,7 @@ describe('the check of serving', () => {
           message: 'exited with an error 3 times',
         }),
       },
-      'sick',
+      'unhealthy',
       'bootstrap-fails',
       /does not serve: exited with an error/,
     ],

@@ -182,7 +182,7 @@ describe('an engine that says no', () => {
       ]) {
         daemon.on('POST', `/containers/${id}/start`, answer);
         const error: unknown = await engine.startContainer(id).catch((thrown: unknown) => thrown);
-        expect(isEngineError(error, kind) && error.said).toBe('no space left on device');
+        expect(isEngineError(error, kind) && error.originalMessage).toBe('no space left on device');
       }
     },
   );
@@ -418,7 +418,7 @@ describe('pulling', () => {
 
   it('an error line after 200 is a failure', async () => {
     daemon.on('POST', '/images/create', text(200, '{"status":"Pulling"}\n{"error":"manifest unknown"}\n'));
-    await expect(pull()).rejects.toMatchObject({ said: 'manifest unknown' });
+    await expect(pull()).rejects.toMatchObject({ originalMessage: 'manifest unknown' });
   });
 
   it('a pull that falls silent is given up', async () => {

@@ -135,7 +135,7 @@ describe('too much output', () => {
   ])('%s', async (_what, length, isError) => {
     daemon.on('POST', `/exec/${exec}/start`, printing(frame(1, 'x'.repeat(length))));
     const outcome = await errorOf();
-    if (isError) expect(outcome).toMatchObject({ said: 'it printed more than 1000 bytes' });
+    if (isError) expect(outcome).toMatchObject({ originalMessage: 'it printed more than 1000 bytes' });
     else expect(outcome).toMatchObject({ status: 0 });
   });
 
@@ -165,18 +165,18 @@ describe('an engine that refuses', () => {
     ['there is no such container', 404, 'not-found'],
     ['it is paused', 409, 'conflict'],
     ['it breaks', 500, 'failed'],
-  ])('to create the command, because %s', async (said, status, kind) => {
-    daemon.on('POST', `/containers/${id}/exec`, text(status, `${said}\n`));
+  ])('to create the command, because %s', async (originalMessage, status, kind) => {
+    daemon.on('POST', `/containers/${id}/exec`, text(status, `${originalMessage}\n`));
     const error = await errorOf();
     expect(error).toBeInstanceOf(EngineError);
-    expect(error).toMatchObject({ said, kind });
+    expect(error).toMatchObject({ originalMessage, kind });
     expect(asked()).toHaveLength(1);
   });
 
   it('to start it: its words are in the error', async () => {
     daemon.on('POST', `/exec/${exec}/start`, json(409, { message: 'Container is not running' }));
     const error = await errorOf();
-    expect(error).toMatchObject({ said: 'Container is not running' });
+    expect(error).toMatchObject({ originalMessage: 'Container is not running' });
     expect(String(error)).toContain(`run cat in container ${id.slice(0, 12)}`);
   });
 
@@ -189,7 +189,7 @@ describe('an engine that refuses', () => {
     daemon.on('POST', `/containers/${id}/exec`, answer);
     const error = await errorOf();
     expect(error).toBeInstanceOf(EngineError);
-    expect(error).toMatchObject({ said: 'the engine named no exec id' });
+    expect(error).toMatchObject({ originalMessage: 'the engine named no exec id' });
     expect(asked()).toHaveLength(1);
   });
 

@@ -86,8 +86,8 @@ describe('a question that went out before the program was loaded', () => {
 });
 
 function asSeen(error: unknown): unknown {
-  const { message, code, hint, said } = error as Record<string, unknown>;
-  return { message, code, hint, said };
+  const { message, code, hint, originalMessage } = error as Record<string, unknown>;
+  return { message, code, hint, originalMessage };
 }
 
 async function read(

@@ -62,8 +62,8 @@ describe('the end of a log', () => {
   it('of a log driver that cannot be read is an error with the reason, on old engines as well', async () => {
     const reason = 'configured logging reader does not support reading';
     daemon.on('GET', path, text(200, `Error running logs job: ${reason}\n`));
-    await expect(engine.readLogTail(id)).rejects.toMatchObject({ said: reason });
+    await expect(engine.readLogTail(id)).rejects.toMatchObject({ originalMessage: reason });
     daemon.on('GET', path, json(501, { message: reason }));
-    await expect(engine.readLogTail(id)).rejects.toMatchObject({ said: reason });
+    await expect(engine.readLogTail(id)).rejects.toMatchObject({ originalMessage: reason });
   });
 });

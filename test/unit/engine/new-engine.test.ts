@@ -43,7 +43,7 @@ describe('a container whose removal failed', () => {
     const message = `cannot remove container "other": ${failure}`;
     daemon.on('DELETE', `/containers/${id}`, json(500, { message }));
     const error = await engine.removeContainer(id, { force: true }).catch((thrown: unknown) => thrown);
-    expect(isEngineError(error, 'failed') && error.said).toBe(message);
+    expect(isEngineError(error, 'failed') && error.originalMessage).toBe(message);
   });
 
   it('is listed as dead, where 20.10 goes on saying that its removal is in progress', async () => {
@@ -112,5 +112,5 @@ it('an API version that it no longer takes is refused in plain text, where 26.1 
     'client version 1.22 is too old. Minimum supported API version is 1.24, please upgrade your client';
   daemon.on('GET', '/info', text(400, `${words}\n`));
   const error = await engine.readInfo().catch((thrown: unknown) => thrown);
-  expect(isEngineError(error, 'refused') && error.said).toBe(words);
+  expect(isEngineError(error, 'refused') && error.originalMessage).toBe(words);
 });

@@ -101,7 +101,7 @@ describe('the engine of the incident (1.10.3)', () => {
     async (status, words, kind) => {
       daemon.on('POST', `/containers/${id}/start`, text(status, words));
       const error = await errorOf((await connect()).startContainer(id));
-      expect(isEngineError(error, kind) && error.said).toBe(words.trim());
+      expect(isEngineError(error, kind) && error.originalMessage).toBe(words.trim());
     },
   );
 
@@ -142,14 +142,14 @@ describe('the engine of the incident (1.10.3)', () => {
     expect(await (await connect()).listContainers({ states: ['dead', 'removing'] })).toEqual([]);
   });
 
-  it('does not find a dead container that it lists (overlay): a corpse that holds its name, not a free name', async () => {
+  it('does not find a dead container that it lists (overlay): a dead container that holds its name, not a free name', async () => {
     daemon.on('GET', '/containers/json', json(200, [entry('rancher-agent-previous', 'Dead')]));
     daemon.on('GET', `/containers/${id}/json`, text(404, `no such id: ${id}\n`));
     const { previous } = await observeRoles(await connect(), names, Date.now);
-    expect(previous[0]).toMatchObject({ name: 'rancher-agent-previous', corpse: true, ours: true });
+    expect(previous[0]).toMatchObject({ name: 'rancher-agent-previous', isDead: true, managed: true });
   });
 
-  it('finds it on other storage (vfs), with a 200 and `Dead`: the same corpse', async () => {
+  it('finds it on other storage (vfs), with a 200 and `Dead`: the same dead container', async () => {
     const dead: Answer = json(200, {
       Id: id,
       Name: '/rancher-agent-previous',
@@ -160,21 +160,21 @@ describe('the engine of the incident (1.10.3)', () => {
     daemon.on('GET', '/containers/json', json(200, [entry('rancher-agent-previous', 'Dead')]));
     daemon.on('GET', `/containers/${id}/json`, dead);
     const { previous } = await observeRoles(await connect(), names, Date.now);
-    expect(previous[0]).toMatchObject({ corpse: true, ours: true, environment: { A: '1' } });
+    expect(previous[0]).toMatchObject({ isDead: true, managed: true, environment: { A: '1' } });
   });
 
   it('cannot rename a dead container, and says 404: that is a failure, its name stays taken', async () => {
     const words = `rename /var/lib/docker/containers/${id}/config.v2.json: no such file or directory`;
     daemon.on('POST', `/containers/${id}/rename`, text(404, `${words}\n`));
     const error = await errorOf((await connect()).renameContainer(id, 'rancher-agent-previous'));
-    expect(isEngineError(error, 'not-found') && error.said).toBe(words);
+    expect(isEngineError(error, 'not-found') && error.originalMessage).toBe(words);
   });
 
   it('forgets a container that it fails to remove by force: it is removed without', async () => {
     const words = 'Driver overlay failed to remove root filesystem: device or resource busy';
     daemon.on('DELETE', `/containers/${id}`, text(500, `${words}\n`));
     const error = await errorOf((await connect()).removeContainer(id, { force: false }));
-    expect(isEngineError(error, 'failed') && error.said).toBe(words);
+    expect(isEngineError(error, 'failed') && error.originalMessage).toBe(words);
     expect(daemon.seen.at(-1)?.url).not.toContain('force');
   });
 

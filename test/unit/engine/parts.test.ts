@@ -107,8 +107,8 @@ describe('the engine’s words', () => {
     ['{"other":1}', '{"other":1}'],
     ['"just a string"', '"just a string"'],
     ['  ', '(no words)'],
-  ])('%j reads %j', (body, said) => {
-    expect(readErrorText(body)).toBe(said);
+  ])('%j reads %j', (body, originalMessage) => {
+    expect(readErrorText(body)).toBe(originalMessage);
   });
 
   it('are cut when a proxy sends a book', () => {
@@ -167,7 +167,7 @@ describe('a pull’s progress', () => {
   it('an error line is a failure, with the registry’s words and status', async () => {
     const line = JSON.stringify({ errorDetail: { code: 404, message: 'x' }, error: 'manifest unknown' });
     await expect(follow(['{"status":"Pulling"}\n', line])).rejects.toMatchObject({
-      said: 'manifest unknown',
+      originalMessage: 'manifest unknown',
       kind: 'not-found',
     });
     await expect(follow(['{"error":"toomanyrequests"}\n'])).rejects.toMatchObject({ kind: 'failed' });
@@ -181,10 +181,10 @@ describe('a pull’s progress', () => {
   );
 
   it('one that says nothing for too long is stuck', async () => {
-    const stuck = new Readable({ read: () => undefined });
-    const pulling = followPull(stuck, { reference: 'a', silenceMs: 30, onProgress: () => undefined });
+    const hung = new Readable({ read: () => undefined });
+    const pulling = followPull(hung, { reference: 'a', silenceMs: 30, onProgress: () => undefined });
     await expect(pulling).rejects.toThrow(/no answer within 30 ms/);
-    expect(stuck.destroyed).toBe(true);
+    expect(hung.destroyed).toBe(true);
   });
 });
 

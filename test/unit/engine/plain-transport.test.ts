@@ -226,7 +226,7 @@ describe('a server that misbehaves', () => {
     const transport = createPlainTransport(socketPath, undefined, 'test');
     await expect(transport.request({ ...question, method: 'DELETE' })).rejects.toMatchObject({
       kind: 'conflict',
-      said: 'busy',
+      originalMessage: 'busy',
     });
   });
 

@@ -10,7 +10,10 @@ import { defaultLimits, type Limits } from '../../../src/support/limits/limits.t
 export const now = Date.parse('2016-07-08T00:00:00Z');
 export const names = namesOf(selectProfile('rancher-1.2', {}));
 const agentId = 'a'.repeat(64);
-const ours = { 'io.rancher.container.system': 'rancher-agent', 'io.rancher.agent-entrypoint.version': '1' };
+const managed = {
+  'io.rancher.container.system': 'rancher-agent',
+  'io.rancher.agent-entrypoint.version': '1',
+};
 
 export function known<T>(value: T): Seen<T> {
   return { known: true, value };
@@ -24,7 +27,7 @@ export function unknown(why: string): Extract<Seen<never>, { known: false }> {
 export function agent(parts: Partial<AgentRecord> = {}): AgentRecord {
   return {
     role: 'agent',
-    ours: true,
+    managed: true,
     state: 'running',
     hangs: false,
     id: agentId,
@@ -49,7 +52,7 @@ export function listed(parts: Partial<ContainerSummary> = {}): ContainerSummary 
     imageId: 'sha256:1',
     command: '/run.sh run',
     state: 'running',
-    labels: ours,
+    labels: managed,
     createdAt: now - 3 * 3_600_000,
     ...parts,
   };
@@ -103,7 +106,7 @@ export function host(parts: Partial<HostRecord> = {}): HostRecord {
     status: known({
       kind: 'valid',
       status: {
-        version: 1,
+        version: 2,
         state: 'ok',
         summary: 'rancher-agent runs',
         since: new Date(now - 3 * 3_600_000).toISOString(),

@@ -11,7 +11,7 @@ import { EngineUnavailableError } from '../../../src/support/errors.ts';
 import { leakedDetails, leakedSummary } from './leaked.ts';
 
 /** How the engine takes a removal: `sick` is the 500 of a layer that can't be deleted, `hung` never answers. */
-export type Removal = 'works' | 'sick' | 'hung' | 'conflict';
+export type Removal = 'works' | 'unhealthy' | 'hung' | 'conflict';
 
 export interface Leaked {
   readonly id: string;
@@ -76,7 +76,7 @@ export class LeakyEngine implements Pick<
     if (options.force) this.forced.push(id);
     const leaked = this.#leaked.get(id);
     switch (leaked?.removal) {
-      case 'sick':
+      case 'unhealthy':
         throw new EngineError('remove', 500, `Driver overlay failed to remove root filesystem ${id}`);
       case 'conflict':
         throw new EngineError('remove', 409, 'removal is already in progress');

@@ -30,13 +30,13 @@ export type Health =
   /** Ends 4 s after each start: later than the stand-by, earlier than the verification. */
   | 'exits-soon'
   /** Stands by for ever, and ends half a second after it begins to act. */
-  | 'fails-in-office';
+  | 'fails-when-active';
 
 export interface SimulatedImage {
   readonly reference: string;
   readonly id: string;
   /** Its `run` is ours: it acts only under the agent's name. */
-  readonly standsBy: boolean;
+  readonly canStandBy: boolean;
   /** Its `run` proves on standby that it can serve. */
   readonly checksReadiness?: boolean;
   readonly health: Health;
@@ -56,7 +56,7 @@ export interface SimulatedContainer {
   body: 'created' | 'started' | 'exited' | 'paused' | 'dead';
   startedAt: number | undefined;
   /** Since when it has the agent's name. */
-  inOfficeSince: number | undefined;
+  activeSince: number | undefined;
   startError: string;
   removal: Removal;
   /** `docker stop` never answers and changes nothing: a hung shim. */
@@ -96,7 +96,7 @@ const lives: Readonly<Record<Health, number | undefined>> = {
   'start-fails': undefined,
   'exits-at-once': 50,
   'exits-soon': 4_000,
-  'fails-in-office': 500,
+  'fails-when-active': 500,
 };
 
 interface Process {
@@ -147,14 +147,14 @@ export class SimulatedHost {
       policy: 'always',
       body: 'created',
       startedAt: undefined,
-      inOfficeSince: undefined,
+      activeSince: undefined,
       startError: '',
       removal: this.#unremovable.has(parts.image) ? 'dies' : 'works',
       stoppable: true,
       ...parts,
     };
     this.#containers.set(container.id, container);
-    if (container.name === this.agentName) container.inOfficeSince = this.clock.now();
+    if (container.name === this.agentName) container.activeSince = this.clock.now();
     return container;
   }
 
@@ -175,9 +175,9 @@ export class SimulatedHost {
   }
 
   /** Whether it works as an agent: upstream's does under any name, ours under the agent's alone. */
-  acts(container: SimulatedContainer): boolean {
-    const isInOffice = [this.agentName, ...this.legacyNames].includes(container.name);
-    return this.isUp(container) && (!container.image.standsBy || isInOffice);
+  isActive(container: SimulatedContainer): boolean {
+    const isActiveName = [this.agentName, ...this.legacyNames].includes(container.name);
+    return this.isUp(container) && (!container.image.canStandBy || isActiveName);
   }
 
   processOf(container: SimulatedContainer): Process {
@@ -238,7 +238,7 @@ export class SimulatedHost {
       throw new EngineError('rename', 404, 'open config.v2.json: no such file');
     this.#checkNameIsFree(name);
     container.name = name;
-    container.inOfficeSince = name === this.agentName ? this.clock.now() : undefined;
+    container.activeSince = name === this.agentName ? this.clock.now() : undefined;
   }
 
   setRestartPolicy(id: string, policy: RestartPolicy): void {
@@ -310,9 +310,9 @@ export class SimulatedHost {
 
   /** From when on its lives are short. */
   #failsFrom(container: SimulatedContainer): number | undefined {
-    const { startedAt = 0, inOfficeSince, image } = container;
-    if (image.health !== 'fails-in-office' || !image.standsBy) return startedAt;
-    return inOfficeSince === undefined ? undefined : Math.max(startedAt, inOfficeSince);
+    const { startedAt = 0, activeSince, image } = container;
+    if (image.health !== 'fails-when-active' || !image.canStandBy) return startedAt;
+    return activeSince === undefined ? undefined : Math.max(startedAt, activeSince);
   }
 
   /** Docker's restart manager: a pause that doubles between two lives. */
@@ -346,7 +346,7 @@ export class SimulatedHost {
 /** A container has the labels of its image as well as its own. */
 function labelsOf({ image, labels: own }: SimulatedContainer): Readonly<Record<string, string>> {
   const proving = image.checksReadiness === true ? { [labels.readiness]: '1' } : {};
-  return image.standsBy ? { [labels.version]: '1', ...proving, ...own } : own;
+  return image.canStandBy ? { [labels.version]: '1', ...proving, ...own } : own;
 }
 
 export const changingVerbs = ['create', 'start', 'stop', 'rename', 'setRestartPolicy', 'remove'] as const;

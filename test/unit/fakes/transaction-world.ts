@@ -36,7 +36,7 @@ const wantedDigest = 'digest-of-the-wanted-agent';
  * Who made a container: us for this goal, us for an earlier one, us from an image that can't stand by, upstream's
  * script, somebody else.
  */
-export type Maker = 'wanted' | 'ours' | 'ours-cold' | 'upstream' | 'stranger';
+export type Maker = 'wanted' | 'managed' | 'managed-cold' | 'upstream' | 'unmanaged';
 export type Body = 'running' | 'exited' | 'created' | 'paused' | 'dead' | 'crash-looping';
 
 export interface Actor {
@@ -58,7 +58,7 @@ export interface SceneDescription {
   readonly watch?: Watch;
   readonly oldEngine: boolean;
   /** Whether the wanted image's `run` is ours. */
-  readonly standsBy: boolean;
+  readonly canStandBy: boolean;
   readonly health: Health;
   readonly agent: Actor | undefined;
   readonly next: Actor | undefined;
@@ -73,7 +73,7 @@ export function actor(maker: Maker, body: Body, parts: Partial<Actor> = {}): Act
 
 export const emptyScene: SceneDescription = {
   oldEngine: false,
-  standsBy: true,
+  canStandBy: true,
   health: 'good',
   agent: undefined,
   next: undefined,
@@ -96,7 +96,7 @@ export interface RunOptions {
   readonly interruptAt?: number;
   /** or the lock is lost there. */
   readonly lockLostAt?: number;
-  readonly goal?: 'replace' | 'settle';
+  readonly goal?: 'replace' | 'reconcile';
   readonly limits?: Partial<Limits>;
 }
 
@@ -105,7 +105,7 @@ export class World {
   readonly host: SimulatedHost;
   readonly wanted: SimulatedImage;
   readonly violations: string[] = [];
-  readonly #strangers: ReadonlySet<string>;
+  readonly #unmanagedContainers: ReadonlySet<string>;
   readonly #proof: Proof;
   readonly #watch: Watch;
   #keysWereSafe: boolean;
@@ -118,18 +118,19 @@ export class World {
       old: scene.oldEngine,
     });
     this.wanted = {
-      ...imageOf('rancher/agent:wanted', scene.standsBy, scene.health),
-      checksReadiness: scene.standsBy && scene.proof !== undefined,
+      ...imageOf('rancher/agent:wanted', scene.canStandBy, scene.health),
+      checksReadiness: scene.canStandBy && scene.proof !== undefined,
     };
     this.#proof = scene.proof ?? 'ready';
     this.#watch = scene.watch ?? 'settled';
     this.host.addImage(this.wanted);
-    this.#settle(names.agent, scene.agent);
-    this.#settle(names.next, scene.next);
-    for (const [slot, name] of names.previous.entries()) this.#settle(name, scene.previous[slot]);
-    this.#settle(names.legacyAgents[0], scene.legacy);
+    this.#reconcile(names.agent, scene.agent);
+    this.#reconcile(names.next, scene.next);
+    for (const [parkedIndex, name] of names.previous.entries())
+      this.#reconcile(name, scene.previous[parkedIndex]);
+    this.#reconcile(names.legacyAgents[0], scene.legacy);
     this.host.clock.advance(60_000);
-    this.#strangers = new Set(this.strangers().map(({ id }) => id));
+    this.#unmanagedContainers = new Set(this.unmanagedContainers().map(({ id }) => id));
     this.#keysWereSafe = this.#keysAreSafe();
     this.#acting = this.acting().length;
   }
@@ -192,10 +193,10 @@ export class World {
     if (this.#keysWereSafe && !this.#keysAreSafe()) this.violations.push('a reboot lost the keys');
   }
 
-  goal(kind: 'replace' | 'settle'): Goal {
-    if (kind === 'settle') return { kind };
-    const { id: imageId, standsBy, checksReadiness = false } = this.wanted;
-    return { kind, digest: wantedDigest, imageId, standsBy, checksReadiness };
+  goal(kind: 'replace' | 'reconcile'): Goal {
+    if (kind === 'reconcile') return { kind };
+    const { id: imageId, canStandBy, checksReadiness = false } = this.wanted;
+    return { kind, digest: wantedDigest, imageId, canStandBy, checksReadiness };
   }
 
   agent(): SimulatedContainer | undefined {
@@ -206,16 +207,16 @@ export class World {
     return container?.labels[labels.spec] === wantedDigest && container.image.id === this.wanted.id;
   }
 
-  strangers(): readonly SimulatedContainer[] {
+  unmanagedContainers(): readonly SimulatedContainer[] {
     return this.host.containers().filter((container) => !isOurs(container));
   }
 
-  ours(): readonly SimulatedContainer[] {
+  managed(): readonly SimulatedContainer[] {
     return this.host.containers().filter(isOurs);
   }
 
   acting(): readonly SimulatedContainer[] {
-    return this.ours().filter((container) => this.host.acts(container));
+    return this.managed().filter((container) => this.host.isActive(container));
   }
 
   /** `name image state` of everything on the host, for messages. */
@@ -247,18 +248,18 @@ export class World {
     };
   }
 
-  #settle(name: string | undefined, described: Actor | undefined): void {
+  #reconcile(name: string | undefined, described: Actor | undefined): void {
     if (name === undefined || described === undefined) return;
     const { maker, body, removal, stoppable, policy = 'always' } = described;
     const neverRuns = maker === 'wanted' && this.wanted.health === 'start-fails';
     const startedAt = body === 'created' ? undefined : this.host.clock.now();
     const image =
-      maker === 'wanted' ? this.wanted : imageOf(references[maker], maker === 'ours', healthOf(body));
+      maker === 'wanted' ? this.wanted : imageOf(references[maker], maker === 'managed', healthOf(body));
     this.host.add({
       name,
       image,
       labels: labelsOf(maker),
-      environment: maker === 'stranger' ? {} : keys,
+      environment: maker === 'unmanaged' ? {} : keys,
       body: neverRuns && body !== 'dead' ? 'created' : bodies[body],
       startedAt,
       removal,
@@ -271,7 +272,7 @@ export class World {
   /** The invariants of design.md, looked at after every call, whether it took effect or not. */
   #check(call: Call): void {
     if (call.verb === 'list' || call.verb === 'inspect') return;
-    if (call.id !== undefined && this.#strangers.has(call.id))
+    if (call.id !== undefined && this.#unmanagedContainers.has(call.id))
       this.#note(call, "touches a stranger's container");
     if (call.verb === 'create') this.#checkName(call);
     this.#checkKeys(call);
@@ -302,13 +303,13 @@ export class World {
   /** Looked at before a call: whoever stops or removes an agent leaves another container that can be one. */
   #checkReplacement(call: Call): void {
     if (call.verb !== 'stop' && call.verb !== 'remove') return;
-    const alive = this.ours().filter(({ body }) => body !== 'dead');
+    const alive = this.managed().filter(({ body }) => body !== 'dead');
     if (alive.length === 1 && alive[0]?.id === call.id)
       this.#note(call, 'touches the last container that could be the agent');
   }
 
   #keysAreSafe(): boolean {
-    return this.ours().some(
+    return this.managed().some(
       ({ environment, policy, body }) =>
         environment['CATTLE_SECRET_KEY'] !== undefined && policy === 'always' && body !== 'dead',
     );
@@ -324,14 +325,14 @@ export class World {
 const proofErrors = { refused: NotReadyError, deferred: NotProvenError, held: HoldError };
 
 const references = {
-  ours: 'rancher/agent:earlier',
-  'ours-cold': 'rancher/agent:v1.2.10',
+  managed: 'rancher/agent:earlier',
+  'managed-cold': 'rancher/agent:v1.2.10',
   upstream: 'rancher/agent:v1.2.11',
-  stranger: 'nginx:latest',
+  unmanaged: 'nginx:latest',
 } as const;
 
-function imageOf(reference: string, standsBy: boolean, health: Health): SimulatedImage {
-  return { reference, id: `sha256:${reference}/${health}`, standsBy, health };
+function imageOf(reference: string, canStandBy: boolean, health: Health): SimulatedImage {
+  return { reference, id: `sha256:${reference}/${health}`, canStandBy, health };
 }
 
 const bodies = {
@@ -349,7 +350,7 @@ function healthOf(body: Body): Health {
 
 function labelsOf(maker: Maker): Readonly<Record<string, string>> {
   if (maker === 'wanted') return { [labels.role]: 'agent', [labels.spec]: wantedDigest };
-  const isOurWork = maker === 'ours' || maker === 'ours-cold';
+  const isOurWork = maker === 'managed' || maker === 'managed-cold';
   return isOurWork ? { [labels.role]: 'agent', [labels.spec]: 'digest-of-an-earlier-agent' } : {};
 }
 

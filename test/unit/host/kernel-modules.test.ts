@@ -29,10 +29,10 @@ describe('loadKernelModules', () => {
   });
 
   it('goes on when modules or modprobe itself are missing, and says so to those who debug', async () => {
-    const said: string[] = [];
+    const originalMessage: string[] = [];
     const log: Log = {
       ...silentLog,
-      debug: (message, fields) => said.push(`${message} ${JSON.stringify(fields)}`),
+      debug: (message, fields) => originalMessage.push(`${message} ${JSON.stringify(fields)}`),
     };
     await loadKernelModules(
       hostWith(
@@ -41,7 +41,7 @@ describe('loadKernelModules', () => {
       ),
     );
     await loadKernelModules(hostWith(() => Promise.reject(new CommandError('nsenter', 'ENOENT')), log));
-    expect(said).toHaveLength(2);
-    expect(said[0]).toContain('Module drbg not found');
+    expect(originalMessage).toHaveLength(2);
+    expect(originalMessage[0]).toContain('Module drbg not found');
   });
 });

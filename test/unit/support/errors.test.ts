@@ -5,7 +5,7 @@ import {
   exitCodeOf,
   InterruptedError,
   messageOf,
-  saidBeyond,
+  messageBeyond,
   systemCodeOf,
   TryAgainLaterError,
 } from '../../../src/support/errors.ts';
@@ -22,10 +22,10 @@ describe('errors', () => {
 
   it('carry name, hint, words and cause', () => {
     const cause = new Error('inner');
-    expect(new ConfigurationError('x', { hint: 'h', said: 's', cause })).toMatchObject({
+    expect(new ConfigurationError('x', { hint: 'h', originalMessage: 's', cause })).toMatchObject({
       name: 'ConfigurationError',
       hint: 'h',
-      said: 's',
+      originalMessage: 's',
       cause,
     });
     expect('cause' in new ConfigurationError('x')).toBe(false);
@@ -42,8 +42,10 @@ describe('errors', () => {
 describe("the engine's own words", () => {
   it('are said once, also where they are the message already', () => {
     const error = new EngineError('remove container x', 500, 'device or resource busy');
-    expect(saidBeyond(error.message, error.said)).toBe('');
-    expect(saidBeyond('the worker could not be made', error.said)).toBe('device or resource busy');
-    expect(saidBeyond('no engine', undefined)).toBe('');
+    expect(messageBeyond(error.message, error.originalMessage)).toBe('');
+    expect(messageBeyond('the worker could not be made', error.originalMessage)).toBe(
+      'device or resource busy',
+    );
+    expect(messageBeyond('no engine', undefined)).toBe('');
   });
 });

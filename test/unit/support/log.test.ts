@@ -21,14 +21,14 @@ describe('the text form', () => {
     log.info('Starting agent', {
       container: 'rancher-agent',
       tries: 3,
-      said: 'no such thing',
+      originalMessage: 'no such thing',
       ports: [1, 2],
     });
     log.debug('a');
     log.warn('b');
     log.error('c');
     expect(lines).toEqual([
-      'INFO: Starting agent container=rancher-agent tries=3 said="no such thing" ports=[1,2]\n',
+      'INFO: Starting agent container=rancher-agent tries=3 originalMessage="no such thing" ports=[1,2]\n',
       'DEBUG: a\n',
       'WARN: b\n',
       'ERROR: c\n',
@@ -68,7 +68,7 @@ describe.each(['text', 'json'] as const)('secrets in the %s form', (format) => {
 
   it('are masked by what they are, also with quotes in them, wherever they stand', () => {
     const { log, lines } = listen(format, false, secret);
-    log.with({ at: [{ deep: `x ${secret}` }] }).info(`begin ${secret} end`, { said: secret });
+    log.with({ at: [{ deep: `x ${secret}` }] }).info(`begin ${secret} end`, { originalMessage: secret });
     const [line = ''] = lines;
     expect(line).not.toContain('ote');
     expect(line).toContain('begin *** end');
@@ -88,11 +88,11 @@ describe.each(['text', 'json'] as const)('secrets in the %s form', (format) => {
     'in quotes leave a line that can be read: %s',
     (message) => {
       const { log, lines } = listen(format);
-      log.info(message, { said: message });
+      log.info(message, { originalMessage: message });
       const [line = ''] = lines;
       expect(line).not.toMatch(/abc/i);
       expect(line).toContain('***');
-      if (format === 'json') expect(JSON.parse(line)).toHaveProperty('said');
+      if (format === 'json') expect(JSON.parse(line)).toHaveProperty('originalMessage');
     },
   );
 });

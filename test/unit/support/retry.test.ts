@@ -91,13 +91,15 @@ describe('retry', () => {
   });
 
   it('says each failed try, and when the next one comes', async () => {
-    const said: string[] = [];
+    const originalMessage: string[] = [];
     const log: Log = {
       ...silentLog,
-      warn: (message, fields) => void said.push(`${message} ${JSON.stringify(fields)}`),
+      warn: (message, fields) => void originalMessage.push(`${message} ${JSON.stringify(fields)}`),
     };
     await retry(policy({ log, tries: 2 }), failing().attempt).catch(() => undefined);
-    expect(said).toEqual(['remove container x: try 1 of 2 failed {"error":"busy 1","next":"in 1 s"}']);
+    expect(originalMessage).toEqual([
+      'remove container x: try 1 of 2 failed {"error":"busy 1","next":"in 1 s"}',
+    ]);
   });
 });
 

@@ -17,7 +17,7 @@ type Telling = Pick<BootstrapLoop, 'reporter' | 'configuration' | 'serving'>;
 
 export async function tellRevoked(loop: Telling, settings: AgentSettings, reason: string): Promise<Turn> {
   const error = new NotPermittedError('the server does not know the keys of this agent any more', {
-    said: reason,
+    originalMessage: reason,
     hint: `register this host again: docker run … IMAGE with the registration URL of ${describeUrl(settings.cattleUrl)}`,
   });
   loop.serving?.unanswered(revokedCause, error.message);
@@ -26,7 +26,7 @@ export async function tellRevoked(loop: Telling, settings: AgentSettings, reason
     exitCode: ExitCode.notPermitted,
     summary: error.message,
     cause: revokedCause,
-    said: reason,
+    originalMessage: reason,
     ...(error.hint === undefined ? {} : { hint: error.hint }),
     next: `asked again in ${formatDuration(loop.configuration.limits.CREDENTIALS_PAUSE)}`,
   });

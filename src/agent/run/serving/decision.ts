@@ -66,8 +66,8 @@ function whileItRuns(facts: ServingFacts, now: number, limits: Limits): ServingD
   const isSilent = answered !== true && silence >= limits.SERVING_SILENCE;
   if (isSilent) {
     const message = `the server has given no live answer for ${formatDuration(silence)}`;
-    const said = refusal === undefined ? '' : `: ${refusal.message}`;
-    return no({ cause: refusal?.cause ?? serverUnreachable, message: message + said });
+    const why = refusal === undefined ? '' : `: ${refusal.message}`;
+    return no({ cause: refusal?.cause ?? serverUnreachable, message: message + why });
   }
   return lastAnswerAt === undefined ? tooEarly : { serving: 'yes' };
 }

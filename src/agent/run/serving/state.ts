@@ -42,7 +42,7 @@ export function stateFor(before: HostStatus | undefined, view: ServingView): Sta
 export function isUnfinishedUpgrade(status: HostStatus): boolean {
   if (endsWithServing(status)) return false;
   return (
-    (status.state === 'failed' && ['upgrade', 'settle', 'run'].includes(status.command)) ||
+    (status.state === 'failed' && ['upgrade', 'reconcile', 'run'].includes(status.command)) ||
     (status.state === 'deferred' && status.command === 'upgrade')
   );
 }

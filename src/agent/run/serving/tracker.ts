@@ -71,7 +71,7 @@ class Tracker implements ServingTracker {
   #wasBehind = false;
   #comparedAt = Number.NEGATIVE_INFINITY;
   /** What was said last where the status cannot be read, so that it is not said again and again. */
-  #said = '';
+  #lastReported = '';
   #telling: Promise<void> | undefined;
 
   constructor(tracking: ServingTracking) {
@@ -267,8 +267,8 @@ class Tracker implements ServingTracker {
     }
     const { state, cause = '' } = step.outcome;
     const key = `${state} ${cause}`;
-    if (before === undefined && this.#said === key) return;
-    this.#said = key;
+    if (before === undefined && this.#lastReported === key) return;
+    this.#lastReported = key;
     if (state === 'ok') this.#over = undefined;
     await reporter.ended(step.outcome);
   }

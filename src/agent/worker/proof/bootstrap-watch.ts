@@ -61,7 +61,7 @@ export async function watchBootstrap(
 ): Promise<WatchResult> {
   const { clock, configuration, reporter, signal } = work;
   const { limits } = configuration;
-  const parked = oldAgents(observation).filter(({ ours, condemned }) => ours && !condemned);
+  const parked = oldAgents(observation).filter(({ managed, removalStarted }) => managed && !removalStarted);
   // With nobody to roll back to, a bootstrap that runs is enough: from then on the agent itself keeps the state true.
   const watchMs =
     parked.length === 0 ? Math.min(limits.VERIFY, limits.BOOTSTRAP_WATCH) : limits.BOOTSTRAP_WATCH;
@@ -95,7 +95,7 @@ async function concludeFailure(
 ): Promise<WatchResult> {
   const [old] = parked;
   const message = describeFailure(record);
-  if (old !== undefined && (old.standsBy || (await askRequirement(work, old)) === old.image)) {
+  if (old !== undefined && (old.canStandBy || (await askRequirement(work, old)) === old.image)) {
     throw new BootstrapFailsError(message, {
       hint: "see why: docker logs of the agent, or the worker's log on the host",
     });
@@ -147,13 +147,13 @@ async function lookPatiently(work: Work, agent: Observed): Promise<Look> {
   }
 }
 
-function doesNotStayUp(agent: Observed, said: string): NotReadyError {
+function doesNotStayUp(agent: Observed, originalMessage: string): NotReadyError {
   return new NotReadyError(
     'agent-does-not-run',
     `the agent does not stay up: ${agent.name} (${agent.image})`,
     {
       hint: `see why: docker logs --tail 50 ${agent.name}`,
-      said,
+      originalMessage,
     },
   );
 }

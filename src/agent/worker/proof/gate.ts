@@ -102,7 +102,7 @@ const noAnswer: ReadinessFailure = {
 /** The agent that runs, under whichever name: the one to compare with, and to protect. */
 function findActive(observation: Observation): Observed | undefined {
   const candidates = [observation.agent, ...oldAgents(observation)];
-  return candidates.find((each) => each?.ours === true && each.state === 'running');
+  return candidates.find((each) => each?.managed === true && each.state === 'running');
 }
 
 async function situationOf(
@@ -114,7 +114,7 @@ async function situationOf(
   const holder = findKeyHolder({ ...observation, next: undefined });
   if (holder === undefined || holder === observation.besideNext) return 'first-agent';
   if (active === undefined) return 'no-agent-runs';
-  if (active.standsBy) return 'agent-serves';
+  if (active.canStandBy) return 'agent-serves';
   return (await doesLegacyWait(gate, active)) ? 'legacy-waits' : 'agent-serves';
 }
 
@@ -158,7 +158,7 @@ async function readResult(
       `the next agent does not stay up: ${next.name} (${next.image})`,
       {
         hint: 'the image is broken or not made for this host: docker run --rm IMAGE --version',
-        said: `state ${now?.state ?? 'gone'}, exit status ${now?.exitCode ?? 'unknown'}`,
+        originalMessage: `state ${now?.state ?? 'gone'}, exit status ${now?.exitCode ?? 'unknown'}`,
       },
     );
   }
@@ -230,7 +230,7 @@ function refusal(gate: Gate, situation: Situation, failure: ReadinessFailure, wh
   return new NotReadyError(
     'no-active-agent',
     `${sentence}; NO agent is active on this host, because the server requires ${gate.target}`,
-    { ...detailsOf(failure), said: failure.cause },
+    { ...detailsOf(failure), originalMessage: failure.cause },
   );
 }
 

@@ -82,7 +82,7 @@ const notAsked: Serving = {
 };
 
 function unchecked(agent: Observed | undefined): Serving {
-  const kind = agent?.standsBy === true ? 'an earlier entrypoint' : 'a legacy entrypoint';
+  const kind = agent?.canStandBy === true ? 'an earlier entrypoint' : 'a legacy entrypoint';
   return {
     kind: 'unknown',
     cause: 'serving-unknown',

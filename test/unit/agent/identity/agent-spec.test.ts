@@ -269,7 +269,7 @@ describe('the names', () => {
       previous: ['rancher-agent-previous', 'rancher-agent-previous-2', 'rancher-agent-previous-3'],
       worker: 'rancher-agent-worker',
       deadWorker: 'rancher-agent-worker-dead',
-      keeper: 'rancher-agent-keeper',
+      restarter: 'rancher-agent-restarter',
       upgrades: ['rancher-agent-upgrade'],
     });
   });

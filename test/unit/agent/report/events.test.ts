@@ -82,7 +82,7 @@ const failed = { state: 'failed', summary: 'the image x can not be pulled' } as 
 const degraded = {
   state: 'degraded',
   summary: 'a container can not be removed',
-  said: 'device busy',
+  originalMessage: 'device busy',
 } as const;
 const ok = { state: 'ok', summary: 'rancher-agent runs' } as const;
 const working = { state: 'working', summary: 'at it' } as const;
@@ -99,7 +99,7 @@ it('another one is reported ten minutes after the first at the earliest', async 
   await watch([failed, degraded, ...minutes(8)]);
   expect(reported()).toHaveLength(1);
   await watch(minutes(2));
-  expect(reported()[1]).toBe(`agent.error: degraded: ${degraded.summary} (${degraded.said})`);
+  expect(reported()[1]).toBe(`agent.error: degraded: ${degraded.summary} (${degraded.originalMessage})`);
 });
 
 it('an agent that starts again, as one in trouble does, does not repeat it', async () => {
@@ -170,7 +170,7 @@ it('the next try of the same error, with other ids and counts, is the same error
     describeTrouble({
       state: 'failed',
       summary: `the new agent does not stay up: rancher-agent-next (${id}, rancher/agent:v1.2.11)`,
-      said: `state exited, restarted ${times} times`,
+      originalMessage: `state exited, restarted ${times} times`,
     } as HostStatus) ?? '';
   expect(keyOf(text('0123456789ab', 1))).toBe(keyOf(text('ba9876543210', 3)));
   expect(keyOf(text('0123456789ab', 1).replace('v1.2.11', 'v1.2.10'))).not.toBe(

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { judgeError, judgeTransaction } from '../../../../src/agent/report/outcome.ts';
-import { PingPongError } from '../../../../src/agent/worker/flapping.ts';
+import { FlappingError } from '../../../../src/agent/worker/flapping.ts';
 import {
   BootstrapFailsError,
   HoldError,
@@ -23,7 +23,7 @@ function resultWith(parts: Partial<TransactionResult>): TransactionResult {
     agent: undefined,
     agentRuns: false,
     restarts: false,
-    corpses: [],
+    unremovable: [],
     touchedAgent: false,
     isIncumbent: true,
     error: undefined,
@@ -40,7 +40,7 @@ describe('how work ends', () => {
     [new BootstrapFailsError('three times'), 'failed', 73, 'bootstrap-fails'],
     [new NotProvenError('ready-server-503', 'the server is ill'), 'deferred', 75, 'ready-server-503'],
     [new HoldError('ready-server-503', 'nobody is active'), 'deferred', 75, 'ready-server-503'],
-    [new PingPongError({ sentence: 'in turn', until: 0 }), 'deferred', 75, 'ping-pong'],
+    [new FlappingError({ sentence: 'in turn', until: 0 }), 'deferred', 75, 'flapping-requirement'],
     [new TryAgainLaterError('busy'), 'deferred', 75, 'try-again-later'],
     [new InterruptedError('SIGTERM'), 'deferred', 143, 'interrupted'],
     [new InterruptedError('SIGINT'), 'deferred', 130, 'interrupted'],
@@ -71,9 +71,9 @@ describe('how work ends', () => {
   });
 
   it('is degraded, not ok, while a container stays; without a holder the hint is the runbook', () => {
-    const corpses = [{ id: 'c'.repeat(64), name: 'rancher-agent-previous', said: 'busy' }];
-    const judged = judgeTransaction(resultWith({ reached: true, agent, agentRuns: true, corpses }));
-    expect(judged).toMatchObject({ state: 'degraded', exitCode: 73, said: 'busy', corpses });
+    const unremovable = [{ id: 'c'.repeat(64), name: 'rancher-agent-previous', originalMessage: 'busy' }];
+    const judged = judgeTransaction(resultWith({ reached: true, agent, agentRuns: true, unremovable }));
+    expect(judged).toMatchObject({ state: 'degraded', exitCode: 73, originalMessage: 'busy', unremovable });
     expect(judged.summary).toContain("can't be removed: rancher-agent-previous (cccccccccccc)");
     expect(judged.hint).toBe('see the runbook, "a container cannot be removed"');
   });
@@ -139,19 +139,19 @@ describe('an agent that runs is not one that serves: the state says what was obs
     expect(judgeTransaction(reached, serving)).toEqual(outcome);
   });
 
-  const corpses = [{ id: 'c'.repeat(64), name: 'rancher-agent-previous', said: 'busy' }];
+  const unremovable = [{ id: 'c'.repeat(64), name: 'rancher-agent-previous', originalMessage: 'busy' }];
 
   it('a container that cannot be removed stays the cause; what is known of serving is said too', () => {
     const serving: Serving = { kind: 'not-serving', cause: 'bootstrap-fails', message: 'failed 3 times' };
-    const judged = judgeTransaction({ ...reached, corpses }, serving);
-    expect(judged).toMatchObject({ state: 'degraded', exitCode: 73, cause: 'cannot-remove', corpses });
+    const judged = judgeTransaction({ ...reached, unremovable }, serving);
+    expect(judged).toMatchObject({ state: 'degraded', exitCode: 73, cause: 'cannot-remove', unremovable });
     expect(judged.summary).toMatch(/can't be removed: rancher-agent-previous.*; failed 3 times$/);
   });
 
   it('revoked keys need a person more urgently than a container that cannot be removed', () => {
     const serving: Serving = { kind: 'not-serving', cause: 'keys-revoked', message: 'status 401' };
-    const judged = judgeTransaction({ ...reached, corpses }, serving);
-    expect(judged).toMatchObject({ state: 'failed', exitCode: 77, cause: 'keys-revoked', corpses });
+    const judged = judgeTransaction({ ...reached, unremovable }, serving);
+    expect(judged).toMatchObject({ state: 'failed', exitCode: 77, cause: 'keys-revoked', unremovable });
   });
 
   it.each<Serving>([

@@ -66,7 +66,7 @@ describe('what is told of a piece of work', () => {
 
   it('is its end in the end, whatever was still to be written', async () => {
     await reporter.working('stopping', 'stop');
-    for (const phase of ['set-aside', 'promote']) reporter.passing(phase, phase);
+    for (const phase of ['park', 'promote']) reporter.passing(phase, phase);
     await reporter.ended({ state: 'ok', exitCode: 0, summary: 'done' });
     const ended = await read();
     expect(ended).toMatchObject({ state: 'ok', summary: 'done' });

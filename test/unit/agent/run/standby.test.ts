@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { awaitOffice, officeOf } from '../../../../src/agent/run/standby.ts';
+import { waitForPromotion, roleOf } from '../../../../src/agent/run/standby.ts';
 import { selectProfile } from '../../../../src/agent/identity/profile.ts';
 import { namesOf } from '../../../../src/agent/identity/roles.ts';
 import type { ContainerDetails, ContainerSummary, Engine } from '../../../../src/engine/engine.ts';
@@ -17,14 +17,14 @@ it.each([
   ['rancher-agent-previous-3', 'previous'],
   ['pasturestack-node-agent-previous', 'previous'],
   ['my-own-agent', 'other'],
-] as const)('a container named %s has the role %s', (name, office) => {
-  expect(officeOf(name, names)).toBe(office);
+] as const)('a container named %s has the role %s', (name, role) => {
+  expect(roleOf(name, names)).toBe(role);
 });
 
 /** A host as far as one standing by looks at it; time passes with every sleep. */
 function standing(
   ownName: string,
-  onSettle: (settled: number) => string | undefined,
+  onReconcile: (settled: number) => string | undefined,
   others: readonly string[] = [],
 ) {
   let now = 0;
@@ -40,7 +40,7 @@ function standing(
       ),
   } as unknown as Engine;
   return {
-    settledTimes: () => settled,
+    reconciledTimes: () => settled,
     options: {
       engine,
       names,
@@ -57,9 +57,9 @@ function standing(
       log: silentLog,
       signal: new AbortController().signal,
       own: { id: 'own', name: ownName } as ContainerDetails,
-      settle: () => {
+      reconcile: () => {
         settled += 1;
-        name = onSettle(settled) ?? name;
+        name = onReconcile(settled) ?? name;
         return Promise.resolve();
       },
     },
@@ -69,18 +69,18 @@ function standing(
 describe('one that stands by', () => {
   it('acts at once in office, and under a name of a person’s own', async () => {
     for (const name of ['rancher-agent', 'my-own-agent']) {
-      const { options, settledTimes } = standing(name, () => undefined);
-      await awaitOffice(options);
-      expect(settledTimes()).toBe(0);
+      const { options, reconciledTimes } = standing(name, () => undefined);
+      await waitForPromotion(options);
+      expect(reconciledTimes()).toBe(0);
     }
   });
 
   it('acts when it is promoted', async () => {
-    const { options, settledTimes } = standing('rancher-agent-next', (settled) =>
+    const { options, reconciledTimes } = standing('rancher-agent-next', (settled) =>
       settled === 2 ? 'rancher-agent' : undefined,
     );
-    await awaitOffice(options);
-    expect(settledTimes()).toBe(2);
+    await waitForPromotion(options);
+    expect(reconciledTimes()).toBe(2);
   });
 
   it('acts at once when the engine tells of its promotion, and hears no more of it then', async () => {
@@ -105,7 +105,7 @@ describe('one that stands by', () => {
     } as Engine;
     // Time stands still: without a word of the engine's it would stand by for ever.
     const clock = { ...options.clock, sleep: () => new Promise<void>(() => undefined) };
-    const acting = awaitOffice({ ...options, engine, clock });
+    const acting = waitForPromotion({ ...options, engine, clock });
     await new Promise((resolve) => setTimeout(resolve, 20));
     expect(looks).toEqual([]);
     name = 'rancher-agent-previous';
@@ -134,7 +134,7 @@ describe('one that stands by', () => {
           : Promise.reject(new Error('tells nothing'));
       },
     } as Engine;
-    const settle = async (signal: AbortSignal): Promise<void> => {
+    const reconcile = async (signal: AbortSignal): Promise<void> => {
       setTimeout(() => {
         name = 'rancher-agent';
         seen.promotedAt = performance.now();
@@ -143,8 +143,8 @@ describe('one that stands by', () => {
       signal.addEventListener('abort', () => (seen.abandoned = true));
       await new Promise((resolve) => setTimeout(resolve, 60_000).unref());
     };
-    const limits = { ...defaultLimits, STAND_BY_ALONE: 0 };
-    return { seen, acting: awaitOffice({ ...options, engine, clock: systemClock, limits, settle }) };
+    const limits = { ...defaultLimits, STANDBY_ALONE: 0 };
+    return { seen, acting: waitForPromotion({ ...options, engine, clock: systemClock, limits, reconcile }) };
   }
 
   it.each([
@@ -171,21 +171,21 @@ describe('one that stands by', () => {
         return Promise.resolve({ name: 'rancher-agent' } as ContainerDetails);
       },
     } as Engine;
-    await awaitOffice({ ...options, engine });
+    await waitForPromotion({ ...options, engine });
     expect(looks).toBe(4);
   });
 
   it('acts under its own name where the office can’t be had and no other agent runs', async () => {
-    const { options, settledTimes } = standing('rancher-agent-previous', () => undefined);
-    await awaitOffice(options);
-    expect(settledTimes()).toBe(defaultLimits.STAND_BY_TRIES);
+    const { options, reconciledTimes } = standing('rancher-agent-previous', () => undefined);
+    await waitForPromotion(options);
+    expect(reconciledTimes()).toBe(defaultLimits.STANDBY_TRIES);
   });
 
   it.each(['rancher-agent', 'rancher-agent-previous-2'])(
     'does not act beside %s, and gives up within the bound',
     async (other) => {
       const { options } = standing('rancher-agent-next', () => undefined, [other]);
-      await expect(awaitOffice(options)).rejects.toThrow('still standing by');
+      await expect(waitForPromotion(options)).rejects.toThrow('still standing by');
     },
   );
 });

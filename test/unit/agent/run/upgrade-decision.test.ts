@@ -100,7 +100,7 @@ describe('two servers behind one address that require different images', () => {
     await sentTo(a, b, a, b);
     expect(await decide(a, b)).toBe(Date.parse('2026-01-01T01:00:00.000Z'));
     const told = await status();
-    expect(told).toMatchObject({ state: 'deferred', exitCode: 75, cause: 'ping-pong' });
+    expect(told).toMatchObject({ state: 'deferred', exitCode: 75, cause: 'flapping-requirement' });
     expect(told?.summary).toContain(
       `${a} at 2026-01-01T00:00:00.000Z, ${b} at 2026-01-01T00:01:00.000Z, ${a} at`,
     );

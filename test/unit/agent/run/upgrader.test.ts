@@ -13,7 +13,7 @@ const minute = 60_000;
 const requiring = (image: string): RequiredImage => ({ kind: 'image', image });
 
 /** An agent in office, made from `own`, whose pauses end when the test says so. */
-function agentInOffice() {
+function activeAgent() {
   let now = 0;
   const stop = new AbortController();
   const pauses: { readonly ms: number; readonly end: () => void }[] = [];
@@ -83,7 +83,7 @@ function agentInOffice() {
 
 describe('an upgrade that the server requires and that does not succeed', () => {
   it('is tried again without a new bootstrap, with pauses that double up to an hour', async () => {
-    const agent = agentInOffice();
+    const agent = activeAgent();
     agent.world.answer = requiring(bad);
     await agent.told(bad);
     for (let count = 0; count < 9; count += 1) await agent.pauseOver();
@@ -93,7 +93,7 @@ describe('an upgrade that the server requires and that does not succeed', () => 
   });
 
   it('is given up when the server no longer requires it, and replaced by what it requires then', async () => {
-    const agent = agentInOffice();
+    const agent = activeAgent();
     agent.world.answer = requiring(good);
     await agent.told(bad);
     await agent.pauseOver();
@@ -107,7 +107,7 @@ describe('an upgrade that the server requires and that does not succeed', () => 
   });
 
   it('is tried again where no worker could be made, and where the server is away', async () => {
-    const agent = agentInOffice();
+    const agent = activeAgent();
     agent.world.outcome = new Error('no space left on device');
     await agent.told(bad);
     await agent.pauseOver();
@@ -115,7 +115,7 @@ describe('an upgrade that the server requires and that does not succeed', () => 
   });
 
   it('is not hurried by bootstraps that say the same, but by one that says something else', async () => {
-    const agent = agentInOffice();
+    const agent = activeAgent();
     await agent.told(bad);
     await agent.told(bad);
     expect(agent.upgrades).toEqual([bad]);
@@ -124,7 +124,7 @@ describe('an upgrade that the server requires and that does not succeed', () => 
   });
 
   it('is over when it succeeds', async () => {
-    const agent = agentInOffice();
+    const agent = activeAgent();
     agent.world.outcome = 0;
     await agent.told(good);
     expect(agent.pauses()).toEqual([]);
@@ -133,7 +133,7 @@ describe('an upgrade that the server requires and that does not succeed', () => 
 
 describe('an image that is refused for now', () => {
   it('is looked at again when that time is over, without a worker until then', async () => {
-    const agent = agentInOffice();
+    const agent = activeAgent();
     agent.world.decision = { do: 'wait', until: 20 * minute };
     agent.world.answer = requiring(good);
     await agent.told(good);
@@ -146,7 +146,7 @@ describe('an image that is refused for now', () => {
 
 describe('an agent that is stopped', () => {
   it('leaves its pause at once and does nothing more', async () => {
-    const agent = agentInOffice();
+    const agent = activeAgent();
     await agent.told(bad);
     agent.stop.abort(new Error('SIGTERM'));
     await agent.pauseOver();

@@ -8,29 +8,29 @@ import { actor, emptyScene, names, stepContext, World } from '../../fakes/transa
 describe('setting aside', () => {
   const world = new World({ ...emptyScene, agent: actor('upstream', 'exited') });
 
-  async function setAside(name: string, said: string): Promise<readonly string[]> {
+  async function park(name: string, originalMessage: string): Promise<readonly string[]> {
     const asked: string[] = [];
     const engine = new SimulatedEngine(world.host);
     engine.renameContainer = async (_id, to) => {
       asked.push(to);
-      return Promise.reject(new EngineError('rename', 400, said));
+      return Promise.reject(new EngineError('rename', 400, originalMessage));
     };
     const container = { ...world.agent(), name } as unknown as Observed;
-    await performStep({ do: 'set-aside', container, slot: 0 }, stepContext(world, engine));
+    await performStep({ do: 'park', container, parkedIndex: 0 }, stepContext(world, engine));
     return asked;
   }
   const [aside = ''] = names.previous;
 
   it('is done when an engine that was frozen has done it since, whatever it was asked again', async () => {
     const same = 'Renaming a container with the same name as its current name';
-    expect(await setAside(names.agent, same)).toEqual([aside]);
+    expect(await park(names.agent, same)).toEqual([aside]);
   });
 
   it('is done when it was seen half done: under the new name in the old role', async () => {
-    expect(await setAside(aside, 'is not asked')).toEqual([]);
+    expect(await park(aside, 'is not asked')).toEqual([]);
   });
 
   it('is not done when the engine says anything else', async () => {
-    await expect(setAside(names.agent, 'Conflict. The name is already in use')).rejects.toThrow();
+    await expect(park(names.agent, 'Conflict. The name is already in use')).rejects.toThrow();
   });
 });

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { Ages } from '../../../../src/agent/transaction/ages.ts';
-import { keepAgent } from '../../../../src/cleanup/agent-restarter.ts';
+import { restartAgent } from '../../../../src/cleanup/agent-restarter.ts';
 import { keepHouse } from '../../../../src/agent/run/housekeeping.ts';
 import type { Observation, Observed } from '../../../../src/agent/transaction/observe.ts';
-import { awaitOffice } from '../../../../src/agent/run/standby.ts';
+import { waitForPromotion } from '../../../../src/agent/run/standby.ts';
 import { selectProfile } from '../../../../src/agent/identity/profile.ts';
 import { labels, namesOf } from '../../../../src/agent/identity/roles.ts';
 import { Upgrader } from '../../../../src/agent/run/upgrader.ts';
@@ -13,7 +13,7 @@ import type { ContainerDetails, Engine } from '../../../../src/engine/engine.ts'
 import { featuresOf } from '../../../../src/engine/features.ts';
 import {
   nextAttemptAt,
-  pingPongEndsAt,
+  flappingEndsAt,
   recordFailure,
   noAttempts,
 } from '../../../../src/host/files/attempts.ts';
@@ -83,16 +83,16 @@ describe.each([
       followRenames: async () => Promise.reject(new Error('an engine that tells nothing')),
     } as unknown as Engine;
     const own = { id: 'own', name: names.next } as ContainerDetails;
-    const settle = async (): Promise<void> => Promise.resolve(void settled.push(clock.elapsed()));
+    const reconcile = async (): Promise<void> => Promise.resolve(void settled.push(clock.elapsed()));
     const waited = await timeOf(
       clock,
-      awaitOffice({ engine, names, limits, clock, log, signal: forEver, own, settle }),
+      waitForPromotion({ engine, names, limits, clock, log, signal: forEver, own, reconcile }),
     );
     expect(waited).toBeGreaterThanOrEqual(limits.WORKER_TOTAL);
     expect(waited).toBeLessThanOrEqual(limits.WORKER_TOTAL + limits.ROLE_POLL);
     const gaps = settled.slice(1).map((at, index) => at - (settled[index] ?? 0));
-    expect(Math.min(...gaps)).toBeGreaterThanOrEqual(limits.STAND_BY_ALONE);
-    expect(Math.max(...gaps)).toBeLessThanOrEqual(limits.STAND_BY_ALONE + limits.ROLE_POLL);
+    expect(Math.min(...gaps)).toBeGreaterThanOrEqual(limits.STANDBY_ALONE);
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(limits.STANDBY_ALONE + limits.ROLE_POLL);
   });
 
   it('lets one who follows a worker do so for its whole time and no longer', async () => {
@@ -142,9 +142,9 @@ describe.each([
     } as unknown as Engine;
     const ids = { agent: 'a', cleanup: 'c', own: undefined };
     const started = clock.elapsed();
-    await keepAgent({ engine, names, limits, clock, log }, ids, forEver);
-    expect(startedAt - started).toBeGreaterThanOrEqual(limits.KEEPER_TOTAL);
-    expect(startedAt - started).toBeLessThanOrEqual(limits.KEEPER_TOTAL + limits.KEEPER_POLL);
+    await restartAgent({ engine, names, limits, clock, log }, ids, forEver);
+    expect(startedAt - started).toBeGreaterThanOrEqual(limits.RESTARTER_TOTAL);
+    expect(startedAt - started).toBeLessThanOrEqual(limits.RESTARTER_TOTAL + limits.RESTARTER_POLL);
   });
 
   it.each([
@@ -214,7 +214,7 @@ describe.each([
     const leftovers = {
       ...{ engine, names, workers: [names.worker], limits, clock, log, paths: pathsBelow('/nowhere') },
       ...{ signal: stop.signal, followWorker: async () => Promise.resolve(false) },
-      settle: async () => Promise.resolve(),
+      reconcile: async () => Promise.resolve(),
     };
     await keepHouse(leftovers).catch(() => undefined);
     expect(removedAt).toBeGreaterThanOrEqual(limits.WORKER_UNSTARTED);
@@ -261,7 +261,7 @@ describe.each([
       image: index % 2 === 0 ? 'a' : 'b',
       at: begin,
     }));
-    const until = pingPongEndsAt(history, 'b', limits, now);
-    expect((until ?? now) - now).toBeLessThanOrEqual(limits.PING_PONG_WINDOW);
+    const until = flappingEndsAt(history, 'b', limits, now);
+    expect((until ?? now) - now).toBeLessThanOrEqual(limits.FLAPPING_WINDOW);
   });
 });

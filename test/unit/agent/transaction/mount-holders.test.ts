@@ -113,7 +113,7 @@ describe('a removal that fails', () => {
 
   async function discard(holdersOf: () => Promise<readonly Holder[]>): Promise<unknown> {
     const world = new World({ ...emptyScene, agent: actor('upstream', 'dead') });
-    const container = { ...world.agent(), corpse: true, state: 'dead', name: 'old' } as unknown as Observed;
+    const container = { ...world.agent(), isDead: true, state: 'dead', name: 'old' } as unknown as Observed;
     return performStep({ do: 'discard', container }, { ...stepContext(world), holdersOf }).catch(
       (error: unknown) => error,
     );
@@ -122,24 +122,24 @@ describe('a removal that fails', () => {
   it('says who holds the container, in the state and in what to do', async () => {
     const error = await discard(() => Promise.resolve([holder]));
     expect(error).toBeInstanceOf(UnremovableError);
-    const { corpse } = error as UnremovableError;
-    expect(corpse).toMatchObject({ name: 'old', holders: [holder] });
+    const { isDead } = error as UnremovableError;
+    expect(isDead).toMatchObject({ name: 'old', holders: [holder] });
     const outcome = judgeTransaction({
       reached: true,
       agent: undefined,
       agentRuns: true,
       restarts: false,
-      corpses: [corpse],
+      unremovable: [isDead],
       touchedAgent: true,
       isIncumbent: false,
       error: undefined,
     });
     expect(outcome.hint).toMatch(/^old is held by cadvisor \(pid 8 and 3 more, container monitor\): end or/);
-    expect(outcome.corpses).toEqual([corpse]);
+    expect(outcome.unremovable).toEqual([isDead]);
   });
 
   it('accuses nobody when nobody holds it', async () => {
-    const { corpse } = (await discard(() => Promise.resolve([]))) as UnremovableError;
-    expect(corpse).not.toHaveProperty('holders');
+    const { isDead } = (await discard(() => Promise.resolve([]))) as UnremovableError;
+    expect(isDead).not.toHaveProperty('holders');
   });
 });

@@ -12,14 +12,14 @@ async function observe(scene: Partial<SceneDescription>): Promise<Observation> {
 describe('looking at the host', () => {
   it('finds who has which role, and a free slot where there is none', async () => {
     const observation = await observe({
-      agent: actor('ours', 'running'),
+      agent: actor('managed', 'running'),
       previous: [undefined, actor('upstream', 'exited')],
       legacy: actor('upstream', 'running'),
     });
     expect(observation.agent).toMatchObject({
       name: names.agent,
-      ours: true,
-      standsBy: true,
+      managed: true,
+      canStandBy: true,
       state: 'running',
     });
     expect(observation.next).toBeUndefined();
@@ -33,7 +33,7 @@ describe('looking at the host', () => {
 
   it('takes a dead container that 1.10.3 says it doesn’t have for what it is: a corpse that holds a name', async () => {
     const { agent } = await observe({ oldEngine: true, agent: actor('upstream', 'dead') });
-    expect(agent).toMatchObject({ corpse: true, ours: true, state: 'dead', environment: {} });
+    expect(agent).toMatchObject({ isDead: true, managed: true, state: 'dead', environment: {} });
   });
 
   it('reads the keys of a dead container where the engine still knows it', async () => {
@@ -42,9 +42,12 @@ describe('looking at the host', () => {
   });
 
   it('knows a stranger from an agent of an older entrypoint', async () => {
-    const observation = await observe({ agent: actor('stranger', 'running'), next: actor('ours', 'exited') });
-    expect(observation.agent?.ours).toBe(false);
-    expect(observation.next?.ours).toBe(true);
+    const observation = await observe({
+      agent: actor('unmanaged', 'running'),
+      next: actor('managed', 'exited'),
+    });
+    expect(observation.agent?.managed).toBe(false);
+    expect(observation.next?.managed).toBe(true);
   });
 
   it('sees that a removal was begun', async () => {
@@ -54,7 +57,7 @@ describe('looking at the host', () => {
     await engine.renameContainer(id, names.previous[0] ?? '');
     await engine.setRestartPolicy(id, 'no');
     const observation = await observeRoles(engine, names, () => host.clock.now());
-    expect(observation.previous[0]?.condemned).toBe(true);
+    expect(observation.previous[0]?.removalStarted).toBe(true);
   });
 
   it('takes a policy that a person has switched off for no removal: the agent is still one to go back to', async () => {
@@ -62,7 +65,7 @@ describe('looking at the host', () => {
     const engine = new SimulatedEngine(host);
     await engine.setRestartPolicy(host.named(names.agent)?.id ?? '', 'no');
     const observation = await observeRoles(engine, names, () => host.clock.now());
-    expect(observation.agent).toMatchObject({ condemned: false, restartPolicy: 'no' });
+    expect(observation.agent).toMatchObject({ removalStarted: false, restartPolicy: 'no' });
   });
 
   it('never takes a policy for a removal where the engine cannot change it (1.10.3)', async () => {
@@ -72,7 +75,7 @@ describe('looking at the host', () => {
       previous: [actor('upstream', 'exited', { policy: 'no' })],
     });
     const observation = await observeRoles(new SimulatedEngine(host), names, () => host.clock.now());
-    expect(observation.previous[0]?.condemned).toBe(false);
+    expect(observation.previous[0]?.removalStarted).toBe(false);
   });
 });
 

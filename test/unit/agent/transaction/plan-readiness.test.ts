@@ -1,6 +1,6 @@
 import { describe } from 'vitest';
 import { labels } from '../../../../src/agent/identity/roles.ts';
-import { created, exited, old, ours, replaceProven, settle, table, up } from './plan-table.ts';
+import { created, exited, old, managed, replaceProven, reconcile, table, up } from './plan-table.ts';
 
 /** The proof of readiness and what follows it, scene by scene (readiness.md, 1 and 4). */
 
@@ -58,8 +58,8 @@ describe('an upgrade to an image that proves its readiness', () => {
 });
 
 describe('a power cut between parking and promotion', () => {
-  const proving = { ...created, ...up(3), ...ours, checksReadiness: true };
-  table(settle, [
+  const proving = { ...created, ...up(3), ...managed, checksReadiness: true };
+  table(reconcile, [
     ['has the next agent prove its readiness once more', { next: proving, previous: [exited] }, 'ready next'],
     ['then promotes it', { next: proving, previous: [exited] }, 'promote next', { ready: ['next'] }],
     [
@@ -84,7 +84,7 @@ describe('a power cut between parking and promotion', () => {
 
 describe('an agent that is back after a rollback', () => {
   const failed = { ...created, ...exited, labels: { [labels.formerRestart]: 'agent=unless-stopped' } };
-  table(settle, [
+  table(reconcile, [
     [
       'gets the restart policy that it had, before the label with it goes',
       { agent: { ...old, ...up(60), restartPolicy: 'always' }, next: failed },

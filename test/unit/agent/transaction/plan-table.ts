@@ -1,16 +1,16 @@
 import { expect, it } from 'vitest';
 import type { Observation, Observed } from '../../../../src/agent/transaction/observe.ts';
-import { planStep, type Experience, type Goal, type Step } from '../../../../src/agent/transaction/plan.ts';
+import { planStep, type History, type Goal, type Step } from '../../../../src/agent/transaction/plan.ts';
 
 /** Scenes for the planner: who has which name, and what is written down of each container. */
 
 export const now = Date.UTC(2026, 0, 1);
-export const patience = { verifyMs: 10_000, standByMs: 1_000 };
+export const timeouts = { verifyMs: 10_000, standbyMs: 1_000 };
 export const wanted = { digest: 'new', imageId: 'sha256:new' };
-export const replace: Goal = { kind: 'replace', ...wanted, standsBy: true, checksReadiness: false };
-export const replaceProven: Goal = { kind: 'replace', ...wanted, standsBy: true, checksReadiness: true };
-export const replaceCold: Goal = { kind: 'replace', ...wanted, standsBy: false, checksReadiness: false };
-export const settle: Goal = { kind: 'settle' };
+export const replace: Goal = { kind: 'replace', ...wanted, canStandBy: true, checksReadiness: false };
+export const replaceProven: Goal = { kind: 'replace', ...wanted, canStandBy: true, checksReadiness: true };
+export const replaceCold: Goal = { kind: 'replace', ...wanted, canStandBy: false, checksReadiness: false };
+export const reconcile: Goal = { kind: 'reconcile' };
 
 type Parts = Partial<Observed>;
 
@@ -26,10 +26,10 @@ export const created: Parts = {
 export const up = (seconds: number): Parts => ({ state: 'running', startedAt: now - seconds * 1000 });
 export const exited: Parts = { state: 'exited' };
 export const looping: Parts = { state: 'restarting', restartCount: 4 };
-export const corpse: Parts = { ...old, state: 'dead', corpse: true };
-export const stranger: Parts = { ours: false, digest: undefined, image: 'nginx' };
-export const condemned: Parts = { condemned: true };
-export const ours: Parts = { standsBy: true };
+export const isDead: Parts = { ...old, state: 'dead', isDead: true };
+export const unmanaged: Parts = { managed: false, digest: undefined, image: 'nginx' };
+export const removalStarted: Parts = { removalStarted: true };
+export const managed: Parts = { canStandBy: true };
 
 export interface SceneParts {
   readonly agent?: Parts;
@@ -43,7 +43,7 @@ function scene({ agent, legacy, next, previous = [] }: SceneParts): Observation 
     agent: observed('agent', agent),
     legacy: [observed('legacy', legacy)].filter((found) => found !== undefined),
     next: observed('next', next),
-    previous: [0, 1, 2].map((slot) => observed(`previous-${slot}`, previous[slot])),
+    previous: [0, 1, 2].map((parkedIndex) => observed(`previous-${parkedIndex}`, previous[parkedIndex])),
     now,
   };
 }
@@ -59,10 +59,10 @@ function observed(name: string, parts: Parts | undefined): Observed | undefined 
     state: 'running',
     startedAt: now - 3_600_000,
     restartCount: 0,
-    ours: true,
-    corpse: false,
-    condemned: false,
-    standsBy: false,
+    managed: true,
+    isDead: false,
+    removalStarted: false,
+    canStandBy: false,
     environment: {},
     binds: [],
     ...parts,
@@ -78,14 +78,14 @@ interface Learnt {
   readonly bootstraps?: Readonly<Record<string, 'settled' | 'keep-parked'>>;
 }
 
-function experience({
+function history({
   rejected = [],
   unremovable = [],
   unmovable = [],
   watched = {},
   ready = [],
   bootstraps = {},
-}: Learnt): Experience {
+}: Learnt): History {
   return {
     ready: new Set(ready),
     bootstraps: new Map(Object.entries(bootstraps)),
@@ -96,13 +96,13 @@ function experience({
   };
 }
 
-/** `set-aside agent 0`, `fail no-agent`, … */
+/** `park agent 0`, `fail no-agent`, … */
 function tell(step: Step): string {
   const words = [
     step.do,
     step.do === 'fail' ? step.why : undefined,
     'container' in step ? step.container.name : undefined,
-    'slot' in step ? step.slot : undefined,
+    'parkedIndex' in step ? step.parkedIndex : undefined,
   ];
   return words.filter((word) => word !== undefined).join(' ');
 }
@@ -112,7 +112,7 @@ export type Row = readonly [title: string, scene: SceneParts, step: string, lear
 export function table(goal: Goal, rows: readonly Row[]): void {
   for (const [title, parts, step, learnt = {}] of rows) {
     it(title, () => {
-      expect(tell(planStep(scene(parts), goal, experience(learnt), patience))).toBe(step);
+      expect(tell(planStep(scene(parts), goal, history(learnt), timeouts))).toBe(step);
     });
   }
 }

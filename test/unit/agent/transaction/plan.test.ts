@@ -1,16 +1,16 @@
 import { describe } from 'vitest';
 import {
-  condemned,
-  corpse,
+  removalStarted,
+  isDead,
   created,
   exited,
   looping,
   old,
-  ours,
+  managed,
   replace,
   replaceCold,
-  settle,
-  stranger,
+  reconcile,
+  unmanaged,
   table,
   up,
   wanted,
@@ -23,7 +23,7 @@ describe('an upgrade to an image that can stand by', () => {
   table(replace, [
     ['begins with the new one', { agent: old }, 'create-next'],
     ['starts it while the old one runs', { agent: old, next: created }, 'start next'],
-    ['lets it stand by', { agent: old, next: { ...created, ...up(0.5) } }, 'stand-by next'],
+    ['lets it stand by', { agent: old, next: { ...created, ...up(0.5) } }, 'standby next'],
     ['then stops the old one', { agent: old, next: { ...created, ...up(2) } }, 'stop agent'],
     [
       'by our own watch, if clocks lie',
@@ -31,7 +31,7 @@ describe('an upgrade to an image that can stand by', () => {
       'stop agent',
       { watched: { next: 1_000 } },
     ],
-    ['sets it aside', { agent: { ...old, ...exited }, next: { ...created, ...up(3) } }, 'set-aside agent 0'],
+    ['sets it aside', { agent: { ...old, ...exited }, next: { ...created, ...up(3) } }, 'park agent 0'],
     ['promotes the new one', { next: { ...created, ...up(3) }, previous: [exited] }, 'promote next'],
     [
       'watches it in office, however long it stood by',
@@ -100,11 +100,11 @@ describe('a new one that fails', () => {
 });
 
 describe('going back', () => {
-  table(settle, [
+  table(reconcile, [
     ['discards a new one that never took over', { agent: old, next: created }, 'discard next'],
     [
       'starts the old one if it was stopped',
-      { agent: { ...old, ...exited }, next: { ...created, ...up(3), ...ours } },
+      { agent: { ...old, ...exited }, next: { ...created, ...up(3), ...managed } },
       'start agent',
     ],
     [
@@ -118,14 +118,14 @@ describe('going back', () => {
       'demote agent 1',
     ],
     [
-      'under the spare name if a dead one keeps the first and no set-aside name is free',
-      { agent: { ...created, ...looping }, next: corpse, previous: [exited, stranger, stranger] },
+      'under the spare name if a dead one keeps the first and no parked name is free',
+      { agent: { ...created, ...looping }, next: isDead, previous: [exited, unmanaged, unmanaged] },
       'demote agent spare',
       { unremovable: ['next'] },
     ],
     [
       'promotes the old one',
-      { next: { ...created, ...looping, ...ours }, previous: [exited] },
+      { next: { ...created, ...looping, ...managed }, previous: [exited] },
       'promote previous-0',
       { rejected: ['next'] },
     ],
@@ -137,7 +137,7 @@ describe('going back', () => {
     ],
     [
       'not one that only stands by',
-      { agent: { ...old, ...exited }, next: { ...created, ...up(1), ...ours } },
+      { agent: { ...old, ...exited }, next: { ...created, ...up(1), ...managed } },
       'start agent',
     ],
     [
@@ -158,12 +158,12 @@ describe('going back', () => {
     ],
     [
       'unless the next one is',
-      { agent: { ...old, ...looping }, next: { ...created, ...up(30), ...ours } },
+      { agent: { ...old, ...looping }, next: { ...created, ...up(30), ...managed } },
       'stop agent',
     ],
     [
       'keeps the one that stands by where nothing can be started or renamed any more (full disk)',
-      { agent: { ...old, ...exited }, next: { ...created, ...up(30), ...ours } },
+      { agent: { ...old, ...exited }, next: { ...created, ...up(30), ...managed } },
       'fail agent-does-not-run agent',
       { rejected: ['agent'], unmovable: ['agent', 'next'] },
     ],
@@ -203,10 +203,10 @@ describe('what an earlier run left', () => {
     ],
     [
       'one whose removal was begun is no way back',
-      { previous: [{ ...exited, ...condemned, startedAt: 5 }, exited] },
+      { previous: [{ ...exited, ...removalStarted, startedAt: 5 }, exited] },
       'promote previous-1',
     ],
-    ['unless it is the last one', { previous: [{ ...exited, ...condemned }] }, 'create-next'],
+    ['unless it is the last one', { previous: [{ ...exited, ...removalStarted }] }, 'create-next'],
     [
       'a next one of another upgrade goes',
       { agent: old, next: { ...created, digest: 'other' } },
@@ -219,18 +219,18 @@ describe('what an earlier run left', () => {
     ],
     [
       'a corpse in office has no keys to rely on',
-      { agent: corpse, next: { ...created, digest: 'other' } },
+      { agent: isDead, next: { ...created, digest: 'other' } },
       'discard agent',
     ],
     [
       'a next one that cannot be removed makes room',
       { agent: old, next: { ...created, digest: 'other' } },
-      'set-aside next 0',
+      'park next 0',
       { unremovable: ['next'] },
     ],
     [
       'an agent whose restart policy is off is replaced',
-      { agent: { ...old, ...wanted, ...condemned } },
+      { agent: { ...old, ...wanted, ...removalStarted } },
       'create-next',
     ],
     [
@@ -245,77 +245,77 @@ describe('a dead container', () => {
   table(replace, [
     [
       'with the agent’s name is removed, once there is a new one',
-      { agent: corpse, next: { ...created, ...up(3) } },
+      { agent: isDead, next: { ...created, ...up(3) } },
       'discard agent',
     ],
     [
       'or else set aside',
-      { agent: corpse, next: { ...created, ...up(3) } },
-      'set-aside agent 0',
+      { agent: isDead, next: { ...created, ...up(3) } },
+      'park agent 0',
       { unremovable: ['agent'] },
     ],
     [
-      'needs no set-aside name if it can be removed',
-      { agent: corpse, next: { ...created, ...up(3) }, previous: [stranger, stranger, stranger] },
+      'needs no parked name if it can be removed',
+      { agent: isDead, next: { ...created, ...up(3) }, previous: [unmanaged, unmanaged, unmanaged] },
       'discard agent',
     ],
-    ['as the next one is removed', { agent: old, next: corpse }, 'discard next'],
+    ['as the next one is removed', { agent: old, next: isDead }, 'discard next'],
     [
-      'among the set-aside names takes a name',
-      { agent: { ...old, ...exited }, next: { ...created, ...up(3) }, previous: [corpse] },
-      'set-aside agent 1',
+      'among the parked names takes a name',
+      { agent: { ...old, ...exited }, next: { ...created, ...up(3) }, previous: [isDead] },
+      'park agent 1',
     ],
     [
       'among them goes in the end',
-      { agent: { ...old, ...wanted }, previous: [undefined, corpse] },
+      { agent: { ...old, ...wanted }, previous: [undefined, isDead] },
       'discard previous-1',
     ],
     [
       'that cannot go keeps nobody',
-      { agent: { ...old, ...wanted }, previous: [corpse] },
+      { agent: { ...old, ...wanted }, previous: [isDead] },
       'done',
       { unremovable: ['previous-0'] },
     ],
     [
       'makes room when all names are taken',
-      { agent: old, previous: [corpse, corpse, corpse] },
+      { agent: old, previous: [isDead, isDead, isDead] },
       'discard previous-0',
     ],
     [
       'or, three of them for good, is refused before anything is touched',
-      { agent: old, previous: [corpse, corpse, corpse] },
-      'fail set-aside-names-taken',
+      { agent: old, previous: [isDead, isDead, isDead] },
+      'fail parked-names-taken',
       { unremovable: ['previous-0', 'previous-1', 'previous-2'] },
     ],
     [
       'the same when the new one exists already',
-      { agent: old, next: { ...created, ...up(3) }, previous: [corpse, corpse, corpse] },
-      'fail set-aside-names-taken',
+      { agent: old, next: { ...created, ...up(3) }, previous: [isDead, isDead, isDead] },
+      'fail parked-names-taken',
       { unremovable: ['previous-0', 'previous-1', 'previous-2'] },
     ],
   ]);
 });
 
 describe('an engine where a dead container can’t even be renamed (1.10.3)', () => {
-  const stuck = { unremovable: ['agent'], unmovable: ['agent'] };
-  table(settle, [
+  const hung = { unremovable: ['agent'], unmovable: ['agent'] };
+  table(reconcile, [
     [
       'an old one starts under the name it has',
-      { agent: corpse, previous: [exited] },
+      { agent: isDead, previous: [exited] },
       'start previous-0',
-      stuck,
+      hung,
     ],
     [
       'one that acts already is enough',
-      { agent: corpse, previous: [up(60)] },
+      { agent: isDead, previous: [up(60)] },
       'fail name-not-free agent',
-      stuck,
+      hung,
     ],
     [
       'an image that acts under any name is preferred',
-      { agent: corpse, next: { ...created, ...ours }, previous: [{ ...exited, ...ours }, exited] },
+      { agent: isDead, next: { ...created, ...managed }, previous: [{ ...exited, ...managed }, exited] },
       'start previous-1',
-      stuck,
+      hung,
     ],
   ]);
 });
@@ -333,26 +333,26 @@ describe('an agent that failed and holds its name for good', () => {
 
 describe('strangers’ containers', () => {
   const fourCases: readonly Row[] = [
-    ['in office are left alone', { agent: stranger, next: created }, 'fail stranger-in-role agent'],
-    ['as the next one are left alone', { agent: old, next: stranger }, 'fail stranger-in-role next'],
+    ['in office are left alone', { agent: unmanaged, next: created }, 'fail unmanaged-in-role agent'],
+    ['as the next one are left alone', { agent: old, next: unmanaged }, 'fail unmanaged-in-role next'],
     [
       'as the next one matter nothing when there is nothing to do',
-      { agent: { ...old, ...wanted }, next: stranger },
+      { agent: { ...old, ...wanted }, next: unmanaged },
       'done',
     ],
     [
-      'hold their set-aside names',
-      { agent: { ...old, ...exited }, next: { ...created, ...up(3) }, previous: [stranger, corpse] },
-      'set-aside agent 2',
+      'hold their parked names',
+      { agent: { ...old, ...exited }, next: { ...created, ...up(3) }, previous: [unmanaged, isDead] },
+      'park agent 2',
     ],
   ];
   table(replace, fourCases);
   describe('when going back', () => {
-    table(settle, [
-      ['let an old one run under another name', { agent: stranger, previous: [exited] }, 'start previous-0'],
-      ['and a person must look', { agent: stranger, previous: [up(60)] }, 'fail stranger-in-role agent'],
-      ['set aside are never discarded', { agent: old, previous: [stranger] }, 'done'],
-      ['under a legacy name are never stopped', { agent: old, legacy: stranger }, 'done'],
+    table(reconcile, [
+      ['let an old one run under another name', { agent: unmanaged, previous: [exited] }, 'start previous-0'],
+      ['and a person must look', { agent: unmanaged, previous: [up(60)] }, 'fail unmanaged-in-role agent'],
+      ['set aside are never discarded', { agent: old, previous: [unmanaged] }, 'done'],
+      ['under a legacy name are never stopped', { agent: old, legacy: unmanaged }, 'done'],
     ]);
   });
 });
@@ -361,7 +361,7 @@ describe('an agent with a legacy name', () => {
   table(replace, [
     ['gets the agent’s name first', { legacy: old }, 'promote legacy'],
     ['stops for a new one in office', { agent: created, legacy: old }, 'stop legacy'],
-    ['acts, whoever made it', { agent: created, legacy: { ...old, ...ours } }, 'stop legacy'],
+    ['acts, whoever made it', { agent: created, legacy: { ...old, ...managed } }, 'stop legacy'],
     [
       'goes when the new one is proven',
       { agent: { ...created, ...up(60) }, legacy: exited },
@@ -387,7 +387,7 @@ describe('an agent that can’t be stopped', () => {
   table(replaceCold, [
     [
       'beside another one keeps the upgrade from beginning',
-      { agent: old, legacy: stranger, previous: [{ ...up(60) }] },
+      { agent: old, legacy: unmanaged, previous: [{ ...up(60) }] },
       'fail other-agent-does-not-stop previous-0',
       { unremovable: ['previous-0'] },
     ],
@@ -399,7 +399,7 @@ describe('an agent that can’t be stopped', () => {
     ],
   ]);
   describe('when going back', () => {
-    table(settle, [
+    table(reconcile, [
       [
         'and one in office that runs stay, both',
         { agent: old, previous: [up(60)] },

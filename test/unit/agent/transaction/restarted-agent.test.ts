@@ -13,7 +13,7 @@ describe('a new agent that somebody restarts while it is watched', () => {
    * @param gapMs for so long it has no process; undefined: it stays stopped
    */
   async function upgrade(look: number, gapMs: number | undefined, times = 1): Promise<[World, Run]> {
-    const world = new World({ ...emptyScene, agent: actor('ours', 'running') });
+    const world = new World({ ...emptyScene, agent: actor('managed', 'running') });
     const { host } = world;
     let looks = 0;
     let restarts = 0;

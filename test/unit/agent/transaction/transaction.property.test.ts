@@ -40,7 +40,7 @@ type Mishap =
   | { readonly kind: 'lock lost'; readonly at: number };
 
 interface Episode {
-  readonly goal: 'replace' | 'settle';
+  readonly goal: 'replace' | 'reconcile';
   readonly mishap: Mishap;
   readonly reboots: boolean;
 }
@@ -64,8 +64,8 @@ function arbitraryActor(makers: readonly Maker[], bodies: readonly Body[]): fc.A
 
 const anyBody: readonly Body[] = ['running', 'exited', 'created', 'paused', 'dead', 'crash-looping'];
 /** One made for this very goal is set aside only when it could not be removed. */
-const setAside = arbitraryActor(
-  ['ours', 'ours-cold', 'upstream', 'wanted', 'stranger'],
+const park = arbitraryActor(
+  ['managed', 'managed-cold', 'upstream', 'wanted', 'unmanaged'],
   ['exited', 'running', 'dead'],
 ).map((described) =>
   described?.maker === 'wanted' && described.removal === 'works'
@@ -75,7 +75,7 @@ const setAside = arbitraryActor(
 
 const scenes: fc.Arbitrary<SceneDescription> = fc.record({
   oldEngine: fc.boolean(),
-  standsBy: fc.boolean(),
+  canStandBy: fc.boolean(),
   proof: fc.constantFrom<Proof | undefined>(
     undefined,
     'ready',
@@ -92,12 +92,12 @@ const scenes: fc.Arbitrary<SceneDescription> = fc.record({
     'start-fails',
     'exits-at-once',
     'exits-soon',
-    'fails-in-office',
+    'fails-when-active',
   ),
-  agent: arbitraryActor(['wanted', 'ours', 'ours-cold', 'upstream', 'upstream', 'stranger'], anyBody),
-  next: arbitraryActor(['wanted', 'wanted', 'ours', 'ours-cold', 'stranger'], anyBody),
-  previous: fc.tuple(setAside, setAside, setAside),
-  legacy: arbitraryActor(['upstream', 'stranger'], ['running', 'exited', 'dead']),
+  agent: arbitraryActor(['wanted', 'managed', 'managed-cold', 'upstream', 'upstream', 'unmanaged'], anyBody),
+  next: arbitraryActor(['wanted', 'wanted', 'managed', 'managed-cold', 'unmanaged'], anyBody),
+  previous: fc.tuple(park, park, park),
+  legacy: arbitraryActor(['upstream', 'unmanaged'], ['running', 'exited', 'dead']),
 });
 
 const faults: fc.Arbitrary<Fault> = fc.record({
@@ -122,7 +122,7 @@ const mishaps: fc.Arbitrary<Mishap> = fc.oneof(
   fc.record({ kind: fc.constant('lock lost' as const), at: callNumbers }),
 );
 const episodes: fc.Arbitrary<Episode> = fc.record({
-  goal: fc.constantFrom('replace' as const, 'replace' as const, 'settle' as const),
+  goal: fc.constantFrom('replace' as const, 'replace' as const, 'reconcile' as const),
   mishap: mishaps,
   reboots: fc.boolean(),
 });
@@ -174,19 +174,20 @@ function expectTruth(world: World, { result, thrown, calls, steps }: Run): void 
   const agent = world.agent();
   expect(result.agent?.id).toBe(agent?.id);
   expect(result.agentRuns).toBe(
-    agent !== undefined && world.ours().includes(agent) && world.host.isUp(agent),
+    agent !== undefined && world.managed().includes(agent) && world.host.isUp(agent),
   );
   expect(result.reached).toBe(result.error === undefined);
   expect(result.error?.message ?? '').not.toContain('bound of steps');
-  for (const corpse of result.corpses) expect(world.host.named(corpse.name)?.id).toBe(corpse.id);
+  for (const isDead of result.unremovable) expect(world.host.named(isDead.name)?.id).toBe(isDead.id);
 }
 
 /** Whether something that no program can mend stands in the way of the wanted agent. */
 function obstacleTo(world: World): string | undefined {
   const { host, wanted } = world;
   const agent = world.agent();
-  const strangers = world.strangers().map(({ name }) => name);
-  if (strangers.includes(names.agent) || strangers.includes(names.next)) return 'a stranger in a role';
+  const unmanagedContainers = world.unmanagedContainers().map(({ name }) => name);
+  if (unmanagedContainers.includes(names.agent) || unmanagedContainers.includes(names.next))
+    return 'a stranger in a role';
   if (wanted.health !== 'good') return 'a bad image';
   if (!world.canServe) return 'an image that cannot serve';
   const keepsName = ({ body, removal }: SimulatedContainer): boolean =>
@@ -195,16 +196,16 @@ function obstacleTo(world: World): string | undefined {
   if (host.old && agent !== undefined && keepsName(agent)) return 'a corpse that keeps its name';
   const nexts = [names.next, names.nextSpare].map((name) => host.named(name));
   if (nexts.every((next) => next !== undefined && keepsName(next))) return 'corpses that keep both names';
-  const paused = world.ours().filter(({ body }) => body === 'paused');
+  const paused = world.managed().filter(({ body }) => body === 'paused');
   if (paused.some((container) => host.old || container !== agent || world.isWanted(agent)))
     return 'a container that a person has paused';
   const taken = names.previous.filter((name) => {
     const holder = host.named(name);
-    return holder !== undefined && (strangers.includes(name) || holder.removal !== 'works');
+    return holder !== undefined && (unmanagedContainers.includes(name) || holder.removal !== 'works');
   });
-  if (taken.length > 0) return 'a taken set-aside name';
+  if (taken.length > 0) return 'a taken parked name';
   if (isPoolFull(world) && holders.some(({ removal }) => removal !== 'works')) return 'a full pool';
-  if (world.ours().some(({ stoppable, body }) => !stoppable && body !== 'dead')) return 'a hung shim';
+  if (world.managed().some(({ stoppable, body }) => !stoppable && body !== 'dead')) return 'a hung shim';
   return undefined;
 }
 
@@ -223,9 +224,9 @@ function workingAgents(world: World): readonly SimulatedContainer[] {
 }
 
 function lookAt(world: World): Before {
-  const ours = world.ours();
-  const hasPaused = ours.some(({ body }) => body === 'paused');
-  const sick = ours.filter(({ removal, stoppable }) => removal !== 'works' || !stoppable);
+  const managed = world.managed();
+  const hasPaused = managed.some(({ body }) => body === 'paused');
+  const sick = managed.filter(({ removal, stoppable }) => removal !== 'works' || !stoppable);
   const mustWork = workingAgents(world).some(
     ({ name, image }) =>
       name !== names.next && name !== names.nextSpare && (image !== world.wanted || world.canServe),
@@ -240,7 +241,7 @@ function expectConverged(world: World, before: Before, run: Run): void {
   expectTruth(world, run);
   if (before.mustWork) expect(workingAgents(world), 'an agent that works').not.toEqual([]);
   const { result } = run;
-  const corpses = new Set(result?.corpses.map(({ id }) => id));
+  const unremovable = new Set(result?.unremovable.map(({ id }) => id));
   const agent = world.agent();
   if (obstacle !== undefined) return;
   expect(result?.reached, `${run.steps.join(' ')} ${String(result?.error?.message)}`).toBe(true);
@@ -248,9 +249,9 @@ function expectConverged(world: World, before: Before, run: Run): void {
   expect(agent && world.host.stateOf(agent)).toBe('running');
   expect(agent?.policy).toBe('always');
   expect(world.acting()).toEqual([agent]);
-  for (const other of world.ours()) {
+  for (const other of world.managed()) {
     if (other === agent || other.name === names.legacyAgents[0]) continue;
-    expect(corpses.has(other.id), `left over: ${other.name}`).toBe(true);
+    expect(unremovable.has(other.id), `left over: ${other.name}`).toBe(true);
     expect(other.removal).not.toBe('works');
   }
 }

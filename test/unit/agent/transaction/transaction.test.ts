@@ -14,20 +14,20 @@ import {
 /** The main scenes, each swept completely: a fault of every kind at every single call. */
 
 const upgrade: SceneDescription = { ...emptyScene, agent: actor('upstream', 'running') };
-const coldUpgrade: SceneDescription = { ...upgrade, standsBy: false };
+const coldUpgrade: SceneDescription = { ...upgrade, canStandBy: false };
 const takeOverOfLegacy: SceneDescription = { ...emptyScene, legacy: actor('upstream', 'running') };
 const badUpgrade: SceneDescription = { ...upgrade, health: 'exits-soon' };
 const badColdUpgrade: SceneDescription = { ...coldUpgrade, health: 'exits-soon' };
 
 const goodScenes: readonly (readonly [string, SceneDescription])[] = [
   ['a registration', emptyScene],
-  ['a registration of an image that cannot stand by', { ...emptyScene, standsBy: false }],
+  ['a registration of an image that cannot stand by', { ...emptyScene, canStandBy: false }],
   ['an upgrade', upgrade],
-  ['an upgrade from an agent of ours', { ...emptyScene, agent: actor('ours', 'running') }],
+  ['an upgrade from an agent of ours', { ...emptyScene, agent: actor('managed', 'running') }],
   ['an upgrade to an image that cannot stand by', coldUpgrade],
   ['an upgrade to an image that proves its readiness', { ...upgrade, proof: 'ready' }],
   ['an upgrade of a stopped agent', { ...emptyScene, agent: actor('upstream', 'exited') }],
-  ['an upgrade of a crash-looping agent', { ...emptyScene, agent: actor('ours', 'crash-looping') }],
+  ['an upgrade of a crash-looping agent', { ...emptyScene, agent: actor('managed', 'crash-looping') }],
   ['an upgrade of an agent with a legacy name', takeOverOfLegacy],
 ];
 const badScenes: readonly (readonly [string, SceneDescription])[] = [
@@ -59,7 +59,7 @@ function expectOneWantedAgent(world: World, run: Run, when: string): void {
   expect(run.result?.error, when).toBeUndefined();
   expect(run.result?.reached, when).toBe(true);
   expect(
-    world.ours().map(({ name, policy }) => ({ name, policy })),
+    world.managed().map(({ name, policy }) => ({ name, policy })),
     when,
   ).toEqual([{ name: names.agent, policy: 'always' }]);
   const agent = world.agent();
@@ -90,17 +90,17 @@ describe('without a fault', () => {
 
   it('an upgrade takes these steps: the old agent goes last', async () => {
     const { steps } = await new World(upgrade).run();
-    expect(steps).toEqual('create-next start stand-by stop set-aside promote verify discard'.split(' '));
+    expect(steps).toEqual('create-next start standby stop park promote verify discard'.split(' '));
   });
 
   it('an upgrade to an image that cannot stand by starts it only when the old one has stopped', async () => {
     const { steps } = await new World(coldUpgrade).run();
-    expect(steps).toEqual('create-next stop set-aside promote start verify discard'.split(' '));
+    expect(steps).toEqual('create-next stop park promote start verify discard'.split(' '));
   });
 
   it('a roll-back brings the old agent back before it removes the new one', async () => {
     const { steps } = await new World(badUpgrade).run();
-    expect(steps.join(' ')).toMatch(/verify demote promote start stand-by discard$/);
+    expect(steps.join(' ')).toMatch(/verify demote promote start standby discard$/);
   });
 
   it('nothing is done when the agent is the wanted one already', async () => {
@@ -119,9 +119,11 @@ describe('without a fault', () => {
 });
 
 describe('a new image that is bad', () => {
-  const healths: readonly Health[] = ['start-fails', 'exits-at-once', 'exits-soon', 'fails-in-office'];
+  const healths: readonly Health[] = ['start-fails', 'exits-at-once', 'exits-soon', 'fails-when-active'];
   const cases = healths.flatMap((health) =>
-    [true, false].flatMap((standsBy) => [true, false].map((oldEngine) => ({ health, standsBy, oldEngine }))),
+    [true, false].flatMap((canStandBy) =>
+      [true, false].map((oldEngine) => ({ health, canStandBy, oldEngine })),
+    ),
   );
 
   it.each(cases)('leaves the old agent running: %o', async (parts) => {
@@ -138,8 +140,8 @@ describe('a new image that is bad', () => {
   });
 
   it('is found out however long it stood by before', async () => {
-    const world = new World({ ...upgrade, health: 'fails-in-office' });
-    expectOldAgent(world, await world.run({ limits: { STAND_BY: 30_000 } }), 'in the end');
+    const world = new World({ ...upgrade, health: 'fails-when-active' });
+    expectOldAgent(world, await world.run({ limits: { STANDBY: 30_000 } }), 'in the end');
   });
 
   it.each([true, false])(
@@ -151,7 +153,7 @@ describe('a new image that is bad', () => {
       expect(world.acting().map(({ name, image }) => [name, image.reference])).toEqual([
         [names.agent, 'rancher/agent:v1.2.11'],
       ]);
-      expect(result?.corpses.map(({ name }) => name)).toEqual([names.next]);
+      expect(result?.unremovable.map(({ name }) => name)).toEqual([names.next]);
       expect(result?.agentRuns).toBe(true);
     },
   );
@@ -163,9 +165,7 @@ describe('an image that proves its readiness', () => {
   it('is promoted after its proof, and its bootstrap is watched before the parked agent goes', async () => {
     const world = new World(proven);
     const run = await world.run();
-    expect(run.steps).toEqual(
-      'create-next start ready stop set-aside promote verify watch discard'.split(' '),
-    );
+    expect(run.steps).toEqual('create-next start ready stop park promote verify watch discard'.split(' '));
     expectOneWantedAgent(world, run, 'in the end');
   });
 
@@ -174,7 +174,7 @@ describe('an image that proves its readiness', () => {
     const { id, startedAt } = world.agent() ?? {};
     const { result } = await world.run();
     expect(result).toMatchObject({ reached: false, touchedAgent: false, isIncumbent: true });
-    expect(world.ours().map((agent) => [agent.id, agent.startedAt])).toEqual([[id, startedAt]]);
+    expect(world.managed().map((agent) => [agent.id, agent.startedAt])).toEqual([[id, startedAt]]);
   });
 
   it('stays on standby while it is held: nothing is removed, and the next worker goes on with it', async () => {
@@ -192,7 +192,7 @@ describe('an image that proves its readiness', () => {
       const world = new World({ ...proven, agent: actor('upstream', 'running', { policy }), watch: 'fails' });
       const { result } = await world.run();
       expect(result, policy).toMatchObject({ reached: false, agentRuns: true, isIncumbent: true });
-      expect(world.ours().map((agent) => [agent.image.reference, agent.policy])).toEqual([
+      expect(world.managed().map((agent) => [agent.image.reference, agent.policy])).toEqual([
         ['rancher/agent:v1.2.11', policy],
       ]);
     }
@@ -208,11 +208,11 @@ describe('an image that proves its readiness', () => {
 
 describe('an old agent with a restart policy of its own', () => {
   const policies = ['no', 'unless-stopped', 'on-failure'] as const;
-  const healths: readonly Health[] = ['start-fails', 'exits-at-once', 'exits-soon', 'fails-in-office'];
+  const healths: readonly Health[] = ['start-fails', 'exits-at-once', 'exits-soon', 'fails-when-active'];
   const cases = policies.flatMap((policy) =>
     healths.flatMap((health) =>
-      [true, false].flatMap((standsBy) =>
-        [true, false].map((oldEngine) => ({ policy, health, standsBy, oldEngine })),
+      [true, false].flatMap((canStandBy) =>
+        [true, false].map((oldEngine) => ({ policy, health, canStandBy, oldEngine })),
       ),
     ),
   );
@@ -229,13 +229,13 @@ describe('an old agent with a restart policy of its own', () => {
 });
 
 describe('a next agent of an earlier upgrade that is dead and keeps its name (1.10.3)', () => {
-  const blocked: SceneDescription = { ...upgrade, oldEngine: true, next: actor('ours', 'dead') };
+  const blocked: SceneDescription = { ...upgrade, oldEngine: true, next: actor('managed', 'dead') };
 
   it('does not block upgrades: the new one is made under the spare name, and the dead one is named', async () => {
     const world = new World(blocked);
     const { result } = await world.run();
     expect(result?.reached).toBe(true);
-    expect(result?.corpses.map(({ name }) => name)).toEqual([names.next]);
+    expect(result?.unremovable.map(({ name }) => name)).toEqual([names.next]);
     expect(world.acting()).toEqual([world.agent()]);
     expect(world.isWanted(world.agent())).toBe(true);
     expect(world.host.named(names.nextSpare)).toBeUndefined();
@@ -272,7 +272,7 @@ describe('an old agent that cannot be removed', () => {
     const world = new World({ ...emptyScene, agent: actor('upstream', 'running', { removal }) });
     const { result } = await world.run();
     expect(result?.reached).toBe(true);
-    expect(result?.corpses.map(({ name }) => name)).toEqual([names.previous[0]]);
+    expect(result?.unremovable.map(({ name }) => name)).toEqual([names.previous[0]]);
     expect(world.acting()).toEqual([world.agent()]);
   });
 
@@ -284,8 +284,8 @@ describe('an old agent that cannot be removed', () => {
   });
 
   it('a fourth corpse is refused before the agent is touched', async () => {
-    const corpse = actor('upstream', 'dead');
-    const world = new World({ ...upgrade, previous: [corpse, corpse, corpse] });
+    const isDead = actor('upstream', 'dead');
+    const world = new World({ ...upgrade, previous: [isDead, isDead, isDead] });
     const { result, calls } = await world.run();
     expect(result?.error?.message).toMatch(/names for setting the old agent aside/);
     expect(result?.touchedAgent).toBe(false);
@@ -293,8 +293,8 @@ describe('an old agent that cannot be removed', () => {
   });
 
   it('corpses that can be removed again make room in the same run', async () => {
-    const corpse = actor('upstream', 'dead', { removal: 'works' });
-    const world = new World({ ...upgrade, previous: [corpse, corpse, corpse] });
+    const isDead = actor('upstream', 'dead', { removal: 'works' });
+    const world = new World({ ...upgrade, previous: [isDead, isDead, isDead] });
     expectOneWantedAgent(world, await world.run(), 'in the end');
   });
 
@@ -340,8 +340,8 @@ describe('killed at any call', () => {
     }
   });
 
-  const settleable = [...goodScenes, ...badScenes].filter(([title]) => !title.includes('crash-looping'));
-  it.each(onBothEngines(settleable))(
+  const reconcilable = [...goodScenes, ...badScenes].filter(([title]) => !title.includes('crash-looping'));
+  it.each(onBothEngines(reconcilable))(
     '%s is settled by an agent that starts after a power cut: one agent, nothing else',
     async (_, scene) => {
       const calls = await callsOf(scene);
@@ -349,11 +349,11 @@ describe('killed at any call', () => {
         const world = new World(scene);
         await world.run(at(number, { kind: 'die', effect: 'done' }));
         world.reboot();
-        const { result } = await world.run({ goal: 'settle' });
-        const isSomebodyThere = world.ours().length > 0;
+        const { result } = await world.run({ goal: 'reconcile' });
+        const isSomebodyThere = world.managed().length > 0;
         if (scene.watch === 'fails') expect(result?.agentRuns, `killed at ${number}`).toBe(true);
         else expect(result?.reached ?? false, `killed at ${number}`).toBe(isSomebodyThere);
-        expect(world.ours().length, `killed at ${number}`).toBeLessThanOrEqual(1);
+        expect(world.managed().length, `killed at ${number}`).toBeLessThanOrEqual(1);
         expect(world.violations, `killed at ${number}`).toEqual([]);
       }
     },
@@ -404,7 +404,7 @@ describe('an engine that fails for ever', () => {
       expect(steps.length).toBeLessThan(30);
       const runs = world.acting().filter(({ image }) => image.health === 'good');
       // Stopped, and nothing can be started any more: the only case in which nobody can help.
-      expect(runs.length).toBe(verb === 'start' && !scene.standsBy ? 0 : 1);
+      expect(runs.length).toBe(verb === 'start' && !scene.canStandBy ? 0 : 1);
       expect(result?.agentRuns).toBe(runs.some(({ name }) => name === names.agent));
       expect(result?.reached).toBe(result?.error === undefined);
       expect(world.violations).toEqual([]);
@@ -457,7 +457,7 @@ describe('SIGTERM at any call', () => {
 
   it('keeps a next agent that is the only one of ours, beside a stranger that has keys', async () => {
     const world = new World({ ...emptyScene, next: actor('wanted', 'running') });
-    const image = { reference: 'nginx', id: 'sha256:nginx', standsBy: false, health: 'good' } as const;
+    const image = { reference: 'nginx', id: 'sha256:nginx', canStandBy: false, health: 'good' } as const;
     world.host.add({ name: names.agent, image, environment: keys, body: 'started' });
     await world.run({ interruptAt: 1 });
     expect(world.host.named(names.next)).toBeDefined();
@@ -469,7 +469,7 @@ describe('SIGTERM at any call', () => {
       const world = new World(upgrade);
       const { result } = await world.run({ interruptAt: number });
       expect(result?.touchedAgent).toBe(false);
-      expect(world.ours()).toEqual([world.agent()]);
+      expect(world.managed()).toEqual([world.agent()]);
     }
   });
 });

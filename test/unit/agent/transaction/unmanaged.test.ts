@@ -5,7 +5,7 @@ import type { Step } from '../../../../src/agent/transaction/plan.ts';
 import { labels } from '../../../../src/agent/identity/roles.ts';
 import { requireOwnNames } from '../../../../src/agent/transaction/unmanaged.ts';
 import { runTransaction, type TransactionResult } from '../../../../src/agent/transaction/transaction.ts';
-import { buildWorkerSpec, describeCaller, readHands } from '../../../../src/agent/worker/request.ts';
+import { buildWorkerSpec, describeCaller, readOwnership } from '../../../../src/agent/worker/request.ts';
 import { defaultLimits } from '../../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../../src/support/log.ts';
 import { changingVerbs, SimulatedEngine, type Call } from '../../fakes/simulated-engine.ts';
@@ -47,7 +47,7 @@ function hostWith(scene: Partial<SceneDescription>): Host {
 }
 
 const nextSpec = {
-  ...buildWorkerSpec({ task: 'settle', image: '', environment: {} }),
+  ...buildWorkerSpec({ task: 'reconcile', image: '', environment: {} }),
   environment: keys,
   labels: { [labels.role]: 'agent', [labels.spec]: 'digest-of-the-wanted-agent' },
   restart: 'always',
@@ -62,59 +62,62 @@ const words = (force: boolean) => ({ force, upgradeNames: ['rancher-agent-upgrad
 
 describe("a stranger's container under the agent's name", () => {
   it('is not touched, and nothing is created beside it', async () => {
-    const { world, calls, replace } = hostWith({ agent: actor('stranger', 'running') });
-    const stranger = world.agent();
+    const { world, calls, replace } = hostWith({ agent: actor('unmanaged', 'running') });
+    const unmanaged = world.agent();
     const result = await replace({});
     expect(result).toMatchObject({ reached: false, touchedAgent: false });
     expect(result.error?.message).toMatch(/nginx:latest\) has our name but is not an agent/);
-    expect(changesOf(calls, stranger?.id)).toEqual([]);
+    expect(changesOf(calls, unmanaged?.id)).toEqual([]);
     expect(calls.some(({ verb }) => verb === 'create')).toBe(false);
   });
 
   it('goes with --force, and last: when the new agent has shown that it runs', async () => {
-    const { world, calls, replace } = hostWith({ agent: actor('stranger', 'running') });
-    const stranger = world.agent();
+    const { world, calls, replace } = hostWith({ agent: actor('unmanaged', 'running') });
+    const unmanaged = world.agent();
     expect(await replace({ adopt: true })).toMatchObject({ reached: true, agentRuns: true });
     expect(world.isWanted(world.agent())).toBe(true);
     expect(world.host.containers()).toHaveLength(1);
-    expect(changesOf(calls, stranger?.id).map(({ verb }) => verb)).toEqual([
+    expect(changesOf(calls, unmanaged?.id).map(({ verb }) => verb)).toEqual([
       'stop',
       'rename',
       'setRestartPolicy',
       'remove',
     ]);
-    const started = calls.findIndex(({ verb, id }) => verb === 'start' && id !== stranger?.id);
-    const stopped = calls.findIndex(({ verb, id }) => verb === 'stop' && id === stranger?.id);
+    const started = calls.findIndex(({ verb, id }) => verb === 'start' && id !== unmanaged?.id);
+    const stopped = calls.findIndex(({ verb, id }) => verb === 'stop' && id === unmanaged?.id);
     expect(started).toBeLessThan(stopped);
   });
 
   it('comes back with --force as well when the new agent does not run', async () => {
-    const { world, replace } = hostWith({ agent: actor('stranger', 'running'), health: 'fails-in-office' });
-    const stranger = world.agent()?.id;
+    const { world, replace } = hostWith({
+      agent: actor('unmanaged', 'running'),
+      health: 'fails-when-active',
+    });
+    const unmanaged = world.agent()?.id;
     expect(await replace({ adopt: true })).toMatchObject({ reached: false });
-    expect(world.agent()?.id).toBe(stranger);
+    expect(world.agent()?.id).toBe(unmanaged);
     expect(world.host.containers().map((container) => world.host.stateOf(container))).toEqual(['running']);
   });
 
   it('never costs the agent that it pushed aside: with --force that one is brought back first', async () => {
-    const scene = { agent: actor('stranger', 'running'), previous: [actor('upstream', 'exited')] };
+    const scene = { agent: actor('unmanaged', 'running'), previous: [actor('upstream', 'exited')] };
     const { world, calls, replace } = hostWith(scene);
-    const [agent] = world.ours();
+    const [agent] = world.managed();
     expect(await replace({ adopt: true })).toMatchObject({ reached: true });
     expect(world.isWanted(world.agent())).toBe(true);
     expect(world.host.containers()).toHaveLength(1);
     const removed = calls.filter(({ verb }) => verb === 'remove').map(({ id }) => id);
     expect(removed.at(-1)).toBe(agent?.id);
-    expect(world.violations.filter((violation) => !violation.includes('stranger'))).toEqual([]);
+    expect(world.violations.filter((violation) => !violation.includes('unmanaged'))).toEqual([]);
   });
 
   it("has no keys for us, whatever stands in its environment, and its image's PATH is no agent's environment", async () => {
     const { host } = new World(emptyScene);
-    const image = { reference: 'nginx', id: 'sha256:nginx', standsBy: false, health: 'good' } as const;
+    const image = { reference: 'nginx', id: 'sha256:nginx', canStandBy: false, health: 'good' } as const;
     host.add({ name: names.agent, image, environment: { ...keys, PATH: '/bin' } });
     for (const adopt of [false, true]) {
       const observation = await observeRoles(new SimulatedEngine(host), names, () => 0, adopt);
-      expect(observation.agent?.ours).toBe(adopt);
+      expect(observation.agent?.managed).toBe(adopt);
       expect(findKeyHolder(observation)).toBeUndefined();
     }
   });
@@ -125,9 +128,9 @@ describe('the container in which the work, or who asked for it, runs', () => {
   const container = { id, name: names.agent, image: 'rancher/agent:x', state: 'running' } as Observed;
   const steps: readonly Step[] = [
     { do: 'stop', container },
-    { do: 'set-aside', container, slot: 0 },
+    { do: 'park', container, parkedIndex: 0 },
     { do: 'promote', container },
-    { do: 'demote', container, slot: undefined },
+    { do: 'demote', container, parkedIndex: undefined },
     { do: 'discard', container },
   ];
 
@@ -153,7 +156,7 @@ describe('the container in which the work, or who asked for it, runs', () => {
   });
 
   it('ends an upgrade before anything is made, with what to do', async () => {
-    const { host } = new World({ ...emptyScene, agent: actor('ours', 'running') });
+    const { host } = new World({ ...emptyScene, agent: actor('managed', 'running') });
     const observation = await observeRoles(new SimulatedEngine(host), names, () => 0);
     const own = observation.agent?.id ?? '';
     expect(() => {
@@ -166,9 +169,9 @@ describe('the container in which the work, or who asked for it, runs', () => {
 
   it('is told to the worker, unless it is the agent itself that is to be replaced (docker exec)', () => {
     const asking = describeCaller({ id, name: 'job', command: ['/run.sh', 'http://server'] }, words(false));
-    expect(readHands(asking, 'worker')).toEqual({ adopt: false, own: ['worker', id] });
+    expect(readOwnership(asking, 'worker')).toEqual({ adopt: false, own: ['worker', id] });
     const inside = describeCaller({ id, name: 'rancher-agent', command: ['/run.sh', 'run'] }, words(true));
-    expect(readHands(inside, undefined)).toEqual({ adopt: true, own: [] });
+    expect(readOwnership(inside, undefined)).toEqual({ adopt: true, own: [] });
   });
 
   it('two callers that want the same still share one worker', () => {

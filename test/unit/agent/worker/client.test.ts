@@ -7,7 +7,7 @@ import { connectEngine } from '../../../../src/engine/docker-engine.ts';
 import { systemClock, type Clock } from '../../../../src/support/clock.ts';
 import { defaultLimits, type Limits } from '../../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../../src/support/log.ts';
-import { stuckLine } from '../../../../src/agent/worker/hung-worker.ts';
+import { hungLine } from '../../../../src/agent/worker/hung-worker.ts';
 import { empty, FakeDaemon, json, text, type Answer } from '../../fakes/fake-daemon.ts';
 
 /* The caller's side of the work on an engine without AutoRemove, answering as engine-notes records 1.10.3. */
@@ -130,7 +130,7 @@ describe('a worker on the engine of the incident (1.10.3)', () => {
     daemon.on('GET', `/containers/${names.worker}/json`, text(404, `no such id: ${names.worker}\n`));
     const error: unknown = await ask().catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: 'cannot-change', exitCode: 73 });
-    expect((error as { said: string }).said).toContain('already in use');
+    expect((error as { originalMessage: string }).originalMessage).toContain('already in use');
     expect((error as { hint: string }).hint).toContain('restarting the Docker daemon frees');
     expect(daemon.countOf('POST', '/containers/create')).toBe(
       defaultLimits.REMOVE_TRIES * defaultLimits.WORKER_ROUNDS,
@@ -149,7 +149,7 @@ describe('a worker that can not end, a disk of its host being silent', () => {
   const impatient: Limits = { ...defaultLimits, FOLLOW_POLL: 50, WORKER_GONE_PAUSE: 50 };
 
   /** It has said so, in two pieces, and goes on running. */
-  function stuckWorker(exitsAfterMs: number): void {
+  function hungWorker(exitsAfterMs: number): void {
     daemon.on('GET', '/version', json(200, { Version: '20.10.24', ApiVersion: '1.41' }));
     daemon.on('POST', `/containers/${made}/wait`, (response) => {
       response.writeHead(200).flushHeaders();
@@ -157,21 +157,21 @@ describe('a worker that can not end, a disk of its host being silent', () => {
     });
     daemon.on('GET', `/containers/${made}/logs`, (response) => {
       response.writeHead(200, { 'Content-Type': 'application/vnd.docker.raw-stream' });
-      const line = `WARNING: something before\n${stuckLine(75)}`;
+      const line = `WARNING: something before\n${hungLine(75)}`;
       response.write(line.slice(0, 40));
       setTimeout(() => response.write(line.slice(40)), 20);
     });
   }
 
   it('is not waited for: its caller ends as it meant to end, and makes no other one', async () => {
-    stuckWorker(60_000);
+    hungWorker(60_000);
     expect(await ask(impatient, systemClock)).toBe(75);
     expect(daemon.countOf('POST', '/containers/create')).toBe(1);
     expect(daemon.countOf('DELETE', `/containers/${made}`)).toBe(0);
   });
 
   it('that had something else to do keeps nobody: they are told, and make no other one', async () => {
-    stuckWorker(60_000);
+    hungWorker(60_000);
     daemon.on('POST', '/containers/create', taken);
     daemon.on('GET', `/containers/${names.worker}/json`, inspection(made, 'running', 'another'));
     const error: unknown = await ask(impatient, systemClock).catch((thrown: unknown) => thrown);
@@ -181,7 +181,7 @@ describe('a worker that can not end, a disk of its host being silent', () => {
   });
 
   it('and ends nevertheless, as most do, has its own status', async () => {
-    stuckWorker(60);
+    hungWorker(60);
     expect(await ask({ ...impatient, FOLLOW_POLL: 5_000 }, systemClock)).toBe(75);
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { familyOf, followFamily } from '../../../../src/agent/worker/family.ts';
+import { profileOfImage, followProfile } from '../../../../src/agent/worker/family.ts';
 import { selectProfile } from '../../../../src/agent/identity/profile.ts';
 import { namesOf } from '../../../../src/agent/identity/roles.ts';
 import type { Target } from '../../../../src/agent/worker/pull-image.ts';
@@ -24,7 +24,7 @@ describe('the family of an image', () => {
     ['rancher/agent:latest', undefined, undefined],
     ['rancher/agent-instance:v1.0', undefined, undefined],
   ])('%s, which says %s, is %s', (reference, told, family) => {
-    expect(familyOf(target(reference, told))).toBe(family);
+    expect(profileOfImage(target(reference, told))).toBe(family);
   });
 });
 
@@ -47,14 +47,14 @@ describe('work towards an image', () => {
     ['pasturestack', 'rancher-1.2', 'pasturestack', 'pasturestack-node-agent'],
     ['rancher-1.2', undefined, 'rancher-1.2', 'rancher-agent'],
   ] as const)('of %s to one of %s is work of %s on %s', (own, other, family, agent) => {
-    const work = followFamily(workOf(own), target('some:image', other));
+    const work = followProfile(workOf(own), target('some:image', other));
     expect(work.profile.name).toBe(family);
     expect(work.names.agent).toBe(agent);
   });
 
   it('keeps names that a person chose', () => {
     const environment = { PASTURESTACK_AGENT_CONTAINER_NAME: 'edge-agent' };
-    const work = followFamily(workOf('pasturestack', environment), target('some:image', 'rancher-1.2'));
+    const work = followProfile(workOf('pasturestack', environment), target('some:image', 'rancher-1.2'));
     expect(work.profile.name).toBe('rancher-1.2');
     expect(work.names.agent).toBe('edge-agent');
   });

@@ -108,16 +108,16 @@ describe('an image that is not', () => {
     await expect(ensure()).rejects.toMatchObject({
       code: 'cannot-change',
       exitCode: 73,
-      said: 'manifest for x not found: manifest unknown',
+      originalMessage: 'manifest for x not found: manifest unknown',
       hint: `try it by hand: docker pull ${reference}`,
     });
     expect(pullCount()).toBe(1);
   });
 
   it('a registry that is away: tried three times, then said', async () => {
-    const said = 'Get "http://mirror.example:5000/v2/": dial tcp: connection refused';
-    pulls(failure(said));
-    await expect(ensure()).rejects.toMatchObject({ code: 'cannot-change', exitCode: 73, said });
+    const originalMessage = 'Get "http://mirror.example:5000/v2/": dial tcp: connection refused';
+    pulls(failure(originalMessage));
+    await expect(ensure()).rejects.toMatchObject({ code: 'cannot-change', exitCode: 73, originalMessage });
     expect(pullCount()).toBe(defaultLimits.CALL_TRIES);
   });
 
@@ -128,7 +128,7 @@ describe('an image that is not', () => {
     pulls(answer);
     const error: unknown = await ensure().catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: 'cannot-change', exitCode: 73 });
-    expect(error).toHaveProperty('said', `pull image ${reference}: no answer within 200 ms`);
+    expect(error).toHaveProperty('originalMessage', `pull image ${reference}: no answer within 200 ms`);
   });
 
   it('a pull that reports and reports, and is not done in time, is given up and not begun anew', async () => {
@@ -142,7 +142,9 @@ describe('an image that is not', () => {
     await expect(ensure({ ...quick, PULL_TOTAL: 400 })).rejects.toMatchObject({
       code: 'cannot-change',
       // What is left of the 400 ms when the pull begins.
-      said: expect.stringMatching(/^pull image \S+ to its end: no answer within (400|39\d) ms$/) as string,
+      originalMessage: expect.stringMatching(
+        /^pull image \S+ to its end: no answer within (400|39\d) ms$/,
+      ) as string,
     });
     expect(pullCount()).toBe(1);
   });
@@ -153,7 +155,9 @@ describe('an image that is not', () => {
       ensure({ ...quick, PULL_SILENCE: 300, PULL_TOTAL: 700, CALL_PAUSE: 1 }),
     ).rejects.toMatchObject({
       code: 'cannot-change',
-      said: expect.stringMatching(/^pull image \S+ to its end: no answer within \d+ ms$/) as string,
+      originalMessage: expect.stringMatching(
+        /^pull image \S+ to its end: no answer within \d+ ms$/,
+      ) as string,
     });
     expect(pullCount()).toBe(3);
   });

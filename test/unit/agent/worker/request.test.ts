@@ -46,8 +46,8 @@ describe('who asked', () => {
     ['SERVER', 'person'],
     ['', 'person'],
     [undefined, 'person'],
-  ])('%j is read as %s', (said, asker) => {
-    expect(readAsker(said === undefined ? {} : { AGENT_ASKED_BY: said })).toBe(asker);
+  ])('%j is read as %s', (originalMessage, asker) => {
+    expect(readAsker(originalMessage === undefined ? {} : { AGENT_ASKED_BY: originalMessage })).toBe(asker);
   });
 });
 
@@ -94,7 +94,7 @@ describe('two callers share a worker', () => {
       digestWith({ AGENT_OFFLINE: 'true' }),
       digestWith({ AGENT_FORCE: 'true' }),
       digestWith({ AGENT_TARGET_IMAGE: 'rancher/agent:v3' }),
-      digestOfRequest({ ...upgrade, task: 'settle' }),
+      digestOfRequest({ ...upgrade, task: 'reconcile' }),
       digestOfRequest({ ...upgrade, image: 'rancher/agent:v3' }),
     ];
     expect(new Set(digests).size).toBe(digests.length);

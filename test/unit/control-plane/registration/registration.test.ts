@@ -81,7 +81,7 @@ describe('a registration that does not go well', () => {
     const { stub, register } = await start({ register: 'error' });
     for (let run = 0; run < 2; run++) {
       const error = await rejectionOf(register());
-      expect(error).toMatchObject({ said: 'Stub could not create the agent account' });
+      expect(error).toMatchObject({ originalMessage: 'Stub could not create the agent account' });
       expect(error.message).toContain('Stub could not create the agent account');
     }
     expect(stub.requestsTo('register-create')).toHaveLength(1);

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   attemptsFileOf,
   findAttempt,
-  isPingPong,
+  isFlapping,
   nextAttemptAt,
   noAttempts,
   readAttempts,
@@ -131,12 +131,12 @@ describe('isPingPong', () => {
     ['the same, asked again', [other, image, other, image, other, image], image, true],
   ])('%s', (_case, images, wanted, expected) => {
     const { history } = begin(images, 60_000);
-    expect(isPingPong(history, wanted, limits, noon + images.length * 60_000)).toBe(expected);
+    expect(isFlapping(history, wanted, limits, noon + images.length * 60_000)).toBe(expected);
   });
 
   it('takes changes of other days for what they are', () => {
     const { history } = begin([other, image, other, image, other], 24 * 3_600_000);
-    expect(isPingPong(history, image, limits, noon + 5 * 24 * 3_600_000)).toBe(false);
+    expect(isFlapping(history, image, limits, noon + 5 * 24 * 3_600_000)).toBe(false);
   });
 });
 

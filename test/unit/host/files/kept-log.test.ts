@@ -65,13 +65,13 @@ describe("the worker's log on the host", () => {
     let heard = '';
     child.stdout.on('data', (chunk: Buffer) => (heard += chunk.toString()));
     await vi.waitFor(() => expect(heard).toContain('100\n'), 10_000);
-    const said = Math.max(...heard.trim().split('\n').map(Number));
+    const originalMessage = Math.max(...heard.trim().split('\n').map(Number));
     await sleep(20);
     child.kill('SIGKILL');
     await new Promise((resolve) => child.once('exit', resolve));
     const lines = (await readFile(path, 'utf8')).trim().split('\n');
     expect(lines).toEqual(lines.map((_, index) => `line ${index + 1}`));
-    expect(lines.length).toBeGreaterThanOrEqual(said);
+    expect(lines.length).toBeGreaterThanOrEqual(originalMessage);
   });
 
   it('keeps nobody waiting on a disk that does not answer, and holds a limited number of lines for it', async () => {

@@ -12,7 +12,7 @@ const metrics: Metrics = {
   lastSuccessAt: noon - 1_000,
   failedAttempts: 3,
   nextAttemptAt: noon + 30_000,
-  corpses: 1,
+  unremovable: 1,
   lockAge: 4_200,
   leaks: { total: 424, lastHour: 12, countedAt: noon },
   serving: undefined,
@@ -73,9 +73,9 @@ describe('the textfile for Prometheus', () => {
       # HELP rancher_agent_next_attempt_timestamp_seconds when the next attempt may begin
       # TYPE rancher_agent_next_attempt_timestamp_seconds gauge
       rancher_agent_next_attempt_timestamp_seconds 1467374430
-      # HELP rancher_agent_corpses containers of the agent that the engine could not remove
-      # TYPE rancher_agent_corpses gauge
-      rancher_agent_corpses 1
+      # HELP rancher_agent_unremovable_containers containers of the agent that the engine could not remove
+      # TYPE rancher_agent_unremovable_containers gauge
+      rancher_agent_unremovable_containers 1
       # HELP rancher_agent_lock_held 1 while a command is at work on this host
       # TYPE rancher_agent_lock_held gauge
       rancher_agent_lock_held 1
@@ -122,8 +122,8 @@ describe('the textfile for Prometheus', () => {
 
   it('is replaced whole, can be read by everybody, and leaves no other file', async () => {
     await writeMetricsFile(paths(), file, metrics);
-    await writeMetricsFile(paths(), file, { ...metrics, corpses: 0 });
-    expect(await readFile(file, 'utf8')).toContain('rancher_agent_corpses 0\n');
+    await writeMetricsFile(paths(), file, { ...metrics, unremovable: 0 });
+    expect(await readFile(file, 'utf8')).toContain('rancher_agent_unremovable_containers 0\n');
     expect((await stat(file)).mode & 0o777).toBe(0o644);
     expect(await readdir(folder)).toEqual(['rancher_agent.prom']);
   });

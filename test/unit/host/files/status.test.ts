@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -84,24 +84,51 @@ describe('the status file', () => {
     await write({ state: 'working', command: 'upgrade' });
     expect(await asker()).toBeUndefined();
     await write({ state: 'ok', command: 'upgrade', askedBy: 'person' });
-    await write({ state: 'ok', command: 'settle' });
+    await write({ state: 'ok', command: 'reconcile' });
     expect(await asker()).toBe('person');
   });
 
   it('reads back as it was written', async () => {
-    const corpses = [{ name: 'rancher-agent-previous', id: 'abc', said: 'device or resource busy' }];
-    await write({ state: 'degraded', corpses, cause: 'cannot-change', exitCode: 73 });
+    const unremovable = [
+      { name: 'rancher-agent-previous', id: 'abc', originalMessage: 'device or resource busy' },
+    ];
+    await write({ state: 'degraded', unremovable, cause: 'cannot-change', exitCode: 73 });
     expect(await readStatus(paths)).toEqual({
       kind: 'valid',
       status: {
         ...draft,
-        version: 1,
+        version: 2,
         state: 'degraded',
-        corpses,
+        unremovable,
         cause: 'cannot-change',
         exitCode: 73,
         since: '2016-07-01T12:00:00.000Z',
         updatedAt: '2016-07-01T12:00:00.000Z',
+      },
+    });
+  });
+
+  it('of version 0.1 is read under the names of today', async () => {
+    const earlier = {
+      version: 1,
+      state: 'degraded',
+      summary: 'the agent runs',
+      said: 'device or resource busy',
+      since: '2016-07-01T12:00:00.000Z',
+      updatedAt: '2016-07-01T12:00:00.000Z',
+      command: 'settle',
+      corpses: [{ name: 'rancher-agent-previous', id: 'abc', said: 'busy' }],
+      entrypointVersion: '0.1.0',
+    };
+    await mkdir(paths.entrypoint, { recursive: true });
+    await writeFile(statusFileOf(paths), JSON.stringify(earlier));
+    expect(await readStatus(paths)).toMatchObject({
+      kind: 'valid',
+      status: {
+        version: 2,
+        command: 'reconcile',
+        originalMessage: 'device or resource busy',
+        unremovable: [{ name: 'rancher-agent-previous', originalMessage: 'busy' }],
       },
     });
   });
@@ -125,9 +152,9 @@ describe('the status file', () => {
 
   it('holds no secret, wherever it came from', async () => {
     await write({
-      said: 'bad password hunter2',
+      originalMessage: 'bad password hunter2',
       summary: 'hunter2',
-      corpses: [{ name: 'a', id: 'b', said: 'hunter2' }],
+      unremovable: [{ name: 'a', id: 'b', originalMessage: 'hunter2' }],
     });
     expect(await readFile(statusFileOf(paths), 'utf8')).not.toContain('hunter2');
   });
@@ -148,9 +175,9 @@ describe('the status file', () => {
   });
 
   it('says why it does not understand a file', () => {
-    expect(parseStatus('{"version":2,"state":"splendid"}')).toEqual({
+    expect(parseStatus('{"version":3,"state":"splendid"}')).toEqual({
       kind: 'damaged',
-      reason: 'written by a newer entrypoint (version 2, known is 1)',
+      reason: 'written by a newer entrypoint (version 3, known is 2)',
     });
     expect(parseStatus('{"version":1}')).toMatchObject({
       reason: expect.stringMatching(/^state: /) as string,

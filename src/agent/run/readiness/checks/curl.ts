@@ -125,9 +125,9 @@ function explainExit(
   status: number,
   proxyStatus: number,
   connected: boolean,
-  said: string,
+  originalMessage: string,
 ): ReadinessFailure {
-  const words = said === '' ? '' : ` (${said})`;
+  const words = originalMessage === '' ? '' : ` (${originalMessage})`;
   if (proxyStatus >= 400) {
     return describe('proxy', `the proxy refuses the image's curl with status ${proxyStatus}${words}`);
   }
@@ -139,12 +139,12 @@ function explainExit(
   // 2: it could not start, e.g. without a library; 126 and more: it is no program, or a signal ended it.
   if (status === 2 || status >= 126) return cannotRun(`status ${status}${words}`);
   const [kind, sentence] = exits[status] ?? ['connection', `the image's curl exits with status ${status}`];
-  return describe(viaProxy(kind, said), `${sentence}${words}`);
+  return describe(viaProxy(kind, originalMessage), `${sentence}${words}`);
 }
 
 /** A connection that is refused may be the proxy's: curl says so in words only. */
-function viaProxy(kind: ServerFaultKind, said: string): ServerFaultKind {
-  return kind === 'connection' && /proxy/i.test(said) ? 'proxy' : kind;
+function viaProxy(kind: ServerFaultKind, originalMessage: string): ServerFaultKind {
+  return kind === 'connection' && /proxy/i.test(originalMessage) ? 'proxy' : kind;
 }
 
 function describe(kind: ServerFaultKind, message: string): ReadinessFailure {

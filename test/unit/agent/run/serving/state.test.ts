@@ -12,7 +12,7 @@ const at = '2026-01-01T00:00:00.000Z';
 
 function status(parts: Partial<HostStatus>): HostStatus {
   return {
-    version: 1,
+    version: 2,
     state: 'ok',
     summary: 'rancher-agent runs',
     since: at,
@@ -131,7 +131,7 @@ describe('a failed upgrade whose reason is gone', () => {
 
   it.each<[boolean, Partial<HostStatus>]>([
     [true, { state: 'failed' }],
-    [true, { state: 'failed', command: 'settle' }],
+    [true, { state: 'failed', command: 'reconcile' }],
     [true, { state: 'failed', command: 'run', cause: 'storage-low' }],
     [true, { state: 'deferred' }],
     [false, { state: 'failed', command: 'register' }],

@@ -97,8 +97,8 @@ describe('what a record says of the bootstrap', () => {
           ...(runningFor === undefined ? {} : { runningSinceElapsed: now - runningFor }),
           ...(byDesign === undefined ? {} : { lastExit: lastExit({ byDesign }) }),
         };
-        const said = servingRecord({ serving: serving as 'yes', cause, bootstrap });
-        expect(judgeBootstrap(said, now, bounds)).not.toBe('fails');
+        const originalMessage = servingRecord({ serving: serving as 'yes', cause, bootstrap });
+        expect(judgeBootstrap(originalMessage, now, bounds)).not.toBe('fails');
       }),
       { seed: 1, numRuns: 1_000 },
     );
@@ -355,7 +355,7 @@ describe('an agent that does not stay up', () => {
     });
     expect(await endOf()).toMatchObject({
       code: 'agent-does-not-run',
-      said: 'state gone, exit status unknown',
+      originalMessage: 'state gone, exit status unknown',
     });
   });
 });
@@ -405,7 +405,7 @@ describe('docker restart in the middle of the watch', () => {
     const ms = await timed(async () => {
       expect(await endOf()).toMatchObject({
         code: 'agent-does-not-run',
-        said: 'state exited, exit status 143',
+        originalMessage: 'state exited, exit status 143',
       });
     });
     expect(ms).toBe(15_000);

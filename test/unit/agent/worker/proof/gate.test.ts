@@ -418,7 +418,7 @@ describe('while a legacy agent is active and the server requires another image',
     });
     await scene.writeReadiness(next, { failure });
     const error = await refusalOf();
-    expect(error).toMatchObject({ code: 'no-active-agent', exitCode: 73, said: 'ready-no-bash' });
+    expect(error).toMatchObject({ code: 'no-active-agent', exitCode: 73, originalMessage: 'ready-no-bash' });
     expect(String(error)).toContain(`NO agent is active on this host, because the server requires ${target}`);
   });
 

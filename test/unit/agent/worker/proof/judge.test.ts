@@ -179,7 +179,7 @@ const anyQuestion: fc.Arbitrary<Question> = fc.record({
 });
 
 /** Asks as the gate does: measures where the answer depends on it. */
-function settle(question: Question, measured: Reach): Verdict {
+function reconcile(question: Question, measured: Reach): Verdict {
   const verdict = judgeReadiness(question);
   return verdict.do === 'measure' ? judgeReadiness({ ...question, reach: measured }) : verdict;
 }
@@ -189,7 +189,7 @@ describe('whatever is asked', () => {
     it(name, () => {
       const measured = fc.constantFrom(...reaches.filter((reach) => reach !== undefined));
       fc.assert(
-        fc.property(anyQuestion, measured, (question, reach) => holds(question, settle(question, reach))),
+        fc.property(anyQuestion, measured, (question, reach) => holds(question, reconcile(question, reach))),
         { seed: 1, numRuns: 3_000 },
       );
     });

@@ -61,7 +61,7 @@ async function resultWith(name?: string): Promise<TransactionResult> {
     agent: name === undefined ? undefined : await scene.observed(name),
     agentRuns: true,
     restarts: false,
-    corpses: [],
+    unremovable: [],
     touchedAgent: true,
     isIncumbent: false,
     error: undefined,

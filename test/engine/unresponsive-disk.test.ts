@@ -3,10 +3,10 @@ import { callEngine } from '../support/host/engine-call.ts';
 import type { ProxyRule } from '../support/engine-proxy/engine-proxy.ts';
 import { mountFrozenDisk, type FrozenDisk } from '../support/host/frozen-disk.ts';
 import { images, limits, startScene, type Scene } from '../support/scenes/scene.ts';
-import { mountSilentDisk, type SilentDisk } from '../support/host/silent-disk.ts';
+import { mountUnresponsiveDisk, type UnresponsiveDisk } from '../support/host/unresponsive-disk.ts';
 
 let scene: Scene;
-let disk: Pick<SilentDisk | FrozenDisk, 'unmount'> | undefined;
+let disk: Pick<UnresponsiveDisk | FrozenDisk, 'unmount'> | undefined;
 
 beforeAll(async () => {
   scene = await startScene({ name: 'silent-disk' });
@@ -55,7 +55,7 @@ const soon = limits({
 
 it('puts an upgrade off where the disk of the Docker root does not answer, and the worker ends', async () => {
   const agent = await scene.host.inspect('rancher-agent');
-  const silent = await mountSilentDisk(scene.host, '/var/lib/silent');
+  const silent = await mountUnresponsiveDisk(scene.host, '/var/lib/silent');
   disk = silent;
   const { body } = await callEngine(scene.host.engineSocketPath, 'GET', '/info');
   // The engine itself has to go on, so its data is elsewhere.
@@ -73,7 +73,7 @@ it('puts an upgrade off where the disk of the Docker root does not answer, and t
 
 it.each([
   // Before the old agent is stopped, and when the new one has taken over.
-  { longest: 'STAND_BY', silentFrom: nextIsMade, image: images.a, says: /^state +working, /m },
+  { longest: 'STANDBY', silentFrom: nextIsMade, image: images.a, says: /^state +working, /m },
   {
     longest: 'VERIFY',
     silentFrom: agentIsStopped,
@@ -83,7 +83,7 @@ it.each([
 ])(
   'ends a worker whose status and lock are on a disk that goes silent, in $longest: $image acts; and goes on when it speaks again',
   async ({ longest, silentFrom, image, says }) => {
-    const silent = await mountSilentDisk(scene.host, '/var/lib/rancher');
+    const silent = await mountUnresponsiveDisk(scene.host, '/var/lib/rancher');
     disk = silent;
     scene.host.proxy.addRule({
       match: silentFrom,

@@ -5,7 +5,7 @@ import { images, limits, startScene, type Scene } from '../support/scenes/scene.
 let scene: Scene;
 
 beforeAll(async () => {
-  scene = await startScene({ name: 'ping-pong' });
+  scene = await startScene({ name: 'flapping-requirement' });
 });
 beforeEach(async () => {
   const result = await scene.register(images.a);
@@ -29,7 +29,7 @@ function created(name: string): number {
 async function upgrade(image: string): ReturnType<Scene['upgrade']> {
   const result = await scene.upgrade(
     image,
-    ...limits({ PING_PONG_RETURNS: 2, PING_PONG_PAUSE: 500, VERIFY: 1_000 }),
+    ...limits({ FLAPPING_RETURNS: 2, FLAPPING_PAUSE: 500, VERIFY: 1_000 }),
   );
   await scene.removeUpgradeContainer();
   return result;
@@ -63,7 +63,11 @@ describe('two servers behind one address that require different images in turn',
       RestartCount: 0,
       State: { Running: true, StartedAt: before?.State.StartedAt },
     });
-    expect(await scene.readStatus()).toMatchObject({ state: 'deferred', exitCode: 75, cause: 'ping-pong' });
+    expect(await scene.readStatus()).toMatchObject({
+      state: 'deferred',
+      exitCode: 75,
+      cause: 'flapping-requirement',
+    });
     // Whoever asks for what runs anyway is not part of the quarrel.
     expect(await upgrade(images.b)).toMatchObject({ status: 0 });
 
@@ -80,7 +84,7 @@ describe('two servers behind one address that require different images in turn',
     await scene.host.docker('restart', '-t', '2', 'rancher-agent');
     await scene.waitFor(
       'a state that names the quarrel',
-      async () => ((await scene.readStatus())['cause'] === 'ping-pong' ? true : undefined),
+      async () => ((await scene.readStatus())['cause'] === 'flapping-requirement' ? true : undefined),
       75,
     );
     expect(String((await scene.readStatus())['summary'])).toMatch(turn);
@@ -98,7 +102,7 @@ describe('two servers behind one address that require different images in turn',
       // Not the bootstrap's request: the agent decides some time after it, by what `attempts.json` says then.
       await scene.waitFor('the next refusal', async () => {
         const { cause, updatedAt } = await scene.readStatus();
-        return cause === 'ping-pong' && String(updatedAt) > begun ? true : undefined;
+        return cause === 'flapping-requirement' && String(updatedAt) > begun ? true : undefined;
       });
     }
     expect(created('rancher-agent-worker')).toBe(workers);

@@ -6,7 +6,7 @@ import type { TestHost } from './test-host.ts';
 
 const run = promisify(execFile);
 
-export interface SilentDisk {
+export interface UnresponsiveDisk {
   /** From now on every call about the folder waits, as for a disk that is gone. */
   silence: () => Promise<void>;
   /** Answers everything, that which has waited as well. */
@@ -16,7 +16,7 @@ export interface SilentDisk {
 }
 
 /** Puts the folder, with what is in it, onto such a disk. @param path as the host sees it */
-export async function mountSilentDisk(host: TestHost, path: string): Promise<SilentDisk> {
+export async function mountUnresponsiveDisk(host: TestHost, path: string): Promise<UnresponsiveDisk> {
   const inHost = async (...command: readonly string[]): Promise<unknown> =>
     run('nsenter', [...enterHost(host.initPid), ...command]);
   // What is behind it has a path of its own: newer versions of bindfs go by that, and would wait for themselves. Older
