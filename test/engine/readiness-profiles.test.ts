@@ -11,11 +11,6 @@ let scene: Scene;
 
 beforeAll(async () => {
   scene = await startScene({ name: 'readiness-profiles' });
-  const context = join(import.meta.dirname, '../support/images/bashless-image');
-  for (const [, { next }] of rows) {
-    const base = ['--build-arg', `BASE=${next}`];
-    await scene.host.docker('build', '-q', '-t', `${next}-bashless`, ...base, context);
-  }
 });
 afterEach(async () => {
   await scene.reset();
@@ -78,6 +73,9 @@ describe.each(rows)('%s', (_title, { first, next, agent, others, api }) => {
 
   it('an image without bash fails, and the old agent is not touched', async () => {
     const id = await register();
+    const context = join(import.meta.dirname, '../support/images/bashless-image');
+    const base = ['--build-arg', `BASE=${next}`];
+    await scene.host.docker('build', '-q', '-t', `${next}-bashless`, ...base, context);
     const result = await upgrade(`${next}-bashless`);
     expect(result.status, result.stderr).toBe(73);
     expect(await scene.readStatus()).toMatchObject({ state: 'failed', cause: 'ready-programs-missing' });
