@@ -6,7 +6,7 @@ import { areRequestsOf } from '../support/faults/switch-requests.ts';
 import { registrationRows, runRows, tlsRows } from '../support/faults/switch-table.ts';
 
 it('the page of what the control plane can do wrong is the table that the tests run', async () => {
-  const page = await readFile(new URL('../../docs/control-plane-faults.md', import.meta.url), 'utf8');
+  const page = await readFile(new URL('../../docs/development/control-plane-faults.md', import.meta.url), 'utf8');
   expect(page).toBe(renderSwitchPage());
 });
 

@@ -145,7 +145,7 @@ export function renderMatrix(): string {
   ].join('\n');
 }
 
-/** The page docs/fault-matrix.md. */
+/** The page docs/development/fault-matrix.md. */
 export function renderFaultPage(): string {
   return `# Whatever dies: the fault matrix
 

@@ -19,7 +19,7 @@ const elsewhere: readonly (readonly [string, string, string])[] = [
   ['`flip`', 'followed three times, then refused', '`engine/ping-pong.test.ts`'],
 ];
 
-/** The page docs/control-plane-faults.md, which `npm run matrix` writes and a unit test compares. */
+/** The page docs/development/control-plane-faults.md, which `npm run matrix` writes and a unit test compares. */
 export function renderSwitchPage(): string {
   return `# Whatever the server says
 
