@@ -65,7 +65,7 @@ export function judgeError(error: unknown): Outcome {
   return { ...details, state: 'failed', exitCode };
 }
 
-/** An agent that runs is not one that serves: the state says no more than what was observed (readiness.md, 5). */
+/** An agent that runs is not one that serves: the state says no more than what was observed (readiness §5). */
 function withServing(outcome: Outcome, serving: Serving): Outcome {
   if (serving.kind === 'serves') return outcome;
   if (serving.kind === 'starting') return { ...outcome, summary: `${outcome.summary}; ${serving.message}` };

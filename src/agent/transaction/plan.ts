@@ -54,7 +54,7 @@ export type Step =
   | { readonly do: 'create-next'; readonly name: 'first' | 'spare' }
   | { readonly do: 'start'; readonly container: Observed }
   | { readonly do: 'stand-by'; readonly container: Observed }
-  /** Waits until it has proven that it can serve (readiness.md). */
+  /** Waits until it has proven that it can serve (readiness §1). */
   | { readonly do: 'ready'; readonly container: Observed }
   | { readonly do: 'stop'; readonly container: Observed }
   | { readonly do: 'set-aside'; readonly container: Observed; readonly slot: number }
@@ -423,7 +423,7 @@ function planSettling(scene: Scene): Step {
 
 /**
  * Frees the agent's name for an old one. Not by removing what has it: a removal takes time, and one that fails leaves
- * a corpse, which old engines can't even rename (engine-notes).
+ * a corpse, which old engines can't even rename (engine-notes §3).
  */
 function planDemotion(scene: Scene, agent: Observed): Step {
   const container = agent;
@@ -474,7 +474,7 @@ function planSuccession(scene: Scene, corpse: Observed | undefined): Step {
 
 /**
  * A power cut between parking and promotion: the next agent is promoted if it proves once more that it can serve; otherwise the
- * parked one comes back (readiness.md, 4). Undefined: it has, or there is nothing to prove.
+ * parked one comes back (readiness §4). Undefined: it has, or there is nothing to prove.
  */
 function planProof(scene: Scene): Step | undefined {
   const { next, olds } = scene;

@@ -2,7 +2,7 @@ import { readRetryAfter, type HttpResponse } from '../../../control-plane/http/c
 import { explainServerFault, type ServerFaultKind } from '../../../control-plane/http/server-fault.ts';
 import type { Fault, ReadinessCheck, ReadinessFailure } from '../readiness/result.ts';
 
-/** Whose fault each kind is: the table in `readiness.md`, 2. */
+/** Whose fault each kind is: the table of readiness §2. */
 export function faultOf(kind: ServerFaultKind): Fault {
   return kind === 'busy' || kind === 'no-answer' ? 'server' : 'way';
 }

@@ -23,7 +23,7 @@ import { scriptPrograms } from '../bootstrap/script-programs.ts';
 import { failureOf } from '../bootstrap/server-faults.ts';
 
 /*
- * What a next agent proves on standby (`readiness.md`, 1). Invariants:
+ * What a next agent proves on standby (readiness §1). Invariants:
  *
  *   1. Nothing outside this container is changed, and nothing is asked of the server that has an effect there: two GETs of
  *      `scripts/bootstrap`, by our own client and by the image's curl, and one of `schemas/configcontent`.

@@ -38,7 +38,7 @@ export interface ServingDecision {
 }
 
 /**
- * Whether the agent serves (`readiness.md`, 5). It does only while its bootstrap runs, or has exited by design moments ago, and
+ * Whether the agent serves (readiness §5). It does only while its bootstrap runs, or has exited by design moments ago, and
  * the server's last answer is live. While a bootstrap runs only failed requests count against it, and only after
  * SERVING_SILENCE without a live answer. Pure.
  */

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 
 /**
- * Whether the active agent serves (`readiness.md`, 4 and 5): what its bootstrap loop has observed, and nothing else. The agent
+ * Whether the active agent serves (readiness §4, §5): what its bootstrap loop has observed, and nothing else. The agent
  * keeps it in its own container, for the worker that watches it after promotion, and in the host's folder, for `status`,
  * doctor, metrics and health check.
  */

@@ -9,7 +9,7 @@ import {
   type Verdict,
 } from '../../../../../src/agent/worker/proof/judge.ts';
 
-/* The table of readiness.md, 2 and 3. Every combination of what can be known meets exactly one of these rows. */
+/* The table of readiness §2, §3. Every combination of what can be known meets exactly one of these rows. */
 
 const situations = ['agent-serves', 'legacy-waits', 'no-agent-runs', 'first-agent', 'reconciling'] as const;
 const found = ['image', 'way', 'server', 'keys, once', 'keys, twice'] as const;
@@ -86,7 +86,7 @@ const refusesKeys: readonly Row[] = [
   },
 ];
 
-/** Readiness.md, 3: nothing is created or removed between tries, however long it takes. */
+/** Readiness §3: nothing is created or removed between tries, however long it takes. */
 const whileNobodyIsActive: readonly Row[] = [
   { found: ['way', 'server', 'keys, once'], in: ['legacy-waits'], then: 'try-again' },
 ];
