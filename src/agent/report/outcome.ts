@@ -6,6 +6,7 @@ import {
   messageOf,
   TryAgainLaterError,
 } from '../../support/errors.ts';
+import type { StateCause } from '../../support/causes.ts';
 import type { Corpse } from '../transaction/apply.ts';
 import { describeHolder } from '../transaction/mount-holders.ts';
 import type { TransactionResult } from '../transaction/transaction.ts';
@@ -18,7 +19,7 @@ export interface Outcome {
   /** One sentence for a person. */
   readonly summary: string;
   /** Stable code for programs. */
-  readonly cause?: string;
+  readonly cause?: StateCause;
   /** The engine's or server's own words. */
   readonly said?: string;
   readonly hint?: string;
@@ -53,7 +54,7 @@ export function judgeTransaction(result: TransactionResult, serving: Serving = {
 export function judgeError(error: unknown): Outcome {
   const details = {
     summary: messageOf(error),
-    ...(error instanceof EntrypointError ? { cause: error.code } : { cause: 'internal' }),
+    ...(error instanceof EntrypointError ? { cause: error.code } : { cause: 'internal' as const }),
     ...(error instanceof EntrypointError && error.said !== undefined ? { said: error.said } : {}),
     ...(error instanceof EntrypointError && error.hint !== undefined ? { hint: error.hint } : {}),
   };

@@ -25,7 +25,11 @@ export function hintOf(kind: ServerFaultKind): string {
 }
 
 /** A failed check from where its conversation with the server failed. @param now ms since 1970 */
-export function failureOf(check: ReadinessCheck, errorOrResponse: unknown, now: number): ReadinessFailure {
+export function failureOf(
+  check: Exclude<ReadinessCheck, 'programs'>,
+  errorOrResponse: unknown,
+  now: number,
+): ReadinessFailure {
   const { kind, sentence, hint } = explainServerFault(errorOrResponse);
   const retryAfterMs = isResponse(errorOrResponse) ? readRetryAfter(errorOrResponse, now) : undefined;
   return {

@@ -114,7 +114,9 @@ class Attempt {
       return await this.#perform(check);
     } catch (error) {
       this.#probe.signal.throwIfAborted();
-      if (error instanceof ServerUnavailableError || error instanceof ConfigurationError) {
+      const isServers = error instanceof ServerUnavailableError || error instanceof ConfigurationError;
+      // The look at the programs asks no server.
+      if (check !== 'programs' && isServers) {
         return failureOf(check, error, this.#probe.clock.now());
       }
       throw error;

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { reportedCause } from '../../../support/errors.ts';
 
 /**
  * What a next agent on standby has found out about itself (readiness §1). The agent writes it to a file inside its own
@@ -43,7 +44,7 @@ const failureSchema = v.object({
   check: v.picklist(readinessChecks),
   fault: v.picklist(faults),
   /** Stable code for programs, one per check and kind of failure, e.g. `ready-curl-tls`. */
-  cause: v.string(),
+  cause: v.pipe(v.string(), v.transform(reportedCause)),
   /** One sentence for a person, without secrets. */
   message: v.string(),
   hint: v.exactOptional(v.string()),

@@ -1,10 +1,11 @@
 import { formatDuration } from '../../../support/deadline.ts';
 import type { Limits } from '../../../support/limits/limits.ts';
 import { bootstrapFails, bootstrapNotRunning, keysRevoked, serverUnreachable, starting } from './causes.ts';
+import type { StateCause } from '../../../support/causes.ts';
 
 /** Why something is so: a stable code, and one sentence for a person. */
 export interface Reason {
-  readonly cause: string;
+  readonly cause: StateCause;
   readonly message: string;
 }
 

@@ -93,13 +93,20 @@ const whileNobodyIsActive: readonly Row[] = [
 
 const table = [...protectsNothing, ...protectsAnAgent, ...refusesKeys, ...whileNobodyIsActive];
 
+const causes = {
+  image: 'ready-programs-missing',
+  way: 'ready-curl-tls',
+  server: 'ready-script-busy',
+  keys: 'ready-keys-revoked',
+} as const;
+
 function failureOf(what: Found): ReadinessFailure {
   const fault = what === 'keys, once' || what === 'keys, twice' ? 'keys' : what;
   const check = { image: 'programs', way: 'curl', server: 'script', keys: 'keys' } as const;
   return {
     check: check[fault],
     fault,
-    cause: `ready-${fault}`,
+    cause: causes[fault],
     message: 'a sentence',
     ...(what === 'keys, twice' ? { confirmed: true } : {}),
   };
@@ -168,7 +175,7 @@ const anyQuestion: fc.Arbitrary<Question> = fc.record({
       .map(([fault, check, confirmed, message]) => ({
         fault,
         check,
-        cause: 'ready-any',
+        cause: 'ready-server-busy' as const,
         message,
         ...(confirmed === undefined ? {} : { confirmed }),
       })),
