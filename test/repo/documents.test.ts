@@ -111,3 +111,19 @@ it('docs/monitoring.md has every metric, every state and the variable', () => {
   expect(hostStates.filter((state) => !text.includes(`\`${state}\``))).toEqual([]);
   expect(text).toContain(metricsVariable);
 });
+
+it('docs/glossary.md is in alphabetical order', () => {
+  const entries = [...document('glossary.md').matchAll(/^\| (?!word \|)([^|-][^|]*) \|/gm)].map(
+    ([, entry = '']) => entry,
+  );
+  expect(entries.length).toBeGreaterThan(35);
+  expect(entries).toEqual(entries.toSorted((a, b) => a.localeCompare(b, 'en')));
+});
+
+it('docs/README.md leads to every page', () => {
+  const root = join(import.meta.dirname, '../../docs');
+  const index = document('README.md');
+  const pages = globSync('**/*.md', { cwd: root }).filter((page) => page !== 'README.md');
+  expect(pages.length).toBeGreaterThan(15);
+  expect(pages.filter((page) => !index.includes(`](${page})`))).toEqual([]);
+});
