@@ -3,7 +3,7 @@
 # an older libc or none; they are named on the command line and not in the environment, because the agent's own children
 # must run with the base image's libraries.
 home=/usr/lib/rancher-agent-entrypoint
-# What each one gives: docs/footprint.md. No flags of V8 but sizes: with any other it compiles all of Node's own modules,
+# What each one gives: docs/development/footprint.md. No flags of V8 but sizes: with any other it compiles all of Node's own modules,
 # which only cleanup can afford.
 node_flags='--max-old-space-size=128 --min-semi-space-size=2 --max-semi-space-size=2 --v8-pool-size=1'
 first=${1-} second=${2-}

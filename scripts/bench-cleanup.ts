@@ -1,7 +1,7 @@
 /**
  * How fast `cleanup` is, beside what people would type instead, on the same sets of containers in the same run.
  *
- * usage: node scripts/bench-cleanup.ts [SIZES]     (100,2000,6000; only these are written into docs/)
+ * usage: node scripts/bench-cleanup.ts [SIZES]     (100,2000,6000; only these are written into docs/development/)
  * exit status: 0 measured, 1 slower than 0.9 of the others or not linear, 64 usage
  */
 import { execFile, spawn } from 'node:child_process';
@@ -29,7 +29,7 @@ import {
 } from './bench-page.ts';
 
 const run = promisify(execFile);
-const docs = join(import.meta.dirname, '..', 'docs');
+const docs = join(import.meta.dirname, '..', 'docs', 'development');
 const usualSizes = [100, 2_000, 6_000];
 /** Each size so often. */
 const roundsOf = (size: number): number => (size > 2_000 ? 3 : 7);
@@ -63,8 +63,8 @@ async function main(): Promise<number> {
       date: new Date().toISOString().slice(0, 10),
       figures,
     };
+    console.log(JSON.stringify(bench));
     if (isUsual) {
-      await writeFile(join(docs, 'cleanup-benchmark.json'), `${JSON.stringify(bench, undefined, 2)}\n`);
       await writeFile(join(docs, 'cleanup-benchmark.svg'), renderChart(bench));
       await writeFile(join(docs, 'cleanup-benchmark.md'), renderPage(bench));
     }

@@ -71,8 +71,6 @@ What \`docker ps\` takes for others meanwhile, and the memory of \`cleanup\` (re
 | containers | command | \`docker ps\` before | meanwhile (median, most) | after | memory at first, most, last |
 |---|---|---|---|---|---|
 ${bench.figures.map(loadRow).join('\n')}
-
-The figures: [cleanup-benchmark.json](cleanup-benchmark.json).
 `;
 }
 

@@ -1,7 +1,7 @@
 /**
  * Measures this entrypoint beside a shell script that does the least an agent's entrypoint must do.
  *
- * usage: node scripts/bench.ts [SUBJECT…]     (without one: all of them, and what came out is written into docs/)
+ * usage: node scripts/bench.ts [SUBJECT…]     (without one: all of them, and what came out is written into docs/development/)
  * exit status: 0 every bound is kept, 1 one is not, 64 usage
  */
 import { writeFile } from 'node:fs/promises';
@@ -21,7 +21,7 @@ import { measureReconnects } from './benchmark/reconnects.ts';
 import { measureRegistrations } from './benchmark/registrations.ts';
 import { measureUpgrades } from './benchmark/upgrades.ts';
 
-const docs = join(import.meta.dirname, '..', 'docs');
+const docs = join(import.meta.dirname, '..', 'docs', 'development');
 
 /** In the order in which they are shown. */
 const subjects: Readonly<Record<string, (scene: Scene) => Promise<readonly Figure[]>>> = {
@@ -51,7 +51,6 @@ async function main(wished: readonly string[]): Promise<number> {
   console.log(renderTable(report.figures));
   console.log(JSON.stringify(report));
   if (wished.length === 0) {
-    await writeFile(join(docs, 'benchmark.json'), `${JSON.stringify(report, undefined, 2)}\n`);
     await writeFile(join(docs, 'benchmark.md'), renderBenchPage(report));
   }
   return exitStatusOf(report.figures);

@@ -1,7 +1,8 @@
 import { writeFile } from 'node:fs/promises';
-import { renderFaultPage } from '../test/support/faults/fault-table.ts';
-import { renderSwitchPage } from '../test/support/faults/switch-page.ts';
+import { join } from 'node:path';
+import { generatedPages } from '../test/support/pages/pages.ts';
 
-/** Writes docs/fault-matrix.md and docs/control-plane-faults.md from the tables that the tests run. Unit tests compare them. */
-await writeFile(new URL('../docs/fault-matrix.md', import.meta.url), renderFaultPage());
-await writeFile(new URL('../docs/control-plane-faults.md', import.meta.url), renderSwitchPage());
+/** Writes every page that is made of a table in the code (`npm run pages`). test/repo/pages.test.ts compares them. */
+for (const [path, render] of Object.entries(generatedPages)) {
+  await writeFile(join(import.meta.dirname, '..', path), render());
+}

@@ -41,7 +41,7 @@ function readArguments(): { minutes: number; delays: number[]; to: string } | un
       options: {
         minutes: { type: 'string', default: '5' },
         delays: { type: 'string', default: '0,1,2.5' },
-        to: { type: 'string', default: 'docs' },
+        to: { type: 'string', default: '.cache/replay' },
       },
     });
     const delays = values.delays.split(',').map(readNumber);

@@ -1,50 +1,15 @@
 /**
- * Whether the documents hold together: every link leads to a file and heading that is there, and every hint of the
- * program that names a place in the runbook finds it. Part of scripts/test.
+ * Whether the documents hold together: every link, anchor and section that is named is there, every hint of the program
+ * that names a place in the runbook finds it, and no word is used that the glossary has replaced. Part of scripts/test.
  *
- * exit status: 0 they do, 1 they don't; then one line for each that doesn't
+ * exit status: 0 they do, 1 they do not; then one line for each that does not
  */
-import { readFileSync, globSync, existsSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { join } from 'node:path';
+import { checkCitations } from './check/citations.ts';
+import { readTree } from './check/tree.ts';
+import { checkWords, findWords, readWordsFile } from './check/words.ts';
 
-const root = join(import.meta.dirname, '..');
-const documents = globSync(['README.md', 'CHANGELOG.md', 'docs/*.md'], { cwd: root });
-const problems = [...documents.flatMap(findBrokenLinks), ...findHintsToNowhere()];
+const tree = readTree(join(import.meta.dirname, '..'));
+const problems = [...checkCitations(tree), ...checkWords(findWords(tree), readWordsFile().words)];
 for (const problem of problems) console.log(problem);
 process.exitCode = problems.length === 0 ? 0 : 1;
-
-function findBrokenLinks(document: string): string[] {
-  return [...read(document).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)].flatMap((match) => {
-    const [, path = '', anchor] = match;
-    const target = path === '' ? document : relative(root, join(root, dirname(document), path));
-    if (!existsSync(join(root, target))) return [`${document}: there is no ${target}`];
-    const isThere = anchor === undefined || headingsOf(target).map(slug).includes(anchor);
-    return isThere ? [] : [`${document}: ${target} has no heading #${anchor}`];
-  });
-}
-
-function findHintsToNowhere(): string[] {
-  const headings = headingsOf('docs/runbook.md').map((heading) => heading.toLowerCase());
-  return globSync('src/**/*.ts', { cwd: root }).flatMap((file) =>
-    [...read(file).matchAll(/the runbook, "([^"]+)"/g)]
-      .map(([, place = '']) => place)
-      .filter((place) => !headings.includes(place.toLowerCase()))
-      .map((place) => `${file}: the runbook has no heading "${place}"`),
-  );
-}
-
-function headingsOf(document: string): string[] {
-  return [...read(document).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => heading);
-}
-
-/** As GitHub makes anchors of headings. */
-function slug(heading: string): string {
-  return heading
-    .toLowerCase()
-    .replace(/[^\p{L}\p{N}\s-]/gu, '')
-    .replace(/\s/g, '-');
-}
-
-function read(file: string): string {
-  return readFileSync(join(root, file), 'utf8');
-}

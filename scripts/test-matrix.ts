@@ -27,8 +27,8 @@ import { callEngine } from '../test/support/host/engine-call.ts';
 import { startHost } from '../test/support/host/host.ts';
 
 const ROOT = join(import.meta.dirname, '..');
-const RESULTS = join(ROOT, 'docs', 'engine-matrix.json');
-const PAGE = join(ROOT, 'docs', 'engine-matrix.md');
+const RESULTS = join(ROOT, 'docs', 'development', 'engine-matrix.json');
+const PAGE = join(ROOT, 'docs', 'development', 'engine-matrix.md');
 const LOGS = join(ROOT, '.cache', 'engine-matrix');
 /** What a cell says nothing about when it changes. */
 const NOT_TESTED = [':!docs', ':!*.md', ':!test/unit', ':!test/repo'];

@@ -38,7 +38,7 @@ export function renderBenchPage(report: Report): string {
 
 Made by \`scripts/bench\` on ${report.date}, in ${Math.round(report.seconds / 60)} min: ${report.machine}, Docker ${report.engine}, ${report.driver};
 load of the machine in the end ${report.load}. The reference is what an agent's entrypoint in shell
-[must at least do](../test/support/images/reference-entrypoint/run.sh), in our own words: nothing but plain \`docker\` commands, no checks, no
+[must at least do](../../test/support/images/reference-entrypoint/run.sh), in our own words: nothing but plain \`docker\` commands, no checks, no
 second try, no way back. Both run in turn, on one engine; the first round of each is not counted. Figures are medians, with
 the least and the most in brackets, the ratio is the median of the rounds' own. \`scripts/bench\` ends with 1 if a bound is not kept.
 
@@ -65,7 +65,7 @@ After connections of 10 minutes or more, and when the first reconnect fails, the
 Verification after the name's change is 1 s here and not 10 s (\`AGENT_LIMIT_VERIFY\`), to make the run shorter; only *the command
 ends* and *all is tidy* show it. Memory is that of the agent's process 20 s after its start, beside an idle Node with the same flags in the
 same image, each while the other is away. CPU is the process's own and its children's, as \`times\` of the shell that started it says. [How fast cleanup
-is](cleanup-benchmark.md) has more of the last line. The figures: [benchmark.json](benchmark.json).
+is](cleanup-benchmark.md) has more of the last line.
 `;
 }
 

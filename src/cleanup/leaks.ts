@@ -3,7 +3,7 @@ import type { ContainerDetails, ContainerState, ContainerSummary } from '../engi
 
 /*
  * What counts as a leaked helper of an older entrypoint. That one starts its helpers with `docker run --rm`; below API
- * 1.25 it is the client that removes them, so a client that is killed leaves one behind (incident). Everything here is
+ * 1.25 it is the client that removes them, so a client that is killed leaves one behind (incident §2.2). Everything here is
  * pure, and strict: what does not prove to be such a helper, by all of its command, image, name and state, stays.
  */
 

@@ -140,7 +140,7 @@ export async function classifyDead(
   now: () => number,
 ): Promise<Judgement> {
   const found = await engine.inspectContainer(container.id);
-  // 1.10.3 lists a dead one and can't inspect it (engine-notes); what the list says of it stays true.
+  // 1.10.3 lists a dead one and can't inspect it (engine-notes §3); what the list says of it stays true.
   if (found === undefined && container.state !== 'dead') return { leak: false, because: 'gone' };
   if (found !== undefined && found.state !== 'dead') return { leak: false, because: 'has not ended' };
   if (!isAgentContainer(found ?? container)) return { leak: false, because: 'another image' };

@@ -19,7 +19,7 @@ const publicScripts = new Set(['bootstrap', 'transform', 'api.crt', 'ca.crt', 'c
 /**
  * Checks an address of the server that came from outside (control-plane §2.1, contract §5).
  *
- * @param text any form of §2.1: the registration URL, a base URL, or the URL of an environment's API
+ * @param text any form of control-plane §2.1: the registration URL, a base URL, or the URL of an environment's API
  * @param profile `rancher-1.0` accepts localhost, because its images replace it (`replaceLoopback`); `pasturestack` has
  *   no use for a fragment (control-plane §8)
  * @param what the subject of error messages

@@ -1,3 +1,4 @@
+import type { DoctorCause } from './causes.ts';
 import type { Seen } from './snapshot.ts';
 
 /** What is looked at, in the order in which it is shown. */
@@ -30,8 +31,8 @@ export interface Finding {
   readonly level: Level;
   /** One short sentence with the figure. */
   readonly text: string;
-  /** Stable code of what is wrong; with `warning` and `unhealthy` only. Two lines with the same one have one cause. */
-  readonly cause?: string;
+  /** Stable code of what is wrong; with `warning` and `sick` only. Two lines with the same one have one cause. */
+  readonly cause?: DoctorCause;
   /** What to do about it. */
   readonly advice?: string;
   /** More lines, for a person. */
@@ -68,4 +69,9 @@ export function unseenOnDisk(
     cause: 'disk-silent',
     advice: 'Look at that disk: dmesg -T | tail -50. No upgrade begins before it answers.',
   };
+}
+
+/** A cause that the agent's record or the status file names: one of `support/causes.ts`, or the state itself. */
+export function causeReported(text: string): DoctorCause {
+  return text as DoctorCause;
 }

@@ -2,7 +2,7 @@ import { EntrypointError, ExitCode } from '../support/errors.ts';
 
 /**
  * The engine answered, and the answer was no. Kinds go by the status code alone: 1.10.3 sends text/plain and wordings
- * changed with every version (engine-notes).
+ * changed with every version (engine-notes §2).
  */
 export type EngineErrorKind = 'not-found' | 'conflict' | 'refused' | 'failed' | 'garbled';
 

@@ -1,4 +1,4 @@
-/** What an engine can do, by its API version (engine-notes, measured on 1.22 to 1.51). */
+/** What an engine can do, by its API version (engine-notes §1, measured on 1.22 to 1.51). */
 export interface EngineFeatures {
   /** The daemon removes a container that ended, whoever was killed meanwhile (1.25). */
   readonly autoRemove: boolean;

@@ -11,8 +11,8 @@ import {
 
 /**
  * A way to the engine for thousands of small questions, over connections that are used again: a clean-up shares two cores with the
- * engine that does the work, and dockerode's modem over Node's client takes three times the CPU (docs/footprint.md). What
- * has a body, and what is answered piece by piece, goes the ordinary way.
+ * engine that does the work, and dockerode's modem over Node's client takes three times the CPU (docs/development/footprint.md).
+ * What has a body, and what is answered piece by piece, goes the ordinary way.
  *
  * A question may fail because the engine was restarted since the last one: for somebody who bears that.
  */

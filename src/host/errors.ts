@@ -29,7 +29,7 @@ export class HostFolderUnwritableError extends EntrypointError {
 
 /**
  * The host could not be looked at. Ends the command before anything is touched: taking such a host for "not writable"
- * gave it a second identity (incident, why 7).
+ * gave it a second identity (incident §2.7).
  */
 export class InspectionError extends EntrypointError {
   readonly code = 'inspection-failed';

@@ -32,7 +32,7 @@ const notWritable = new Set(['EROFS', 'EACCES', 'EPERM']);
 
 /**
  * Looks at the host. An inspection that fails ends the command: upstream swallowed it, took the folder for not
- * writable, and the host got a second identity (incident, why 7).
+ * writable, and the host got a second identity (incident §2.7).
  * @throws ConfigurationError when the registration key is damaged; InterruptedError; InspectionError for everything else (disk full,
  * I/O error, …)
  */

@@ -1,3 +1,5 @@
+import type { StateCause } from './causes.ts';
+
 /**
  * One class per outcome. Whoever throws one says what happened, in the engine's or the server's own words where there
  * are any, and what the person on the host should do next; `main.ts` turns it into the exit status.
@@ -35,7 +37,7 @@ export interface OutcomeDetails {
 /** Base of every error this program throws on purpose. */
 export abstract class EntrypointError extends Error {
   /** Stable name for programs: appears in the status file and in JSON logs. */
-  abstract readonly code: string;
+  abstract readonly code: StateCause;
   abstract readonly exitCode: ExitCode;
   readonly hint: string | undefined;
   readonly originalMessage: string | undefined;
@@ -86,7 +88,7 @@ export class CannotChangeError extends EntrypointError {
 
 /** Somebody else is at work, or it is too early: nothing is wrong, come back later. */
 export class TryAgainLaterError extends EntrypointError {
-  readonly code: string = 'try-again-later';
+  readonly code: StateCause = 'try-again-later';
   readonly exitCode = ExitCode.tryAgainLater;
 }
 
@@ -122,4 +124,9 @@ export function systemCodeOf(error: unknown): string | undefined {
 /** The engine's or server's own words, unless the sentence that they stand beside has them already. */
 export function messageBeyond(sentence: string, originalMessage: string | undefined): string {
   return originalMessage === undefined || sentence.includes(originalMessage) ? '' : originalMessage;
+}
+
+/** A cause that was read from a file: another version of this program may have written it. */
+export function reportedCause(text: string): StateCause {
+  return text as StateCause;
 }

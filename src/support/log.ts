@@ -5,7 +5,7 @@ export type LogFields = Readonly<Record<string, unknown>>;
 
 /**
  * What the program says while it works. Lines go to stderr, each in one synchronous write, so that the last line
- * before a SIGKILL is there (engine-notes: pino's default lost 999 of 1000).
+ * before a SIGKILL is there (engine-notes §5: pino's default lost 999 of 1000).
  */
 export interface Log {
   debug(message: string, fields?: LogFields): void;

@@ -29,7 +29,7 @@ it('an old agent that can’t be removed while a monitor holds its mounts: the m
   await scene.settled();
   const old = (await scene.host.inspect('rancher-agent'))?.Id ?? '';
   // On the incident's kernels a bind of the Docker root was enough; this one lets go of such mounts by itself
-  // (engine-notes), but not of the layer's own folder.
+  // (engine-notes §6), but not of the layer's own folder.
   const upper = await scene.host.docker('inspect', '-f', '{{.GraphDriver.Data.UpperDir}}', 'rancher-agent');
   await scene.host.docker(
     ...['run', '-d', '--name', 'monitor', '-v', `${upper}:/watched:ro`, images.base, 'sleep', '86400'],

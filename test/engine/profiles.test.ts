@@ -23,7 +23,7 @@ afterEach(async () => {
 });
 afterAll(async () => scene.close());
 
-/** A container as it is in the contract's table (§4): everything there that an engine can be asked for. */
+/** A container as it is in the table of contract §4: everything there that an engine can be asked for. */
 async function look(name: string): Promise<Record<string, unknown>> {
   const found = await scene.host.inspect(name);
   if (found === undefined) throw new Error(`there is no ${name}`);

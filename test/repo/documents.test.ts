@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { renderMetrics } from '../../src/host/files/metrics-file.ts';
 import { hostStates } from '../../src/host/files/status.ts';
+import { doctorCauses } from '../../src/doctor/causes.ts';
 import { checkNames } from '../../src/doctor/finding.ts';
+import { readyCauses, stateCauses } from '../../src/support/causes.ts';
 import { metricsVariable } from '../../src/support/configuration.ts';
 import { agent, diagnosisOf, known, listed, now } from '../unit/fakes/healthy-host.ts';
 import { leakedSummary } from '../unit/fakes/leaked.ts';
@@ -34,37 +36,34 @@ it('docs/json.md has every member, cause and figure of a diagnosis', () => {
 
 it('every cause that a check can name is in docs/json.md', () => {
   const text = document('json.md');
-  const checks = ['agents', 'engine', 'host', 'leaks', 'mounts', 'restarts', 'server', 'state', 'storage'];
-  const source = checks
-    .map((name) => readFileSync(join(import.meta.dirname, '../../src/doctor/checks', `${name}.ts`), 'utf8'))
-    .join('\n');
-  const causes = [...source.matchAll(/(?:cause: |unhealthy\(\s*|workerDied = )'([a-z-]+)'/g)].map(
-    ([, cause = '']) => cause,
-  );
-  expect(causes.length).toBeGreaterThan(20);
-  expect(causes.filter((cause) => !text.includes(`\`${cause}\``))).toEqual([]);
+  expect(Object.keys(doctorCauses).filter((cause) => !text.includes(`\`${cause}\``))).toEqual([]);
 });
 
-it('every cause that status.json can hold is in docs/json.md, with its state', () => {
+it('every cause that status.json can hold is in docs/json.md', () => {
   const [, causesTable = ''] = document('json.md').split('## Causes in status.json');
+  const causes = Object.entries(stateCauses).flatMap(([cause, { ends }]) =>
+    ends.length === 0 ? [] : [cause],
+  );
+  expect(causes.length).toBeGreaterThan(30);
+  expect(causes.filter((cause) => !causesTable.includes(`\`${cause}\``))).toEqual([]);
+});
+
+it('every cause of the tables is named somewhere in the source', () => {
   const root = join(import.meta.dirname, '../../src');
-  const files = globSync(['agent/**/*.ts', '{engine,host,support}/errors.ts'], { cwd: root });
-  const source = files.map((file) => readFileSync(join(root, file), 'utf8')).join('\n');
-  const places = [
-    String.raw`\bcode(?:: string)? = `,
-    String.raw`\b(?:cause|\w+Cause)(?:: | = )`,
-    String.raw`(?:NotReadyError|NotProvenError|cannotRun|becameUnknown|super)\(\s*`,
+  const sourceOf = (pattern: string, table: string): string =>
+    globSync(pattern, { cwd: root })
+      .filter((file) => file !== table)
+      .map((file) => readFileSync(join(root, file), 'utf8'))
+      .join('\n');
+  const isNamedIn = (source: string) => (cause: string) => source.includes(`'${cause}'`);
+  const states = sourceOf('{agent,engine,host,support}/**/*.ts', 'support/causes.ts');
+  const named = [
+    ...Object.keys(stateCauses),
+    ...Object.keys(readyCauses).filter((cause) => !cause.includes('WHO')),
   ];
-  const named = [...source.matchAll(new RegExp(`(?:${places.join('|')})'([a-z-]+)'`, 'g'))];
-  const serving = readFileSync(join(root, 'agent/run/serving/causes.ts'), 'utf8');
-  const constants = [...serving.matchAll(/^export const \w+ = '([a-z-]+)'/gm)];
-  // A wrong command line begins no work, and an agent that has just started changes no state.
-  const never = new Set(['usage', 'starting']);
-  const causes = [...named, ...constants].map(([, cause = '']) => cause).filter((cause) => !never.has(cause));
-  expect(new Set(causes).size).toBeGreaterThan(30);
-  const isThere = (cause: string): boolean =>
-    (cause.startsWith('ready-') ? document('json.md') : causesTable).includes(`\`${cause}\``);
-  expect(causes.filter((cause) => !isThere(cause))).toEqual([]);
+  expect(named.filter((cause) => !isNamedIn(states)(cause))).toEqual([]);
+  const checks = sourceOf('{doctor,agent/run}/**/*.ts', 'doctor/causes.ts');
+  expect(Object.keys(doctorCauses).filter((cause) => !isNamedIn(checks)(cause))).toEqual([]);
 });
 
 it('docs/readiness.md is one page', () => {
@@ -111,4 +110,20 @@ it('docs/monitoring.md has every metric, every state and the variable', () => {
   expect(metrics.filter((name) => !text.includes(name))).toEqual([]);
   expect(hostStates.filter((state) => !text.includes(`\`${state}\``))).toEqual([]);
   expect(text).toContain(metricsVariable);
+});
+
+it('docs/glossary.md is in alphabetical order', () => {
+  const entries = [...document('glossary.md').matchAll(/^\| (?!word \|)([^|-][^|]*) \|/gm)].map(
+    ([, entry = '']) => entry,
+  );
+  expect(entries.length).toBeGreaterThan(35);
+  expect(entries).toEqual(entries.toSorted((a, b) => a.localeCompare(b, 'en')));
+});
+
+it('docs/README.md leads to every page', () => {
+  const root = join(import.meta.dirname, '../../docs');
+  const index = document('README.md');
+  const pages = globSync('**/*.md', { cwd: root }).filter((page) => page !== 'README.md');
+  expect(pages.length).toBeGreaterThan(15);
+  expect(pages.filter((page) => !index.includes(`](${page})`))).toEqual([]);
 });

@@ -8,7 +8,7 @@ import {
 } from '../support/faults/engine-matrix.ts';
 
 async function read(name: string): Promise<string> {
-  return readFile(new URL(`../../docs/${name}`, import.meta.url), 'utf8');
+  return readFile(new URL(`../../docs/development/${name}`, import.meta.url), 'utf8');
 }
 
 it('the page of the engines is what was kept of the runs', async () => {

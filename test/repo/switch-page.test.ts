@@ -1,14 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
 import { parseSwitch } from '../support/server/stub-switches.ts';
-import { renderSwitchPage } from '../support/faults/switch-page.ts';
 import { areRequestsOf } from '../support/faults/switch-requests.ts';
 import { registrationRows, runRows, tlsRows } from '../support/faults/switch-table.ts';
-
-it('the page of what the control plane can do wrong is the table that the tests run', async () => {
-  const page = await readFile(new URL('../../docs/control-plane-faults.md', import.meta.url), 'utf8');
-  expect(page).toBe(renderSwitchPage());
-});
 
 it('every switch of the table is one that the stub server has', () => {
   const rows = [...registrationRows, ...tlsRows, ...runRows];

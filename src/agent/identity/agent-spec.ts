@@ -40,7 +40,7 @@ export function buildAgentSpec(ingredients: AgentIngredients): ContainerSpec {
   };
   // The image counts by its id, not by its name: behind a mirror, with a digest or another tag of the very same image
   // there is nothing to replace. The server's script would compare the names, but an agent from that image never runs
-  // that branch: its `run` blanks it (incident, why 8).
+  // that branch: its `run` blanks it (incident §2.8).
   const digest = digestOf({ ...spec, image: '' }, ingredients.imageId);
   // Names that were overridden aren't passed in the environment (contract §4), and the agent's own `run` needs them.
   const isNamed = Object.keys(profile.overrides).length > 0;

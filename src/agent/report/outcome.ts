@@ -6,6 +6,7 @@ import {
   messageOf,
   TryAgainLaterError,
 } from '../../support/errors.ts';
+import type { StateCause } from '../../support/causes.ts';
 import type { UnremovableContainer } from '../transaction/apply.ts';
 import { describeHolder } from '../transaction/mount-holders.ts';
 import type { TransactionResult } from '../transaction/transaction.ts';
@@ -18,7 +19,7 @@ export interface Outcome {
   /** One sentence for a person. */
   readonly summary: string;
   /** Stable code for programs. */
-  readonly cause?: string;
+  readonly cause?: StateCause;
   /** The engine's or server's own words. */
   readonly originalMessage?: string;
   readonly hint?: string;
@@ -53,7 +54,7 @@ export function judgeTransaction(result: TransactionResult, serving: Serving = {
 export function judgeError(error: unknown): Outcome {
   const details = {
     summary: messageOf(error),
-    ...(error instanceof EntrypointError ? { cause: error.code } : { cause: 'internal' }),
+    ...(error instanceof EntrypointError ? { cause: error.code } : { cause: 'internal' as const }),
     ...(error instanceof EntrypointError && error.originalMessage !== undefined
       ? { originalMessage: error.originalMessage }
       : {}),
@@ -67,7 +68,7 @@ export function judgeError(error: unknown): Outcome {
   return { ...details, state: 'failed', exitCode };
 }
 
-/** An agent that runs is not one that serves: the state says no more than what was observed (readiness.md, 5). */
+/** An agent that runs is not one that serves: the state says no more than what was observed (readiness §5). */
 function withServing(outcome: Outcome, serving: Serving): Outcome {
   if (serving.kind === 'serves') return outcome;
   if (serving.kind === 'starting') return { ...outcome, summary: `${outcome.summary}; ${serving.message}` };

@@ -14,7 +14,7 @@ export interface Standby extends ServerAccess {
 
 /**
  * What an agent on standby has a worker do when it finds nobody at work. A legacy agent does not work while its server requires
- * this image: the next worker goes on with the upgrade, and nothing is removed between tries (readiness.md, 3). Everywhere else
+ * this image: the next worker goes on with the upgrade, and nothing is removed between tries (readiness §3). Everywhere else
  * what an interrupted upgrade left is reconciled.
  */
 export async function chooseStandbyTask(standby: Standby): Promise<'upgrade' | 'reconcile'> {

@@ -1,12 +1,13 @@
 import { EntrypointError, ExitCode, TryAgainLaterError, type OutcomeDetails } from '../../support/errors.ts';
+import type { StateCause } from '../../support/causes.ts';
 
 /** The next agent cannot serve: it is not promoted, and the agent before it is not touched. Counts against its image. */
 export class NotReadyError extends EntrypointError {
   readonly exitCode = ExitCode.cannotChange;
-  readonly code: string;
+  readonly code: StateCause;
 
   /** @param code the cause of the check that failed, e.g. `ready-curl-tls` */
-  constructor(code: string, message: string, details: OutcomeDetails = {}) {
+  constructor(code: StateCause, message: string, details: OutcomeDetails = {}) {
     super(message, details);
     this.code = code;
   }
@@ -14,9 +15,9 @@ export class NotReadyError extends EntrypointError {
 
 /** The next agent could not prove that it can serve, and nobody can tell that its image is to blame. Tried again later. */
 export class NotProvenError extends TryAgainLaterError {
-  override readonly code: string;
+  override readonly code: StateCause;
 
-  constructor(code: string, message: string, details: OutcomeDetails = {}) {
+  constructor(code: StateCause, message: string, details: OutcomeDetails = {}) {
     super(message, details);
     this.code = code;
   }

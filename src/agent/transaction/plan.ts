@@ -54,7 +54,7 @@ export type Step =
   | { readonly do: 'create-next'; readonly name: 'first' | 'spare' }
   | { readonly do: 'start'; readonly container: Observed }
   | { readonly do: 'standby'; readonly container: Observed }
-  /** Waits until it has proven that it can serve (readiness.md). */
+  /** Waits until it has proven that it can serve (readiness §1). */
   | { readonly do: 'ready'; readonly container: Observed }
   | { readonly do: 'stop'; readonly container: Observed }
   | { readonly do: 'park'; readonly container: Observed; readonly parkedIndex: number }
@@ -425,7 +425,7 @@ function planReconciling(situation: Situation): Step {
 
 /**
  * Frees the agent's name for an old one. Not by removing what has it: a removal takes time, and one that fails leaves
- * a corpse, which old engines can't even rename (engine-notes).
+ * a corpse, which old engines can't even rename (engine-notes §3).
  */
 function planDemotion(situation: Situation, agent: Observed): Step {
   const container = agent;
@@ -480,7 +480,7 @@ function planSuccession(situation: Situation, isDead: Observed | undefined): Ste
 
 /**
  * A power cut between parking and promotion: the next agent is promoted if it proves once more that it can serve; otherwise the
- * parked one comes back (readiness.md, 4). Undefined: it has, or there is nothing to prove.
+ * parked one comes back (readiness §4). Undefined: it has, or there is nothing to prove.
  */
 function planProof(situation: Situation): Step | undefined {
   const { next, olds } = situation;

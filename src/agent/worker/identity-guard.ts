@@ -6,7 +6,7 @@ const hostState = '/var/lib/rancher';
 
 /**
  * An agent that keeps its identity in the host's folder must not be replaced by one that gets a volume there: it would
- * register as another host (incident, why 7).
+ * register as another host (incident §2.7).
  * @param agent the one in office
  * @throws CannotChangeError when the folder was the host's and can't be written any more
  */

@@ -1,6 +1,6 @@
 import { recordSuccess } from '../../host/files/attempts.ts';
 import type { HostStatus } from '../../host/files/status.ts';
-import { messageOf } from '../../support/errors.ts';
+import { messageOf, reportedCause } from '../../support/errors.ts';
 import { noteAttempts } from '../../host/files/attempt-book.ts';
 import { nameHolders } from '../transaction/mount-holders.ts';
 import { judgeTransaction, type Outcome } from '../report/outcome.ts';
@@ -77,7 +77,7 @@ function keepFailure(before: HostStatus | undefined, outcome: Outcome): Outcome 
     ...outcome,
     state: before.state,
     summary: before.summary,
-    ...(before.cause === undefined ? {} : { cause: before.cause }),
+    ...(before.cause === undefined ? {} : { cause: reportedCause(before.cause) }),
     ...(before.originalMessage === undefined ? {} : { originalMessage: before.originalMessage }),
     ...(before.hint === undefined ? {} : { hint: before.hint }),
     ...(before.lastLog === undefined ? {} : { lastLog: before.lastLog }),

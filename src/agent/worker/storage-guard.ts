@@ -6,7 +6,7 @@ import { DeadlineError } from '../../support/deadline.ts';
 import type { Limits } from '../../support/limits/limits.ts';
 
 /*
- * Invariant: nothing is created on a host whose storage is about to fill up (incident).
+ * Invariant: nothing is created on a host whose storage is about to fill up (incident §1).
  */
 
 /**

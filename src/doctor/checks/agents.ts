@@ -1,6 +1,7 @@
 import type { ContainerSummary } from '../../engine/engine.ts';
 import { formatAge } from '../../support/deadline.ts';
 import type { Limits } from '../../support/limits/limits.ts';
+import type { DoctorCause } from '../causes.ts';
 import { fine, unseen, type Finding } from '../finding.ts';
 import type { AgentRecord, HostRecord } from '../snapshot.ts';
 
@@ -182,6 +183,6 @@ function isDead(state: AgentRecord['state']): boolean {
   return state === 'dead' || state === 'removing';
 }
 
-function unhealthy(cause: string, text: string, rest: Pick<Finding, 'advice' | 'figures'>): Finding {
+function unhealthy(cause: DoctorCause, text: string, rest: Pick<Finding, 'advice' | 'figures'>): Finding {
   return { check: 'agents', level: 'unhealthy', text, cause, ...rest };
 }

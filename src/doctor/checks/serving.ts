@@ -1,7 +1,7 @@
 import { servingUnknown, starting } from '../../agent/run/serving/causes.ts';
 import { describeObserved, knownServing } from '../../agent/run/serving/known.ts';
 import { formatAge } from '../../support/deadline.ts';
-import { fine, unseen, type Figures, type Finding } from '../finding.ts';
+import { causeReported, fine, unseen, type Figures, type Finding } from '../finding.ts';
 import type { HostRecord } from '../snapshot.ts';
 
 /** Whether the active agent serves, as it says itself. An agent that does not run serves nobody: the check `agents` says so. */
@@ -39,7 +39,7 @@ function notServing(cause: string, message: string, parts: Pick<Finding, 'detail
     check: 'serving',
     level: 'unhealthy',
     text: `the agent runs, but does not serve: ${message}`,
-    cause,
+    cause: causeReported(cause),
     advice: adviceFor(cause),
     ...parts,
   };

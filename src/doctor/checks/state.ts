@@ -1,6 +1,6 @@
 import type { HostStatus } from '../../host/files/status.ts';
 import { formatAge } from '../../support/deadline.ts';
-import { fine, unseen, type Finding, type Level } from '../finding.ts';
+import { causeReported, fine, unseen, type Finding, type Level } from '../finding.ts';
 import type { HostRecord } from '../snapshot.ts';
 import { isAtWork } from './agents.ts';
 import { workerDied } from './host.ts';
@@ -52,7 +52,7 @@ function judgeStatus(status: HostStatus, record: HostRecord, now: number): Findi
     check: 'state',
     level,
     text,
-    cause: status.cause ?? state,
+    cause: causeReported(status.cause ?? state),
     advice: hint ?? 'See the runbook, "Look".',
     ...(next === undefined ? {} : { details: [next] }),
     figures,

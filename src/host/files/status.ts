@@ -202,24 +202,27 @@ export function parseStatus(text: string): Exclude<StatusReading, { kind: 'missi
 const version1Schema = v.looseObject({
   version: v.literal(1),
   command: v.optional(v.string()),
-  said: v.optional(v.string()),
-  corpses: v.optional(v.array(v.looseObject({ said: v.optional(v.string()) }))),
+  originalMessage: v.optional(v.string()),
+  unremovable: v.optional(v.array(v.looseObject({ originalMessage: v.optional(v.string()) }))),
 });
 
 /** A status that version 0.1 wrote, under the names of today; anything else as it is. */
 function fromVersion1(json: unknown): unknown {
   const parsed = v.safeParse(version1Schema, json);
   if (!parsed.success) return json;
-  const { said, corpses, command, ...rest } = parsed.output;
+  const { originalMessage, unremovable, command, ...rest } = parsed.output;
   return {
     ...rest,
     version,
-    ...(command === undefined ? {} : { command: command === 'settle' ? 'reconcile' : command }),
-    ...(said === undefined ? {} : { originalMessage: said }),
-    ...(corpses === undefined
+    ...(command === undefined ? {} : { command: command === 'reconcile' ? 'reconcile' : command }),
+    ...(originalMessage === undefined ? {} : { originalMessage: originalMessage }),
+    ...(unremovable === undefined
       ? {}
       : {
-          unremovable: corpses.map(({ said: why, ...container }) => ({ ...container, originalMessage: why })),
+          unremovable: unremovable.map(({ originalMessage: why, ...container }) => ({
+            ...container,
+            originalMessage: why,
+          })),
         }),
   };
 }

@@ -1,4 +1,4 @@
-/** What `scripts/test-matrix` found: which test file passed on which engine. docs/engine-matrix.json holds it. */
+/** What `scripts/test-matrix` found: which test file passed on which engine. docs/development/engine-matrix.json holds it. */
 
 export const engineNames = ['bookworm', 'trixie', 'sid'] as const;
 export type EngineName = (typeof engineNames)[number];
@@ -57,7 +57,7 @@ function keyOf({ file, engine, api }: Pick<EngineCell, 'engine' | 'api' | 'file'
   return [file, engineNames.indexOf(engine), api].join(' ');
 }
 
-/** docs/engine-matrix.md. */
+/** docs/development/engine-matrix.md. */
 export function renderEnginePage(matrix: EngineMatrix): string {
   const reds = matrix.cells.filter((cell) => cell.failures.length > 0);
   return `# On engines of several ages

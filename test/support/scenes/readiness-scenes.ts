@@ -1,5 +1,5 @@
 /**
- * The table of readiness.md, sections 2 and 3, as data: what a next agent on standby meets, and how the upgrade then ends.
+ * The table of readiness §2, §3, as data: what a next agent on standby meets, and how the upgrade then ends.
  * test/engine/readiness.test.ts runs every row from a hardened agent and, by the server's own script, from a legacy agent.
  */
 import type { ReadinessStage } from '../images/readiness-images.ts';

@@ -27,7 +27,7 @@ END
 chmod 755 "$CATTLE_HOME/pyagent/apply.sh"
 `;
 
-/** Fetches items as archives, checks their sums, installs them and says so to the server (§5.3, \`config.sh\`). */
+/** Fetches items as archives, checks their sums, installs them and says so to the server (control-plane §5.3, \`config.sh\`). */
 const itemInstaller = `#!/bin/bash
 # usage: config.sh [--force] ITEM...
 set -e

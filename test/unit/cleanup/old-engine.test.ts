@@ -11,7 +11,7 @@ import { silentLog } from '../../../src/support/log.ts';
 import { empty, FakeDaemon, json, text, type Answer } from '../fakes/fake-daemon.ts';
 
 /*
- * The engine of the incident, 1.10.3, answering as engine-notes records it: no `State` in lists, filters ignored, an
+ * The engine of the incident, 1.10.3, answering as engine-notes §2 records it: no `State` in lists, filters ignored, an
  * image whose tag has moved shown by its id, a dead container listed and not to be inspected, errors in plain text.
  */
 

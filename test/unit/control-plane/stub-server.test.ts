@@ -24,7 +24,7 @@ async function start(options: StubOptions = {}) {
   return { stub, get };
 }
 
-describe('schemas by account (§5.1)', () => {
+describe('schemas by account (control-plane §5.1)', () => {
   const agent = basic(keys.accessKey, keys.secretKey);
   const dead = basic('DEAD', 'dead');
   it.each([

@@ -11,7 +11,7 @@ import { silentLog } from '../../../src/support/log.ts';
 import { empty, FakeDaemon, json, text, type Answer } from '../fakes/fake-daemon.ts';
 
 /*
- * The engine of the incident, 1.10.3 (API 1.22), answering as engine-notes records it, in what a new engine pinned to 1.22
+ * The engine of the incident, 1.10.3 (API 1.22), answering as engine-notes §2 records it, in what a new engine pinned to 1.22
  * does not imitate. What the sweep makes of it: rescue/old-engine.test.ts; what callers of workers do: agent/worker.test.ts.
  */
 

@@ -17,7 +17,7 @@ import { defaultLimits } from '../../../src/support/limits/limits.ts';
 
 /**
  * A Docker host in memory, with time of its own: unique names, restart policies, crash loops, containers that can't be
- * removed, power cuts. What it does follows engine-notes; `old` is the engine of the incident (1.10.3, API 1.22).
+ * removed, power cuts. What it does follows engine-notes §2 and §3; `old` is the engine of the incident (1.10.3, API 1.22).
  */
 
 /** How a container made from an image fares. */

@@ -269,7 +269,7 @@ export class World {
     });
   }
 
-  /** The invariants of design.md, looked at after every call, whether it took effect or not. */
+  /** The invariants of docs/architecture.md, looked at after every call, whether it took effect or not. */
   #check(call: Call): void {
     if (call.verb === 'list' || call.verb === 'inspect') return;
     if (call.id !== undefined && this.#unmanagedContainers.has(call.id))

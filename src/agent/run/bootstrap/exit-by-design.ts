@@ -45,7 +45,7 @@ export interface FinishedRun {
 }
 
 /**
- * Pure: whether a bootstrap exited as it is meant to (`readiness.md`, 4): with 0, because the websocket was closed, or with
+ * Pure: whether a bootstrap exited as it is meant to (readiness §4): with 0, because the websocket was closed, or with
  * 1, because the agent was updated.
  *
  * A stamp that changed during the run does not suffice for that: each bootstrap downloads with `config.sh --force` and so

@@ -2,7 +2,7 @@ import { readRetryAfter, type HttpResponse } from '../../../control-plane/http/c
 import { explainServerFault, type ServerFaultKind } from '../../../control-plane/http/server-fault.ts';
 import type { Fault, ReadinessCheck, ReadinessFailure } from '../readiness/result.ts';
 
-/** Whose fault each kind is: the table in `readiness.md`, 2. */
+/** Whose fault each kind is: the table of readiness §2. */
 export function faultOf(kind: ServerFaultKind): Fault {
   return kind === 'busy' || kind === 'no-answer' ? 'server' : 'way';
 }
@@ -25,7 +25,11 @@ export function hintOf(kind: ServerFaultKind): string {
 }
 
 /** A failed check from where its conversation with the server failed. @param now ms since 1970 */
-export function failureOf(check: ReadinessCheck, errorOrResponse: unknown, now: number): ReadinessFailure {
+export function failureOf(
+  check: Exclude<ReadinessCheck, 'programs'>,
+  errorOrResponse: unknown,
+  now: number,
+): ReadinessFailure {
   const { kind, sentence, hint } = explainServerFault(errorOrResponse);
   const retryAfterMs = isResponse(errorOrResponse) ? readRetryAfter(errorOrResponse, now) : undefined;
   return {

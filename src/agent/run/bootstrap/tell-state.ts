@@ -5,6 +5,7 @@ import { ExitCode, NotPermittedError } from '../../../support/errors.ts';
 import type { AgentSettings } from '../../../control-plane/open-connection.ts';
 import type { BootstrapLoop } from './loop.ts';
 import type { Turn } from './pace.ts';
+import type { StateCause } from '../../../support/causes.ts';
 
 /** The cause in the status file when the server doesn't know the keys any more. */
 export const revokedCause = 'keys-revoked';
@@ -53,7 +54,7 @@ export async function tellCannotRun(loop: Telling, error: unknown): Promise<Turn
 /** An agent that can't even begin its bootstrap does nothing for its host: that is no `ok`, and the log says it in any case. */
 async function tellCannotBegin(
   loop: Telling,
-  told: { readonly summary: string; readonly cause: string; readonly hint?: string },
+  told: { readonly summary: string; readonly cause: StateCause; readonly hint?: string },
 ): Promise<Turn> {
   loop.serving?.cannotRun(told.cause, told.summary);
   await loop.reporter.ended({

@@ -23,7 +23,7 @@ import { scriptPrograms } from '../bootstrap/script-programs.ts';
 import { failureOf } from '../bootstrap/server-faults.ts';
 
 /*
- * What a next agent proves on standby (`readiness.md`, 1). Invariants:
+ * What a next agent proves on standby (readiness §1). Invariants:
  *
  *   1. Nothing outside this container is changed, and nothing is asked of the server that has an effect there: two GETs of
  *      `scripts/bootstrap`, by our own client and by the image's curl, and one of `schemas/configcontent`.
@@ -114,7 +114,9 @@ class Attempt {
       return await this.#perform(check);
     } catch (error) {
       this.#probe.signal.throwIfAborted();
-      if (error instanceof ServerUnavailableError || error instanceof ConfigurationError) {
+      const isServers = error instanceof ServerUnavailableError || error instanceof ConfigurationError;
+      // The look at the programs asks no server.
+      if (check !== 'programs' && isServers) {
         return failureOf(check, error, this.#probe.clock.now());
       }
       throw error;

@@ -1,7 +1,8 @@
 import * as v from 'valibot';
+import { reportedCause } from '../../../support/errors.ts';
 
 /**
- * What a next agent on standby has found out about itself (`readiness.md`, 1). The agent writes it to a file inside its own
+ * What a next agent on standby has found out about itself (readiness §1). The agent writes it to a file inside its own
  * container; the worker reads that file, or asks for the same by `run.sh ready --json`.
  *
  * A file alone proves nothing: `docker commit` copies it, and Docker 1.10.3 starts a created container when the daemon
@@ -30,7 +31,7 @@ export const readinessChecks = [
 export type ReadinessCheck = (typeof readinessChecks)[number];
 
 /**
- * Whose fault a failed check is; one row, or a group of rows, of the table in `readiness.md`, 2.
+ * Whose fault a failed check is; one row, or a group of rows, of the table in readiness §2.
  * - `image`: a program is missing, the script is not whole, or the preparation is impossible
  * - `way`: DNS, connection, proxy or TLS fails; 403, 407, 3xx; a page instead of a script
  * - `server`: 429, 5xx, or no answer after the request was sent
@@ -43,7 +44,7 @@ const failureSchema = v.object({
   check: v.picklist(readinessChecks),
   fault: v.picklist(faults),
   /** Stable code for programs, one per check and kind of failure, e.g. `ready-curl-tls`. */
-  cause: v.string(),
+  cause: v.pipe(v.string(), v.transform(reportedCause)),
   /** One sentence for a person, without secrets. */
   message: v.string(),
   hint: v.exactOptional(v.string()),

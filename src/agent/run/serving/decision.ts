@@ -1,10 +1,11 @@
 import { formatDuration } from '../../../support/deadline.ts';
 import type { Limits } from '../../../support/limits/limits.ts';
 import { bootstrapFails, bootstrapNotRunning, keysRevoked, serverUnreachable, starting } from './causes.ts';
+import type { StateCause } from '../../../support/causes.ts';
 
 /** Why something is so: a stable code, and one sentence for a person. */
 export interface Reason {
-  readonly cause: string;
+  readonly cause: StateCause;
   readonly message: string;
 }
 
@@ -38,7 +39,7 @@ export interface ServingDecision {
 }
 
 /**
- * Whether the agent serves (`readiness.md`, 5). It does only while its bootstrap runs, or has exited by design moments ago, and
+ * Whether the agent serves (readiness §5). It does only while its bootstrap runs, or has exited by design moments ago, and
  * the server's last answer is live. While a bootstrap runs only failed requests count against it, and only after
  * SERVING_SILENCE without a live answer. Pure.
  */

@@ -1,7 +1,8 @@
 import * as v from 'valibot';
+import type { StateCause } from '../../../support/causes.ts';
 
 /**
- * Whether the active agent serves (`readiness.md`, 4 and 5): what its bootstrap loop has observed, and nothing else. The agent
+ * Whether the active agent serves (readiness §4, §5): what its bootstrap loop has observed, and nothing else. The agent
  * keeps it in its own container, for the worker that watches it after promotion, and in the host's folder, for `status`,
  * doctor, metrics and health check.
  */
@@ -65,7 +66,7 @@ export interface ServingObserver {
   /** The server answered, and knows the keys. */
   answered(): void;
   /** The server gave no live answer, or refused. @param cause stable code @param message one sentence */
-  unanswered(cause: string, message: string): void;
+  unanswered(cause: StateCause, message: string): void;
   /** The bootstrap has been started. */
   began(): void;
   /** It has exited. */
@@ -76,7 +77,7 @@ export interface ServingObserver {
     readonly byDesign: boolean;
   }): void;
   /** Nothing could be run, by no fault of the server: no bash, no room, a script that is not whole. */
-  cannotRun(cause: string, message: string): void;
+  cannotRun(cause: StateCause, message: string): void;
   /** The script takes the place of this process: nobody will observe it from here on. */
-  becameUnknown(cause: string, message: string): void;
+  becameUnknown(cause: StateCause, message: string): void;
 }

@@ -10,6 +10,7 @@ import type { AgentReporter } from '../../report/reporter.ts';
 import { decideServing, type Reason, type ServingDecision, type ServingFacts } from './decision.ts';
 import type { ServingObserver, ServingRecord } from './record.ts';
 import { stateFor, type ServingView } from './state.ts';
+import type { StateCause } from '../../../support/causes.ts';
 
 export interface ServingTracking {
   readonly clock: Clock;
@@ -107,7 +108,7 @@ class Tracker implements ServingTracker {
     this.#observe(isNews);
   }
 
-  unanswered(cause: string, message: string): void {
+  unanswered(cause: StateCause, message: string): void {
     const isNews = this.#facts.answered !== false || this.#facts.refusal?.cause !== cause;
     this.#facts.answered = false;
     this.#facts.refusal = { cause, message };
@@ -141,13 +142,13 @@ class Tracker implements ServingTracker {
     this.#observe(true);
   }
 
-  cannotRun(cause: string, message: string): void {
+  cannotRun(cause: StateCause, message: string): void {
     const isNews = this.#facts.cannotRun?.cause !== cause;
     this.#facts.cannotRun = { cause, message };
     this.#observe(isNews);
   }
 
-  becameUnknown(cause: string, message: string): void {
+  becameUnknown(cause: StateCause, message: string): void {
     const isNews = this.#facts.unknown === undefined;
     this.#facts.unknown = { cause, message };
     this.#observe(isNews);

@@ -17,7 +17,7 @@ export interface WatchResult {
   readonly parked: 'settled' | 'keep-parked';
 }
 
-/** What a record says about the bootstrap's proof (readiness.md, 4): pure. */
+/** What a record says about the bootstrap's proof (readiness §4): pure. */
 export type BootstrapVerdict = 'proven' | 'fails' | 'revoked' | 'unknown' | 'undecided';
 
 export interface WatchLimits {

@@ -1,7 +1,7 @@
 import type { ReadinessFailure, ReadinessResult } from '../../run/readiness/result.ts';
 
 /**
- * Whose fault it is that a next agent is not ready, and what follows (readiness.md, 2 and 3): pure, one row of the table after
+ * Whose fault it is that a next agent is not ready, and what follows (readiness §2, §3): pure, one row of the table after
  * the other. Nothing here asks anybody anything.
  */
 
@@ -19,7 +19,7 @@ export const notMeasured: Reach = { server: 'not-measured', keys: 'not-measured'
 export type Situation =
   /** An agent is active: it works, and stays until the next one has proven that it can serve. */
   | 'agent-serves'
-  /** A legacy agent is active that does not work, because its server requires another image (readiness.md, 3). */
+  /** A legacy agent is active that does not work, because its server requires another image (readiness §3). */
   | 'legacy-waits'
   /** An agent is there and does not run. */
   | 'no-agent-runs'

@@ -10,7 +10,7 @@ import type { Work } from '../session.ts';
 import { notMeasured, type Reach } from './judge.ts';
 
 /**
- * Measures what an agent reaches now, in its own container (readiness.md, 2): a hardened one that knows `ready` by that command;
+ * Measures what an agent reaches now, in its own container (readiness §2): a hardened one that knows `ready` by that command;
  * any other by its image's curl, without keys. What cannot be measured is not measured, and never a reason to blame an image.
  *
  * @param server origin of the server that the next agent asks; for another one the answers are not compared

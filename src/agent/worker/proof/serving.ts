@@ -1,5 +1,7 @@
 import { servingUnknown, starting } from '../../run/serving/causes.ts';
 import type { ServingRecord } from '../../run/serving/record.ts';
+import type { StateCause } from '../../../support/causes.ts';
+import { reportedCause } from '../../../support/errors.ts';
 
 /** What is known about an agent's serving when the work on its host ends. */
 export type Serving =
@@ -16,7 +18,7 @@ export type Serving =
 export interface NotServing {
   readonly kind: 'not-serving';
   /** Stable code. */
-  readonly cause: string;
+  readonly cause: StateCause;
   /** One sentence for a person. */
   readonly message: string;
   readonly hint?: string;
@@ -34,6 +36,6 @@ export function servingOf(record: ServingRecord | undefined): Serving {
   if (record.serving === 'yes') return { kind: 'serves' };
   const { message = 'it is not known whether the agent serves' } = record;
   if (record.cause === starting) return { kind: 'starting', message };
-  const { cause = servingUnknown } = record;
+  const cause = reportedCause(record.cause ?? servingUnknown);
   return { kind: record.serving === 'no' ? 'not-serving' : 'unknown', cause, message };
 }

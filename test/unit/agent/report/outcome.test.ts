@@ -36,10 +36,10 @@ const agent = { name: 'rancher-agent', image: 'rancher/agent:v1' } as Transactio
 describe('how work ends', () => {
   it.each([
     [new StorageLowError('low'), 'deferred', 75, 'storage-low'],
-    [new NotReadyError('ready-no-bash', 'no bash'), 'failed', 73, 'ready-no-bash'],
+    [new NotReadyError('ready-script-no-bash', 'no bash'), 'failed', 73, 'ready-script-no-bash'],
     [new BootstrapFailsError('three times'), 'failed', 73, 'bootstrap-fails'],
-    [new NotProvenError('ready-server-503', 'the server is ill'), 'deferred', 75, 'ready-server-503'],
-    [new HoldError('ready-server-503', 'nobody is active'), 'deferred', 75, 'ready-server-503'],
+    [new NotProvenError('ready-server-busy', 'the server is ill'), 'deferred', 75, 'ready-server-busy'],
+    [new HoldError('ready-server-busy', 'nobody is active'), 'deferred', 75, 'ready-server-busy'],
     [new FlappingError({ sentence: 'in turn', until: 0 }), 'deferred', 75, 'flapping-requirement'],
     [new TryAgainLaterError('busy'), 'deferred', 75, 'try-again-later'],
     [new InterruptedError('SIGTERM'), 'deferred', 143, 'interrupted'],
@@ -159,12 +159,12 @@ describe('an agent that runs is not one that serves: the state says what was obs
     { kind: 'not-serving', cause: 'keys-revoked', message: 'status 401' },
     { kind: 'unknown', cause: 'serving-unknown', message: 'it was not asked' },
   ])('of an upgrade that failed, the failure is the state, whatever the old agent does (%j)', (serving) => {
-    const error = new NotReadyError('ready-no-bash', 'no bash', { hint: 'use another image' });
+    const error = new NotReadyError('ready-script-no-bash', 'no bash', { hint: 'use another image' });
     const judged = judgeTransaction(resultWith({ error, agent, agentRuns: true }), serving);
     expect(judged).toEqual({
       state: 'failed',
       exitCode: 73,
-      cause: 'ready-no-bash',
+      cause: 'ready-script-no-bash',
       summary: 'no bash; rancher-agent (rancher/agent:v1) was not touched and runs',
       hint: 'use another image',
     });

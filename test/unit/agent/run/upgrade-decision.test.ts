@@ -145,7 +145,7 @@ describe('a failed upgrade', () => {
     state: 'failed',
     exitCode: 73,
     summary: 'the image cannot be pulled',
-    cause: 'x',
+    cause: 'cannot-change',
   };
 
   it('is over when the server requires the image that runs again: a typo was corrected', async () => {

@@ -2,7 +2,7 @@ import { describe } from 'vitest';
 import { labels } from '../../../../src/agent/identity/roles.ts';
 import { created, exited, old, managed, replaceProven, reconcile, table, up } from './plan-table.ts';
 
-/** The proof of readiness and what follows it, scene by scene (readiness.md, 1 and 4). */
+/** The proof of readiness and what follows it, scene by scene (readiness §1, §4). */
 
 describe('an upgrade to an image that proves its readiness', () => {
   const proving = { ...created, checksReadiness: true };

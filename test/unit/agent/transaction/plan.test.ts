@@ -17,7 +17,7 @@ import {
   type Row,
 } from './plan-table.ts';
 
-/** Scene → next step, as the design tells it. */
+/** Scene → next step, as docs/architecture.md describes it. */
 
 describe('an upgrade to an image that can stand by', () => {
   table(replace, [

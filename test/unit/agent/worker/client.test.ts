@@ -10,7 +10,7 @@ import { silentLog } from '../../../../src/support/log.ts';
 import { hungLine } from '../../../../src/agent/worker/hung-worker.ts';
 import { empty, FakeDaemon, json, text, type Answer } from '../../fakes/fake-daemon.ts';
 
-/* The caller's side of the work on an engine without AutoRemove, answering as engine-notes records 1.10.3. */
+/* The caller's side of the work on an engine without AutoRemove, answering as engine-notes §2 records 1.10.3. */
 
 /** Gives the event loop a turn, so that what is waited for beside it can come. */
 const clock: Clock = {

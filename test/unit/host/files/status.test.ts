@@ -113,11 +113,11 @@ describe('the status file', () => {
       version: 1,
       state: 'degraded',
       summary: 'the agent runs',
-      said: 'device or resource busy',
+      originalMessage: 'device or resource busy',
       since: '2016-07-01T12:00:00.000Z',
       updatedAt: '2016-07-01T12:00:00.000Z',
-      command: 'settle',
-      corpses: [{ name: 'rancher-agent-previous', id: 'abc', said: 'busy' }],
+      command: 'reconcile',
+      unremovable: [{ name: 'rancher-agent-previous', id: 'abc', originalMessage: 'busy' }],
       entrypointVersion: '0.1.0',
     };
     await mkdir(paths.entrypoint, { recursive: true });

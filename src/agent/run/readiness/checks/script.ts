@@ -7,6 +7,7 @@ import type { Limits } from '../../../../support/limits/limits.ts';
 import { stageScript, type StagedScript } from '../../bootstrap/child.ts';
 import type { ReadinessFailure } from '../result.ts';
 import { hintOf } from '../../bootstrap/server-faults.ts';
+import type { StateCause } from '../../../../support/causes.ts';
 
 /** A bootstrap script that is ready to run: what the promoted agent runs first, without a request. */
 export interface StagedBootstrap {
@@ -76,6 +77,6 @@ function noScript(reason: string): ReadinessFailure {
   return { ...describe('ready-script-page', reason, hintOf('page')), fault: 'way' };
 }
 
-function describe(cause: string, message: string, hint: string | undefined): ReadinessFailure {
+function describe(cause: StateCause, message: string, hint: string | undefined): ReadinessFailure {
   return { check: 'script', fault: 'image', cause, message, ...(hint === undefined ? {} : { hint }) };
 }

@@ -18,8 +18,8 @@ const serves: ServingFacts = {
   lastGoodEnd: undefined,
   lastFailure: undefined,
 };
-const away = { cause: 'server-unreachable', message: 'no answer' };
-const revoked = { cause: 'keys-revoked', message: 'status 401' };
+const away = { cause: 'server-unreachable', message: 'no answer' } as const;
+const revoked = { cause: 'keys-revoked', message: 'status 401' } as const;
 const pause = { runningSince: undefined };
 const fresh = { startedAt: now - 30_000, lastAnswerAt: now - 29_000 };
 

@@ -6,6 +6,7 @@ import {
   stateFor,
   type ServingView,
 } from '../../../../../src/agent/run/serving/state.ts';
+import type { StateCause } from '../../../../../src/support/causes.ts';
 import type { HostStatus } from '../../../../../src/host/files/status.ts';
 
 const at = '2026-01-01T00:00:00.000Z';
@@ -33,11 +34,11 @@ function view(parts: Partial<ServingView>): ServingView {
   };
 }
 
-function no(cause: string): ServingView {
+function no(cause: StateCause): ServingView {
   return view({ decision: { serving: 'no', reason: { cause, message: `because of ${cause}` } } });
 }
 
-const unknown = (cause: string): ServingView =>
+const unknown = (cause: StateCause): ServingView =>
   view({ decision: { serving: 'unknown', reason: { cause, message: 'nobody looks' } } });
 const failedUpgrade = status({ state: 'failed', cause: 'cannot-change', exitCode: 73 });
 const away = status({ state: 'degraded', cause: 'server-unreachable', command: 'run', until: 'serving' });
@@ -50,7 +51,12 @@ function told(before: HostStatus | undefined, given: ServingView): unknown {
 describe('what the agent observes becomes the state of the host', () => {
   it.each<[string, HostStatus | undefined, ServingView, unknown]>([
     ['a server that is away', status({}), no('server-unreachable'), ['degraded', 'server-unreachable']],
-    ['the same on a host without a state', undefined, no('certificate'), ['degraded', 'certificate']],
+    [
+      'the same on a host without a state',
+      undefined,
+      no('server-unreachable'),
+      ['degraded', 'server-unreachable'],
+    ],
     [
       'an upgrade that waits is less urgent',
       status({ state: 'deferred' }),

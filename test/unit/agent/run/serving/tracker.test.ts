@@ -137,7 +137,7 @@ describe('the record of serving', () => {
   it('stands in the container for root alone, and on the host for everybody, without secrets', async () => {
     tracker.unanswered('server-unreachable', 'refused for topsecretkey12345');
     elapsed += 5 * minute;
-    tracker.unanswered('certificate', 'refused for topsecretkey12345');
+    tracker.unanswered('server-unreachable', 'refused for topsecretkey12345');
     for (const file of [inside, servingFileOf(paths)]) {
       await expect.poll(async () => (await record(file)).message).toContain('refused for');
       expect(await readFile(file, 'utf8')).not.toContain('topsecret');

@@ -244,17 +244,17 @@ describe('beside an agent that serves', () => {
 
   it('a server that is ill is nobody’s fault: deferred, and nothing is measured', async () => {
     await keepWriting({
-      failure: failureWith({ check: 'script', fault: 'server', cause: 'ready-script-503' }),
+      failure: failureWith({ check: 'script', fault: 'server', cause: 'ready-script-busy' }),
     });
-    expect(await refusalOf()).toMatchObject({ code: 'ready-script-503', exitCode: 75 });
+    expect(await refusalOf()).toMatchObject({ code: 'ready-script-busy', exitCode: 75 });
     expect(scene.executed).toEqual([]);
   });
 
   it('a program that is missing is refused at once', async () => {
-    const failure = failureWith({ check: 'programs', fault: 'image', cause: 'ready-no-bash' });
+    const failure = failureWith({ check: 'programs', fault: 'image', cause: 'ready-script-no-bash' });
     await scene.writeReadiness(next, { failure });
     const ms = await timed(async () => {
-      expect(await refusalOf()).toMatchObject({ code: 'ready-no-bash', exitCode: 73 });
+      expect(await refusalOf()).toMatchObject({ code: 'ready-script-no-bash', exitCode: 73 });
     });
     expect(ms).toBe(0);
   });
@@ -413,12 +413,16 @@ describe('while a legacy agent is active and the server requires another image',
     const failure = failureWith({
       check: 'programs',
       fault: 'image',
-      cause: 'ready-no-bash',
+      cause: 'ready-script-no-bash',
       message: 'no bash',
     });
     await scene.writeReadiness(next, { failure });
     const error = await refusalOf();
-    expect(error).toMatchObject({ code: 'no-active-agent', exitCode: 73, originalMessage: 'ready-no-bash' });
+    expect(error).toMatchObject({
+      code: 'no-active-agent',
+      exitCode: 73,
+      originalMessage: 'ready-script-no-bash',
+    });
     expect(String(error)).toContain(`NO agent is active on this host, because the server requires ${target}`);
   });
 

@@ -9,7 +9,7 @@ import {
   type Verdict,
 } from '../../../../../src/agent/worker/proof/judge.ts';
 
-/* The table of readiness.md, 2 and 3. Every combination of what can be known meets exactly one of these rows. */
+/* The table of readiness §2, §3. Every combination of what can be known meets exactly one of these rows. */
 
 const situations = ['agent-serves', 'legacy-waits', 'no-agent-runs', 'first-agent', 'reconciling'] as const;
 const found = ['image', 'way', 'server', 'keys, once', 'keys, twice'] as const;
@@ -86,12 +86,19 @@ const refusesKeys: readonly Row[] = [
   },
 ];
 
-/** Readiness.md, 3: nothing is created or removed between tries, however long it takes. */
+/** Readiness §3: nothing is created or removed between tries, however long it takes. */
 const whileNobodyIsActive: readonly Row[] = [
   { found: ['way', 'server', 'keys, once'], in: ['legacy-waits'], then: 'try-again' },
 ];
 
 const table = [...protectsNothing, ...protectsAnAgent, ...refusesKeys, ...whileNobodyIsActive];
+
+const causes = {
+  image: 'ready-programs-missing',
+  way: 'ready-curl-tls',
+  server: 'ready-script-busy',
+  keys: 'ready-keys-revoked',
+} as const;
 
 function failureOf(what: Found): ReadinessFailure {
   const fault = what === 'keys, once' || what === 'keys, twice' ? 'keys' : what;
@@ -99,7 +106,7 @@ function failureOf(what: Found): ReadinessFailure {
   return {
     check: check[fault],
     fault,
-    cause: `ready-${fault}`,
+    cause: causes[fault],
     message: 'a sentence',
     ...(what === 'keys, twice' ? { confirmed: true } : {}),
   };
@@ -168,7 +175,7 @@ const anyQuestion: fc.Arbitrary<Question> = fc.record({
       .map(([fault, check, confirmed, message]) => ({
         fault,
         check,
-        cause: 'ready-any',
+        cause: 'ready-server-busy' as const,
         message,
         ...(confirmed === undefined ? {} : { confirmed }),
       })),

@@ -86,9 +86,9 @@ describe('a proof from standby to the end', () => {
 
   it('one that is refused never ends the waiting', async () => {
     addOld();
-    const failure = failureWith({ check: 'programs', fault: 'image', cause: 'ready-no-bash' });
+    const failure = failureWith({ check: 'programs', fault: 'image', cause: 'ready-script-no-bash' });
     await scene.writeReadiness(next, { failure });
-    await expect(ready(prove())).rejects.toMatchObject({ code: 'ready-no-bash' });
+    await expect(ready(prove())).rejects.toMatchObject({ code: 'ready-script-no-bash' });
     expect(readyCount).toBe(0);
   });
 
@@ -110,7 +110,12 @@ describe('a proof from standby to the end', () => {
   it('promoted with keys that are refused to everybody: the state is that of revoked keys', async () => {
     addOld({ state: 'exited' });
     const proof = prove();
-    const failure = failureWith({ check: 'keys', fault: 'keys', cause: 'ready-keys', confirmed: true });
+    const failure = failureWith({
+      check: 'keys',
+      fault: 'keys',
+      cause: 'ready-keys-revoked',
+      confirmed: true,
+    });
     await scene.writeReadiness(next, { failure });
     await ready(proof);
     await scene.writeServing(next, { cause: 'keys-revoked', message: 'status 401' });
