@@ -92,7 +92,7 @@ function judgeOffice(
       'agent-stranger',
       `${nameOf(stranger)} has the agent's name and is not one (${stranger.image})`,
       {
-        advice: `See the runbook, "A stranger has the agent's name".`,
+        advice: `See the runbook, "An unmanaged container has the agent's name".`,
       },
     );
   }
