@@ -39,7 +39,7 @@ export const words: readonly Word[] = [
     instead: 'standby, on standby',
   },
   {
-    name: 'reconcile',
+    name: 'settle',
     pattern: /\bsettl(?:es?|ed|ing)\b/gi,
     instead: 'reconcile',
     except: [{ text: /promise|never settles?|dockerode/i, why: 'a promise settles: that is its own word' }],
@@ -49,14 +49,14 @@ export const words: readonly Word[] = [
     pattern: /\bgoing back\b|\bway back\b|\bturn(?:s|ed|ing)? back\b/gi,
     instead: 'roll back, rollback',
   },
-  { name: 'park', pattern: /\bset(?:s|ting)?[ -]aside\b|\bpool of names\b/gi, instead: 'park, parked' },
+  { name: 'set aside', pattern: /\bset(?:s|ting)?[ -]aside\b|\bpool of names\b/gi, instead: 'park, parked' },
   { name: 'corpse', pattern: /\bcorpses?\b|_corpses\b/gi, instead: 'unremovable container; dead' },
   { name: 'condemned', pattern: /\bcondemned\b/gi, instead: 'removal started' },
   { name: 'ours', pattern: /\bours\b/gi, instead: 'managed container; hardened agent, hardened image' },
   {
     name: 'stranger',
     pattern: /\bstrangers?\b|\bforeign\b/gi,
-    instead: 'stranger container',
+    instead: 'unmanaged container',
   },
   { name: 'innocent', pattern: /\binnocen(?:t|ce)\b/gi, instead: 'not a leak' },
   { name: 'judge', pattern: /\bjudge[sd]?\b|\bjudg(?:ing|e?ment)\b/gi, instead: 'classify' },
@@ -67,7 +67,7 @@ export const words: readonly Word[] = [
     instead: 'legacy entrypoint',
   },
   { name: "upstream's", pattern: /\bupstream's\b/gi, instead: 'legacy entrypoint', except: [upstream] },
-  { name: 'agent-restarter', pattern: /\bkeepers?\b/gi, instead: 'agent restarter' },
+  { name: 'keeper', pattern: /\bkeepers?\b/gi, instead: 'agent restarter' },
   {
     name: 'quarrel',
     pattern: /\bquarrels?\b|\bping-pong\b|\bPING_PONG|\bin turn\b/gi,
@@ -75,7 +75,7 @@ export const words: readonly Word[] = [
   },
   { name: 'family', pattern: /\bfamil(?:y|ies)\b/gi, instead: 'profile' },
   {
-    name: 'originalMessage',
+    name: 'said',
     pattern: /\bsaid\b|\b(?:own|engine's|server's) words\b/gi,
     instead: 'message, engineMessage',
     except: [

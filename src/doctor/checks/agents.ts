@@ -96,7 +96,7 @@ function checkActiveAgent(
       'agent-unmanaged',
       `${nameOf(unmanaged)} has the agent's name and is not one (${unmanaged.image})`,
       {
-        advice: `See the runbook, "A stranger has the agent's name".`,
+        advice: `See the runbook, "An unmanaged container has the agent's name".`,
       },
     );
   }

@@ -53,7 +53,7 @@ function judgeStatus(status: HostStatus, record: HostRecord, now: number): Findi
     level,
     text,
     cause: causeReported(status.cause ?? state),
-    advice: hint ?? 'See the runbook, "Look".',
+    advice: hint ?? 'See the runbook, "Where do I begin?".',
     ...(next === undefined ? {} : { details: [next] }),
     figures,
   };
