@@ -24,13 +24,15 @@ const NEVER_USED: Readonly<Record<string, readonly string[]>> = {
   // ssh:// hosts and BuildKit sessions: 130 ms of CPU. supports-color is nobody's dependency; it is only there if a tool of
   // development brought it.
   '*': ['ssh2', 'cpu-features', '@grpc/grpc-js', '@grpc/proto-loader', 'protobufjs', 'supports-color'],
+  // an engine on another machine
+  'docker-modem': ['https'],
   // writing the log in a thread of its own
   pino: ['thread-stream'],
   // HTTP/2: the client says allowH2: false
   undici: ['node:http2'],
 };
 
-/** What stands for a package in the bundle, by its name or by `WHO ASKS > NAME`. A getter has it loaded when it is first used. */
+/** What stands for a package in the bundle. A getter has it loaded when it is first used. */
 const PARTS: Readonly<Record<string, string>> = {
   // Its modem is all that engine/transport.ts needs.
   dockerode: `
@@ -38,10 +40,9 @@ const PARTS: Readonly<Record<string, string>> = {
     module.exports = class { constructor(options) { this.modem = new Modem(options); } };`,
   // Node has its own.
   'readable-stream': `module.exports = require('node:stream');`,
-  // The modem's log for its developers opens stderr to see whether that is a terminal, and each request is spelled out for it,
-  // to any depth, whether anybody reads it or not.
+  // The modem's log for its developers: `DEBUG=*` would have a registry's password in it. It opens stderr to see whether that
+  // is a terminal, whether anybody reads it or not.
   debug: `module.exports = () => () => {};`,
-  'docker-modem > util': `module.exports = Object.create(require('node:util'), { inspect: { value: () => '' } });`,
   // Most commands that end well log nothing.
   pino: `module.exports = { get pino() { return require('pino/pino.js').pino; } };`,
   // Without `fetch`, WebSockets, mocks and caches: control-plane/client.ts needs these two. Their parser is WebAssembly: to
@@ -125,11 +126,8 @@ function leaveOut(
   unused: Readonly<Record<string, readonly string[]>>,
   parts: Readonly<Record<string, string>>,
 ): Plugin {
-  const askingOf = ({ importer }: OnResolveArgs): string =>
-    /.*\/node_modules\/([^/]+)\//.exec(importer)?.[1] ?? '';
-  const isUnused = (args: OnResolveArgs): boolean => {
-    const { path } = args;
-    const asking = askingOf(args);
+  const isUnused = ({ path, importer }: OnResolveArgs): boolean => {
+    const asking = /.*\/node_modules\/([^/]+)\//.exec(importer)?.[1] ?? '';
     const names = [...(unused['*'] ?? []), ...(unused[asking] ?? [])];
     return names.some((name) => path === name || path.startsWith(`${name}/`));
   };
@@ -138,8 +136,7 @@ function leaveOut(
     setup(esbuild) {
       esbuild.onResolve({ filter: /^[^.]/ }, (args) => {
         if (isUnused(args)) return { path: args.path, namespace: 'stub' };
-        const part = [`${askingOf(args)} > ${args.path}`, args.path].find((name) => name in parts);
-        return part === undefined ? undefined : { path: part, namespace: 'part' };
+        return args.path in parts ? { path: args.path, namespace: 'part' } : undefined;
       });
       esbuild.onLoad({ filter: /.*/, namespace: 'stub' }, ({ path }) => ({
         contents: stubSource(path),

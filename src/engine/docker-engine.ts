@@ -23,7 +23,6 @@ import { featuresOf, higherVersion, lowerVersion } from './features.ts';
 import { elementsOf } from './json-elements.ts';
 import { copyLog, readLog, readLogRefusal } from './log-stream.ts';
 import { followPull, pullQuery } from './pull.ts';
-import { createPlainTransport } from './plain-transport.ts';
 import { readRepeatedly, repeatRead, understand, type EngineOptions } from './reads.ts';
 import {
   createTransport,
@@ -39,8 +38,8 @@ import {
  * @throws EngineUnavailableError, NotPermittedError
  */
 export async function connectEngine(options: EngineOptions): Promise<Engine> {
-  const create = options.keepsConnections === true ? createPlainTransport : createTransport;
-  const unversioned = create(options.socketPath, undefined, options.userAgent);
+  const { socketPath, userAgent, keepsConnections } = options;
+  const unversioned = createTransport(socketPath, undefined, userAgent, keepsConnections);
   const answer = await readRepeatedly(options, unversioned, {
     what: 'ask the engine for its version',
     method: 'GET',
@@ -59,7 +58,7 @@ export async function connectEngine(options: EngineOptions): Promise<Engine> {
   const transport =
     options.apiVersion === undefined
       ? unversioned
-      : create(options.socketPath, version.api, options.userAgent);
+      : createTransport(socketPath, version.api, userAgent, keepsConnections);
   return new DockerEngine(options, transport, version);
 }
 
