@@ -45,13 +45,19 @@ const PARTS: Readonly<Record<string, string>> = {
   debug: `module.exports = () => () => {};`,
   // Most commands that end well log nothing.
   pino: `module.exports = { get pino() { return require('pino/pino.js').pino; } };`,
-  // Without `fetch`, WebSockets, mocks and caches: control-plane/client.ts needs these two. Their parser is WebAssembly: to
-  // optimize it, which a few answers an hour aren't worth, V8 takes 10 MB of memory that an agent never gives back.
+  // Without `fetch`, WebSockets, mocks and caches. An ES module, so that a name that src/control-plane/http imports and that is
+  // missing here fails the build. Their parser is WebAssembly: to optimize it, which a few answers an hour aren't worth, V8 takes
+  // 10 MB of memory that an agent never gives back.
   undici: `
-    for (const flag of ['--no-wasm-tier-up', '--no-wasm-dynamic-tiering']) require('node:v8').setFlagsFromString(flag);
-    Object.assign(require('undici/lib/dispatcher/dispatcher.js').prototype, require('undici/lib/api/index.js'));
-    exports.Agent = require('undici/lib/dispatcher/agent.js');
-    exports.ProxyAgent = require('undici/lib/dispatcher/proxy-agent.js');`,
+    import { setFlagsFromString } from 'node:v8';
+    import Dispatcher from 'undici/lib/dispatcher/dispatcher.js';
+    import api from 'undici/lib/api/index.js';
+    for (const flag of ['--no-wasm-tier-up', '--no-wasm-dynamic-tiering']) setFlagsFromString(flag);
+    Object.assign(Dispatcher.prototype, api);
+    export { default as Agent } from 'undici/lib/dispatcher/agent.js';
+    export { default as Client } from 'undici/lib/dispatcher/client.js';
+    export { default as ProxyAgent } from 'undici/lib/dispatcher/proxy-agent.js';
+    export { default as Socks5ProxyAgent } from 'undici/lib/dispatcher/socks5-proxy-agent.js';`,
 };
 
 /**
