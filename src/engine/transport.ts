@@ -47,8 +47,8 @@ export interface Transport {
  *
  * @param apiVersion prefix for every path, e.g. `1.22`; undefined talks to the engine's newest
  * @param userAgent tells the engine's (and a proxy's) log who asked
- * @param keepsConnections uses them again: for thousands of small questions. One may then fail because the engine was
- *   restarted since the last one
+ * @param keepsConnections uses connections again: for thousands of small requests. A request can then fail because the
+ *   engine was restarted after the last one
  */
 export function createTransport(
   socketPath: string,
@@ -81,7 +81,7 @@ export function createTransport(
       statusCodes: everyStatus,
     });
 
-  /** The deadline ends what is not open by then; afterwards `request.signal` alone counts. */
+  /** The deadline closes a connection without headers. After the headers only `request.signal` closes it. */
   const openUntil = async (request: EngineRequest, deadline: AbortSignal): Promise<IncomingMessage> => {
     const signals = request.signal === undefined ? [deadline] : [deadline, request.signal];
     return open(request, AbortSignal.any(signals));
@@ -132,21 +132,24 @@ export function createTransport(
 
 declare module 'node:http' {
   interface Agent {
-    /** Hands a request to a connection; Node documents it as what agents may replace. */
+    /** Gives a request a connection. Node's types leave it out. */
     addRequest(request: ClientRequest, options: object): void;
   }
 }
 
-/** How connections to the engine are made and kept. */
+/** Opens and keeps the connections to the engine. */
 class EngineAgent extends Agent {
-  /** @param keepAlive without it each request has a connection of its own: a Unix socket connects in microseconds */
+  /** @param keepAlive false: each request opens a connection of its own, which takes microseconds on a Unix socket */
   constructor(keepAlive: boolean) {
-    // Told no server's name, Node would find out whether `localhost` is an IPv6 address: 4 ms of CPU for a Unix socket.
+    // Without this server name Node checks whether `localhost` is an IPv6 address, which takes 4 ms of CPU.
     const options: AgentOptions & { readonly servername: string } = { keepAlive, servername: '' };
     super(options);
   }
 
-  /** The modem follows redirects away from the socket, and nobody hears of the errors there: it must not see any. */
+  /**
+   * The modem follows a redirect to any address of the network, and an error there is an uncaught exception. Without the
+   * header it does not see a redirect.
+   */
   override addRequest(request: ClientRequest, options: object): void {
     request.prependListener('response', ({ headers }) => {
       delete headers.location;
@@ -154,7 +157,7 @@ class EngineAgent extends Agent {
     super.addRequest(request, options);
   }
 
-  /** The modem has each request spelled out for a log of its own, agent and open connections included: 15 ms of CPU. */
+  /** The modem prints each request for its debug log, with the agent and all connections: that takes 15 ms of CPU. */
   [inspect.custom](): string {
     return 'EngineAgent';
   }
@@ -165,7 +168,7 @@ const everyStatus: Readonly<Record<number, true>> = Object.fromEntries(
   Array.from({ length: 500 }, (_, index) => [100 + index, true as const]),
 );
 
-/** Bytes. An inspection has some 8,000; whoever sends more than this is no engine, or a broken one. */
+/** In bytes. An inspection has about 8,000. */
 const LARGEST_ANSWER = 16 * 2 ** 20;
 
 /** By events: for answers as short as these an iterator costs more than the answer. */
