@@ -26,6 +26,7 @@ import { followPull, pullQuery } from './pull.ts';
 import { readRepeatedly, repeatRead, understand, type EngineOptions } from './reads.ts';
 import {
   createTransport,
+  readBody,
   unavailable,
   type EngineAnswer,
   type EngineRequest,
@@ -376,11 +377,9 @@ function matches(summary: ContainerSummary, filter: ContainerFilter): boolean {
   return summary.labels[filter.label.slice(0, equals)] === filter.label.slice(equals + 1);
 }
 
-async function readExit(opening: Promise<AsyncIterable<unknown>>, log: Log): Promise<ContainerExit> {
+async function readExit(opening: ReturnType<Transport['openStream']>, log: Log): Promise<ContainerExit> {
   try {
-    const chunks: Buffer[] = [];
-    for await (const chunk of await opening) chunks.push(chunk as Buffer);
-    const answer: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'));
+    const answer: unknown = JSON.parse(await readBody(await opening));
     if (typeof answer === 'object' && answer !== null && 'StatusCode' in answer) {
       return { status: Number(answer.StatusCode) };
     }

@@ -171,8 +171,11 @@ const everyStatus: Readonly<Record<number, true>> = Object.fromEntries(
 /** In bytes. An inspection has about 8,000. */
 const LARGEST_ANSWER = 16 * 2 ** 20;
 
-/** By events: for answers as short as these an iterator costs more than the answer. */
-async function readBody(response: IncomingMessage): Promise<string> {
+/**
+ * The whole answer as text. By events: for answers as short as these an iterator costs more than the answer.
+ * @throws Error when it is cut, or longer than LARGEST_ANSWER
+ */
+export async function readBody(response: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
   response.on('data', (chunk: Buffer) => {
