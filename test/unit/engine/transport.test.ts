@@ -85,7 +85,7 @@ describe('the transport and a server of Node', () => {
     expect(connections).toBe(8);
   });
 
-  it('use no connection again unless they are told to', async () => {
+  it('use no connection again without the option for it', async () => {
     const transport = createTransport(socketPath, undefined, 'test');
     await transport.request(question);
     await transport.request(question);
@@ -290,7 +290,7 @@ describe.each(kinds)('over %s, a server', (_kind, kept) => {
     expect(connections).toBe(3);
   });
 
-  it('that says no is told in its own words', async () => {
+  it('that refuses is reported in its own words', async () => {
     answer = (socket) =>
       socket.write('HTTP/1.1 409 Conflict\r\nContent-Length: 18\r\n\r\n{"message":"busy"}');
     await expect(transport().request({ ...question, method: 'DELETE' })).rejects.toMatchObject({
@@ -310,7 +310,7 @@ describe.each(kinds)('over %s, a server', (_kind, kept) => {
     },
   );
 
-  it('that is away is told with what to do', async () => {
+  it('that is not there is reported with what to do', async () => {
     const away = createTransport(join(folder, 'nothing.sock'), undefined, 'test', kept);
     await expect(away.request(question)).rejects.toThrow('there is no Docker socket');
   });
