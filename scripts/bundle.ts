@@ -24,13 +24,15 @@ const NEVER_USED: Readonly<Record<string, readonly string[]>> = {
   // ssh:// hosts and BuildKit sessions: 130 ms of CPU. supports-color is nobody's dependency; it is only there if a tool of
   // development brought it.
   '*': ['ssh2', 'cpu-features', '@grpc/grpc-js', '@grpc/proto-loader', 'protobufjs', 'supports-color'],
+  // an engine on another machine
+  'docker-modem': ['https'],
   // writing the log in a thread of its own
   pino: ['thread-stream'],
   // HTTP/2: the client says allowH2: false
   undici: ['node:http2'],
 };
 
-/** What stands for a package in the bundle, by its name or by `WHO ASKS > NAME`. A getter has it loaded when it is first used. */
+/** What stands for a package in the bundle. A getter has it loaded when it is first used. */
 const PARTS: Readonly<Record<string, string>> = {
   // Its modem is all that engine/transport.ts needs.
   dockerode: `
@@ -38,19 +40,24 @@ const PARTS: Readonly<Record<string, string>> = {
     module.exports = class { constructor(options) { this.modem = new Modem(options); } };`,
   // Node has its own.
   'readable-stream': `module.exports = require('node:stream');`,
-  // The modem's log for its developers opens stderr to see whether that is a terminal, and each request is spelled out for it,
-  // to any depth, whether anybody reads it or not.
+  // The modem's log for its developers: `DEBUG=*` would have a registry's password in it. It opens stderr to see whether that
+  // is a terminal, whether anybody reads it or not.
   debug: `module.exports = () => () => {};`,
-  'docker-modem > util': `module.exports = Object.create(require('node:util'), { inspect: { value: () => '' } });`,
   // Most commands that end well log nothing.
   pino: `module.exports = { get pino() { return require('pino/pino.js').pino; } };`,
-  // Without `fetch`, WebSockets, mocks and caches: control-plane/client.ts needs these two. Their parser is WebAssembly: to
-  // optimize it, which a few answers an hour aren't worth, V8 takes 10 MB of memory that an agent never gives back.
+  // Without `fetch`, WebSockets, mocks and caches. An ES module, so that a name that src/control-plane/http imports and that is
+  // missing here fails the build. Their parser is WebAssembly: to optimize it, which a few answers an hour aren't worth, V8 takes
+  // 10 MB of memory that an agent never gives back.
   undici: `
-    for (const flag of ['--no-wasm-tier-up', '--no-wasm-dynamic-tiering']) require('node:v8').setFlagsFromString(flag);
-    Object.assign(require('undici/lib/dispatcher/dispatcher.js').prototype, require('undici/lib/api/index.js'));
-    exports.Agent = require('undici/lib/dispatcher/agent.js');
-    exports.ProxyAgent = require('undici/lib/dispatcher/proxy-agent.js');`,
+    import { setFlagsFromString } from 'node:v8';
+    import Dispatcher from 'undici/lib/dispatcher/dispatcher.js';
+    import api from 'undici/lib/api/index.js';
+    for (const flag of ['--no-wasm-tier-up', '--no-wasm-dynamic-tiering']) setFlagsFromString(flag);
+    Object.assign(Dispatcher.prototype, api);
+    export { default as Agent } from 'undici/lib/dispatcher/agent.js';
+    export { default as Client } from 'undici/lib/dispatcher/client.js';
+    export { default as ProxyAgent } from 'undici/lib/dispatcher/proxy-agent.js';
+    export { default as Socks5ProxyAgent } from 'undici/lib/dispatcher/socks5-proxy-agent.js';`,
 };
 
 /**
@@ -125,11 +132,8 @@ function leaveOut(
   unused: Readonly<Record<string, readonly string[]>>,
   parts: Readonly<Record<string, string>>,
 ): Plugin {
-  const askingOf = ({ importer }: OnResolveArgs): string =>
-    /.*\/node_modules\/([^/]+)\//.exec(importer)?.[1] ?? '';
-  const isUnused = (args: OnResolveArgs): boolean => {
-    const { path } = args;
-    const asking = askingOf(args);
+  const isUnused = ({ path, importer }: OnResolveArgs): boolean => {
+    const asking = /.*\/node_modules\/([^/]+)\//.exec(importer)?.[1] ?? '';
     const names = [...(unused['*'] ?? []), ...(unused[asking] ?? [])];
     return names.some((name) => path === name || path.startsWith(`${name}/`));
   };
@@ -138,8 +142,7 @@ function leaveOut(
     setup(esbuild) {
       esbuild.onResolve({ filter: /^[^.]/ }, (args) => {
         if (isUnused(args)) return { path: args.path, namespace: 'stub' };
-        const part = [`${askingOf(args)} > ${args.path}`, args.path].find((name) => name in parts);
-        return part === undefined ? undefined : { path: part, namespace: 'part' };
+        return args.path in parts ? { path: args.path, namespace: 'part' } : undefined;
       });
       esbuild.onLoad({ filter: /.*/, namespace: 'stub' }, ({ path }) => ({
         contents: stubSource(path),

@@ -2,7 +2,7 @@ import { namesOf, readNames, type RoleNames } from '../agent/identity/roles.ts';
 import { hostSocketOf, selectProfile, type Profile } from '../agent/identity/profile.ts';
 import { chooseStateVolume } from '../agent/identity/state-volume.ts';
 import type { WorkerCall } from '../agent/worker/client.ts';
-import { selectWorkerEnvironment, workerVariables, type WorkerTask } from '../agent/worker/request.ts';
+import type { WorkerTask } from '../agent/worker/request.ts';
 import type { EngineOptions } from '../engine/reads.ts';
 import type { ContainerDetails, Engine, EngineInfo } from '../engine/engine.ts';
 import { systemClock, type Clock } from '../support/clock.ts';
@@ -68,6 +68,7 @@ export function requireSoundConfiguration({
 export async function withAgentConf(context: Context): Promise<Context> {
   const { configuration, log, secrets } = context;
   const { readAgentConf } = await import('../control-plane/agent-conf.ts');
+  const { workerVariables } = await import('../agent/worker/request.ts');
   const reading = readAgentConf(`${configuration.paths.rancher}/etc/agent.conf`);
   const { variables, problems } = await tellingIfSilent(context, reading);
   for (const problem of problems) log.warn(`agent.conf: ${problem}`);
@@ -134,6 +135,7 @@ export async function delegate(
   image: string,
   extra: Environment = {},
 ): Promise<number> {
+  const { selectWorkerEnvironment } = await import('../agent/worker/request.ts');
   const environment = { ...selectWorkerEnvironment(context.configuration.environment, task), ...extra };
   const hostSocket = hostSocketOf(context.profile, context.configuration.environment);
   const { runThroughWorker } = await import('../agent/worker/client.ts');

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { isRancherFolderMounted } from '../host/mounts/rancher-folder.ts';
 import { ExitCode, messageOf } from '../support/errors.ts';
 import { askEngineInfo, delegate, openEngine, type Context } from './context.ts';
@@ -32,8 +31,8 @@ async function tellFacts(context: Context, operatingSystem: Promise<string>): Pr
   const facts = await lookAtHost({
     paths: configuration.paths,
     operatingSystem,
-    // Node loads `crypto` when something of it is first used; a host that has its key needs nothing.
-    randomBytes: (size) => randomBytes(size),
+    // The global of the same name: the module `crypto` takes 4 ms to load, and a host that has its key needs nothing.
+    randomBytes: (size) => Buffer.from(crypto.getRandomValues(new Uint8Array(size))),
   });
   secrets.add(facts.registrationKey);
   for (const line of renderInspection(facts, configuration.profile)) write(`${line}\n`, 'stdout');

@@ -3,13 +3,13 @@ import { DeadlineError } from '../support/deadline.ts';
 import { EntrypointError, messageOf } from '../support/errors.ts';
 import type { Limits } from '../support/limits/limits.ts';
 import type { Log } from '../support/log.ts';
-import { readDetails, readImage, readSummary } from './answers.ts';
+import { readDetails, readImage } from './answers.ts';
+import { collect } from './container-list.ts';
 import { buildCreateBody } from './create-body.ts';
 import type {
   ContainerExit,
   ContainerFilter,
   ContainerState,
-  ContainerSummary,
   Engine,
   EngineVersion,
   ExecuteCall,
@@ -20,13 +20,12 @@ import { askInfo } from './engine-info.ts';
 import { EngineError } from './errors.ts';
 import { executeIn } from './execute.ts';
 import { featuresOf, higherVersion, lowerVersion } from './features.ts';
-import { elementsOf } from './json-elements.ts';
 import { copyLog, readLog, readLogRefusal } from './log-stream.ts';
 import { followPull, pullQuery } from './pull.ts';
-import { createPlainTransport } from './plain-transport.ts';
 import { readRepeatedly, repeatRead, understand, type EngineOptions } from './reads.ts';
 import {
   createTransport,
+  readBody,
   unavailable,
   type EngineAnswer,
   type EngineRequest,
@@ -39,8 +38,8 @@ import {
  * @throws EngineUnavailableError, NotPermittedError
  */
 export async function connectEngine(options: EngineOptions): Promise<Engine> {
-  const create = options.keepsConnections === true ? createPlainTransport : createTransport;
-  const unversioned = create(options.socketPath, undefined, options.userAgent);
+  const { socketPath, userAgent, keepsConnections } = options;
+  const unversioned = createTransport(socketPath, undefined, userAgent, keepsConnections);
   const answer = await readRepeatedly(options, unversioned, {
     what: 'ask the engine for its version',
     method: 'GET',
@@ -59,7 +58,7 @@ export async function connectEngine(options: EngineOptions): Promise<Engine> {
   const transport =
     options.apiVersion === undefined
       ? unversioned
-      : create(options.socketPath, version.api, options.userAgent);
+      : createTransport(socketPath, version.api, userAgent, keepsConnections);
   return new DockerEngine(options, transport, version);
 }
 
@@ -343,45 +342,9 @@ function readVersion(body: string, pinned: string | undefined): EngineVersion {
   return { engine, api: lowerVersion(newest, higherVersion(textOf('MinAPIVersion') ?? pinned, pinned)) };
 }
 
-/** Keeps what matches; of thousands that are made alike, image names and labels are kept once. */
-async function collect(body: AsyncIterable<Buffer>, filter: ContainerFilter): Promise<ContainerSummary[]> {
-  const found: ContainerSummary[] = [];
-  const share = createSharing();
-  for await (const entry of elementsOf(body)) {
-    const summary = readSummary(entry);
-    if (summary !== undefined && matches(summary, filter)) found.push(share(summary));
-  }
-  return found;
-}
-
-/** @returns a function that puts one and the same value in the place of equal ones */
-function createSharing(): (summary: ContainerSummary) => ContainerSummary {
-  const known = new Map<string, Pick<ContainerSummary, 'image' | 'imageId' | 'command' | 'labels'>>();
-  return (summary) => {
-    const { image, imageId, command, labels } = summary;
-    const key = JSON.stringify([image, imageId, command, labels]);
-    const same = known.get(key) ?? { image, imageId, command, labels };
-    known.set(key, same);
-    return { ...summary, ...same };
-  };
-}
-
-/** Old engines ignore filters they don't know and return every container: check again. */
-function matches(summary: ContainerSummary, filter: ContainerFilter): boolean {
-  if (filter.names !== undefined && !filter.names.includes(summary.name)) return false;
-  if (filter.ids !== undefined && !filter.ids.includes(summary.id)) return false;
-  if (filter.states !== undefined && !filter.states.includes(summary.state)) return false;
-  if (filter.label === undefined) return true;
-  const equals = filter.label.indexOf('=');
-  if (equals < 0) return filter.label in summary.labels;
-  return summary.labels[filter.label.slice(0, equals)] === filter.label.slice(equals + 1);
-}
-
-async function readExit(opening: Promise<AsyncIterable<unknown>>, log: Log): Promise<ContainerExit> {
+async function readExit(opening: ReturnType<Transport['openStream']>, log: Log): Promise<ContainerExit> {
   try {
-    const chunks: Buffer[] = [];
-    for await (const chunk of await opening) chunks.push(chunk as Buffer);
-    const answer: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'));
+    const answer: unknown = JSON.parse(await readBody(await opening));
     if (typeof answer === 'object' && answer !== null && 'StatusCode' in answer) {
       return { status: Number(answer.StatusCode) };
     }

@@ -1,5 +1,5 @@
-import { Agent, type AgentOptions, type IncomingMessage } from 'node:http';
-import { promisify } from 'node:util';
+import { Agent, type AgentOptions, type ClientRequest, type IncomingMessage } from 'node:http';
+import { inspect, promisify } from 'node:util';
 import Docker from 'dockerode';
 import { DeadlineError, withDeadline } from '../support/deadline.ts';
 import {
@@ -42,12 +42,13 @@ export interface Transport {
 }
 
 /**
- * One way to the engine, over dockerode's modem. Answers are always taken as streams and read here: a connection that
+ * The one way to the engine, over dockerode's modem. Answers are always taken as streams and read here: a connection that
  * drops in mid-body is then an error at once, where dockerode's own promise would never settle.
  *
  * @param apiVersion prefix for every path, e.g. `1.22`; undefined talks to the engine's newest
  * @param userAgent tells the engine's (and a proxy's) log who asked
- * @param keepsConnections uses them again, and closes none
+ * @param keepsConnections uses connections again: for thousands of small requests. A request can then fail because the
+ *   engine was restarted after the last one
  */
 export function createTransport(
   socketPath: string,
@@ -55,8 +56,8 @@ export function createTransport(
   userAgent: string,
   keepsConnections = false,
 ): Transport {
-  // A connection kept from before a daemon restart would fail the next call; a Unix socket connects in microseconds.
-  const connection = { socketPath, agent: new Agent(agentOptions(keepsConnections)) };
+  // The types of dockerode know no agent.
+  const connection = { socketPath, agent: new EngineAgent(keepsConnections) };
   const docker = new Docker({
     ...connection,
     ...(apiVersion === undefined ? {} : { version: `v${apiVersion}` }),
@@ -79,6 +80,12 @@ export function createTransport(
       headers: { 'User-Agent': userAgent },
       statusCodes: everyStatus,
     });
+
+  /** The deadline closes a connection without headers. After the headers only `request.signal` closes it. */
+  const openUntil = async (request: EngineRequest, deadline: AbortSignal): Promise<IncomingMessage> => {
+    const signals = request.signal === undefined ? [deadline] : [deadline, request.signal];
+    return open(request, AbortSignal.any(signals));
+  };
 
   const exchange = async <T>(
     request: EngineRequest,
@@ -109,22 +116,51 @@ export function createTransport(
     },
     async openStream(request) {
       return guard(request, async () => {
-        const lifetime = request.signal ?? new AbortController().signal;
-        const response = await withDeadline(request.what, request.deadlineMs, async () =>
-          open(request, lifetime),
+        const response = await withDeadline(request.what, request.deadlineMs, async (deadline) =>
+          openUntil(request, deadline),
         );
         const status = response.statusCode ?? 0;
         if (request.accept.includes(status)) return response;
-        const text = await withDeadline(request.what, request.deadlineMs, async () => readBody(response));
+        const text = await withDeadline(request.what, request.deadlineMs, async () =>
+          readBody(response),
+        ).finally(() => response.destroy());
         throw new EngineError(request.what, status, readErrorText(text));
       });
     },
   };
 }
 
-/** Told no server's name, Node would find out whether `localhost` is an IPv6 address: 4 ms of CPU for a Unix socket. */
-function agentOptions(keepAlive: boolean): AgentOptions & { readonly servername: string } {
-  return { keepAlive, servername: '' };
+declare module 'node:http' {
+  interface Agent {
+    /** Gives a request a connection. Node's types leave it out. */
+    addRequest(request: ClientRequest, options: object): void;
+  }
+}
+
+/** Opens and keeps the connections to the engine. */
+class EngineAgent extends Agent {
+  /** @param keepAlive false: each request opens a connection of its own, which takes microseconds on a Unix socket */
+  constructor(keepAlive: boolean) {
+    // Without this server name Node checks whether `localhost` is an IPv6 address, which takes 4 ms of CPU.
+    const options: AgentOptions & { readonly servername: string } = { keepAlive, servername: '' };
+    super(options);
+  }
+
+  /**
+   * The modem follows a redirect to any address of the network, and an error there is an uncaught exception. Without the
+   * header it does not see a redirect.
+   */
+  override addRequest(request: ClientRequest, options: object): void {
+    request.prependListener('response', ({ headers }) => {
+      delete headers.location;
+    });
+    super.addRequest(request, options);
+  }
+
+  /** The modem prints each request for its debug log, with the agent and all connections: that takes 15 ms of CPU. */
+  [inspect.custom](): string {
+    return 'EngineAgent';
+  }
 }
 
 /** The modem turns statuses into errors that lose the body's type; we judge them ourselves. */
@@ -132,10 +168,21 @@ const everyStatus: Readonly<Record<number, true>> = Object.fromEntries(
   Array.from({ length: 500 }, (_, index) => [100 + index, true as const]),
 );
 
-/** By events: for answers as short as these an iterator costs more than the answer. */
-async function readBody(response: IncomingMessage): Promise<string> {
+/** In bytes. An inspection has about 8,000. */
+const LARGEST_ANSWER = 16 * 2 ** 20;
+
+/**
+ * The whole answer as text. By events: for answers as short as these an iterator costs more than the answer.
+ * @throws Error when it is cut, or longer than LARGEST_ANSWER
+ */
+export async function readBody(response: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
-  response.on('data', (chunk: Buffer) => chunks.push(chunk));
+  let size = 0;
+  response.on('data', (chunk: Buffer) => {
+    chunks.push(chunk);
+    size += chunk.length;
+    if (size > LARGEST_ANSWER) response.destroy(new Error('the answer is longer than 16 MiB'));
+  });
   await new Promise<void>((resolve, reject) => {
     response.once('error', reject);
     response.once('close', () => {
@@ -156,7 +203,7 @@ function cutError(): Error {
 }
 
 /** @throws EngineError when the status is none of those that are fine */
-export function check(request: EngineRequest, status: number, text: string): EngineAnswer {
+function check(request: EngineRequest, status: number, text: string): EngineAnswer {
   if (request.accept.includes(status)) return { status, text };
   throw new EngineError(request.what, status, readErrorText(text));
 }
