@@ -124,7 +124,7 @@ install_packages() {
     complain "installs packages of Debian 12 and 13 only, and this is $(system_name); install these yourself: $missing"
     return 69
   elif [ "$(id -u)" != 0 ]; then
-    complain "missing: $missing; run once, as root: scripts/install-prerequisites"
+    complain "missing: $missing; run once, as root: scripts/fixtures/install-prerequisites"
     return 77
   fi
   with_lock /run/rancher-agent-entrypoint.lock install_missing "$1"

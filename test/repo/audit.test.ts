@@ -40,7 +40,7 @@ async function audit(known: typeof advisories): Promise<{ status: number; said: 
   };
   const result = await new Promise<{ status: number; said: string }>((resolve) => {
     const child = execFile(
-      join(root, 'scripts/audit'),
+      join(root, 'scripts/check/audit'),
       { env, timeout: 60_000 },
       (_error, stdout, stderr) => {
         resolve({ status: child.exitCode ?? 124, said: stdout + stderr });

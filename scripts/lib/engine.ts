@@ -10,12 +10,12 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { claimName } from '../test/support/host/host-slot.ts';
-import { enterHost } from '../test/support/host/host-namespaces.ts';
-import { startHost, type StartOptions } from '../test/support/host/host.ts';
+import { claimName } from '../../test/support/host/host-slot.ts';
+import { enterHost } from '../../test/support/host/host-namespaces.ts';
+import { startHost, type StartOptions } from '../../test/support/host/host.ts';
 
 const USAGE = 'usage: scripts/engine start [--images all|base|none] | stop | status';
-const CACHE = join(import.meta.dirname, '..', '.cache');
+const CACHE = join(import.meta.dirname, '..', '..', '.cache');
 const STATUS_FILE = join(CACHE, 'engine.json');
 const LOG_FILE = join(CACHE, 'engine.log');
 /** Held by the holder, so that a stale status file is never believed. Each checkout has an engine of its own. */

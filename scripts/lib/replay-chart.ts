@@ -1,5 +1,5 @@
 /** The chart of the replay: one panel a figure, a line for each way and delay. An SVG without any library. */
-import type { Sample, Way } from '../test/support/scenes/replay.ts';
+import type { Sample, Way } from '../../test/support/scenes/replay.ts';
 
 /** One way with one delay. */
 export interface Run {

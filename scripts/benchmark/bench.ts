@@ -1,27 +1,27 @@
 /**
  * Measures this entrypoint beside a shell script that does the least an agent's entrypoint must do.
  *
- * usage: node scripts/bench.ts [SUBJECT…]     (without one: all of them, and what came out is written into docs/)
+ * usage: node scripts/benchmark/bench.ts [SUBJECT…]     (without one: all of them, and what came out is written into docs/)
  * exit status: 0 every bound is kept, 1 one is not, 64 usage
  */
 import { writeFile } from 'node:fs/promises';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
-import { defaultLimits, readLimits, type LimitName, type Limits } from '../src/support/limits/limits.ts';
-import type { Scene } from '../test/support/scenes/scene.ts';
-import { startBenchScene } from './benchmark/bench-scene.ts';
-import { measureCleanupRate } from './benchmark/cleanup-rate.ts';
-import { exitStatusOf, type Figure } from './benchmark/figure.ts';
-import { measureImageSize } from './benchmark/image-size.ts';
-import { measureInspections } from './benchmark/inspections.ts';
-import { describeMachine } from './benchmark/machine.ts';
-import { measureMemory } from './benchmark/memory.ts';
-import { renderBenchPage, renderTable, type Report } from './benchmark/page.ts';
-import { measureReconnects } from './benchmark/reconnects.ts';
-import { measureRegistrations } from './benchmark/registrations.ts';
-import { measureUpgrades } from './benchmark/upgrades.ts';
+import { defaultLimits, readLimits, type LimitName, type Limits } from '../../src/support/limits/limits.ts';
+import type { Scene } from '../../test/support/scenes/scene.ts';
+import { startBenchScene } from './bench-scene.ts';
+import { measureCleanupRate } from './cleanup-rate.ts';
+import { exitStatusOf, type Figure } from './figure.ts';
+import { measureImageSize } from './image-size.ts';
+import { measureInspections } from './inspections.ts';
+import { describeMachine } from './machine.ts';
+import { measureMemory } from './memory.ts';
+import { renderBenchPage, renderTable, type Report } from './page.ts';
+import { measureReconnects } from './reconnects.ts';
+import { measureRegistrations } from './registrations.ts';
+import { measureUpgrades } from './upgrades.ts';
 
-const docs = join(import.meta.dirname, '..', 'docs');
+const docs = join(import.meta.dirname, '..', '..', 'docs');
 
 /** In the order in which they are shown. */
 const subjects: Readonly<Record<string, (scene: Scene) => Promise<readonly Figure[]>>> = {

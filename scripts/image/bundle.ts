@@ -1,14 +1,14 @@
 /**
  * Bundles the entrypoint into one file, for the launcher (image/run.sh) and its loader (image/main.ts).
  *
- * usage: tsx scripts/bundle.ts [--entry src/main.ts] [--out dist] [--arch x64] [--metafile FILE]
+ * usage: tsx scripts/image/bundle.ts [--entry src/main.ts] [--out dist] [--arch x64] [--metafile FILE]
  *   --arch      for Node on that processor; the code cache is made only where that is this one's
  *   --metafile  gets what went in, as esbuild says it
  *
  * writes OUT/main.cjs          the loader, which Node is started with
  *        OUT/entrypoint.js     the bundle
  *        OUT/entrypoint.js.LEGAL.txt   the licences of what went in
- *        OUT/entrypoint.js.ARCH.cache  the bundle as the Node that runs this compiles it (scripts/code-cache.ts)
+ *        OUT/entrypoint.js.ARCH.cache  the bundle as the Node that runs this compiles it (scripts/image/code-cache.ts)
  */
 import { build, type BuildOptions, type OnResolveArgs, type Plugin } from 'esbuild';
 import { execFile } from 'node:child_process';
@@ -90,7 +90,7 @@ await build({ ...forNode, entryPoints: ['image/main.ts'], outfile: join(values.o
 await tellSize(bundle);
 if (values.arch === process.arch) {
   const cache = `${bundle}.${process.arch}.cache`;
-  await promisify(execFile)(process.execPath, [...ALIKE, 'scripts/code-cache.ts', bundle, cache]);
+  await promisify(execFile)(process.execPath, [...ALIKE, 'scripts/image/code-cache.ts', bundle, cache]);
   await tellSize(cache);
 }
 

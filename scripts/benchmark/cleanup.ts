@@ -1,7 +1,7 @@
 /**
  * How fast `cleanup` is, beside what people would type instead, on the same sets of containers in the same run.
  *
- * usage: node scripts/bench-cleanup.ts [SIZES]     (100,2000,6000; only these are written into docs/)
+ * usage: node scripts/benchmark/cleanup.ts [SIZES]     (100,2000,6000; only these are written into docs/)
  * exit status: 0 measured, 1 slower than 0.9 of the others or not linear, 64 usage
  */
 import { execFile, spawn } from 'node:child_process';
@@ -10,13 +10,13 @@ import { loadavg } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { startHost } from '../test/support/host/host.ts';
-import { makeLeaks } from '../test/support/scenes/leak-maker.ts';
-import { oldImage } from '../test/support/scenes/leaky-host.ts';
-import { images, limits } from '../test/support/scenes/scene.ts';
-import type { TestHost } from '../test/support/host/test-host.ts';
-import { median } from './benchmark/figure.ts';
-import { describeMachine } from './benchmark/machine.ts';
+import { startHost } from '../../test/support/host/host.ts';
+import { makeLeaks } from '../../test/support/scenes/leak-maker.ts';
+import { oldImage } from '../../test/support/scenes/leaky-host.ts';
+import { images, limits } from '../../test/support/scenes/scene.ts';
+import type { TestHost } from '../../test/support/host/test-host.ts';
+import { median } from './figure.ts';
+import { describeMachine } from './machine.ts';
 import {
   renderChart,
   renderPage,
@@ -26,10 +26,10 @@ import {
   type Summary,
   type Timing,
   type Tool,
-} from './bench-page.ts';
+} from './cleanup-page.ts';
 
 const run = promisify(execFile);
-const docs = join(import.meta.dirname, '..', 'docs');
+const docs = join(import.meta.dirname, '..', '..', 'docs');
 const usualSizes = [100, 2_000, 6_000];
 /** Each size so often. */
 const roundsOf = (size: number): number => (size > 2_000 ? 3 : 7);

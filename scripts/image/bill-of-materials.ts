@@ -2,9 +2,9 @@
  * Says what an image adds to its base: a bill of materials (CycloneDX 1.6, JSON), and the licences of the npm packages
  * in the bundle. Part of scripts/build-image.
  *
- * usage: tsx scripts/list-contents.ts --metafile FILE --runtime FILE --created TIME --revision TEXT --sbom FILE --licenses FOLDER
+ * usage: tsx scripts/image/bill-of-materials.ts --metafile FILE --runtime FILE --created TIME --revision TEXT --sbom FILE --licenses FOLDER
  *   --metafile   what esbuild says went into the bundle
- *   --runtime    the record of scripts/assemble-runtime
+ *   --runtime    the record of scripts/image/assemble-runtime
  *   --created    ISO 8601; no other time is in it, so that the same input gives the same file
  *   --sbom       file to write
  *   --licenses   folder to write one text for each npm package into

@@ -2,7 +2,7 @@
  * Makes a freshly built image reproducible: what an engine adds by itself (times, its own way of writing a layer, its
  * version, the container it built in) is taken out again. Part of scripts/build-image.
  *
- * usage: tsx scripts/seal-image.ts --archive FOLDER --base ID --built ID --layer FILE --tag NAME --created TIME --by TEXT
+ * usage: tsx scripts/image/seal-image.ts --archive FOLDER --base ID --built ID --layer FILE --tag NAME --created TIME --by TEXT
  *   --archive  what `docker save` of both images wrote, unpacked; becomes what `docker load` takes
  *   --base     id of the base image
  *   --built    id of the image that was built from it, with exactly one layer more

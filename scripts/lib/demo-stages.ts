@@ -4,10 +4,10 @@
  *
  * exit status: 0 all stages ended as expected, 1 one did not
  */
-import { enterHost } from '../test/support/host/host-namespaces.ts';
+import { enterHost } from '../../test/support/host/host-namespaces.ts';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { images, limits, startScene, type Scene } from '../test/support/scenes/scene.ts';
+import { images, limits, startScene, type Scene } from '../../test/support/scenes/scene.ts';
 import { Account, secondsSince, Unexpected } from './demo-account.ts';
 
 /** Two pauses that nobody wants to watch: how long a new agent is watched, and how often a removal is tried. */

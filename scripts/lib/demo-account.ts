@@ -1,7 +1,7 @@
 /** What the demo types on its host and what it tells about it. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { CommandResult, TestHost } from '../test/support/host/host.ts';
-import type { Scene } from '../test/support/scenes/scene.ts';
+import type { CommandResult, TestHost } from '../../test/support/host/host.ts';
+import type { Scene } from '../../test/support/scenes/scene.ts';
 
 const AGENT = 'rancher-agent';
 /** Beyond this a container's last words are no help in an account. */

@@ -1,4 +1,4 @@
-/** See scripts/test-matrix. Every cell is a vitest run of its own; its result is kept before the next one begins. */
+/** See scripts/long/engine-matrix. Every cell is a vitest run of its own; its result is kept before the next one begins. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
   closeSync,
@@ -22,11 +22,11 @@ import {
   type EngineMatrix,
   type EngineName,
   type EngineVersions,
-} from '../test/support/faults/engine-matrix.ts';
-import { callEngine } from '../test/support/host/engine-call.ts';
-import { startHost } from '../test/support/host/host.ts';
+} from '../../test/support/faults/engine-matrix.ts';
+import { callEngine } from '../../test/support/host/engine-call.ts';
+import { startHost } from '../../test/support/host/host.ts';
 
-const ROOT = join(import.meta.dirname, '..');
+const ROOT = join(import.meta.dirname, '..', '..');
 const RESULTS = join(ROOT, 'docs', 'engine-matrix.json');
 const PAGE = join(ROOT, 'docs', 'engine-matrix.md');
 const LOGS = join(ROOT, '.cache', 'engine-matrix');
@@ -42,7 +42,7 @@ async function main(): Promise<number> {
   if (wanted?.report !== undefined) return keepReport(wanted.report);
   if (wanted === undefined) {
     console.error(
-      'usage: scripts/test-matrix [--engine NAME]... [--api VERSION]... [--missing] [--list] [FILE...] | --keep REPORT',
+      'usage: scripts/long/engine-matrix [--engine NAME]... [--api VERSION]... [--missing] [--list] [FILE...] | --keep REPORT',
     );
     return 64;
   }

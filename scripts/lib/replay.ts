@@ -7,7 +7,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { startReplay, ways, type Sample, type Way } from '../test/support/scenes/replay.ts';
+import { startReplay, ways, type Sample, type Way } from '../../test/support/scenes/replay.ts';
 import { drawReplay, type Run } from './replay-chart.ts';
 
 const SAMPLE_PAUSE_MS = 1_000;

@@ -1,8 +1,8 @@
 /**
  * Has V8 compile the bundle once, when the image is built, instead of at every start: rehearses `inspect-host` and keeps
- * what was compiled for it. scripts/bundle.ts starts it with flags that make it write the same bytes for the same bundle.
+ * what was compiled for it. scripts/image/bundle.ts starts it with flags that make it write the same bytes for the same bundle.
  *
- * usage: node FLAGS scripts/code-cache.ts BUNDLE CACHE
+ * usage: node FLAGS scripts/image/code-cache.ts BUNDLE CACHE
  *
  * Nothing of this machine is read or written: every path that the rehearsed program asks for is one below a folder of our
  * own, and its engine is a stand-in in this process.
@@ -34,7 +34,7 @@ const tiers = ['turbofan', 'maglev', 'sparkplug', 'flush-bytecode'];
 
 const [bundle, cache] = process.argv.slice(2);
 if (bundle === undefined || cache === undefined)
-  throw new Error('usage: see the head of scripts/code-cache.ts');
+  throw new Error('usage: see the head of scripts/image/code-cache.ts');
 for (const tier of tiers) setFlagsFromString(`--no-${tier}`);
 const script = new Script(readFileSync(bundle, 'latin1'), {
   filename: '/usr/lib/rancher-agent-entrypoint/entrypoint.js',

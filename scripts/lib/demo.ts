@@ -4,7 +4,7 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
-import { sweepDeadHosts } from '../test/support/host/host-slot.ts';
+import { sweepDeadHosts } from '../../test/support/host/host-slot.ts';
 
 const STAGES = join(import.meta.dirname, 'demo-stages.ts');
 /** For the child to stop its host; then it is killed, and the host dies with it. */
