@@ -207,7 +207,7 @@ function uuidOf(text: string): string {
 
 function readManifest(folder: string): Manifest & { readonly license: string } {
   const manifest = readJson(join(folder, 'package.json')) as Manifest;
-  if (manifest.license === undefined) throw new Error(`${folder} doesn't say under which licence it is`);
+  if (manifest.license === undefined) throw new Error(`${folder} does not name its licence`);
   return { ...manifest, license: manifest.license };
 }
 

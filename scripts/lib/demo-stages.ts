@@ -138,7 +138,7 @@ async function killUpgrade(scene: Scene, account: Account): Promise<void> {
 
 async function refuseBrokenImage(scene: Scene, account: Account): Promise<void> {
   account.begin(
-    "4. An image whose agent doesn't run",
+    "4. An image whose agent does not run",
     'Its `run` ends at once. The new agent is tried before the old one is touched, so nothing happens to the old one.',
   );
   const before = await scene.host.inspect(agentName);
@@ -156,7 +156,7 @@ async function refuseBrokenImage(scene: Scene, account: Account): Promise<void> 
 async function leaveUnremovable(scene: Scene, account: Account): Promise<string> {
   const { host } = scene;
   account.begin(
-    "5. A container that can't be removed",
+    "5. A container that cannot be removed",
     'A file in the old agent is made immutable, as on a host with sick storage.',
   );
   const id = await account.expectAgent(images.a);
@@ -201,7 +201,7 @@ async function runUpgrade({ server }: Scene, account: Account, image: string) {
   );
 }
 
-/** SIGKILLs caller and worker when the engine has set the old agent aside and the worker doesn't know it yet. */
+/** SIGKILLs caller and worker when the engine has parked the old agent and the worker does not know it yet. */
 function killAtRename({ host }: Scene): Promise<void> {
   return new Promise((resolve, reject) => {
     const kill = async (): Promise<void> => {
