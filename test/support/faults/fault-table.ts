@@ -171,6 +171,6 @@ ${renderMatrix()}
 - **deferred**: exit 75, nothing was touched.
 - **unfinished**: ended by the fault itself; an agent runs, the next start settles the rest.
 
-The page is made by \`npm run matrix\`.
+The page is made by \`npm run pages\`.
 `;
 }

@@ -19,7 +19,7 @@ const elsewhere: readonly (readonly [string, string, string])[] = [
   ['`flip`', 'followed three times, then refused', '`engine/ping-pong.test.ts`'],
 ];
 
-/** The page docs/control-plane-faults.md, which `npm run matrix` writes and a unit test compares. */
+/** The page docs/control-plane-faults.md, which `npm run pages` writes and a unit test compares. */
 export function renderSwitchPage(): string {
   return `# Whatever the server says
 
@@ -60,7 +60,7 @@ Tested elsewhere:
 | --- | --- | --- |
 ${elsewhere.map((cells) => `| ${cells.join(' | ')} |`).join('\n')}
 
-The page is made by \`npm run matrix\`.
+The page is made by \`npm run pages\`.
 `;
 }
 
