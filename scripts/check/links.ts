@@ -8,7 +8,7 @@ import { readFileSync, globSync, existsSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 
 const root = join(import.meta.dirname, '..', '..');
-const documents = globSync(['README.md', 'CHANGELOG.md', 'docs/*.md'], { cwd: root });
+const documents = globSync(['*.md', '{scripts,test}/README.md', 'docs/**/*.md'], { cwd: root });
 const problems = [...documents.flatMap(findBrokenLinks), ...findHintsToNowhere()];
 for (const problem of problems) console.log(problem);
 process.exitCode = problems.length === 0 ? 0 : 1;
