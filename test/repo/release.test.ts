@@ -30,7 +30,7 @@ beforeEach(async () => {
     await run('git', 'tag', '-d', tag);
   await write(
     'CHANGELOG.md',
-    '# Changes\n\n## Unreleased\n\n- A change.\n\n## 0.0.1 – 2020-01-01\n\n- The first.\n',
+    '# Changes\n\n## [Unreleased]\n\n- A change.\n\n## [0.0.1] - 2020-01-01\n\n- The first.\n',
   );
   await write(
     'package.json',
@@ -90,7 +90,7 @@ describe('a release', () => {
     expect(lock).toMatchObject({ version: '0.2.0' });
     expect(lock.packages['']).toMatchObject({ version: '0.2.0' });
     expect(await read('CHANGELOG.md')).toMatch(
-      /^# Changes\n\n## Unreleased\n\n## 0\.2\.0 – \d{4}-\d\d-\d\d\n\n- A change\.\n\n## 0\.0\.1 – /,
+      /^# Changes\n\n## \[Unreleased\]\n\n## \[0\.2\.0\] - \d{4}-\d\d-\d\d\n\n- A change\.\n\n## \[0\.0\.1\] - /,
     );
     expect((await run('git', 'status', '--porcelain')).said).toBe('');
     expect((await run('git', 'log', '-1', '--format=%s')).said.trim()).toBe('Release 0.2.0');
@@ -104,10 +104,30 @@ describe('a release', () => {
 
   it('may be the first one of the version that is there, or a candidate of the next', async () => {
     expect(await release('0.1.0')).toMatchObject({ status: 0 });
-    await write('CHANGELOG.md', '## Unreleased\n\n- More.\n');
+    await write('CHANGELOG.md', '## [Unreleased]\n\n- More.\n');
     await run('git', 'commit', '--quiet', '--all', '--message', 'More');
     expect(await release('0.2.0-rc1')).toMatchObject({ status: 0 });
     expect(JSON.parse(await read('package.json'))).toMatchObject({ version: '0.2.0-rc1' });
+  });
+
+  it('can be prepared without a tag, and the same command without --prepare sets it', async () => {
+    expect(await release('--prepare', '0.2.0')).toMatchObject({ status: 0 });
+    expect((await run('git', 'tag')).said).toBe('');
+    expect(await read('CHANGELOG.md')).toContain('## [0.2.0] - ');
+    expect(await release('--prepare', '0.2.0')).toMatchObject({ status: 78 });
+    const prepared = (await run('git', 'rev-parse', 'HEAD')).said;
+    expect(await release('0.2.0')).toMatchObject({ status: 0 });
+    expect((await run('git', 'rev-parse', 'HEAD')).said).toBe(prepared);
+    expect((await run('git', 'cat-file', 'tag', 'v0.2.0')).said).toContain('- A change.');
+  });
+
+  it('that was prepared is refused while there are changes under Unreleased', async () => {
+    await release('--prepare', '0.2.0');
+    const changes = await read('CHANGELOG.md');
+    await write('CHANGELOG.md', changes.replace('## [Unreleased]\n', '## [Unreleased]\n\n- A late one.\n'));
+    await run('git', 'commit', '--quiet', '--all', '--message', 'Late');
+    expect(await release('0.2.0')).toMatchObject({ status: 78 });
+    expect((await run('git', 'tag')).said).toBe('');
   });
 
   it('goes on without an answer about vulnerabilities only if told so', async () => {
@@ -127,7 +147,7 @@ describe('a release', () => {
       ['0.2.0'],
       78,
       async () => {
-        await write('CHANGELOG.md', '## Unreleased\n\n## 0.0.1\n\n- The first.\n');
+        await write('CHANGELOG.md', '## [Unreleased]\n\n## [0.0.1]\n\n- The first.\n');
         await run('git', 'commit', '--quiet', '--all', '--message', 'Nothing');
       },
     ],
