@@ -1,4 +1,5 @@
-/** What `scripts/bench cleanup` writes: a page with a table, and a chart. */
+/** What `scripts/bench cleanup` writes: a section of the page, and a chart. */
+import type { Conditions } from './machine.ts';
 
 export type Tool = 'cleanup' | 'prune' | 'xargs';
 
@@ -28,16 +29,10 @@ export interface Load {
   readonly memoryMiB?: { readonly first: number; readonly most: number; readonly last: number };
 }
 
-export type Figures = Summary & Load;
+export type CleanupFigures = Summary & Load;
 
-export interface Bench {
-  readonly machine: string;
-  readonly engine: string;
-  readonly driver: string;
-  readonly date: string;
-  /** Load average of the last 15 minutes in the end: what else the machine does. */
-  readonly load: number;
-  readonly figures: readonly Figures[];
+export interface CleanupReport extends Conditions {
+  readonly figures: readonly CleanupFigures[];
 }
 
 const titles: Readonly<Record<Tool, string>> = {
@@ -48,35 +43,38 @@ const titles: Readonly<Record<Tool, string>> = {
 const colours: Readonly<Record<Tool, string>> = { cleanup: '#1a7f37', prune: '#bc4c00', xargs: '#0969da' };
 const tools: readonly Tool[] = ['cleanup', 'prune', 'xargs'];
 
-/** The page, as Markdown. */
-export function renderPage(bench: Bench): string {
-  const sizes = [...new Set(bench.figures.map(({ size }) => size))];
-  return `# How fast cleanup is
+/** The section of the page, as Markdown. */
+export function renderCleanup(report: CleanupReport): string {
+  const sizes = [...new Set(report.figures.map(({ size }) => size))];
+  const isBusy = report.load > 4;
+  return `## Cleanup at length
 
-Made by \`scripts/bench cleanup\` on ${bench.date}: ${bench.machine}, Docker ${bench.engine}, ${bench.driver}. Leaked containers that were
-created and never ran; the three commands in turn on sets of the same size, each time in another order. Figures are the medians of
-several rounds, and what is beside the fastest other is the median of the rounds' own: from round to round one and the same
-command differs by a fifth, as the disk has it. \`cleanup\` looks at each container once more before it removes it, the others don't.
-*Whole* is the whole command: of \`cleanup\` also the start of its container, half a second whatever there is to do. *While removing* is counted from the first removal to the last, as the engine's own events tell it,
-for all three alike. The load of the machine was ${bench.load} meanwhile; ${bench.load > 4 ? 'it had a lot else to do, so that rows measured at other times are only roughly comparable' : 'it had little else to do'}.
+Measured by \`scripts/bench cleanup\` on ${report.date}: ${report.machine}, Docker ${report.engine}, ${report.driver}; load at the end ${report.load}.
+${isBusy ? 'The machine had much else to do: compare rows of this run only.' : 'The machine had little else to do.'}
+
+Three commands remove sets of leaked containers of the same size, in turn, each time in another order. The containers were created
+and never ran. Figures are medians of several rounds, ratios are the median of the rounds' own: the disk makes the same command
+differ by a fifth from round to round.
+
+- *Whole* is the whole command. For \`cleanup\` it includes the start of its container, about half a second.
+- *While removing* is counted from the first removal to the last, by the engine's own events, for all three alike.
+- \`cleanup\` inspects each container again before it removes it. The others do not.
 
 ![Seconds for so many containers](cleanup-benchmark.svg)
 
 | containers | command | whole | beside the fastest other | a second, while removing | beside the fastest other |
 |---|---|---|---|---|---|
-${sizes.flatMap((size) => timeRows(bench, size)).join('\n')}
+${sizes.flatMap((size) => timeRows(report, size)).join('\n')}
 
-What \`docker ps\` takes for others meanwhile, and the memory of \`cleanup\` (resident, of its whole process), in a round of its own:
+Meanwhile, in a round of its own: how long \`docker ps\` takes for others, and the memory of \`cleanup\` (resident, its whole process).
 
 | containers | command | \`docker ps\` before | meanwhile (median, most) | after | memory at first, most, last |
 |---|---|---|---|---|---|
-${bench.figures.map(loadRow).join('\n')}
-
-The figures: [cleanup-benchmark.json](cleanup-benchmark.json).
+${report.figures.map(loadRow).join('\n')}
 `;
 }
 
-function timeRows({ figures }: Bench, size: number): readonly string[] {
+function timeRows({ figures }: CleanupReport, size: number): readonly string[] {
   return figures
     .filter((row) => row.size === size)
     .map(
@@ -85,7 +83,7 @@ function timeRows({ figures }: Bench, size: number): readonly string[] {
     );
 }
 
-function loadRow({ tool, size, psMs, memoryMiB }: Figures): string {
+function loadRow({ tool, size, psMs, memoryMiB }: CleanupFigures): string {
   const memory =
     memoryMiB === undefined ? '' : `${memoryMiB.first}, ${memoryMiB.most}, ${memoryMiB.last} MiB`;
   return `| ${size} | \`${titles[tool]}\` | ${psMs.before} ms | ${psMs.during}, ${psMs.most} ms | ${psMs.after} ms | ${memory} |`;
@@ -94,7 +92,7 @@ function loadRow({ tool, size, psMs, memoryMiB }: Figures): string {
 const box = { width: 640, height: 360, left: 60, right: 20, top: 20, bottom: 50 } as const;
 
 /** Seconds over containers, one line for each command. */
-export function renderChart({ figures }: Bench): string {
+export function renderChart({ figures }: CleanupReport): string {
   const mostSize = Math.max(...figures.map(({ size }) => size));
   const mostSeconds = niceAbove(Math.max(...figures.map(({ seconds }) => seconds)));
   const x = (size: number): number =>
@@ -126,7 +124,7 @@ ${text((box.left + box.width - box.right) / 2, box.height - 10, 'containers', 't
 `;
 }
 
-/** A round number that isn't much larger, so that its quarters are round as well. */
+/** A round number that is not much larger, so that its quarters are round as well. */
 function niceAbove(value: number): number {
   const step = [4, 8, 20, 40, 80, 120, 200, 400, 800, 2_000].find((candidate) => candidate >= value);
   return step ?? Math.ceil(value / 1_000) * 1_000;

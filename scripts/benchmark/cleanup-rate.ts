@@ -1,7 +1,8 @@
 /** How many leaked containers `cleanup` removes a second; `scripts/bench cleanup` has more of that. */
 import type { Scene } from '../../test/support/scenes/scene.ts';
 import { oldImage } from '../../test/support/scenes/leaky-host.ts';
-import { leastRatio, timeRounds } from './cleanup.ts';
+import { leastRatio } from './cleanup.ts';
+import { timeRounds } from './cleanup-rounds.ts';
 import { clearHost } from './bench-scene.ts';
 import { figureOf, type Figure } from './figure.ts';
 

@@ -1,4 +1,4 @@
-/** How long a registration takes until the agent is started, and until it acts. */
+/** How long a registration takes until the agent is started, and until the command ends. */
 import type { Scene } from '../../test/support/scenes/scene.ts';
 import { clearHost, imagesOf, timeDocker, ways, withEvents, type Way } from './bench-scene.ts';
 import { figureOf, type Figure } from './figure.ts';

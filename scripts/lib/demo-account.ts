@@ -132,7 +132,7 @@ export class Account {
     this.expect(agent?.State.Running === true, `${AGENT} runs`);
     this.expect(
       agent?.Config.Image === image,
-      `${AGENT} is made from ${image}, not ${agent?.Config.Image ?? '-'}`,
+      `${AGENT} is created from ${image}, not ${agent?.Config.Image ?? '-'}`,
     );
     return agent?.Id ?? '';
   }

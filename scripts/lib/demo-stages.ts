@@ -113,7 +113,7 @@ async function killUpgrade(scene: Scene, account: Account): Promise<void> {
   const { host } = scene;
   account.begin(
     '3. An upgrade is killed half-way',
-    'The worker and its caller get SIGKILL once the old agent is stopped and set aside, and before the new one is in office.',
+    'The worker and its caller get SIGKILL once the old agent is stopped and parked, and before the new one is promoted.',
   );
   const killed = killAtRename(scene);
   const upgrading = runUpgrade(scene, account, images.a);
@@ -128,7 +128,7 @@ async function killUpgrade(scene: Scene, account: Account): Promise<void> {
   account.say(
     'agent proves once more that it can serve, is promoted, and its bootstrap is watched for a minute.',
   );
-  await account.watch(`one agent, made from ${images.a}, state ok`, SETTLE_SECONDS, async () =>
+  await account.watch(`one agent, created from ${images.a}, state ok`, SETTLE_SECONDS, async () =>
     hasConverged(scene, images.a),
   );
   account.say(`converged ${secondsSince(begun)} after the kill`);
@@ -138,8 +138,8 @@ async function killUpgrade(scene: Scene, account: Account): Promise<void> {
 
 async function refuseBrokenImage(scene: Scene, account: Account): Promise<void> {
   account.begin(
-    "4. An image whose agent does not run",
-    'Its `run` ends at once. The new agent is tried before the old one is touched, so nothing happens to the old one.',
+    '4. An image whose agent does not run',
+    'Its `run` exits at once. The new agent is tried before the old one is touched, so nothing happens to the old one.',
   );
   const before = await scene.host.inspect(agentName);
   const { status, stderr } = await runUpgrade(scene, account, images.broken);
@@ -156,8 +156,8 @@ async function refuseBrokenImage(scene: Scene, account: Account): Promise<void> 
 async function leaveUnremovable(scene: Scene, account: Account): Promise<string> {
   const { host } = scene;
   account.begin(
-    "5. A container that cannot be removed",
-    'A file in the old agent is made immutable, as on a host with sick storage.',
+    '5. A container that cannot be removed',
+    'A file in the old agent is made immutable, as on a host with faulty storage.',
   );
   const id = await account.expectAgent(images.a);
   account.type('chattr', '+i', '/var/lib/docker/overlay2/…/diff/unremovable');
@@ -219,7 +219,7 @@ function killAtRename({ host }: Scene): Promise<void> {
 async function failIfOver(upgrading: Promise<unknown>): Promise<never> {
   await upgrading;
   await sleep(KILL_GRACE_MS);
-  throw new Unexpected('expected: the upgrade sets the old agent aside');
+  throw new Unexpected('expected: the upgrade parks the old agent');
 }
 
 /** One agent of this image, nobody in another role, the upgrade's container gone, and the state is ok. */

@@ -27,7 +27,7 @@ const width = 900;
 const top = 76;
 const plot = { width: 230, height: 170, left: 50, gap: 298 };
 const height = top + plot.height + 52;
-const wayNames: Readonly<Record<Way, string>> = { old: 'the old way', ours: 'this entrypoint' };
+const wayNames: Readonly<Record<Way, string>> = { old: 'the legacy entrypoint', ours: 'this entrypoint' };
 /** From the shortest delay to the longest: told apart without colour as well. */
 const dashes = ['2 3', '7 4', 'none'];
 
@@ -54,7 +54,7 @@ export function drawReplay(runs: readonly Run[]): string {
   const delays = [...new Set(runs.map(({ delaySeconds }) => delaySeconds))].sort((a, b) => a - b);
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img">`,
-    `  <title>The incident, replayed: the old way and this entrypoint under the same loop</title>`,
+    `  <title>The incident, replayed: the legacy entrypoint and this entrypoint under the same loop</title>`,
     `  <style>${style}\n  </style>`,
     `  <rect class="back" width="${width}" height="${height}" rx="6"/>`,
     ...drawLegend(delays),

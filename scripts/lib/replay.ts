@@ -71,7 +71,7 @@ async function record(way: Way, delaySeconds: number, minutes: number): Promise<
   }
 }
 
-/** What this entrypoint is for; the old way may end as it likes. */
+/** What this entrypoint is for; the legacy entrypoint may end as it likes. */
 function isAsPromised({ way, samples }: Run): boolean {
   if (way === 'old') return true;
   return samples.at(-1)?.converged === true && samples.every(({ leaked }) => leaked === 0);
@@ -83,7 +83,7 @@ function describeRun({ way, delaySeconds, samples }: Run): string {
   const converged = samples.find((sample) => sample.converged);
   const without = samples.filter(({ agents }) => agents === 0).length;
   return [
-    `${way.padEnd(4)} ${delaySeconds} s a call: ${last?.leaked} leaked, ${last?.created} made`,
+    `${way.padEnd(4)} ${delaySeconds} s a call: ${last?.leaked} leaked, ${last?.created} created`,
     upgraded === undefined ? 'never upgraded' : `upgraded after ${Math.round(upgraded.seconds)} s`,
     converged === undefined ? 'never done' : `done after ${Math.round(converged.seconds)} s`,
     `no agent in ${without} of ${samples.length} looks, ${last?.agents} in the end`,
