@@ -23,6 +23,15 @@ function pathsIn(file: string): readonly string[] {
   return paths.filter((path) => !ofServers.test(path));
 }
 
+/** Documents, sources and scripts: whatever names a script to a person. */
+const texts = globSync(
+  ['*.md', '.ci/*', '.github/**/*.{md,yml}', 'docs/**/*.md', '{src,test,image,scripts}/**/*'],
+  { cwd: root },
+).filter(
+  (file) =>
+    /(?:\.(?:md|ts|yml|sh|lock)|Dockerfile|\/[\w-]+)$/.test(file) && statSync(join(root, file)).isFile(),
+);
+
 describe('the scripts', () => {
   it('scripts/README.md lists every command and every folder, and no other', () => {
     const listed = [...read('scripts/README.md').matchAll(/^\| `([\w-]+)(\/?)`/gm)].map(
@@ -40,16 +49,23 @@ describe('the scripts', () => {
   });
 
   it('every script that a document, a comment or a message names exists', () => {
-    const files = globSync(
-      ['*.md', '.ci/*', '.github/**/*.{md,yml}', 'docs/**/*.md', '{src,test,image,scripts}/**/*'],
-      { cwd: root, exclude: (name) => name.endsWith('node_modules') },
-    ).filter((file) => /(?:\.(?:md|ts|yml|sh|lock)|Dockerfile|\/[\w-]+)$/.test(file));
-    const texts = files.filter((file) => statSync(join(root, file)).isFile());
     expect(texts.length).toBeGreaterThan(300);
     const missing = texts.flatMap((file) =>
       pathsIn(file)
         .filter((path) => !existsSync(join(root, path)))
         .map((path) => `${file}: ${path}`),
+    );
+    expect(missing).toEqual([]);
+  });
+
+  it('every script of package.json that a document, a comment or a message names exists', () => {
+    const { scripts } = JSON.parse(read('package.json')) as {
+      readonly scripts: Readonly<Record<string, string>>;
+    };
+    const missing = texts.flatMap((file) =>
+      [...read(file).matchAll(/(?:npm run|node --run) ([\w:-]+)/g)]
+        .filter(([, name = '']) => !Object.hasOwn(scripts, name))
+        .map(([call]) => `${file}: ${call}`),
     );
     expect(missing).toEqual([]);
   });
