@@ -14,8 +14,8 @@ export const usualSizes = [100, 2_000, 6_000] as const;
 /** Each size so often. */
 const roundsOf = (size: number): number => (size > 2_000 ? 3 : 7);
 const tools: readonly Tool[] = ['cleanup', 'prune', 'xargs'];
-/** At least this part of the rate of the faster one of the others. */
-export const leastRatio = 0.9;
+/** The rate of cleanup while removing is at least this beside each of the others. */
+export const leastRatios = { prune: 1.2, xargs: 0.8 } as const;
 /** Time per container may grow by this much from 2,000 to 6,000 and still be called linear. */
 const mostGrowth = 1.5;
 
@@ -53,13 +53,17 @@ function summarize(rounds: readonly Round[]): readonly Summary[] {
     ),
     removing: median(rounds.map((round) => round.cleanup.rate / fasterOf(round))),
   };
+  const besideEach = {
+    prune: median(rounds.map(({ cleanup, prune }) => cleanup.rate / prune.rate)),
+    xargs: median(rounds.map(({ cleanup, xargs }) => cleanup.rate / xargs.rate)),
+  };
   return tools.map((tool) => {
     const timings = rounds.map((round) => round[tool]);
     const [first] = timings;
     if (first === undefined) throw new Error('nothing was measured');
     const seconds = round(median(timings.map((timing) => timing.seconds)));
     const rate = median(timings.map((timing) => timing.rate));
-    return { ...first, seconds, rate, ...(tool === 'cleanup' ? { beside } : {}) };
+    return { ...first, seconds, rate, ...(tool === 'cleanup' ? { beside, besideEach } : {}) };
   });
 }
 
@@ -126,11 +130,9 @@ export function judgeCleanup({ figures }: CleanupReport): number {
   let status = 0;
   const sizes = new Set(figures.map(({ size }) => size).filter((size) => size >= 1_000));
   for (const size of sizes) {
-    const { whole, removing } = of('cleanup', size)?.beside ?? { whole: Number.NaN, removing: Number.NaN };
-    console.log(
-      `${size}: ${removing.toFixed(2)} of the rate of the fastest other while removing, ${whole.toFixed(2)} of the whole`,
-    );
-    if (!(removing >= leastRatio)) status = 1;
+    const { prune, xargs } = of('cleanup', size)?.besideEach ?? { prune: Number.NaN, xargs: Number.NaN };
+    console.log(`${size}: while removing ${prune.toFixed(2)} × prune, ${xargs.toFixed(2)} × xargs`);
+    if (!(prune >= leastRatios.prune && xargs >= leastRatios.xargs)) status = 1;
   }
   const secondsEach = (size: number): number => (of('cleanup', size)?.seconds ?? Number.NaN) / size;
   const growth = secondsEach(6_000) / secondsEach(2_000);

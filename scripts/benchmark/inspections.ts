@@ -45,7 +45,7 @@ export async function measureInspections(scene: Scene, rounds = ROUNDS): Promise
       '`docker run`, beside `true` in the same image',
       'ms',
       { ours: wall.ours, reference: wall.nothing },
-      { kind: 'ratio-at-most', value: 1.15 },
+      { kind: 'ratio-at-most', value: 1.25 },
     ),
     figureOf(subject, 'an empty Node, beside `true`', 'ms', { ours: wall.node, reference: wall.nothing }),
     figureOf(subject, 'CPU in a started container', 'ms', cpu, { kind: 'ratio-at-most', value: 2 }),

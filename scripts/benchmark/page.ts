@@ -24,7 +24,7 @@ export function replaceSection(page: string, section: Section, text: string): st
   return `${page.slice(0, from)}${begin}\n\n${text.trim()}\n\n${page.slice(to)}`;
 }
 
-const head = ['what', 'ours', 'reference', 'ratio', 'limit', ''] as const;
+const head = ['what', 'this entrypoint', 'reference', 'ratio', 'limit', ''] as const;
 
 /** The table for a terminal, a line a figure. */
 export function renderTable(figures: readonly Figure[]): string {
@@ -50,8 +50,8 @@ Measured by \`scripts/bench\` on ${report.date}, in ${Math.round(report.seconds 
 load at the end ${report.load}.
 
 The reference is [the least that an agent's entrypoint in shell must do](../../test/support/images/reference-entrypoint/run.sh), in
-our own words: plain \`docker\` commands, no checks, no second try, no rollback. Both run in turn on one engine; the first round of
-each is not counted. Figures are medians, with the least and the most in brackets. A ratio is the median of the rounds' own.
+our own words: plain \`docker\` commands, no checks, no second try, no rollback. Both run alternately on one engine; the first round
+of each is not counted. Figures are medians, with the least and the most in brackets. A ratio is the median of the rounds' own.
 \`scripts/bench\` exits with 1 if a limit is not kept.
 
 ${table}
@@ -69,7 +69,7 @@ The times of an upgrade begin with the \`docker run … upgrade\` that the serve
   kills the old agent (\`docker rm -f\`); we send it SIGTERM and wait.
 - *Engine requests*: of everybody on the host, from the command until only the agent is left.
 
-Verification after the promotion is 1 s here and not 10 s (\`AGENT_LIMIT_VERIFY\`), to make the run shorter. Only *the command ends*
+Verification after the promotion is 1 s here and not 10 s (\`AGENT_LIMIT_VERIFY\`), to make the run shorter. Only *the command exits*
 and *all is tidy* show it.
 
 Reconnecting is simulated: 12 hours of the real loop with a clock of its own. One run of the bootstrap is one connection. *Offline* is

@@ -88,7 +88,7 @@ function timeFigures(timed: Readonly<Record<Way, readonly Upgrade[]>>): readonly
     figure('until the new agent is started', ({ started }) => started, 1.1),
     figure('until it is active', ({ active }) => active, 1.5),
     figure('until its bootstrap runs', ({ bootstrap }) => bootstrap, 1.5),
-    figure('until the command ends', ({ command }) => command),
+    figure('until the command exits', ({ command }) => command),
     figure('until all is tidy', ({ tidy }) => tidy),
     figure('no container of an agent runs', ({ withoutContainer }) => withoutContainer, 1),
     figure('no bootstrap runs, from `die`', ({ withoutAgent }) => withoutAgent, 0.5),

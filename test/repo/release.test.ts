@@ -81,7 +81,8 @@ async function run(file: string, ...args: readonly string[]): Promise<Result> {
 
 const release = async (...args: readonly string[]): Promise<Result> => run('scripts/release', ...args);
 
-describe('a release', () => {
+// Each case runs git and npm several times: seconds on a busy machine.
+describe('a release', { timeout: 60_000 }, () => {
   it('puts the version where it belongs, dates the changes, commits and tags, and leaves nothing behind', async () => {
     const result = await release('0.2.0');
     expect(result, result.said).toMatchObject({ status: 0 });
