@@ -31,7 +31,7 @@ export default defineConfig(
     },
   },
   {
-    files: ['src/main.ts', 'image/main.ts', 'test/**', 'scripts/**'],
+    files: ['src/main.ts', 'image/main.ts', 'test/**', 'scripts/**', 'vitest.config.ts'],
     rules: { 'no-restricted-properties': 'off' },
   },
 );

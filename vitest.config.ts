@@ -1,8 +1,10 @@
 import { defineConfig } from 'vitest/config';
+import LongestFirst from './test/support/run/longest-first.ts';
 
-/** Unit tests need nothing; engine and image tests start real Docker daemons a few files at a time. */
+/** Two projects: `unit` needs nothing, `engine` starts real Docker engines. See test/README.md. */
 export default defineConfig({
   test: {
+    sequence: { sequencer: LongestFirst },
     projects: [
       { test: { name: 'unit', include: ['test/unit/**/*.test.ts', 'test/repo/**/*.test.ts'] } },
       {
@@ -10,12 +12,12 @@ export default defineConfig({
           name: 'engine',
           include: ['test/engine/**/*.test.ts', 'test/image/**/*.test.ts'],
           pool: 'forks',
-          globalSetup: ['test/support/host/global-setup.ts'],
+          globalSetup: ['test/support/run/global-setup.ts'],
           testTimeout: 180_000,
           hookTimeout: 300_000,
           fileParallelism: true,
-          // They wait more than they work: three at a time on two cores.
-          maxWorkers: 3,
+          // They wait more than they work: three at a time on two cores. TEST_WORKERS=4 tries more on a larger machine.
+          maxWorkers: Number(process.env['TEST_WORKERS'] ?? 3),
         },
       },
     ],

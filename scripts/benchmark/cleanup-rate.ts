@@ -1,8 +1,9 @@
 /** How many leaked containers `cleanup` removes a second; `scripts/bench cleanup` has more of that. */
 import type { Scene } from '../../test/support/scenes/scene.ts';
 import { oldImage } from '../../test/support/scenes/leaky-host.ts';
-import { leastRatios, timeRounds } from '../bench-cleanup.ts';
-import { titles } from '../bench-page.ts';
+import { titles } from './cleanup-page.ts';
+import { timeRounds } from './cleanup-rounds.ts';
+import { leastRatios } from './cleanup.ts';
 import { clearHost } from './bench-scene.ts';
 import { figureOf, type Figure } from './figure.ts';
 

@@ -1,20 +1,30 @@
-/** What `scripts/bench` shows: a table on the terminal and a page for the documents. */
+/** What `scripts/bench` shows: a table on the terminal and a section of docs/development/benchmark.md. */
 import type { Bound, Figure, Spread, Unit } from './figure.ts';
+import type { Conditions } from './machine.ts';
 
-export interface Report {
-  /** Cores, memory and kind of the machine, in general terms. */
-  readonly machine: string;
-  readonly engine: string;
-  readonly driver: string;
-  readonly date: string;
-  /** Load average of the last 15 minutes in the end: what else the machine does. */
-  readonly load: number;
-  /** What the whole took. */
+export interface Report extends Conditions {
+  /** How long the whole run took. */
   readonly seconds: number;
   readonly figures: readonly Figure[];
 }
 
-const head = ['what', 'ours', 'reference', 'ratio', 'bound', ''] as const;
+/** The parts of the page, in their order. A run writes one of them and leaves the other. */
+export type Section = 'comparison' | 'cleanup';
+
+const marks = (section: Section): readonly [string, string] => [
+  `<!-- ${section}: begin -->`,
+  `<!-- ${section}: end -->`,
+];
+
+/** The page with one section replaced. @throws where the page does not have the section's marks */
+export function replaceSection(page: string, section: Section, text: string): string {
+  const [begin, end] = marks(section);
+  const [from, to] = [page.indexOf(begin), page.indexOf(end)];
+  if (from === -1 || to < from) throw new Error(`the page has no section ${section}: ${begin} … ${end}`);
+  return `${page.slice(0, from)}${begin}\n\n${text.trim()}\n\n${page.slice(to)}`;
+}
+
+const head = ['what', 'this entrypoint', 'reference', 'ratio', 'limit', ''] as const;
 
 /** The table for a terminal, a line a figure. */
 export function renderTable(figures: readonly Figure[]): string {
@@ -30,42 +40,46 @@ export function renderTable(figures: readonly Figure[]): string {
     .join('\n');
 }
 
-/** The page, as Markdown. */
-export function renderBenchPage(report: Report): string {
+/** The comparison with a shell script, as Markdown. */
+export function renderComparison(report: Report): string {
   const rows = [head, head.map(() => '---'), ...report.figures.map(rowOf)];
   const table = rows.map((row) => `| ${row.join(' | ')} |`).join('\n');
-  return `# Beside a shell script
+  return `## Beside a shell script
 
-Made by \`scripts/bench\` on ${report.date}, in ${Math.round(report.seconds / 60)} min: ${report.machine}, Docker ${report.engine}, ${report.driver};
-load of the machine in the end ${report.load}. The reference is what an agent's entrypoint in shell
-[must at least do](../../test/support/images/reference-entrypoint/run.sh), in our own words: nothing but plain \`docker\` commands, no checks, no
-second try, no way back. Both run in turn, on one engine; the first round of each is not counted. Figures are medians, with
-the least and the most in brackets, the ratio is the median of the rounds' own. \`scripts/bench\` ends with 1 if a bound is not kept.
+Measured by \`scripts/bench\` on ${report.date}, in ${Math.round(report.seconds / 60)} min: ${report.machine}, Docker ${report.engine}, ${report.driver};
+load at the end ${report.load}.
+
+The reference is [the least that an agent's entrypoint in shell must do](../../test/support/images/reference-entrypoint/run.sh), in
+our own words: plain \`docker\` commands, no checks, no second try, no rollback. Both run alternately on one engine; the first round
+of each is not counted. Figures are medians, with the least and the most in brackets. A ratio is the median of the rounds' own.
+\`scripts/bench\` exits with 1 if a limit is not kept.
 
 ${table}
 
-How the times of an upgrade are meant. The clock begins with the \`docker run … upgrade\` that the server's script types.
+The times of an upgrade begin with the \`docker run … upgrade\` that the server's script types.
 
-- *Started* is the \`start\` of the new agent's container in the engine's event stream: everything before it is ours, the caller,
-  the worker, its checks of storage, image and host. What comes behind it is verification: the new agent must stay up for 1 s
-  (\`STANDBY\`) before anything of the old one is touched. The reference verifies nothing. So the new one *has the name* and
-  *acts* later than the reference's, while the old one works on; those times are told, and nothing is promised of them.
-- *Acts*: the server is asked for the bootstrap for the first time. Container, process and host are ready by then, in both ways.
-- *No container of an agent runs*: from the old one's \`die\` to the new one's \`start\`. Ours starts the new one first, hence 0.
-- *No agent acts*: from the old one's \`die\`, or the first signal to it, until the new one acts. The reference kills the
-  old agent (\`docker rm -f\`); ours lets it end by SIGTERM.
-- *Engine requests* are those of everybody on the host, from the command until nothing but the agent is there.
+- *Started*: the \`start\` of the new agent's container in the engine's events. Everything before it is our work: the caller, the
+  worker, the checks of storage, image and host. After it comes verification: the new agent must stay up for 1 s before anything of
+  the old one is touched. The reference verifies nothing. So the new agent is active later than the reference's, while the old
+  one works on. These times are shown, and nothing is promised about them.
+- *Active*: the new agent runs and has the agent's name.
+- *Its bootstrap runs*: from then on the host has an agent that works for its server.
+- *No container of an agent runs*: from the old one's \`die\` to the new one's \`start\`. We start the new one first, hence 0.
+- *No bootstrap runs*: from the old agent's \`die\`, or the first signal to it, until the new one's bootstrap runs. The reference
+  kills the old agent (\`docker rm -f\`); we send it SIGTERM and wait.
+- *Engine requests*: of everybody on the host, from the command until only the agent is left.
 
-How reconnecting is meant. One run of the bootstrap is one connection of the agent. *Offline* is the share of 12 simulated hours without
-one: the real loop, with a clock of its own. The reference is the legacy entrypoint, which runs the script, sleeps 5 s and runs it again; the
-bound is 1.3 × its share and 1 percentage point. The time that a bootstrap takes to start is offline time as well, the same for both: none, or 5 s
-where the row says so. *1000 hosts lost*: all of them in the same second, with connections of that age. Each then asks for its keys and its script.
+Verification after the promotion is 1 s here and not 10 s (\`AGENT_LIMIT_VERIFY\`), to make the run shorter. Only *the command exits*
+and *all is tidy* show it.
+
+Reconnecting is simulated: 12 hours of the real loop with a clock of its own. One run of the bootstrap is one connection. *Offline* is
+the share of time without one. The reference is the legacy entrypoint, which runs the script, sleeps 5 s and runs it again; the limit
+is 1.3 × its share and 1 percentage point. The time that a bootstrap takes to start is offline time for both: none, or 5 s where the
+row says so. *1000 hosts lost*: all in the same second, with connections of that age. Each then asks for its keys and its script.
 After connections of 10 minutes or more, and when the first reconnect fails, the hosts are spread over 15 s; before that, over 2 s.
 
-Verification after the name's change is 1 s here and not 10 s (\`AGENT_LIMIT_VERIFY\`), to make the run shorter; only *the command
-ends* and *all is tidy* show it. Memory is that of the agent's process 20 s after its start, beside an idle Node with the same flags in the
-same image, each while the other is away. CPU is the process's own and its children's, as \`times\` of the shell that started it says. [How fast cleanup
-is](cleanup-benchmark.md) has more of the last line.
+Memory is that of the agent's process 20 s after its start, beside an idle Node with the same flags in the same image, each while the
+other is away. CPU is that of the process and its children, by \`times\` of the shell that started it.
 `;
 }
 

@@ -1,4 +1,4 @@
-/** How long a registration takes until the agent is started, and until it acts. */
+/** How long a registration takes until the agent is started, and until the command exits. */
 import type { Scene } from '../../test/support/scenes/scene.ts';
 import { clearHost, imagesOf, timeDocker, ways, withEvents, type Way } from './bench-scene.ts';
 import { figureOf, type Figure } from './figure.ts';
@@ -21,7 +21,7 @@ export async function measureRegistrations(scene: Scene, rounds = ROUNDS): Promi
   await clearHost(scene);
   return [
     figureOf(subject, 'until the agent is started', 'ms', started, { kind: 'ratio-at-most', value: 1.1 }),
-    figureOf(subject, 'until the command ends', 'ms', command),
+    figureOf(subject, 'until the command exits', 'ms', command),
   ];
 }
 

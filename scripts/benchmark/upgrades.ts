@@ -88,17 +88,17 @@ function timeFigures(timed: Readonly<Record<Way, readonly Upgrade[]>>): readonly
     figure('until the new agent is started', ({ started }) => started, 1.1),
     figure('until it is active', ({ active }) => active, 1.5),
     figure('until its bootstrap runs', ({ bootstrap }) => bootstrap, 1.5),
-    figure('until the command ends', ({ command }) => command),
+    figure('until the command exits', ({ command }) => command),
     figure('until all is tidy', ({ tidy }) => tidy),
     figure('no container of an agent runs', ({ withoutContainer }) => withoutContainer, 1),
     figure('no bootstrap runs, from `die`', ({ withoutAgent }) => withoutAgent, 0.5),
     figure('no bootstrap runs, from its signal', ({ fromSignal }) => fromSignal),
-    figure('the old agent ends, from its signal', ({ stopping }) => stopping),
-    figure('containers made', ({ created }) => created, undefined, 'containers'),
+    figure('the old agent exits, from its signal', ({ stopping }) => stopping),
+    figure('containers created', ({ created }) => created, undefined, 'containers'),
   ];
 }
 
-/** An agent of that way in office whose bootstrap runs; the other way's goes. */
+/** Starts an active agent of that way whose bootstrap runs, and removes the other way's. */
 export async function startAgent(scene: Scene, way: Way, turn: number): Promise<void> {
   await clearHost(scene);
   const begun = Date.now();

@@ -7,6 +7,10 @@
 #   setup tests     the same, and what the tests need
 #   setup engine    the same, for somebody who can start a private Docker engine: root
 #   install_packages node|image|tests    Debian's packages alone
+#   run_with node|image|tests|engine COMMAND…    prepares the machine, and becomes that command
+#   answer_help "$@"    prints the help and exits if that is what the first argument asks for
+#   show_help       prints the comment at the top of the script: that is its help
+#   fail STATUS MESSAGE
 #
 # Afterwards `node` is the pinned one, and the commands of npm's packages are found by name. Installs are done one after
 # another, however many scripts ask for them. No service is started, no package is removed, no running engine is touched.
@@ -16,6 +20,27 @@
 # A checkout without .git, unpacked inside another repository, is not part of that one.
 GIT_CEILING_DIRECTORIES=$(dirname "$(pwd -P)")
 export GIT_CEILING_DIRECTORIES
+
+show_help() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p}' "$0"; }
+
+answer_help() {
+  case ${1-} in -h | --help) show_help; exit 0 ;; esac
+}
+
+complain() { echo "${0##*/}: $*" >&2; }
+
+fail() {
+  local status=$1
+  shift
+  complain "$@"
+  exit "$status"
+}
+
+run_with() {
+  setup "$1" || exit
+  shift
+  exec "$@"
+}
 
 setup() {
   local folder=''
@@ -39,8 +64,6 @@ keep_npm_settings() {
   NPM_CONFIG_GLOBALCONFIG=$(npm config get globalconfig 2>/dev/null) || return 0
   export NPM_CONFIG_GLOBALCONFIG
 }
-
-complain() { echo "${0##*/}: $*" >&2; }
 
 # As npm calls the processor.
 node_arch() {
@@ -124,7 +147,7 @@ install_packages() {
     complain "installs packages of Debian 12 and 13 only, and this is $(system_name); install these yourself: $missing"
     return 69
   elif [ "$(id -u)" != 0 ]; then
-    complain "missing: $missing; run once, as root: scripts/install-prerequisites"
+    complain "missing: $missing; run once, as root: scripts/fixtures/install-prerequisites"
     return 77
   fi
   with_lock /run/rancher-agent-entrypoint.lock install_missing "$1"

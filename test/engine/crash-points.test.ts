@@ -6,7 +6,7 @@ import { images, limits, startScene, type Scene } from '../support/scenes/scene.
 /*
  * Worker and caller are SIGKILLed before and after each engine request of a whole upgrade; the next start converges. Proving
  * readiness and watching the bootstrap are in the path.
- * `CRASH_POINTS=all` takes every point (scripts/crash-points), otherwise every `stride`-th, the ends included.
+ * `CRASH_POINTS=all` takes every point (scripts/long/crash-points), otherwise every `stride`-th, the ends included.
  */
 const stride = process.env['CRASH_POINTS'] === 'all' ? 1 : 5;
 

@@ -14,7 +14,7 @@ import { runCell } from '../support/faults/matrix.ts';
 import { images, startScene, type Scene } from '../support/scenes/scene.ts';
 import { byScript } from '../support/faults/upgrade-way.ts';
 
-/** Upgrades in a row; scripts/soak makes it 200. */
+/** Upgrades in a row; scripts/long/soak makes it 200. */
 const upgrades = Number(process.env['SOAK_UPGRADES'] ?? '6');
 const seed = Number(process.env['SOAK_SEED'] ?? '20161122');
 

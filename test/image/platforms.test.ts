@@ -41,7 +41,7 @@ const build = async (...args: readonly string[]): Promise<string> =>
 
 async function unpack(arch: string, name: string, into: string): Promise<void> {
   const debs = join(folder, `debs-${name}`);
-  await run(join(root, 'scripts/fetch-debian'), ['--arch', arch, '--into', debs, name]);
+  await run(join(root, 'scripts/image/fetch-debian'), ['--arch', arch, '--into', debs, name]);
   const [deb = 'none'] = await readdir(debs);
   await run('dpkg-deb', ['--extract', join(debs, deb), into]);
 }

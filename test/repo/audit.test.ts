@@ -40,7 +40,7 @@ async function audit(known: typeof advisories): Promise<{ status: number; origin
   };
   const result = await new Promise<{ status: number; originalMessage: string }>((resolve) => {
     const child = execFile(
-      join(root, 'scripts/audit'),
+      join(root, 'scripts/check/audit'),
       { env, timeout: 60_000 },
       (_error, stdout, stderr) => {
         resolve({ status: child.exitCode ?? 124, originalMessage: stdout + stderr });

@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { figureOf, median, type Bound } from '../../scripts/benchmark/figure.ts';
-import { renderTable } from '../../scripts/benchmark/page.ts';
+import { renderTable, replaceSection } from '../../scripts/benchmark/page.ts';
 
 describe('a figure of scripts/bench', () => {
   it.each<[string, readonly number[], readonly number[], Bound, boolean]>([
@@ -32,5 +34,34 @@ describe('a figure of scripts/bench', () => {
   it('is the middle one of its samples', () => {
     expect([median([3, 1, 2]), median([4, 1, 3, 2])]).toEqual([2, 2.5]);
     expect(() => median([])).toThrow('nothing was measured');
+  });
+});
+
+describe('the page of scripts/bench', () => {
+  const page = [
+    '# Title',
+    '<!-- comparison: begin -->',
+    'old',
+    '<!-- comparison: end -->',
+    '<!-- cleanup: begin -->',
+    'kept',
+    '<!-- cleanup: end -->',
+  ].join('\n');
+
+  it('gets one section replaced, and keeps the other one and what is around them', () => {
+    const replaced = replaceSection(page, 'comparison', 'new\n');
+    expect(replaced).toBe(page.replace('\nold\n', '\n\nnew\n\n'));
+    expect(replaceSection(replaced, 'comparison', 'new')).toBe(replaced);
+  });
+
+  it('is refused where it has lost the marks of a section', () => {
+    expect(() => replaceSection(page.replace('<!-- cleanup: end -->', ''), 'cleanup', 'new')).toThrow(
+      'the page has no section cleanup',
+    );
+  });
+
+  it('has both sections', () => {
+    const text = readFileSync(join(import.meta.dirname, '../../docs/development/benchmark.md'), 'utf8');
+    expect(replaceSection(replaceSection(text, 'comparison', 'a'), 'cleanup', 'b')).toContain('a\n\n<!--');
   });
 });

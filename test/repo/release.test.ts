@@ -21,16 +21,16 @@ beforeAll(async () => {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   folder = await mkdtemp(join(tmpdir(), 'rah-release-'));
   await makeOrigin(checkout());
-  start = (await run('git', 'rev-parse', 'HEAD')).originalMessage.trim();
+  start = (await run('git', 'rev-parse', 'HEAD')).output.trim();
 });
 beforeEach(async () => {
   answers = true;
   await run('git', 'reset', '--quiet', '--hard', start);
-  for (const tag of (await run('git', 'tag')).originalMessage.split('\n').filter(Boolean))
+  for (const tag of (await run('git', 'tag')).output.split('\n').filter(Boolean))
     await run('git', 'tag', '-d', tag);
   await write(
     'CHANGELOG.md',
-    '# Changes\n\n## Unreleased\n\n- A change.\n\n## 0.0.1 – 2020-01-01\n\n- The first.\n',
+    '# Changes\n\n## [Unreleased]\n\n- A change.\n\n## [0.0.1] - 2020-01-01\n\n- The first.\n',
   );
   await write(
     'package.json',
@@ -49,7 +49,7 @@ const write = async (file: string, text: string): Promise<void> => writeFile(joi
 
 interface Result {
   readonly status: number;
-  readonly originalMessage: string;
+  readonly output: string;
 }
 
 async function run(file: string, ...args: readonly string[]): Promise<Result> {
@@ -73,7 +73,7 @@ async function run(file: string, ...args: readonly string[]): Promise<Result> {
       args,
       { cwd: checkout(), env, timeout: 60_000 },
       (_error, stdout, stderr) => {
-        resolve({ status: child.exitCode ?? 124, originalMessage: stdout + stderr });
+        resolve({ status: child.exitCode ?? 124, output: stdout + stderr });
       },
     );
   });
@@ -81,21 +81,22 @@ async function run(file: string, ...args: readonly string[]): Promise<Result> {
 
 const release = async (...args: readonly string[]): Promise<Result> => run('scripts/release', ...args);
 
-describe('a release', () => {
+// Each case runs git and npm several times: seconds on a busy machine.
+describe('a release', { timeout: 60_000 }, () => {
   it('puts the version where it belongs, dates the changes, commits and tags, and leaves nothing behind', async () => {
     const result = await release('0.2.0');
-    expect(result, result.originalMessage).toMatchObject({ status: 0 });
+    expect(result, result.output).toMatchObject({ status: 0 });
     expect(JSON.parse(await read('package.json'))).toMatchObject({ version: '0.2.0' });
     const lock = JSON.parse(await read('package-lock.json')) as { packages: Record<string, unknown> };
     expect(lock).toMatchObject({ version: '0.2.0' });
     expect(lock.packages['']).toMatchObject({ version: '0.2.0' });
     expect(await read('CHANGELOG.md')).toMatch(
-      /^# Changes\n\n## Unreleased\n\n## 0\.2\.0 – \d{4}-\d\d-\d\d\n\n- A change\.\n\n## 0\.0\.1 – /,
+      /^# Changes\n\n## \[Unreleased\]\n\n## \[0\.2\.0\] - \d{4}-\d\d-\d\d\n\n- A change\.\n\n## \[0\.0\.1\] - /,
     );
-    expect((await run('git', 'status', '--porcelain')).originalMessage).toBe('');
-    expect((await run('git', 'log', '-1', '--format=%s')).originalMessage.trim()).toBe('Release 0.2.0');
-    expect((await run('git', 'describe', '--exact-match')).originalMessage.trim()).toBe('v0.2.0');
-    const tag = (await run('git', 'cat-file', 'tag', 'v0.2.0')).originalMessage;
+    expect((await run('git', 'status', '--porcelain')).output).toBe('');
+    expect((await run('git', 'log', '-1', '--format=%s')).output.trim()).toBe('Release 0.2.0');
+    expect((await run('git', 'describe', '--exact-match')).output.trim()).toBe('v0.2.0');
+    const tag = (await run('git', 'cat-file', 'tag', 'v0.2.0')).output;
     expect(tag).toContain('- A change.');
     expect(tag).not.toContain('- The first.');
     // The same once more is none.
@@ -104,10 +105,30 @@ describe('a release', () => {
 
   it('may be the first one of the version that is there, or a candidate of the next', async () => {
     expect(await release('0.1.0')).toMatchObject({ status: 0 });
-    await write('CHANGELOG.md', '## Unreleased\n\n- More.\n');
+    await write('CHANGELOG.md', '## [Unreleased]\n\n- More.\n');
     await run('git', 'commit', '--quiet', '--all', '--message', 'More');
     expect(await release('0.2.0-rc1')).toMatchObject({ status: 0 });
     expect(JSON.parse(await read('package.json'))).toMatchObject({ version: '0.2.0-rc1' });
+  });
+
+  it('can be prepared without a tag, and the same command without --prepare sets it', async () => {
+    expect(await release('--prepare', '0.2.0')).toMatchObject({ status: 0 });
+    expect((await run('git', 'tag')).output).toBe('');
+    expect(await read('CHANGELOG.md')).toContain('## [0.2.0] - ');
+    expect(await release('--prepare', '0.2.0')).toMatchObject({ status: 78 });
+    const prepared = (await run('git', 'rev-parse', 'HEAD')).output;
+    expect(await release('0.2.0')).toMatchObject({ status: 0 });
+    expect((await run('git', 'rev-parse', 'HEAD')).output).toBe(prepared);
+    expect((await run('git', 'cat-file', 'tag', 'v0.2.0')).output).toContain('- A change.');
+  });
+
+  it('that was prepared is refused while there are changes under Unreleased', async () => {
+    await release('--prepare', '0.2.0');
+    const changes = await read('CHANGELOG.md');
+    await write('CHANGELOG.md', changes.replace('## [Unreleased]\n', '## [Unreleased]\n\n- A late one.\n'));
+    await run('git', 'commit', '--quiet', '--all', '--message', 'Late');
+    expect(await release('0.2.0')).toMatchObject({ status: 78 });
+    expect((await run('git', 'tag')).output).toBe('');
   });
 
   it('goes on without an answer about vulnerabilities only if told so', async () => {
@@ -127,15 +148,15 @@ describe('a release', () => {
       ['0.2.0'],
       78,
       async () => {
-        await write('CHANGELOG.md', '## Unreleased\n\n## 0.0.1\n\n- The first.\n');
+        await write('CHANGELOG.md', '## [Unreleased]\n\n## [0.0.1]\n\n- The first.\n');
         await run('git', 'commit', '--quiet', '--all', '--message', 'Nothing');
       },
     ],
   ])('is refused for %s, and changes nothing', async (_title, args, status, prepare) => {
     await prepare();
-    const before = (await run('git', 'rev-parse', 'HEAD')).originalMessage;
+    const before = (await run('git', 'rev-parse', 'HEAD')).output;
     expect(await release(...args)).toMatchObject({ status });
-    expect((await run('git', 'rev-parse', 'HEAD')).originalMessage).toBe(before);
-    expect((await run('git', 'tag')).originalMessage).toBe('');
+    expect((await run('git', 'rev-parse', 'HEAD')).output).toBe(before);
+    expect((await run('git', 'tag')).output).toBe('');
   });
 });

@@ -62,7 +62,7 @@ describe('scripts/bench reconnect', () => {
 
   it('exits with 1 when a share exceeds its limit', async () => {
     const env = { ...process.env, AGENT_LIMIT_BOOTSTRAP_LASTED: String(before.BOOTSTRAP_LASTED) };
-    const script = join(import.meta.dirname, '../../scripts/bench.ts');
+    const script = join(import.meta.dirname, '../../scripts/benchmark/bench.ts');
     const { code, stdout } = await new Promise<{ code: unknown; stdout: string }>((resolve) => {
       execFile(process.execPath, [script, 'reconnect'], { env }, (error, output) => {
         resolve({ code: error?.code ?? 0, stdout: output });

@@ -1,4 +1,4 @@
-/** What `scripts/test-matrix` found: which test file passed on which engine. docs/development/engine-matrix.json holds it. */
+/** What `scripts/long/engine-matrix` found: which test file passed on which engine. docs/development/engine-matrix.json holds it. */
 
 export const engineNames = ['bookworm', 'trixie', 'sid'] as const;
 export type EngineName = (typeof engineNames)[number];
@@ -62,7 +62,7 @@ export function renderEnginePage(matrix: EngineMatrix): string {
   const reds = matrix.cells.filter((cell) => cell.failures.length > 0);
   return `# On engines of several ages
 
-\`scripts/test-matrix\` runs the engine and image tests on Debian's own Docker engines, each with the containerd, runc and iptables
+\`scripts/long/engine-matrix\` runs the engine and image tests on Debian's own Docker engines, each with the containerd, runc and iptables
 of its suite, all on the kernel of one machine. A test host with another suite's engine has that suite's root folder as its own.
 Columns with an API say what the containers get to see of the engine: a proxy in front of it answers as an engine that speaks
 nothing newer (1.22: Docker 1.10.3, 1.24: Docker 1.12).

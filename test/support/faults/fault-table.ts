@@ -1,6 +1,6 @@
 /**
  * The fault matrix as data: phases × faults, each with its expected end. The tests run every cell on a real engine;
- * scripts/print-matrix prints it for the docs.
+ * scripts/check/render-pages.ts prints it for the docs.
  */
 
 /** Phases of an upgrade, in order; a fault strikes right before the worker's request that begins the phase. */
@@ -161,7 +161,7 @@ At "pull" the agent itself is the caller: its server requires an image that the 
 a small registry. In the other columns the caller is the container that the server's script starts.
 
 \`scripts/test\` runs every cell on Docker 20.10, and a sample with its API pinned to 1.22 (Docker 1.10.3: no AutoRemove, no change
-of restart policies, no \`State\` in lists, a dead container can't be inspected). \`scripts/matrix --api 1.22\` runs every cell so.
+of restart policies, no \`State\` in lists, a dead container can't be inspected). \`scripts/long/fault-matrix --api 1.22\` runs every cell so.
 
 ${renderMatrix()}
 - **reached**: exit 0, the new agent is in office. **reached without the caller**: the same, nobody followed the worker.

@@ -14,7 +14,7 @@ interface Stage {
   close(): Promise<void>;
 }
 
-/** `scripts/matrix --api` has every cell on an engine of that API version. */
+/** `scripts/long/fault-matrix --api` has every cell on an engine of that API version. */
 const everywhere = process.env['MATRIX_API'];
 
 /** The phases of an upgrade to an image that is on the host. */

@@ -32,7 +32,7 @@ export function toldApi(): readonly string[] {
 }
 
 async function buildRoot(suite: string): Promise<string> {
-  const script = join(ROOT, 'scripts', 'build-engine-root');
+  const script = join(ROOT, 'scripts', 'fixtures', 'build-engine-root');
   const { stdout } = await run(script, [suite], { cwd: ROOT, timeout: BUILD_DEADLINE_MS });
   return stdout.trim();
 }

@@ -2,13 +2,13 @@
  * The images of a test host, kept as *templates*: the images' part of a data root, which a new host links instead of
  * building or loading anything. Made once per machine and content, under .cache/templates.
  *
- * - `agent-test-base`: a small Debian, scripts/build-test-base
+ * - `agent-test-base`: a small Debian, scripts/fixtures/build-test-base
  * - `rancher/agent:test-a`, `rancher/agent:test-b`: the product, two image ids
  * - `rancher/agent:test-broken`: the same, but its `run` ends at once with status 3
  * - `rancher/agent:v1.0-test-a`, `-b`, `ghcr.io/pasturestack/node-agent:test-a`, `-b`: the product in its other profiles
  * - `rancher/agent:v1.0.1`: no product, an agent of another entrypoint
  * - only in the template of `ensureBasesTemplate`: `rancher/agent:on-bullseye-a`, `-b` and so on, the product on the other
- *   bases of scripts/build-other-bases, and `rancher/agent:on-busybox-without-bash`
+ *   bases of scripts/fixtures/build-other-bases, and `rancher/agent:on-busybox-without-bash`
  * - only in the template of `ensureReadinessTemplate`: `rancher/agent:ready-*`, see readiness-images/Dockerfile
  * - only in the template of `ensureEarlierTemplate`: `rancher/agent:test-earlier`, version 0.1, or what stands in for it
  */
@@ -32,7 +32,7 @@ const BUILD_DEADLINE_MS = 15 * 60_000;
 const KEPT_TEMPLATES = 4;
 const KEEP_MS = 60 * 60_000;
 
-const BASE_SOURCES = ['scripts/build-test-base', 'scripts/lib/setup.sh'];
+const BASE_SOURCES = ['scripts/fixtures/build-test-base', 'scripts/lib/setup.sh'];
 const IMAGE_SOURCES = [
   'src/**/*.ts',
   'image/**/*',
@@ -40,17 +40,17 @@ const IMAGE_SOURCES = [
   'test/support/images/profile-image/*',
   'test/support/images/plain-agent-image/*',
   'scripts/build-image',
-  'scripts/bundle.ts',
-  'scripts/code-cache.ts',
-  'scripts/seal-image.ts',
-  'scripts/list-contents.ts',
-  'scripts/assemble-runtime',
+  'scripts/image/bundle.ts',
+  'scripts/image/code-cache.ts',
+  'scripts/image/seal-image.ts',
+  'scripts/image/bill-of-materials.ts',
+  'scripts/image/assemble-runtime',
   'package.json',
   'package-lock.json',
 ];
 const OTHER_BASES_SOURCES = [
-  'scripts/build-other-bases',
-  'scripts/fetch-debian',
+  'scripts/fixtures/build-other-bases',
+  'scripts/image/fetch-debian',
   'test/support/images/bashless-image/*',
 ];
 const READINESS_SOURCES = [
@@ -59,7 +59,7 @@ const READINESS_SOURCES = [
   'test/support/server/certificates/authority.crt',
 ];
 const EARLIER_SOURCES = ['test/support/images/earlier-image/*', 'test/support/images/earlier-version.ts'];
-/** As scripts/build-other-bases names them. */
+/** As scripts/fixtures/build-other-bases names them. */
 export const otherBases = ['bullseye', 'busybox', 'musl'] as const;
 
 /** The template with all images; built if the sources changed since. All hosts of one test run get the same one. */
@@ -73,7 +73,7 @@ export async function ensureBaseTemplate(): Promise<string> {
   const engine = basename((await ensureEngineRoot()) ?? '');
   const key = await hashFiles(BASE_SOURCES, [await describeFile('/usr/bin/docker'), engine]);
   return ensure(`base-${key}`, undefined, async (host) => {
-    await runScript('scripts/build-test-base', '--host', `unix://${host.engineSocketPath}`);
+    await runScript('scripts/fixtures/build-test-base', '--host', `unix://${host.engineSocketPath}`);
   });
 }
 
@@ -108,7 +108,7 @@ export async function ensureBasesTemplate(): Promise<string> {
   const key = await hashFiles(OTHER_BASES_SOURCES, [basename(images)]);
   return ensure(`bases-${key}`, images, async (host) => {
     const engine = ['--host', `unix://${host.engineSocketPath}`];
-    await runScript('scripts/build-other-bases', ...engine);
+    await runScript('scripts/fixtures/build-other-bases', ...engine);
     for (const base of otherBases) {
       const tag = `rancher/agent:on-${base}`;
       await runScript('scripts/build-image', ...engine, '--base', `other-base:${base}`, '--tag', `${tag}-a`);
@@ -173,7 +173,7 @@ async function ensure(
   const release = await waitForName('template-build');
   try {
     if (await markUsed(template)) return template;
-    await runScript('scripts/install-prerequisites');
+    await runScript('scripts/fixtures/install-prerequisites');
     await buildTemplate(template, from, build);
     await removeOldTemplates();
     return template;
