@@ -1,5 +1,6 @@
 import { withDeadline } from '../support/deadline.ts';
 import { messageOf } from '../support/errors.ts';
+import { fixedLimits } from '../support/limits/fixed.ts';
 import type { EngineInfo } from './engine.ts';
 import { takeAnswerAhead } from './head-start.ts';
 import { readRepeatedly, understand, type EngineOptions } from './reads.ts';
@@ -43,7 +44,7 @@ async function readAnswerAhead(
 ): Promise<string | undefined> {
   let error: string;
   try {
-    const { status, text } = await withDeadline(what, limits.LIST, async () => ahead, signal);
+    const { status, text } = await withDeadline(what, limits.INFO, async () => ahead, signal);
     if (status === 200) return text;
     error = `the engine answered ${status}`;
   } catch (cause) {
@@ -61,7 +62,7 @@ async function askInfoText(options: EngineOptions, transport: Transport): Promis
     method: 'GET',
     path: '/info',
     accept: [200],
-    deadlineMs: limits.LIST,
+    deadlineMs: limits.INFO,
     ...(signal === undefined ? {} : { signal }),
   });
   return text;
@@ -75,6 +76,6 @@ async function understandInfo(asking: Promise<string>): Promise<EngineInfo> {
 
 async function loadReader(): Promise<typeof import('./answers.ts')> {
   // The request goes out in the next turns of the event loop.
-  await new Promise((resolve) => setTimeout(resolve, 1));
+  await new Promise((resolve) => setTimeout(resolve, fixedLimits.REQUEST_FIRST));
   return import('./answers.ts');
 }

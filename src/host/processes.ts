@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { DeadlineError } from '../support/deadline.ts';
-import { defaultLimits } from '../support/limits/limits.ts';
+import { fixedLimits } from '../support/limits/fixed.ts';
 
 export interface CommandOptions {
   /** Milliseconds until the command is ended. */
@@ -77,7 +77,7 @@ function collect(stream: NodeJS.ReadableStream): () => string {
   const chunks: Buffer[] = [];
   let size = 0;
   stream.on('data', (chunk: Buffer) => {
-    const left = defaultLimits.COMMAND_OUTPUT - size;
+    const left = fixedLimits.COMMAND_OUTPUT - size;
     if (left > 0) chunks.push(chunk.subarray(0, left));
     size += chunk.length;
   });
@@ -142,9 +142,9 @@ async function endGroup(pid: number, ended: Promise<unknown>): Promise<void> {
     () => true as const,
     () => true as const,
   );
-  if (!(await isSoon(closed, defaultLimits.COMMAND_GRACE))) {
+  if (!(await isSoon(closed, fixedLimits.COMMAND_GRACE))) {
     signalGroup(pid, 'SIGKILL');
-    await isSoon(closed, defaultLimits.COMMAND_GRACE);
+    await isSoon(closed, fixedLimits.COMMAND_GRACE);
   }
 }
 

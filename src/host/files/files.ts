@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { link, mkdir, open, readFile, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { systemCodeOf } from '../../support/errors.ts';
-import { defaultLimits } from '../../support/limits/limits.ts';
+import { fixedLimits } from '../../support/limits/fixed.ts';
 import { explainWriteError } from '../errors.ts';
 
 export interface WriteOptions {
@@ -103,7 +103,7 @@ async function viaTemporaryFile(
       break;
     } catch (error) {
       await rm(temporary, { force: true }).catch(() => undefined);
-      if (!wasTakenAway(error) || tries >= defaultLimits.CALL_TRIES) throw explainWriteError(path, error);
+      if (!wasTakenAway(error) || tries >= fixedLimits.TEMP_FILE_TRIES) throw explainWriteError(path, error);
     }
   }
   await sweepTemporaryFiles(path).catch(() => undefined);
@@ -171,6 +171,6 @@ async function sweepTemporaryFiles(path: string): Promise<void> {
     if (!name.startsWith(prefix) || !name.endsWith('.tmp')) continue;
     const leftover = join(dirname(path), name);
     const { mtimeMs } = await stat(leftover);
-    if (Math.abs(Date.now() - mtimeMs) > defaultLimits.TEMP_FILE_AGE) await rm(leftover, { force: true });
+    if (Math.abs(Date.now() - mtimeMs) > fixedLimits.TEMP_FILE_AGE) await rm(leftover, { force: true });
   }
 }

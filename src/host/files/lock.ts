@@ -43,7 +43,7 @@ export interface HostLockOptions {
    * stale; without an answer it is taken for alive.
    */
   readonly hasEnded?: (container: string) => Promise<boolean>;
-  /** LOCK_WAIT, LOCK_STALE, LOCK_REFRESH and LOCK_POLL count here. */
+  /** LOCK_WAIT, LOCK_STALE, LOCK_REFRESH, LOCK_LOOK and LOCK_POLL count here. */
   readonly limits: Limits;
   readonly clock: Clock;
   readonly log: Log;
@@ -95,9 +95,7 @@ export async function withHostLock<T>(
 /** What killed writers left, before the work and, if an agent was ended meanwhile, behind it. */
 async function tidyUp({ folder, limits, log }: HostLockOptions): Promise<void> {
   try {
-    await withDeadline('remove temporary files', limits.LOCK_REFRESH, async () =>
-      removeTemporaryFiles(folder),
-    );
+    await withDeadline('remove temporary files', limits.LOCK_LOOK, async () => removeTemporaryFiles(folder));
   } catch (error) {
     log.debug('the temporary files of killed writers were left', { error: messageOf(error) });
   }
@@ -284,13 +282,13 @@ async function slept(clock: Clock, ms: number, signal: AbortSignal): Promise<boo
 async function lookForLoss(
   folder: string,
   generation: number,
-  { LOCK_STALE, LOCK_REFRESH }: Limits,
+  { LOCK_STALE, LOCK_LOOK }: Limits,
   clock: Clock,
   knownGoodAt: number,
 ): Promise<string | undefined> {
   try {
     // A dead disk doesn't answer at all.
-    const entries = await withDeadline('look at the lock', LOCK_REFRESH, async () => readLockEntries(folder));
+    const entries = await withDeadline('look at the lock', LOCK_LOOK, async () => readLockEntries(folder));
     return findLoss(entries, generation, LOCK_STALE, clock.now());
   } catch (error) {
     return clock.elapsed() - knownGoodAt > LOCK_STALE

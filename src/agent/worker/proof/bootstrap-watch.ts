@@ -82,7 +82,7 @@ export async function watchBootstrap(
     if (verdict === 'unknown' || verdict === 'revoked') break;
     if (verdict === 'fails') return await concludeFailure(work, record, parked);
     if (!wasReady && record?.serving === 'no' && record.cause !== undefined) break;
-    await clock.sleep(limits.READY_POLL * 4, signal);
+    await clock.sleep(limits.BOOTSTRAP_WATCH_POLL, signal);
   }
   return { serving: servingOf(record), parked: isRescue ? 'keep-parked' : 'settled' };
 }
