@@ -20,6 +20,8 @@ export const servingLimits = {
   HEARTBEAT: 5_000,
   /** An event loop that is silent for this long is not only busy; garbage collection and a loaded host take seconds. */
   HEARTBEAT_STALE: 60_000,
+  /** Two heartbeats: a younger one shows that the event loop of a watched agent turns now. */
+  HEARTBEAT_FRESH: 10_000,
   /** As often as the health check runs: one connection to the socket, one small file. */
   HEALTH_PROBE: 30_000,
   /** A local socket accepts or refuses at once. */
