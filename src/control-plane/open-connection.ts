@@ -51,7 +51,8 @@ export async function openConnection(
       readOnly,
     },
   );
-  const client = createClient({ ...trust, reread: async () => rereadCaFile(files.caFile) });
+  const reread = async (): Promise<string | undefined> => rereadCaFile(files.caFile, limits.TRUST_PATIENCE);
+  const client = createClient({ ...trust, reread });
   return { client, trust, limits, clock, log, secrets, signal };
 }
 

@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
-import { readFile, rm } from 'node:fs/promises';
-import { readTextIfExists } from '../host/files/files.ts';
+import { rm } from 'node:fs/promises';
+import { readTextIfExists, type ReadOptions } from '../host/files/files.ts';
 import { deadlineIn } from '../support/deadline.ts';
 import { ConfigurationError, ServerUnavailableError, messageOf, systemCodeOf } from '../support/errors.ts';
 import { addToAgentConf, writeWithFolder } from './agent-conf.ts';
@@ -81,10 +81,13 @@ export async function readKeptTrust(caFile: string): Promise<Trust> {
   return { ca: kept === undefined ? [] : [kept] };
 }
 
-/** The certificates on the host now, for clients that live long; undefined without any that can be read. */
-export async function rereadCaFile(caFile: string): Promise<string | undefined> {
+/**
+ * The certificates on the host now, for clients that live long; undefined without any that can be read.
+ * @param deadlineMs a request waits for it, so a disk that does not answer must not keep it long
+ */
+export async function rereadCaFile(caFile: string, deadlineMs: number): Promise<string | undefined> {
   try {
-    return await readCaFile(caFile);
+    return await readCaFile(caFile, { deadlineMs });
   } catch {
     return undefined;
   }
@@ -132,12 +135,13 @@ function readCertificate(pem: string): X509Certificate | undefined {
   }
 }
 
-async function readCaFile(file: string): Promise<string | undefined> {
+async function readCaFile(file: string, options?: ReadOptions): Promise<string | undefined> {
   try {
-    const text = await readFile(file, 'utf8');
+    const text = await readTextIfExists(file, options);
+    if (text === undefined) return undefined;
     if (readFirstCertificate(text) !== undefined) return text;
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes(systemCodeOf(error) ?? '')) return undefined;
+    if (systemCodeOf(error) === 'ENOTDIR') return undefined;
     throw new ConfigurationError(`${file} cannot be read`, {
       originalMessage: messageOf(error),
       cause: error,

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, open, readFile, readdir, rename, rm, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { withDeadline } from '../../support/deadline.ts';
 import { systemCodeOf } from '../../support/errors.ts';
 import { fixedLimits } from '../../support/limits/fixed.ts';
 import { explainWriteError } from '../errors.ts';
@@ -40,15 +42,74 @@ export async function createFileAtomically(
   return created;
 }
 
-/** The text of a file, or undefined if there is none. Other errors (EIO, EISDIR, EACCES) are thrown as they are. */
-export async function readTextIfExists(path: string): Promise<string | undefined> {
+export interface ReadOptions {
+  /** A larger file is an error. */
+  readonly maxBytes?: number;
+  readonly deadlineMs?: number;
+  /** False where somebody else decides what lies there: a link is an error then. */
+  readonly followLinks?: boolean;
+}
+
+/**
+ * The text of a small file: the one way to read one. A file without an end, a pipe in its place or a disk that does not answer keeps
+ * nobody waiting.
+ * @returns undefined if there is none
+ * @throws Error when it is larger than `maxBytes`; DeadlineError; system errors other than ENOENT (EIO, EISDIR, EACCES) as they are,
+ *   ELOOP for a link
+ */
+export async function readTextIfExists(
+  path: string,
+  {
+    maxBytes = fixedLimits.SMALL_FILE,
+    deadlineMs = fixedLimits.SMALL_FILE_TIME,
+    followLinks = true,
+  }: ReadOptions = {},
+): Promise<string | undefined> {
+  const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants;
+  // O_NONBLOCK: a pipe would wait for its writer.
+  const flags = O_RDONLY | O_NONBLOCK | (followLinks ? 0 : O_NOFOLLOW);
+  return withDeadline(`read ${path}`, deadlineMs, async (signal) => {
+    try {
+      return await readWhole(path, flags, maxBytes, signal);
+    } catch (error) {
+      if (systemCodeOf(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+  });
+}
+
+/** The text of a file in /proc, which may have a line for each of thousands of mounts. @throws as `readTextIfExists`, and ENOENT */
+export async function readKernelText(path: string): Promise<string> {
+  const { KERNEL_FILE, KERNEL_FILE_TIME } = fixedLimits;
+  return withDeadline(`read ${path}`, KERNEL_FILE_TIME, async (signal) =>
+    readWhole(path, constants.O_RDONLY, KERNEL_FILE, signal),
+  );
+}
+
+async function readWhole(
+  path: string,
+  flags: number,
+  maxBytes: number,
+  signal: AbortSignal,
+): Promise<string> {
+  const file = await open(path, flags);
   try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return undefined;
-    throw error;
+    const pieces: Buffer[] = [];
+    for (let size = 0; size <= maxBytes;) {
+      signal.throwIfAborted();
+      const piece = Buffer.alloc(Math.min(pieceBytes, maxBytes + 1 - size));
+      const { bytesRead } = await file.read(piece, 0, piece.length);
+      if (bytesRead === 0) return Buffer.concat(pieces).toString('utf8');
+      pieces.push(piece.subarray(0, bytesRead));
+      size += bytesRead;
+    }
+    throw new Error(`larger than ${maxBytes} bytes`);
+  } finally {
+    await file.close();
   }
 }
+
+const pieceBytes = 65_536;
 
 /**
  * Makes a folder and those above it.

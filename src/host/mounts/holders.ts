@@ -1,9 +1,10 @@
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../support/clock.ts';
 import type { Paths } from '../../support/configuration.ts';
 import { deadlineIn } from '../../support/deadline.ts';
 import type { Limits } from '../../support/limits/limits.ts';
+import { readKernelText } from '../files/files.ts';
 import { parseMountinfo } from './table.ts';
 import { findContainerInCgroup, findContainerInMountinfo } from '../own-container.ts';
 
@@ -133,7 +134,7 @@ async function namespaceOf(proc: string, pid: number): Promise<string | undefine
 
 async function readQuietly(path: string): Promise<string | undefined> {
   try {
-    return await readFile(path, 'utf8');
+    return await readKernelText(path);
   } catch {
     return undefined;
   }

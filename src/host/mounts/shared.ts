@@ -1,4 +1,5 @@
-import { access, readFile } from 'node:fs/promises';
+import { access } from 'node:fs/promises';
+import { readKernelText } from '../files/files.ts';
 import { runChecked, runOnHost, seesHostMounts, tryOrWarn, type HostCommands } from './namespace.ts';
 import { findMount, parseMountinfo, type Mount } from './table.ts';
 
@@ -49,7 +50,7 @@ async function bindHostDevices(host: HostCommands): Promise<void> {
     () => false,
   );
   if (!there) return;
-  const command = planDeviceBind(parseMountinfo(await readFile(`${host.paths.proc}/self/mountinfo`, 'utf8')));
+  const command = planDeviceBind(parseMountinfo(await readKernelText(`${host.paths.proc}/self/mountinfo`)));
   const [file, ...args] = command ?? [];
   if (file !== undefined) await runChecked(host, file, args);
 }
@@ -58,6 +59,6 @@ async function shareFolder(host: HostCommands, folder: string): Promise<void> {
   await runOnHost(host, ['mkdir', '-p', folder]);
   // Only resolved can it be found in mountinfo; unresolved, every start would stack one more mount.
   const resolved = (await runOnHost(host, ['readlink', '-f', folder])).stdout.trim();
-  const mounts = parseMountinfo(await readFile(`${host.paths.proc}/1/mountinfo`, 'utf8'));
+  const mounts = parseMountinfo(await readKernelText(`${host.paths.proc}/1/mountinfo`));
   for (const command of planSharedMount(mounts, resolved)) await runOnHost(host, command);
 }
