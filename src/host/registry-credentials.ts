@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { registryOf, type RegistryAuth } from '../engine/registry-auth.ts';
+import type { Environment } from '../support/configuration.ts';
 import { messageOf } from '../support/errors.ts';
 import { readTextIfExists } from './files/files.ts';
 
@@ -26,6 +27,11 @@ export interface RegistryCredentials {
   readonly auth?: RegistryAuth;
   /** Why there is none where somebody might expect one; nothing of the file's text. */
   readonly problem?: string;
+}
+
+/** The folder of the `config.json` that `docker login` writes, where Docker's client looks for it. */
+export function dockerConfigFolder(environment: Environment): string {
+  return environment['DOCKER_CONFIG'] || `${environment['HOME'] || '/root'}/.docker`;
 }
 
 /**

@@ -12,7 +12,6 @@ export interface PoolUsage {
 
 /** What `docker info` tells of a devicemapper pool. */
 export interface DevicemapperFacts {
-  readonly poolName: string | undefined;
   readonly data: PoolUsage;
   readonly metadata: PoolUsage;
   /** A pool on sparse files: not meant for production, and the one of the incident. */
@@ -77,7 +76,6 @@ export async function readStorage(
 export function parseDevicemapper(driverStatus: readonly (readonly string[])[]): DevicemapperFacts {
   const status = new Map(driverStatus.map(([name = '', value = '']) => [name.trim(), value.trim()]));
   return {
-    poolName: status.get('Pool Name'),
     data: usageOf(status, 'Data'),
     metadata: usageOf(status, 'Metadata'),
     loopback: status.has('Data loop file') || (status.get('Data file') ?? '').startsWith('/dev/loop'),

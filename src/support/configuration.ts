@@ -1,5 +1,8 @@
 import { isLimitVariable, readLimits, type Limits } from './limits/limits.ts';
+import { pathsBelow, type Paths } from './paths.ts';
 import { readSocketPath } from './socket-path.ts';
+
+export { pathsBelow, type Paths };
 
 /** The families of images this entrypoint serves (contract §1). */
 export const profileNames = ['rancher-1.0', 'rancher-1.2', 'pasturestack'] as const;
@@ -44,27 +47,6 @@ export interface Configuration {
   readonly environment: Environment;
   /** Sentences about variables that could not be understood. */
   readonly problems: readonly string[];
-}
-
-export interface Paths {
-  /** `/var/lib/rancher` of the host. */
-  readonly rancher: string;
-  /** The registration key and other identity files (`CATTLE_STATE_DIR`). */
-  readonly state: string;
-  /** Lock, status and attempts of this entrypoint. */
-  readonly entrypoint: string;
-  /** Where the kernel shows processes; `/proc/1/root` is the host's root when we share its pid namespace. */
-  readonly proc: string;
-  /** Where the bootstrap script is written down; the first one that has room. */
-  readonly staging: readonly string[];
-}
-
-/** As upstream, and in memory for when the disk has no free byte. */
-const stagingFolders = ['/tmp', '/dev/shm'];
-
-/** The folders below a given `/var/lib/rancher`. */
-export function pathsBelow(rancher: string, proc = '/proc', staging = stagingFolders): Paths {
-  return { rancher, state: `${rancher}/state`, entrypoint: `${rancher}/entrypoint`, proc, staging };
 }
 
 /**
@@ -119,11 +101,6 @@ export function remarksOn(environment: Environment): readonly string[] {
 /** What `AGENT_TLS_MIN` asks for; a value that is not known changes nothing, and `remarksOn` names it. */
 export function readTlsFloor(environment: Environment): TlsFloor {
   return environment[tlsMinVariable] === 'legacy' ? 'legacy' : 'modern';
-}
-
-/** The folder of the `config.json` that `docker login` writes, where Docker's client looks for it. */
-export function dockerConfigFolder(environment: Environment): string {
-  return nonEmpty(environment['DOCKER_CONFIG']) ?? `${nonEmpty(environment['HOME']) ?? '/root'}/.docker`;
 }
 
 /** `AGENT_REPORT_ERRORS`: whether errors are reported to the server; they are unless it says no. */

@@ -4,7 +4,8 @@ import type { Credentials } from '../http/client.ts';
 import type { Connection } from '../http/connection.ts';
 import { readRegistrationScript } from './script.ts';
 import { resolveRegistrationUrl } from './resolve.ts';
-import { apiBaseOf, describeUrl, findAgentIpProblem, isSameOrigin, parseServerUrl } from '../url.ts';
+import { findAgentIpProblem } from '../agent-ip.ts';
+import { apiBaseOf, describeUrl, isSameOrigin, parseServerUrl } from '../url.ts';
 
 /** Everything that registering a host needs to know from the server. */
 export interface RegistrationEnvironment {
