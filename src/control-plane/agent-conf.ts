@@ -1,6 +1,9 @@
 import { dirname } from 'node:path';
+import { StorageSilentError } from '../host/errors.ts';
 import { makeFolder, readTextIfExists, writeFileAtomically } from '../host/files/files.ts';
+import { DeadlineError } from '../support/deadline.ts';
 import { messageOf, systemCodeOf } from '../support/errors.ts';
+import { fixedLimits } from '../support/limits/fixed.ts';
 import { parseShellAssignment, quoteForShell } from './shell/assignment.ts';
 
 export interface AgentConf {
@@ -27,11 +30,18 @@ export function parseAgentConf(text: string): AgentConf {
   return { variables: Object.fromEntries(variables), problems };
 }
 
-/** Reads `/var/lib/rancher/etc/agent.conf`; no file is an empty one, one that can't be read is a problem. */
+/**
+ * Reads `/var/lib/rancher/etc/agent.conf`; no file is an empty one, one that cannot be read is a problem.
+ * @throws StorageSilentError when the disk does not answer for SETTINGS_TIME: no command goes on without the settings because a disk is slow
+ */
 export async function readAgentConf(file: string): Promise<AgentConf> {
   try {
-    return parseAgentConf((await readTextIfExists(file)) ?? '');
+    return parseAgentConf((await readTextIfExists(file, { deadlineMs: fixedLimits.SETTINGS_TIME })) ?? '');
   } catch (error) {
+    if (error instanceof DeadlineError)
+      throw new StorageSilentError(`the disk of agent.conf does not answer: ${error.message}`, {
+        cause: error,
+      });
     const reason = systemCodeOf(error) ?? messageOf(error);
     return { variables: {}, problems: [`the file cannot be read (${reason})`] };
   }

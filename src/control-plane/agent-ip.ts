@@ -18,6 +18,6 @@ export function validateAgentIp(text: string): string {
   const problem = findAgentIpProblem(text);
   if (problem === undefined) return text;
   throw new ConfigurationError(`CATTLE_AGENT_IP "${text}" ${problem}`, {
-    hint: 'Set CATTLE_AGENT_IP to the IPv4 address other hosts reach this one by, or leave it out.',
+    hint: 'set CATTLE_AGENT_IP to the IPv4 address other hosts reach this one by, or leave it out',
   });
 }

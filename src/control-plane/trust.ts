@@ -70,7 +70,7 @@ export async function establishTrust(connection: TrustConnection, request: Trust
   if (left !== undefined) throw cannotBeTrusted(request.url, left);
   await install(connection, request, ca);
   connection.log.info(
-    'The certificate of the server has the expected fingerprint and is trusted from now on',
+    'the certificate of the server has the expected fingerprint and is trusted from now on',
   );
   return { ca: [ca] };
 }
@@ -109,7 +109,7 @@ export function parseFingerprint(
   if (/^[0-9a-f]{64}$/.test(digits)) return { algorithm: 'SHA-256', digits };
   throw new ConfigurationError(
     'CA_FINGERPRINT is not a fingerprint: it needs 40 hexadecimal digits (SHA-1) or 64 (SHA-256)',
-    { hint: 'openssl x509 -fingerprint -noout -in ca.crt prints it.' },
+    { hint: 'openssl x509 -fingerprint -noout -in ca.crt prints it' },
   );
 }
 
@@ -148,7 +148,7 @@ async function readCaFile(file: string, options?: ReadOptions): Promise<string |
     });
   }
   throw new ConfigurationError(`${file} holds no certificate`, {
-    hint: 'Put the certificate of the authority there in PEM, or remove the file.',
+    hint: 'put the certificate of the authority there in PEM, or remove the file',
   });
 }
 
@@ -196,9 +196,9 @@ async function fetchCertificate(
   const response = await client.request({ method: 'GET', url, repeat: true });
   if (response.status !== 200) {
     throw new ConfigurationError(
-      `The certificate of the server is not trusted, and ${describeUrl(url)} does not offer it (status ${response.status})`,
+      `the certificate of the server is not trusted, and ${describeUrl(url)} does not offer it (status ${response.status})`,
       {
-        hint: `Rancher 1.6 does not serve its certificate: put it into ${request.files.caFile} on the host instead.`,
+        hint: `Rancher 1.6 does not serve its certificate: put it into ${request.files.caFile} on the host instead`,
       },
     );
   }
@@ -209,9 +209,9 @@ async function fetchCertificate(
   const found = fingerprint.algorithm === 'SHA-1' ? certificate.fingerprint : certificate.fingerprint256;
   if (found.replaceAll(':', '').toLowerCase() !== fingerprint.digits) {
     throw new ConfigurationError(
-      `The certificate at ${describeUrl(url)} has another fingerprint than CA_FINGERPRINT: ${found}`,
+      `the certificate at ${describeUrl(url)} has another fingerprint than CA_FINGERPRINT: ${found}`,
       {
-        hint: 'Either CA_FINGERPRINT is outdated or somebody stands between this host and the server: compare with the server itself.',
+        hint: 'either CA_FINGERPRINT is outdated or somebody stands between this host and the server: compare with the server itself',
       },
     );
   }
@@ -227,10 +227,10 @@ function cannotBeTrusted(url: string, reason: NetworkReason): ServerUnavailableE
   return new ServerUnavailableError(`${describeUrl(url)}: ${reason.text}`, {
     hint:
       reason.kind === 'untrusted'
-        ? 'The server uses a certificate that is neither the one with CA_FINGERPRINT nor signed by it.'
+        ? 'the server uses a certificate that is neither the one with CA_FINGERPRINT nor signed by it'
         : reason.kind === 'too-weak'
           ? weakTlsHint
-          : 'No fingerprint helps here: the certificate of the server must be renewed or made for this name.',
+          : 'no fingerprint helps here: the certificate of the server must be renewed or made for this name',
   });
 }
 
@@ -290,6 +290,6 @@ async function attempt(log: Connection['log'], what: string, work: () => Promise
   try {
     await work();
   } catch (error) {
-    log.warn(`Could not ${what}`, { error: messageOf(error) });
+    log.warn(`could not ${what}`, { error: messageOf(error) });
   }
 }

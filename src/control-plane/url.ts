@@ -25,21 +25,21 @@ const publicScripts = new Set(['bootstrap', 'transform', 'api.crt', 'ca.crt', 'c
  * @param what the subject of error messages
  * @throws ConfigurationError when it is no http(s) URL, carries user name or password, or means this machine
  */
-export function parseServerUrl(text: string, profile: ProfileName, what = 'The server URL'): ServerUrl {
+export function parseServerUrl(text: string, profile: ProfileName, what = 'the server URL'): ServerUrl {
   const url = parseHttpUrl(text, what);
   if (url.username !== '' || url.password !== '') {
     throw new ConfigurationError(`${what} must not contain a user name or password`, {
-      hint: 'Remove the part before the @; keys belong in CATTLE_ACCESS_KEY and CATTLE_SECRET_KEY.',
+      hint: 'remove the part before the @; keys belong in CATTLE_ACCESS_KEY and CATTLE_SECRET_KEY',
     });
   }
   if (profile !== 'rancher-1.0' && isLoopback(url.hostname)) {
     throw new ConfigurationError(`${what} must not point to this host itself: ${describeUrl(url)}`, {
-      hint: 'localhost means the agent container here: use an address of the server that this host can reach.',
+      hint: 'localhost means the agent container here: use an address of the server that this host can reach',
     });
   }
   if (profile === 'pasturestack' && url.hash !== '') {
     throw new ConfigurationError(`${what} must not have a fragment (#…)`, {
-      hint: 'Copy the URL from "Add Host" again.',
+      hint: 'copy the URL from "Add Host" again',
     });
   }
   url.hash = '';
@@ -102,7 +102,7 @@ export function replaceLoopback(text: string, address: string | undefined): stri
     throw new ConfigurationError(
       `${describeUrl(url)} means this host itself, which has no address to the outside`,
       {
-        hint: 'Give the URL with an address of this host that its containers can reach, e.g. that of docker0.',
+        hint: 'give the URL with an address of this host that its containers can reach, e.g. that of docker0',
       },
     );
   }
@@ -136,7 +136,7 @@ function parseHttpUrl(text: string, what: string): URL {
   if (url !== null && !/[\s\\]/.test(text)) return url;
   // The text itself may hold a token in a form that can't be recognised, so it is not repeated.
   throw new ConfigurationError(`${what} is not a valid http:// or https:// URL`, {
-    hint: 'Copy the URL from "Add Host": http://SERVER:8080/v1/scripts/TOKEN',
+    hint: 'copy the URL from "Add Host": http://SERVER:8080/v1/scripts/TOKEN',
   });
 }
 

@@ -19,8 +19,8 @@ export class HostFolderUnwritableError extends EntrypointError {
       cause,
       hint:
         systemCode === 'ENOSPC' || systemCode === 'EDQUOT'
-          ? 'Free space or inodes on the file system of that folder.'
-          : 'Mount the folder of the host writable, e.g. -v /var/lib/rancher:/var/lib/rancher.',
+          ? 'free space or inodes on the file system of that folder'
+          : 'mount the folder of the host writable, e.g. -v /var/lib/rancher:/var/lib/rancher',
     });
     this.path = path;
     this.systemCode = systemCode;

@@ -56,8 +56,8 @@ export function parseRegistrationKey(text: string | undefined, file: string): st
   if (/^[0-9a-fA-F]+$/.test(key)) return key;
   throw new ConfigurationError(`${file} holds no registration key: expected hex digits only`, {
     hint:
-      'This file is the identity of the host, so it is not replaced. Restore it from a backup; or, to register this ' +
-      'machine as a new host, remove the file and remove the old host on the server.',
+      'this file is the identity of the host, so it is not replaced: restore it from a backup; or, to register this ' +
+      'machine as a new host, remove the file and remove the old host on the server',
   });
 }
 

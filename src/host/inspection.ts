@@ -42,7 +42,7 @@ export async function inspectHost(options: InspectionOptions): Promise<HostFacts
     if (error instanceof ConfigurationError || error instanceof InterruptedError) throw error;
     throw new InspectionError(`this host could not be inspected: ${messageOf(error)}`, {
       cause: error,
-      hint: `Nothing was changed. See to the file system of ${options.paths.rancher}, then try again.`,
+      hint: `nothing was changed: repair the file system of ${options.paths.rancher}, then try again`,
     });
   }
 }

@@ -192,14 +192,14 @@ function poolShortage(what: string, { usedBytes, totalBytes }: PoolUsage, mostPe
 }
 
 function adviceFor(devicemapper: DevicemapperFacts | undefined, poolIsLow: boolean): string {
-  const first = 'Remove stopped containers and unused images, then try again.';
+  const first = 'remove stopped containers and unused images, then try again';
   if (devicemapper === undefined || !poolIsLow) return first;
   const deferred =
     devicemapper.deferredRemoval === true && devicemapper.deferredDeletion === true
       ? ''
-      : ' Deferred removal and deletion (dm.use_deferred_removal=true, dm.use_deferred_deletion=true) keep busy mounts from piling up.';
+      : '; deferred removal and deletion (dm.use_deferred_removal=true, dm.use_deferred_deletion=true) keep busy mounts from piling up';
   const pool = devicemapper.loopback
-    ? ' The pool lives on loopback files: move to overlay2 or a thin pool.'
-    : ' Or extend the thin pool (lvextend, with --poolmetadatasize for metadata).';
+    ? '; the pool lives on loopback files: move to overlay2 or a thin pool'
+    : '; or extend the thin pool (lvextend, with --poolmetadatasize for metadata)';
   return first + pool + deferred;
 }

@@ -110,7 +110,7 @@ async function readResolver({
 }: Pick<CureWatch, 'paths' | 'limits'>): Promise<string | undefined> {
   try {
     const path = await resolveInRoot(join(paths.proc, '1/root'), '/etc/resolv.conf');
-    return await readTextIfExists(path, { maxBytes: limits.HEALTH_FILE, followLinks: false });
+    return await readTextIfExists(path, { maxBytes: limits.HEALTH_FILE, isForeign: true });
   } catch {
     return undefined;
   }

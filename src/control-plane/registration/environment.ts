@@ -49,7 +49,7 @@ export async function loadRegistrationEnvironment(
   const registration = parseServerUrl(
     reach(resolved.registrationUrl),
     request.profile,
-    'The registration URL that the server tells',
+    'the registration URL that the server reports',
   );
   requireSameOrigin(request.profile, server.href, registration.href);
   secrets.add(registration.token);
@@ -66,7 +66,10 @@ export async function loadRegistrationEnvironment(
   return {
     cattleUrl:
       override ??
-      parseServerUrl(told, request.profile, 'The CATTLE_URL that the server tells').href.replace(/\/+$/, ''),
+      parseServerUrl(told, request.profile, 'the CATTLE_URL that the server reports').href.replace(
+        /\/+$/,
+        '',
+      ),
     accessKey: script.accessKey,
     secretKey: script.secretKey,
     detectedAgentIp: readDetectedIp(connection, script.detectedAgentIp),
@@ -86,9 +89,9 @@ function readOverride({ urlOverride, profile, reach }: RegistrationEnvironmentRe
 function requireSameOrigin(profile: ProfileName, asked: string, told: string): void {
   if (profile !== 'pasturestack' || !URL.canParse(told) || isSameOrigin(asked, told)) return;
   throw new ConfigurationError(
-    `The server tells ${describeUrl(told)}, which is not the server that was asked: ${describeUrl(asked)}`,
+    `the server reports ${describeUrl(told)}, which is not the server that was asked: ${describeUrl(asked)}`,
     {
-      hint: 'Register with the address that the server calls itself (its setting "Host Registration URL"), or set CATTLE_URL_OVERRIDE.',
+      hint: 'register with the address that the server calls itself (its setting "Host Registration URL"), or set CATTLE_URL_OVERRIDE',
     },
   );
 }
@@ -102,9 +105,9 @@ function requireMatchingUrl(registrationUrl: string, cattleUrl: string): void {
   const expected = apiBaseOf(registrationUrl);
   if (!expected.endsWith('/v1') || !URL.canParse(cattleUrl) || apiBaseOf(cattleUrl) === expected) return;
   throw new ConfigurationError(
-    `Configured Host Registration URL does not match given URL: the server calls itself ${describeUrl(cattleUrl)}, given was ${describeUrl(expected)}`,
+    `the configured Host Registration URL does not match the given URL: the server calls itself ${describeUrl(cattleUrl)}, given was ${describeUrl(expected)}`,
     {
-      hint: 'Correct the Host Registration URL in the server (Admin > Settings), or set CATTLE_URL_OVERRIDE to the address the agent shall use.',
+      hint: 'correct the Host Registration URL in the server (Admin > Settings), or set CATTLE_URL_OVERRIDE to the address the agent shall use',
     },
   );
 }
@@ -114,6 +117,6 @@ function readDetectedIp({ log }: Connection, text: string | undefined): string |
   if (text === undefined) return undefined;
   const problem = findAgentIpProblem(text);
   if (problem === undefined) return text;
-  log.warn(`The address the server saw (${text}) ${problem}; it is left out`);
+  log.warn(`the address the server saw (${text}) ${problem}; it is left out`);
   return undefined;
 }

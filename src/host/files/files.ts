@@ -46,13 +46,13 @@ export interface ReadOptions {
   /** A larger file is an error. */
   readonly maxBytes?: number;
   readonly deadlineMs?: number;
-  /** False where somebody else decides what lies there: a link is an error then. */
-  readonly followLinks?: boolean;
+  /** Somebody else decides what lies there: a link is an error then, and a pipe is not waited for. */
+  readonly isForeign?: boolean;
 }
 
 /**
- * The text of a small file: the one way to read one. A file without an end, a pipe in its place or a disk that does not answer keeps
- * nobody waiting.
+ * The text of a small file: the one way to read one. A file without an end fills no memory, and a disk that does not answer
+ * keeps nobody waiting for longer than the deadline.
  * @returns undefined if there is none
  * @throws Error when it is larger than `maxBytes`; DeadlineError; system errors other than ENOENT (EIO, EISDIR, EACCES) as they are,
  *   ELOOP for a link
@@ -62,12 +62,11 @@ export async function readTextIfExists(
   {
     maxBytes = fixedLimits.SMALL_FILE,
     deadlineMs = fixedLimits.SMALL_FILE_TIME,
-    followLinks = true,
+    isForeign = false,
   }: ReadOptions = {},
 ): Promise<string | undefined> {
   const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants;
-  // O_NONBLOCK: a pipe would wait for its writer.
-  const flags = O_RDONLY | O_NONBLOCK | (followLinks ? 0 : O_NOFOLLOW);
+  const flags = isForeign ? O_RDONLY | O_NONBLOCK | O_NOFOLLOW : O_RDONLY;
   return withDeadline(`read ${path}`, deadlineMs, async (signal) => {
     try {
       return await readWhole(path, flags, maxBytes, signal);

@@ -303,13 +303,13 @@ async function describeHolder({ folder, limits, clock }: HostLockOptions): Promi
   const owner = holder.state === 'free' ? undefined : holder.owner;
   if (owner === undefined) {
     return new TryAgainLaterError('another command is at work on this host', {
-      hint: 'Nothing is wrong: try again in a minute.',
+      hint: 'nothing is wrong: try again in a minute',
     });
   }
   const who = owner.container === undefined ? `pid ${owner.pid}` : `container ${owner.container}`;
   const age = formatDuration(Math.max(0, now - Date.parse(owner.since)));
   return new TryAgainLaterError(
     `"${owner.command}" (${who}) is at work on this host since ${owner.since} (${age})`,
-    { hint: 'Nothing is wrong: try again when it is done.' },
+    { hint: 'nothing is wrong: try again when it is done' },
   );
 }

@@ -12,6 +12,8 @@ export const fixedLimits = {
   SMALL_FILE: 1_048_576,
   /** A small file on a disk under load; a disk that takes longer is unresponsive. */
   SMALL_FILE_TIME: 60_000,
+  /** agent.conf: nothing is right without the settings, so a command waits for the disk, says so, and exits after an hour. */
+  SETTINGS_TIME: 3_600_000,
   /** Bytes of one file in /proc: a mount table with 10,000 containers has about 8 MB. */
   KERNEL_FILE: 33_554_432,
   /** The kernel answers from memory; a loaded host takes seconds for thousands of mounts. */

@@ -27,7 +27,7 @@ export async function readServing(paths: Paths, clock: Clock, limits: Limits): P
     text = await readTextIfExists(servingFileOf(paths), {
       maxBytes: limits.SERVING_FILE,
       deadlineMs: limits.STATUS_FILE,
-      followLinks: false,
+      isForeign: true,
     });
   } catch (error) {
     return { kind: 'damaged', reason: messageOf(error) };
