@@ -32,7 +32,8 @@ export function parseAgentConf(text: string): AgentConf {
 
 /**
  * Reads `/var/lib/rancher/etc/agent.conf`; no file is an empty one, one that cannot be read is a problem.
- * @throws StorageSilentError when the disk does not answer for SETTINGS_TIME: no command goes on without the settings because a disk is slow
+ * @throws StorageSilentError when the disk does not answer for SETTINGS_TIME: no command continues without the
+ * settings because a disk is slow
  */
 export async function readAgentConf(file: string): Promise<AgentConf> {
   try {

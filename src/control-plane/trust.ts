@@ -155,7 +155,7 @@ async function readCaFile(file: string, options?: ReadOptions): Promise<string |
 /**
  * Asks the server until the TLS handshake has an outcome, because a server that is down says nothing about trust.
  * @returns undefined when it is trusted, else what is wrong with its certificate
- * @throws ServerUnavailableError when the server doesn't answer within the bounds of `waitForServer`: whoever waited
+ * @throws ServerUnavailableError when the server does not answer within the bounds of `waitForServer`: whoever waited
  *   that long need not wait again
  */
 async function probeTrust(
@@ -244,7 +244,8 @@ async function install({ log }: TrustConnection, request: TrustRequest, ca: stri
 
 /**
  * The same for an agent that makes no request of its own before its first script, which was staged on standby.
- * @param where `container`: the tools of this container, which an agent on standby may change; `host`: what the active one keeps
+ * @param where `container`: the tools of this container, which an agent on standby may change; `host`: what the
+ * active one keeps
  */
 export async function installKeptTrust(
   { log }: Pick<TrustConnection, 'log'>,

@@ -134,7 +134,7 @@ function readToken(url: URL): string | undefined {
 function parseHttpUrl(text: string, what: string): URL {
   const url = /^https?:\/\//i.test(text) && text.length <= longestUrl ? URL.parse(text) : null;
   if (url !== null && !/[\s\\]/.test(text)) return url;
-  // The text itself may hold a token in a form that can't be recognised, so it is not repeated.
+  // The text itself may hold a token in a form that cannot be recognised, so it is not repeated.
   throw new ConfigurationError(`${what} is not a valid http:// or https:// URL`, {
     hint: 'copy the URL from "Add Host": http://SERVER:8080/v1/scripts/TOKEN',
   });

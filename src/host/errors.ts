@@ -4,7 +4,7 @@ import { EntrypointError, ExitCode, TryAgainLaterError, systemCodeOf } from '../
 const unwritable = new Set(['EROFS', 'EACCES', 'EPERM', 'ENOSPC', 'EDQUOT']);
 
 /**
- * A folder on the host can't be written. The caller may go on without what it wanted to write: the worker's container
+ * A folder on the host cannot be written. The caller may go on without what it wanted to write: the worker's container
  * name is the outer lock, and the terminal shows what the status file would have said.
  */
 export class HostFolderUnwritableError extends EntrypointError {
@@ -28,7 +28,7 @@ export class HostFolderUnwritableError extends EntrypointError {
 }
 
 /**
- * The host could not be looked at. Ends the command before anything is touched: taking such a host for "not writable"
+ * The host could not be inspected. Ends the command before anything is touched: taking such a host for "not writable"
  * gave it a second identity (incident, why 7).
  */
 export class InspectionError extends EntrypointError {
@@ -49,7 +49,7 @@ export class ProgramMissingError extends EntrypointError {
   }
 }
 
-/** The error itself, or a HostFolderUnwritableError around it if it says that `path` can't be written. */
+/** The error itself, or a HostFolderUnwritableError around it if it says that `path` cannot be written. */
 export function explainWriteError(path: string, error: unknown): unknown {
   const code = systemCodeOf(error);
   return code !== undefined && unwritable.has(code)

@@ -16,7 +16,7 @@ export function registrationKeyFileOf(paths: Paths): string {
  * missing or empty; never replaced otherwise, because a new key registers the host a second time.
  * @param randomBytes source of the new key
  * @throws ConfigurationError when the file holds something else than a key; HostFolderUnwritableError when there is
- * none and it can't be made; system errors (EIO, …) as they are
+ * none and it cannot be made; system errors (EIO, …) as they are
  */
 export async function ensureRegistrationKey(
   paths: Paths,

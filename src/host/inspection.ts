@@ -31,7 +31,8 @@ const notWritable = new Set(['EROFS', 'EACCES', 'EPERM']);
 /**
  * Looks at the host. An inspection that fails ends the command: upstream swallowed it, took the folder for not
  * writable, and the host got a second identity (incident, why 7).
- * @throws ConfigurationError when the registration key is damaged; InterruptedError; InspectionError for everything else (disk full,
+ * @throws ConfigurationError when the registration key is damaged; InterruptedError; InspectionError for everything
+ * else (disk full,
  * I/O error, …)
  */
 export async function inspectHost(options: InspectionOptions): Promise<HostFacts> {
@@ -61,7 +62,10 @@ async function lookAtHost(options: InspectionOptions): Promise<HostFacts> {
   return { registrationKey, boot2docker, varLibWritable, rancherOs, systemd };
 }
 
-/** The host's registration key, made if there is none, and whether it could be kept: else it is good for one registration only. */
+/**
+ * The host's registration key, made if there is none, and whether it could be kept: else it is good for one
+ * registration only.
+ */
 async function findIdentity({
   paths,
   randomBytes,

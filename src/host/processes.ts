@@ -38,11 +38,12 @@ export class CommandError extends Error {
 }
 
 /**
- * Runs a command of the host without a shell, with `input` or nothing on its stdin, in a process group of its own. When its time
+ * Runs a command of the host without a shell, with `input` or nothing on its stdin, in a process group of its own.
+ * When its time
  * is up, or the signal is aborted, the whole group gets SIGTERM and, COMMAND_GRACE later, SIGKILL; a process that even
  * SIGKILL does not end (it hangs in the kernel) is left behind rather than waited for.
  * @returns whatever the status; of each stream the first COMMAND_OUTPUT bytes
- * @throws DeadlineError; the signal's reason; CommandError when it can't be started
+ * @throws DeadlineError; the signal's reason; CommandError when it cannot be started
  */
 export const runCommand: CommandRunner = async (file, args, options) => {
   const { deadlineMs, signal, environment, input } = options;

@@ -58,7 +58,7 @@ export async function readRegistryCredentials(
       ? { problem: `${file} leaves ${registry} to a credential helper, which is not asked: use "auths"` }
       : {};
   } catch (error) {
-    return { problem: `${file} can't be understood: ${messageOf(error)}` };
+    return { problem: `${file} cannot be understood: ${messageOf(error)}` };
   }
 }
 

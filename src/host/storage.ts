@@ -33,7 +33,7 @@ export interface StorageFacts {
   /** `Driver` of the engine's info, e.g. `overlay2`. */
   readonly driver: string;
   readonly devicemapper: DevicemapperFacts | undefined;
-  /** Undefined when it can't be looked at from here. */
+  /** Undefined when it cannot be looked at from here. */
   readonly fileSystem: FileSystemFacts | undefined;
 }
 
@@ -51,7 +51,7 @@ export type StorageVerdict =
  * Reads the storage facts.
  * @param info `Driver`, `DriverStatus` and `DockerRootDir` of the engine's info
  * @param limits HOST_FILE counts here
- * @throws DeadlineError when the disk of the Docker root doesn't answer
+ * @throws DeadlineError when the disk of the Docker root does not answer
  */
 export async function readStorage(
   paths: Paths,

@@ -38,7 +38,7 @@ export interface Configuration {
   readonly socketPath: string;
   /** `DOCKER_API_VERSION`: pins the engine's API, e.g. `1.22`. */
   readonly apiVersion: string | undefined;
-  /** `RANCHER_AGENT_IMAGE`: our image, for when our own container can't be found. */
+  /** `RANCHER_AGENT_IMAGE`: our image, for when our own container cannot be found. */
   readonly ownImage: string | undefined;
   /** Docker sets it to the first twelve digits of the container's id, unless the container shares the host's name. */
   readonly hostname: string;
@@ -50,7 +50,7 @@ export interface Configuration {
 }
 
 /**
- * Reads and checks the environment. Never throws: what can't be understood stands in `problems`, and commands that
+ * Reads and checks the environment. Never throws: what cannot be understood stands in `problems`, and commands that
  * matter refuse to start on any.
  */
 export function readConfiguration(raw: NodeJS.ProcessEnv, hostname: string): Configuration {
@@ -108,7 +108,10 @@ export function reportsErrors(environment: Environment): boolean {
   return !/^(false|no|off|0)$/i.test(environment['AGENT_REPORT_ERRORS'] ?? '');
 }
 
-/** Splits `NAME=value` entries of `Config.Env`; a bare `NAME`, which some engines keep, carries nothing and is left out. */
+/**
+ * Splits `NAME=value` entries of `Config.Env`; a bare `NAME`, which some engines keep, carries nothing and is left
+ * out.
+ */
 export function parseEnvironmentList(entries: readonly string[]): Record<string, string> {
   const environment: Record<string, string> = {};
   for (const entry of entries) {

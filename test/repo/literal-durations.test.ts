@@ -4,8 +4,10 @@ import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 
 /*
- * Every wait has its row, with a reason, in src/support/limits. A number is a duration here when it is where a timer gets its time:
- * in that argument of a call that waits, or under a name that ends in `Ms` or is `timeout`. Counts, sizes and units are none.
+ * Every wait has its row, with a reason, in src/support/limits. A number is a duration here when it is where a timer
+ * gets its time:
+ * in that argument of a call that waits, or under a name that ends in `Ms` or is `timeout`. Counts, sizes and units
+ * are none.
  */
 
 /** Calls that wait, by the last part of their name, and the argument that says how long. */

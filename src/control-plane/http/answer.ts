@@ -53,7 +53,7 @@ export function describeBody(response: Pick<HttpResponse, 'text' | 'headers'>): 
 /**
  * Reads an answer of the API that must have succeeded and have a certain shape.
  * @param what named in the error, e.g. `list registrations`
- * @throws ServerUnavailableError for another status, something that isn't JSON, or JSON of another shape
+ * @throws ServerUnavailableError for another status, something that is not JSON, or JSON of another shape
  */
 export function readApiAnswer<TSchema extends v.GenericSchema>(
   what: string,

@@ -88,7 +88,7 @@ export interface HttpClientOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What to do when the server doesn't answer, or not as a server does. */
+/** What to do when the server does not answer, or not as a server does. */
 export const checkTheWay =
   'check the address, the name server, firewalls and proxies between this host and the server';
 
@@ -250,7 +250,8 @@ async function followRedirects(request: HttpRequest, exchange: Exchange): Promis
 }
 
 /**
- * Keys and tokens are sent along, so a redirect to another server is never followed, nor one from http to https or back:
+ * Keys and tokens are sent along, so a redirect to another server is never followed, nor one from http to https or
+ * back:
  * whoever answers for plain http could be anybody.
  */
 function leadsElsewhere(request: HttpRequest, target: string): RedirectElsewhereError {

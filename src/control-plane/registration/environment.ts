@@ -83,7 +83,8 @@ function readOverride({ urlOverride, profile, reach }: RegistrationEnvironmentRe
 }
 
 /**
- * PastureStack's agents follow no server to another scheme, host or port (control-plane §8), whatever version of the API
+ * PastureStack's agents follow no server to another scheme, host or port (control-plane §8), whatever version of the
+ * API
  * its URLs have.
  */
 function requireSameOrigin(profile: ProfileName, asked: string, told: string): void {

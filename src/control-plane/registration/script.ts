@@ -49,7 +49,7 @@ export function parseRegistrationScript(text: string): ParsedRegistrationScript 
 
 /**
  * Reads the answer to a request for the registration script (control-plane §3, "Errors").
- * @throws ConfigurationError when the server doesn't know the token; ServerUnavailableError for anything that isn't
+ * @throws ConfigurationError when the server does not know the token; ServerUnavailableError for anything that is not
  *   the script
  */
 export function readRegistrationScript(response: HttpResponse): RegistrationScript {

@@ -51,10 +51,12 @@ export interface ReadOptions {
 }
 
 /**
- * The text of a small file: the one way to read one. A file without an end fills no memory, and a disk that does not answer
+ * The text of a small file: the one way to read one. A file without an end fills no memory, and a disk that does not
+ * answer
  * keeps nobody waiting for longer than the deadline.
  * @returns undefined if there is none
- * @throws Error when it is larger than `maxBytes`; DeadlineError; system errors other than ENOENT (EIO, EISDIR, EACCES) as they are,
+ * @throws Error when it is larger than `maxBytes`; DeadlineError; system errors other than ENOENT (EIO, EISDIR,
+ * EACCES) as they are,
  *   ELOOP for a link
  */
 export async function readTextIfExists(
@@ -77,7 +79,10 @@ export async function readTextIfExists(
   });
 }
 
-/** The text of a file in /proc, which may have a line for each of thousands of mounts. @throws as `readTextIfExists`, and ENOENT */
+/**
+ * The text of a file in /proc, which may have a line for each of thousands of mounts. @throws as `readTextIfExists`,
+ * and ENOENT
+ */
 export async function readKernelText(path: string): Promise<string> {
   const { KERNEL_FILE, KERNEL_FILE_TIME } = fixedLimits;
   return withDeadline(`read ${path}`, KERNEL_FILE_TIME, async (signal) =>
@@ -112,7 +117,7 @@ const pieceBytes = 65_536;
 
 /**
  * Makes a folder and those above it.
- * @throws HostFolderUnwritableError when it can't be made because nothing can be written there
+ * @throws HostFolderUnwritableError when it cannot be made because nothing can be written there
  */
 export async function makeFolder(path: string): Promise<void> {
   try {
@@ -196,7 +201,9 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** A hard link fails if the name is taken, which a rename can't; file systems without links (vboxsf) get the rename. */
+/**
+ * A hard link fails if the name is taken, which a rename cannot; file systems without links (vboxsf) get the rename.
+ */
 async function linkOrRename(temporary: string, path: string): Promise<boolean> {
   try {
     await link(temporary, path);
@@ -212,8 +219,10 @@ async function linkOrRename(temporary: string, path: string): Promise<boolean> {
 }
 
 /**
- * Removes every temporary file in a folder, whoever left it and however young it is. For the holder of the host's lock alone:
- * workers write under it, so theirs are dead writers'. An active agent writes its state without the lock; a write of its that
+ * Removes every temporary file in a folder, whoever left it and however young it is. For the holder of the host's
+ * lock alone:
+ * workers write under it, so theirs are dead writers'. An active agent writes its state without the lock; a write of
+ * its that
  * loses its file in this way is done again.
  */
 export async function removeTemporaryFiles(folder: string): Promise<void> {

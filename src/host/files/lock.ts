@@ -255,7 +255,9 @@ async function releaseQuietly(release: () => Promise<void>, limits: Limits, log:
   }
 }
 
-/** proper-lockfile notices a foreign touch; what it misses, because here nothing is stale for it, is looked for here. */
+/**
+ * proper-lockfile notices a foreign touch; what it misses, because here nothing is stale for it, is looked for here.
+ */
 async function watchOwnership(options: HostLockOptions, held: HeldLock, signal: AbortSignal): Promise<void> {
   const { folder, limits, clock } = options;
   let knownGoodAt = clock.elapsed();
@@ -287,12 +289,12 @@ async function lookForLoss(
   knownGoodAt: number,
 ): Promise<string | undefined> {
   try {
-    // A dead disk doesn't answer at all.
+    // A dead disk does not answer at all.
     const entries = await withDeadline('look at the lock', LOCK_LOOK, async () => readLockEntries(folder));
     return findLoss(entries, generation, LOCK_STALE, clock.now());
   } catch (error) {
     return clock.elapsed() - knownGoodAt > LOCK_STALE
-      ? `it can't be looked at: ${messageOf(error)}`
+      ? `it cannot be looked at: ${messageOf(error)}`
       : 'unknown';
   }
 }

@@ -3,7 +3,8 @@ import { runChecked, type HostCommands } from './namespace.ts';
 import { parseMountinfo, type Mount } from './table.ts';
 
 /**
- * Lets go of mounts of other containers that our own mount namespace has copies of, because the Docker root is bound into
+ * Lets go of mounts of other containers that our own mount namespace has copies of, because the Docker root is bound
+ * into
  * it. On old kernels such a copy keeps a container from being removed: "device or resource busy" (incident, why 6).
  * @param ids of containers and their layers, as they appear in the paths of mounts
  * @returns how many there were

@@ -8,7 +8,7 @@ import { readKernelText } from '../files/files.ts';
 import { parseMountinfo } from './table.ts';
 import { findContainerInCgroup, findContainerInMountinfo } from '../own-container.ts';
 
-/** A mount namespace in which a container's mounts are still there, and so can't be removed ("busy"). */
+/** A mount namespace in which a container's mounts are still there, and so cannot be removed ("busy"). */
 export interface MountHolder {
   /** The lowest process id in that namespace. */
   readonly pid: number;
@@ -45,7 +45,7 @@ export interface SearchOptions {
 
 /**
  * Who holds a container's mounts: looks through the mounts of all processes. One look per mount namespace; processes
- * that end meanwhile or can't be read are skipped.
+ * that end meanwhile or cannot be read are skipped.
  */
 export async function findMountHolders({ ids, ...options }: HolderOptions): Promise<HolderSearch> {
   return searchMounts(options, (mountinfo) => findMountsOf(mountinfo, ids));

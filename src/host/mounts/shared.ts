@@ -12,12 +12,12 @@ const hostDev = '/host/dev';
 /**
  * Prepares the mounts as `run` needs them (contract §5): the host's `/dev` on ours, and two folders of the host as
  * shared mounts. What is there already is left as it is: a hundred restarts stack nothing. A failure is logged and the
- * agent goes on without, as upstream's did.
+ * agent continues without, as upstream's did.
  */
 export async function prepareMounts(host: HostCommands): Promise<void> {
   await tryOrWarn(host, 'showing the devices of the host', () => bindHostDevices(host));
   if (!(await seesHostMounts(host.paths))) {
-    host.log.debug("shared mounts left out: the host's processes can't be seen from here");
+    host.log.debug("shared mounts left out: the host's processes cannot be seen from here");
     return;
   }
   for (const folder of sharedFolders) {

@@ -1,6 +1,9 @@
 /** `cleanup`, and the agent restarter. */
 export const cleanupLimits = {
-  /** One list of everything, or `/info`, on a host whose engine takes 30 s or more for it; nothing else runs meanwhile. */
+  /**
+   * One list of everything, or `/info`, on a host whose engine takes 30 s or more for it; nothing else runs
+   * meanwhile.
+   */
   CLEANUP_LIST: 300_000,
   /** An almost dead engine answers small questions after 30 s or more. */
   CLEANUP_CALL: 60_000,

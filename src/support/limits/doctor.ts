@@ -24,7 +24,9 @@ export const doctorLimits = {
   STATUS_LEAKS: 60_000,
   /** A regular helper lives for 1 s and is removed within the next; younger ones are not counted. */
   LEAK_GRACE: 10_000,
-  /** Two leaked helpers within this are a leak: a loop leaks every 10 to 60 s, or every 5 min where the server waits. */
+  /**
+   * Two leaked helpers within this are a leak: a loop leaks every 10 to 60 s, or every 5 min where the server waits.
+   */
   LEAK_WINDOW: 900_000,
   /** A loop that has not leaked for this long, and for three of its own pauses, has stopped. */
   LEAK_SILENCE: 60_000,

@@ -1,4 +1,7 @@
-/** What nothing can change: these limits count in code that runs without a configuration. Milliseconds, unless the comment says bytes. */
+/**
+ * What nothing can change: these limits count in code that runs without a configuration. Milliseconds, unless the
+ * comment says bytes.
+ */
 export const fixedLimits = {
   /** A younger half-written file may belong to a writer that still runs. */
   TEMP_FILE_AGE: 60_000,
@@ -12,7 +15,10 @@ export const fixedLimits = {
   SMALL_FILE: 1_048_576,
   /** A small file on a disk under load; a disk that takes longer is unresponsive. */
   SMALL_FILE_TIME: 60_000,
-  /** agent.conf: nothing is right without the settings, so a command waits for the disk, says so, and exits after an hour. */
+  /**
+   * agent.conf: nothing is right without the settings, so a command waits for the disk, says so, and exits after an
+   * hour.
+   */
   SETTINGS_TIME: 3_600_000,
   /** Bytes of one file in /proc: a mount table with 10,000 containers has about 8 MB. */
   KERNEL_FILE: 33_554_432,

@@ -16,7 +16,8 @@ import { workerLimits } from './worker.ts';
  * Every deadline and limit of the program, each with its reason. Nothing else in `src` holds a literal duration.
  *
  * - `public.ts`: the ones that a person may change, by `AGENT_LIMIT_<NAME>` in the environment. They are documented.
- * - The files of one subject each: constants. `AGENT_LIMIT_<NAME>` changes them too, because tests and benchmarks run the real image and
+ * - The files of one subject each: constants. `AGENT_LIMIT_<NAME>` changes them too, because tests and benchmarks
+ * run the real image and
  *   must shorten its waits. They are not documented, and nobody may rely on them.
  * - `fixed.ts`: what nothing can change, for code that runs without a configuration.
  *

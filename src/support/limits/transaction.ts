@@ -1,6 +1,9 @@
 /** The transaction that replaces one agent by the next. */
 export const transactionLimits = {
-  /** `docker restart` leaves a container without a process for 0.1 to 0.6 s, and for seconds on a loaded devicemapper host. */
+  /**
+   * `docker restart` leaves a container without a process for 0.1 to 0.6 s, and for seconds on a loaded devicemapper
+   * host.
+   */
   RESTART_GAP: 10_000,
   /** The new agent must still run after this before the old one is stopped. */
   STANDBY: 1_000,

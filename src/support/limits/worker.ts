@@ -6,7 +6,10 @@ export const workerLimits = {
   WORKER_LIFE: 3_900_000,
   /** Times that a caller may find a worker dead, or busy with another request. */
   WORKER_ROUNDS: 5,
-  /** Tries to create a worker in one round: with WORKER_GONE_PAUSE the engine has 25 s to free the name of a removed one. */
+  /**
+   * Tries to create a worker in one round: with WORKER_GONE_PAUSE the engine has 25 s to free the name of a removed
+   * one.
+   */
   WORKER_CREATE_TRIES: 25,
   /** Looks at a worker that was created and not started: another caller may be about to start it. */
   WORKER_CREATED_LOOKS: 3,
@@ -18,7 +21,10 @@ export const workerLimits = {
   FOLLOW_TOTAL: 3_600_000,
   /** How often a follower looks whether the worker still runs: the log stream may have died silently. */
   FOLLOW_POLL: 15_000,
-  /** Tries to inspect a worker: with its pauses (1, 2, 4, 8 s) an engine may be away for 15 s more than its own deadlines. */
+  /**
+   * Tries to inspect a worker: with its pauses (1, 2, 4, 8 s) an engine may be away for 15 s more than its own
+   * deadlines.
+   */
   FOLLOW_TRIES: 5,
   /** First pause before a follower inspects the worker again while the engine does not answer. */
   FOLLOW_PAUSE_MIN: 1_000,

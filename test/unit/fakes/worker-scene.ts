@@ -22,7 +22,9 @@ import { createLog } from '../../../src/support/log.ts';
 import { createSecrets } from '../../../src/support/secrets.ts';
 import { shortLimits } from '../../support/server/test-connection.ts';
 
-/** A worker's view of a host: containers in memory, their files in a real folder, and time that passes only in sleep. */
+/**
+ * A worker's view of a host: containers in memory, their files in a real folder, and time that passes only in sleep.
+ */
 
 export const agentKeys = { accessKey: 'AGENTKEY', secretKey: 'agent-secret-key' };
 export const startedAt = Date.UTC(2026, 0, 1);
@@ -124,7 +126,9 @@ export class WorkerScene {
     await rm(this.#folder, { recursive: true, force: true });
   }
 
-  /** A container under a name; running, made from a hardened image, with the host's keys, unless it is said otherwise. */
+  /**
+   * A container under a name; running, made from a hardened image, with the host's keys, unless it is said otherwise.
+   */
   add(name: string, parts: Partial<ContainerDetails> = {}): ContainerDetails {
     const number = this.containers.size + 1;
     const details: ContainerDetails = {
@@ -209,7 +213,8 @@ export class WorkerScene {
   }
 
   /**
-   * An agent that is alive: it writes this record now and again after a minute, and its heartbeat every 5 s. The host has slept for an
+   * An agent that is alive: it writes this record now and again after a minute, and its heartbeat every 5 s. The
+   * host has slept for an
    * hour, which its uptime counts and `Clock.elapsed` does not.
    */
   async keepServing(container: ContainerDetails, parts: ServingParts = {}): Promise<void> {

@@ -33,7 +33,8 @@ export interface WatchLimits {
 }
 
 /**
- * Judges what an agent's record says. Time alone proves nothing: the record may be a minute old, and the agent may hang since then.
+ * Judges what an agent's record says. Time alone proves nothing: the record may be a minute old, and the agent may
+ * hang since then.
  * @param elapsed now, ms since the host started
  * @param lifeSign when the agent's event loop last turned, by the same clock
  */
@@ -61,7 +62,8 @@ export interface BootstrapWatch {
 }
 
 /**
- * Watches the bootstrap of an agent that was promoted, until it has run for a while, exited by design, or failed three times in
+ * Watches the bootstrap of an agent that was promoted, until it has run for a while, exited by design, or failed
+ * three times in
  * a row while the server answered.
  * @throws BootstrapFailsError when the parked agent is to come back; NotReadyError when the agent itself exits
  */
@@ -102,7 +104,8 @@ export async function watchBootstrap(
 }
 
 /**
- * The agent runs and gives no life sign. Its process hangs, or its disk does not answer: from here these look alike. So nothing is proven
+ * The agent runs and gives no life sign. Its process hangs, or its disk does not answer: from here these look alike.
+ * So nothing is proven
  * and nothing is rolled back, and the parked agent stays.
  */
 function silentFor(ms: number): Serving {
@@ -218,7 +221,8 @@ async function readRecord(
 }
 
 /**
- * How long ago (ms) the agent's heartbeat was written; the clock that it goes by counts the sleep of the host, and `Clock.elapsed` does
+ * How long ago (ms) the agent's heartbeat was written; the clock that it goes by counts the sleep of the host, and
+ * `Clock.elapsed` does
  * not, so only the difference says something.
  * @returns undefined where there is none, or it cannot be read
  */
