@@ -48,7 +48,7 @@ describe('a question that went out before the program was loaded', () => {
     askAhead(daemon.socketPath, 'test');
     const lines: unknown[] = [];
     const log = { ...silentLog, warn: (...line: unknown[]) => void lines.push(line) };
-    expect(await read({ LIST: 200 }, daemon.socketPath, undefined, log)).toMatchObject({
+    expect(await read({ INFO: 200 }, daemon.socketPath, undefined, log)).toMatchObject({
       storageDriver: 'aufs',
     });
     expect(daemon.seen).toHaveLength(2);
@@ -63,7 +63,7 @@ describe('a question that went out before the program was loaded', () => {
   it('counts as the first try: an engine that never answers is asked no more often than without it', async () => {
     daemon.on('GET', '/info', silence);
     askAhead(daemon.socketPath, 'test');
-    await expect(read({ LIST: 50, CALL_PAUSE: 1 })).rejects.toMatchObject({ code: 'engine-unavailable' });
+    await expect(read({ INFO: 50, CALL_PAUSE: 1 })).rejects.toMatchObject({ code: 'engine-unavailable' });
     expect(daemon.seen).toHaveLength(defaultLimits.CALL_TRIES);
   });
 
