@@ -25,6 +25,7 @@ const hastyLimits = {
   CALL_PAUSE: 100,
   INSPECT: 12_000,
   LIST: 12_000,
+  INFO: 12_000,
   LOCK_WAIT: 3_000,
   PULL_SILENCE: 12_000,
   FOLLOW_POLL: 5_000,
