@@ -4,6 +4,7 @@ import { dispatch, type Basis } from './cli/dispatch.ts';
 import { becomeProcess } from './host/exec.ts';
 import { readConfiguration } from './support/configuration.ts';
 import { ExitCode, InterruptedError, messageOf } from './support/errors.ts';
+import { fixedLimits } from './support/limits/fixed.ts';
 import { createLog, type Log } from './support/log.ts';
 import { addEnvironmentSecrets, createSecrets } from './support/secrets.ts';
 import { hungLine } from './agent/worker/hung-worker.ts';
@@ -104,19 +105,15 @@ function writeWhole(chunk: string | Buffer, stream: 'stdout' | 'stderr'): void {
  */
 async function leave(status: number): Promise<never> {
   await new Promise((resolve) => setImmediate(resolve));
-  for (let waited = 0; isInFileCall(); waited += LEAVE_POLL) {
-    if (waited >= LEAVE_PATIENCE) {
+  for (let waited = 0; isInFileCall(); waited += fixedLimits.LEAVE_POLL) {
+    if (waited >= fixedLimits.LEAVE_PATIENCE) {
       writeWhole(hungLine(status), 'stderr');
       becomeProcess(['/bin/sh', '-c', `exit ${status}`], {});
     }
-    await new Promise((resolve) => setTimeout(resolve, LEAVE_POLL));
+    await new Promise((resolve) => setTimeout(resolve, fixedLimits.LEAVE_POLL));
   }
   process.exit(status);
 }
-
-/** Milliseconds. */
-const LEAVE_POLL = 10;
-const LEAVE_PATIENCE = 2_000;
 
 function isInFileCall(): boolean {
   return process.getActiveResourcesInfo().some((resource) => resource.startsWith('FSReq'));

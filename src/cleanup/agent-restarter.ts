@@ -20,7 +20,7 @@ import { isAgentContainer, labels, canStandBy, type RoleNames } from '../agent/i
 export interface RestarterView {
   readonly engine: Engine;
   readonly names: RoleNames;
-  /** RESTARTER_…, STOP_GRACE and REMOVE_PAUSE_MIN count here. */
+  /** RESTARTER_… and STOP_GRACE count here. */
   readonly limits: Limits;
   readonly clock: Clock;
   readonly log: Log;
@@ -103,7 +103,7 @@ export async function restartAgent(
   const { clock, limits, log } = view;
   await awaitEnd(view, ids.cleanup, signal);
   log.info('the clean-up has ended without starting the agent again: doing it now');
-  const pause = doubling(limits.REMOVE_PAUSE_MIN, limits.RESTARTER_PAUSE_MAX);
+  const pause = doubling(limits.RESTARTER_PAUSE_MIN, limits.RESTARTER_PAUSE_MAX);
   const deadline = deadlineIn(limits.RESTARTER_TOTAL, clock);
   for (let tries = 1; deadline.left() > 0; tries += 1) {
     try {

@@ -132,6 +132,7 @@ function patient(limits: Limits): Limits {
   return {
     ...limits,
     LIST: limits.CLEANUP_LIST,
+    INFO: limits.CLEANUP_LIST,
     INSPECT: limits.CLEANUP_CALL,
     ENGINE_CONNECT: limits.CLEANUP_CALL,
     REMOVE: limits.CLEANUP_REMOVE,

@@ -15,6 +15,7 @@ export async function examineHost(context: Context): Promise<Diagnosis> {
     CALL_TRIES: 1,
     ENGINE_CONNECT: DOCTOR_CALL,
     LIST: DOCTOR_CALL,
+    INFO: DOCTOR_CALL,
     INSPECT: DOCTOR_INSPECT,
   };
   const begun = clock.elapsed();

@@ -3,7 +3,8 @@ import { requirePoolRoom } from '../agent/worker/storage-guard.ts';
 import { describeCaller, workerVariables } from '../agent/worker/request.ts';
 import { chooseProxy } from '../control-plane/http/proxy.ts';
 import { parseFingerprint } from '../control-plane/trust.ts';
-import { parseServerUrl, validateAgentIp } from '../control-plane/url.ts';
+import { validateAgentIp } from '../control-plane/agent-ip.ts';
+import { parseServerUrl } from '../control-plane/url.ts';
 import { ExitCode } from '../support/errors.ts';
 import { delegate, openEngine, requireSoundConfiguration, type Context } from './context.ts';
 

@@ -1,7 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { makeFolder, writeFileAtomically } from '../host/files/files.ts';
-import { systemCodeOf } from '../support/errors.ts';
+import { StorageSilentError } from '../host/errors.ts';
+import { makeFolder, readTextIfExists, writeFileAtomically } from '../host/files/files.ts';
+import { DeadlineError } from '../support/deadline.ts';
+import { messageOf, systemCodeOf } from '../support/errors.ts';
+import { fixedLimits } from '../support/limits/fixed.ts';
 import { parseShellAssignment, quoteForShell } from './shell/assignment.ts';
 
 export interface AgentConf {
@@ -28,14 +30,21 @@ export function parseAgentConf(text: string): AgentConf {
   return { variables: Object.fromEntries(variables), problems };
 }
 
-/** Reads `/var/lib/rancher/etc/agent.conf`; no file is an empty one, one that can't be read is a problem. */
+/**
+ * Reads `/var/lib/rancher/etc/agent.conf`; no file is an empty one, one that cannot be read is a problem.
+ * @throws StorageSilentError when the disk does not answer for SETTINGS_TIME: no command continues without the
+ * settings because a disk is slow
+ */
 export async function readAgentConf(file: string): Promise<AgentConf> {
   try {
-    return parseAgentConf(await readFile(file, 'utf8'));
+    return parseAgentConf((await readTextIfExists(file, { deadlineMs: fixedLimits.SETTINGS_TIME })) ?? '');
   } catch (error) {
-    const code = systemCodeOf(error);
-    if (code === 'ENOENT') return { variables: {}, problems: [] };
-    return { variables: {}, problems: [`the file cannot be read (${code ?? 'unknown error'})`] };
+    if (error instanceof DeadlineError)
+      throw new StorageSilentError(`the disk of agent.conf does not answer: ${error.message}`, {
+        cause: error,
+      });
+    const reason = systemCodeOf(error) ?? messageOf(error);
+    return { variables: {}, problems: [`the file cannot be read (${reason})`] };
   }
 }
 
@@ -44,7 +53,7 @@ export async function addToAgentConf(
   file: string,
   additions: Readonly<Record<string, string>>,
 ): Promise<void> {
-  const text = await readIfPresent(file);
+  const text = (await readTextIfExists(file)) ?? '';
   const { variables } = parseAgentConf(text);
   const lines = Object.entries(additions)
     .filter(([name, value]) => variables[name] !== value)
@@ -58,13 +67,4 @@ export async function addToAgentConf(
 export async function writeWithFolder(file: string, content: string): Promise<void> {
   await makeFolder(dirname(file));
   await writeFileAtomically(file, content, { mode: 0o644 });
-}
-
-async function readIfPresent(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return '';
-    throw error;
-  }
 }

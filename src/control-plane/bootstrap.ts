@@ -5,7 +5,13 @@ import { joinUrl } from './url.ts';
 
 export type Bootstrap =
   | { readonly ok: true; readonly script: string }
-  | { readonly ok: false; readonly refusal: BootstrapRefusal; readonly reason: string };
+  /** The reason is for people; so is the hint, where the error has one. */
+  | {
+      readonly ok: false;
+      readonly refusal: BootstrapRefusal;
+      readonly reason: string;
+      readonly hint?: string;
+    };
 
 /** Why an answer is not run as a script. */
 export type BootstrapRefusal =
@@ -25,7 +31,8 @@ export async function fetchBootstrap(
     return judgeBootstrap(await client.request({ method: 'GET', url, credentials: keys, repeat: true }));
   } catch (error) {
     if (!(error instanceof ServerUnavailableError)) throw error;
-    return { ok: false, refusal: 'unreachable', reason: messageOf(error) };
+    const hint = error.hint === undefined ? {} : { hint: error.hint };
+    return { ok: false, refusal: 'unreachable', reason: messageOf(error), ...hint };
   }
 }
 

@@ -6,7 +6,8 @@ import { enforceAuthentication } from './http/connection.ts';
 import { joinUrl } from './url.ts';
 
 /**
- * What one check says about the agent's keys. `unknown` passes. `revoked` is a refusal; it counts when it is repeated some
+ * What one check says about the agent's keys. `unknown` passes. `revoked` is a refusal; it counts when it is
+ * repeated some
  * time later (`judgeRefusal`).
  */
 export type CredentialsState =
@@ -27,7 +28,7 @@ const identified = v.object({ id: v.string() });
  *
  * PastureStack without access control may know an agent only through the fallback that this header switches off (§8),
  * so a refusal counts only if it is repeated without the header. On Rancher that second answer says the same: 401, or
- * 404 because the admin account has no such schema. Which of the two answers can't be told from the image we run in.
+ * 404 because the admin account has no such schema. Which of the two answers cannot be told from the image we run in.
  * Never throws because of the server.
  */
 export async function checkCredentials(
@@ -49,9 +50,11 @@ export interface Refusal {
 }
 
 /**
- * Pure: keys are revoked only when they are refused twice, some time apart. A server whose database fails over refuses all
- * keys for a moment, and so answers both probes of one check: together they are one refusal. Any other answer in between
- * begins anew, for it says that the server is not what it was.
+ * Pure: keys are revoked only when they are refused twice, some time apart. A server whose database fails over
+ * refuses all
+ * keys for a moment, and so answers both probes of one check: together they are one refusal. Any other answer in
+ * between
+ * starts again, for it says that the server is not what it was.
  * @param since when the server began to refuse them, if the last check was a refusal
  */
 export function judgeRefusal(

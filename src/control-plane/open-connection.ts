@@ -51,13 +51,16 @@ export async function openConnection(
       readOnly,
     },
   );
-  const client = createClient({ ...trust, reread: async () => rereadCaFile(files.caFile) });
+  const reread = async (): Promise<string | undefined> => rereadCaFile(files.caFile, limits.TRUST_PATIENCE);
+  const client = createClient({ ...trust, reread });
   return { client, trust, limits, clock, log, secrets, signal };
 }
 
 /**
- * Before the first script of an agent, which makes no request for it: its tools trust the certificate that the host keeps.
- * `container` may be done on standby, `host` only by the active agent. A disk that does not answer keeps no agent waiting.
+ * Before the first script of an agent, which makes no request for it: its tools trust the certificate that the host
+ * keeps.
+ * `container` may be done on standby, `host` only by the active agent. A disk that does not answer keeps no agent
+ * waiting.
  */
 export async function prepareTrust(access: ServerAccess, where: 'container' | 'host'): Promise<void> {
   const { configuration, log, signal } = access;
@@ -69,7 +72,7 @@ export async function prepareTrust(access: ServerAccess, where: 'container' | 'h
     );
   } catch (error) {
     if (!(error instanceof DeadlineError)) throw error;
-    log.warn(`${error.message}; the agent goes on`);
+    log.warn(`${error.message}; the agent continues`);
   }
 }
 

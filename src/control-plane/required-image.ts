@@ -57,8 +57,8 @@ export function readRequiredImage(script: string): RequiredImage {
 
 /**
  * The script with every value of `REQUIRED_IMAGE` made empty, and the variable emptied at the top, because it could
- * come from the environment. Refuses a script that sets the variable in a way that can't be blanked (`read`, `for`,
- * `printf -v`, …): it can't be proven that its upgrade branch won't run.
+ * come from the environment. Refuses a script that sets the variable in a way that cannot be blanked (`read`, `for`,
+ * `printf -v`, …): it cannot be proven that its upgrade branch will not run.
  */
 export function blankRequiredImage(script: string): BlankedScript {
   const assignments = findAssignments(script);
@@ -75,7 +75,7 @@ export function blankRequiredImage(script: string): BlankedScript {
   return { ok: true, script: blanked.replace(/^(#![^\n]*\n)?/, '$1REQUIRED_IMAGE=\n') };
 }
 
-/** All assignments in order, or undefined when one of them can't be delimited. */
+/** All assignments in order, or undefined when one of them cannot be delimited. */
 function findAssignments(script: string): Assignment[] | undefined {
   const reader = new AssignmentReader(script);
   const found: Assignment[] = [];
@@ -142,7 +142,9 @@ class AssignmentReader {
 
 const closers: Readonly<Record<string, string>> = { '"': '"', "'": "'", '`': '`', '(': ')', '{': '}' };
 
-/** The end of the shell word that begins at `from`, quotes and substitutions included; undefined when one never ends. */
+/**
+ * The end of the shell word that begins at `from`, quotes and substitutions included; undefined when one never ends.
+ */
 function findWordEnd(script: string, from: number): number | undefined {
   // An array: all of it is the value.
   if (script.charAt(from) === '(') return findCloser(script, from);

@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
-import { readFile, rm } from 'node:fs/promises';
-import { readTextIfExists } from '../host/files/files.ts';
+import { rm } from 'node:fs/promises';
+import { readTextIfExists, type ReadOptions } from '../host/files/files.ts';
 import { deadlineIn } from '../support/deadline.ts';
 import { ConfigurationError, ServerUnavailableError, messageOf, systemCodeOf } from '../support/errors.ts';
 import { addToAgentConf, writeWithFolder } from './agent-conf.ts';
@@ -70,7 +70,7 @@ export async function establishTrust(connection: TrustConnection, request: Trust
   if (left !== undefined) throw cannotBeTrusted(request.url, left);
   await install(connection, request, ca);
   connection.log.info(
-    'The certificate of the server has the expected fingerprint and is trusted from now on',
+    'the certificate of the server has the expected fingerprint and is trusted from now on',
   );
   return { ca: [ca] };
 }
@@ -81,10 +81,13 @@ export async function readKeptTrust(caFile: string): Promise<Trust> {
   return { ca: kept === undefined ? [] : [kept] };
 }
 
-/** The certificates on the host now, for clients that live long; undefined without any that can be read. */
-export async function rereadCaFile(caFile: string): Promise<string | undefined> {
+/**
+ * The certificates on the host now, for clients that live long; undefined without any that can be read.
+ * @param deadlineMs a request waits for it, so a disk that does not answer must not keep it long
+ */
+export async function rereadCaFile(caFile: string, deadlineMs: number): Promise<string | undefined> {
   try {
-    return await readCaFile(caFile);
+    return await readCaFile(caFile, { deadlineMs });
   } catch {
     return undefined;
   }
@@ -106,7 +109,7 @@ export function parseFingerprint(
   if (/^[0-9a-f]{64}$/.test(digits)) return { algorithm: 'SHA-256', digits };
   throw new ConfigurationError(
     'CA_FINGERPRINT is not a fingerprint: it needs 40 hexadecimal digits (SHA-1) or 64 (SHA-256)',
-    { hint: 'openssl x509 -fingerprint -noout -in ca.crt prints it.' },
+    { hint: 'openssl x509 -fingerprint -noout -in ca.crt prints it' },
   );
 }
 
@@ -132,26 +135,27 @@ function readCertificate(pem: string): X509Certificate | undefined {
   }
 }
 
-async function readCaFile(file: string): Promise<string | undefined> {
+async function readCaFile(file: string, options?: ReadOptions): Promise<string | undefined> {
   try {
-    const text = await readFile(file, 'utf8');
+    const text = await readTextIfExists(file, options);
+    if (text === undefined) return undefined;
     if (readFirstCertificate(text) !== undefined) return text;
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes(systemCodeOf(error) ?? '')) return undefined;
+    if (systemCodeOf(error) === 'ENOTDIR') return undefined;
     throw new ConfigurationError(`${file} cannot be read`, {
       originalMessage: messageOf(error),
       cause: error,
     });
   }
   throw new ConfigurationError(`${file} holds no certificate`, {
-    hint: 'Put the certificate of the authority there in PEM, or remove the file.',
+    hint: 'put the certificate of the authority there in PEM, or remove the file',
   });
 }
 
 /**
  * Asks the server until the TLS handshake has an outcome, because a server that is down says nothing about trust.
  * @returns undefined when it is trusted, else what is wrong with its certificate
- * @throws ServerUnavailableError when the server doesn't answer within the bounds of `waitForServer`: whoever waited
+ * @throws ServerUnavailableError when the server does not answer within the bounds of `waitForServer`: whoever waited
  *   that long need not wait again
  */
 async function probeTrust(
@@ -192,9 +196,9 @@ async function fetchCertificate(
   const response = await client.request({ method: 'GET', url, repeat: true });
   if (response.status !== 200) {
     throw new ConfigurationError(
-      `The certificate of the server is not trusted, and ${describeUrl(url)} does not offer it (status ${response.status})`,
+      `the certificate of the server is not trusted, and ${describeUrl(url)} does not offer it (status ${response.status})`,
       {
-        hint: `Rancher 1.6 does not serve its certificate: put it into ${request.files.caFile} on the host instead.`,
+        hint: `Rancher 1.6 does not serve its certificate: put it into ${request.files.caFile} on the host instead`,
       },
     );
   }
@@ -205,9 +209,9 @@ async function fetchCertificate(
   const found = fingerprint.algorithm === 'SHA-1' ? certificate.fingerprint : certificate.fingerprint256;
   if (found.replaceAll(':', '').toLowerCase() !== fingerprint.digits) {
     throw new ConfigurationError(
-      `The certificate at ${describeUrl(url)} has another fingerprint than CA_FINGERPRINT: ${found}`,
+      `the certificate at ${describeUrl(url)} has another fingerprint than CA_FINGERPRINT: ${found}`,
       {
-        hint: 'Either CA_FINGERPRINT is outdated or somebody stands between this host and the server: compare with the server itself.',
+        hint: 'either CA_FINGERPRINT is outdated or somebody stands between this host and the server: compare with the server itself',
       },
     );
   }
@@ -223,10 +227,10 @@ function cannotBeTrusted(url: string, reason: NetworkReason): ServerUnavailableE
   return new ServerUnavailableError(`${describeUrl(url)}: ${reason.text}`, {
     hint:
       reason.kind === 'untrusted'
-        ? 'The server uses a certificate that is neither the one with CA_FINGERPRINT nor signed by it.'
+        ? 'the server uses a certificate that is neither the one with CA_FINGERPRINT nor signed by it'
         : reason.kind === 'too-weak'
           ? weakTlsHint
-          : 'No fingerprint helps here: the certificate of the server must be renewed or made for this name.',
+          : 'no fingerprint helps here: the certificate of the server must be renewed or made for this name',
   });
 }
 
@@ -240,7 +244,8 @@ async function install({ log }: TrustConnection, request: TrustRequest, ca: stri
 
 /**
  * The same for an agent that makes no request of its own before its first script, which was staged on standby.
- * @param where `container`: the tools of this container, which an agent on standby may change; `host`: what the active one keeps
+ * @param where `container`: the tools of this container, which an agent on standby may change; `host`: what the
+ * active one keeps
  */
 export async function installKeptTrust(
   { log }: Pick<TrustConnection, 'log'>,
@@ -286,6 +291,6 @@ async function attempt(log: Connection['log'], what: string, work: () => Promise
   try {
     await work();
   } catch (error) {
-    log.warn(`Could not ${what}`, { error: messageOf(error) });
+    log.warn(`could not ${what}`, { error: messageOf(error) });
   }
 }

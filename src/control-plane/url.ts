@@ -1,4 +1,4 @@
-import { isIP, isIPv4 } from 'node:net';
+import { isIPv4 } from 'node:net';
 import type { ProfileName } from '../support/configuration.ts';
 import { ConfigurationError } from '../support/errors.ts';
 
@@ -25,21 +25,21 @@ const publicScripts = new Set(['bootstrap', 'transform', 'api.crt', 'ca.crt', 'c
  * @param what the subject of error messages
  * @throws ConfigurationError when it is no http(s) URL, carries user name or password, or means this machine
  */
-export function parseServerUrl(text: string, profile: ProfileName, what = 'The server URL'): ServerUrl {
+export function parseServerUrl(text: string, profile: ProfileName, what = 'the server URL'): ServerUrl {
   const url = parseHttpUrl(text, what);
   if (url.username !== '' || url.password !== '') {
     throw new ConfigurationError(`${what} must not contain a user name or password`, {
-      hint: 'Remove the part before the @; keys belong in CATTLE_ACCESS_KEY and CATTLE_SECRET_KEY.',
+      hint: 'remove the part before the @; keys belong in CATTLE_ACCESS_KEY and CATTLE_SECRET_KEY',
     });
   }
   if (profile !== 'rancher-1.0' && isLoopback(url.hostname)) {
     throw new ConfigurationError(`${what} must not point to this host itself: ${describeUrl(url)}`, {
-      hint: 'localhost means the agent container here: use an address of the server that this host can reach.',
+      hint: 'localhost means the agent container here: use an address of the server that this host can reach',
     });
   }
   if (profile === 'pasturestack' && url.hash !== '') {
     throw new ConfigurationError(`${what} must not have a fragment (#…)`, {
-      hint: 'Copy the URL from "Add Host" again.',
+      hint: 'copy the URL from "Add Host" again',
     });
   }
   url.hash = '';
@@ -102,7 +102,7 @@ export function replaceLoopback(text: string, address: string | undefined): stri
     throw new ConfigurationError(
       `${describeUrl(url)} means this host itself, which has no address to the outside`,
       {
-        hint: 'Give the URL with an address of this host that its containers can reach, e.g. that of docker0.',
+        hint: 'give the URL with an address of this host that its containers can reach, e.g. that of docker0',
       },
     );
   }
@@ -120,27 +120,6 @@ export function encodeSegment(text: string): string {
   return encodeURIComponent(text.toWellFormed());
 }
 
-/** Why a text is no address an agent can have (contract §5: dotted IPv4 only), or undefined when it is one. */
-export function findAgentIpProblem(text: string): string | undefined {
-  if (isIP(text) === 6) return 'is an IPv6 address; the agent needs a dotted IPv4 address';
-  if (!isIPv4(text)) return 'is not a dotted IPv4 address';
-  if (text.startsWith('127.')) return 'is a loopback address';
-  if (text === '0.0.0.0' || text === '255.255.255.255') return 'is not an address of one host';
-  return undefined;
-}
-
-/**
- * Checks `CATTLE_AGENT_IP` (contract §5).
- * @throws ConfigurationError for anything that is not a dotted IPv4 address of one host
- */
-export function validateAgentIp(text: string): string {
-  const problem = findAgentIpProblem(text);
-  if (problem === undefined) return text;
-  throw new ConfigurationError(`CATTLE_AGENT_IP "${text}" ${problem}`, {
-    hint: 'Set CATTLE_AGENT_IP to the IPv4 address other hosts reach this one by, or leave it out.',
-  });
-}
-
 /** The registration token in the path of a URL, decoded, or undefined. */
 function readToken(url: URL): string | undefined {
   const id = /\/scripts\/+([^/]+)/.exec(url.pathname)?.[1];
@@ -155,9 +134,9 @@ function readToken(url: URL): string | undefined {
 function parseHttpUrl(text: string, what: string): URL {
   const url = /^https?:\/\//i.test(text) && text.length <= longestUrl ? URL.parse(text) : null;
   if (url !== null && !/[\s\\]/.test(text)) return url;
-  // The text itself may hold a token in a form that can't be recognised, so it is not repeated.
+  // The text itself may hold a token in a form that cannot be recognised, so it is not repeated.
   throw new ConfigurationError(`${what} is not a valid http:// or https:// URL`, {
-    hint: 'Copy the URL from "Add Host": http://SERVER:8080/v1/scripts/TOKEN',
+    hint: 'copy the URL from "Add Host": http://SERVER:8080/v1/scripts/TOKEN',
   });
 }
 

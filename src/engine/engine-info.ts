@@ -21,7 +21,7 @@ export async function askInfo(options: EngineOptions, transport: Transport): Pro
     method: 'GET',
     path: '/info',
     accept: [200],
-    deadlineMs: limits.LIST,
+    deadlineMs: limits.INFO,
     ...(signal === undefined ? {} : { signal }),
   });
   return understand(what, () => readInfo(text));

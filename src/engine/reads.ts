@@ -38,7 +38,7 @@ export async function repeatRead<T>(
     {
       what: request.what,
       tries: options.limits.CALL_TRIES,
-      pause: doubling(options.limits.CALL_PAUSE, options.limits.REMOVE_PAUSE_MAX),
+      pause: doubling(options.limits.CALL_PAUSE, options.limits.CALL_PAUSE_MAX),
       worthRetrying: (error) => error instanceof EngineUnavailableError || isEngineError(error, 'failed'),
       clock: options.clock ?? systemClock,
       log: options.log,

@@ -4,7 +4,7 @@ import { EntrypointError, ExitCode, TryAgainLaterError, systemCodeOf } from '../
 const unwritable = new Set(['EROFS', 'EACCES', 'EPERM', 'ENOSPC', 'EDQUOT']);
 
 /**
- * A folder on the host can't be written. The caller may go on without what it wanted to write: the worker's container
+ * A folder on the host cannot be written. The caller may go on without what it wanted to write: the worker's container
  * name is the outer lock, and the terminal shows what the status file would have said.
  */
 export class HostFolderUnwritableError extends EntrypointError {
@@ -19,8 +19,8 @@ export class HostFolderUnwritableError extends EntrypointError {
       cause,
       hint:
         systemCode === 'ENOSPC' || systemCode === 'EDQUOT'
-          ? 'Free space or inodes on the file system of that folder.'
-          : 'Mount the folder of the host writable, e.g. -v /var/lib/rancher:/var/lib/rancher.',
+          ? 'free space or inodes on the file system of that folder'
+          : 'mount the folder of the host writable, e.g. -v /var/lib/rancher:/var/lib/rancher',
     });
     this.path = path;
     this.systemCode = systemCode;
@@ -49,7 +49,7 @@ export class ProgramMissingError extends EntrypointError {
   }
 }
 
-/** The error itself, or a HostFolderUnwritableError around it if it says that `path` can't be written. */
+/** The error itself, or a HostFolderUnwritableError around it if it says that `path` cannot be written. */
 export function explainWriteError(path: string, error: unknown): unknown {
   const code = systemCodeOf(error);
   return code !== undefined && unwritable.has(code)

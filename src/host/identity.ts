@@ -16,7 +16,7 @@ export function registrationKeyFileOf(paths: Paths): string {
  * missing or empty; never replaced otherwise, because a new key registers the host a second time.
  * @param randomBytes source of the new key
  * @throws ConfigurationError when the file holds something else than a key; HostFolderUnwritableError when there is
- * none and it can't be made; system errors (EIO, …) as they are
+ * none and it cannot be made; system errors (EIO, …) as they are
  */
 export async function ensureRegistrationKey(
   paths: Paths,
@@ -56,8 +56,8 @@ export function parseRegistrationKey(text: string | undefined, file: string): st
   if (/^[0-9a-fA-F]+$/.test(key)) return key;
   throw new ConfigurationError(`${file} holds no registration key: expected hex digits only`, {
     hint:
-      'This file is the identity of the host, so it is not replaced. Restore it from a backup; or, to register this ' +
-      'machine as a new host, remove the file and remove the old host on the server.',
+      'this file is the identity of the host, so it is not replaced: restore it from a backup; or, to register this ' +
+      'machine as a new host, remove the file and remove the old host on the server',
   });
 }
 

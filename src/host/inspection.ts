@@ -11,8 +11,6 @@ import { resolveInRoot } from './mounts/root.ts';
 export interface HostFacts {
   /** The host's identity; a secret. */
   readonly registrationKey: string;
-  /** False when nothing can be written there: the key is then good for one registration only. */
-  readonly registrationKeyKept: boolean;
   readonly boot2docker: boolean;
   /** Whether `/var/lib/rancher` is to be bound into the agent, or a volume put in its place. */
   readonly varLibWritable: boolean;
@@ -44,7 +42,7 @@ export async function inspectHost(options: InspectionOptions): Promise<HostFacts
     if (error instanceof ConfigurationError || error instanceof InterruptedError) throw error;
     throw new InspectionError(`this host could not be inspected: ${messageOf(error)}`, {
       cause: error,
-      hint: `Nothing was changed. See to the file system of ${options.paths.rancher}, then try again.`,
+      hint: `nothing was changed: repair the file system of ${options.paths.rancher}, then try again`,
     });
   }
 }
@@ -57,25 +55,26 @@ async function lookAtHost(options: InspectionOptions): Promise<HostFacts> {
     existsOnHost(paths, '/var/run/system-docker.sock'),
     existsOnHost(paths, '/run/systemd/system'),
   ]);
-  const { registrationKey, registrationKeyKept, stateWritable } = identity;
+  const { registrationKey, stateWritable } = identity;
   const boot2docker = operatingSystem.toLowerCase().includes('boot2docker');
   const varLibWritable = stateWritable && !boot2docker;
-  return { registrationKey, registrationKeyKept, boot2docker, varLibWritable, rancherOs, systemd };
+  return { registrationKey, boot2docker, varLibWritable, rancherOs, systemd };
 }
 
-/** The host's registration key, made if there is none, and whether it can be kept. */
+/**
+ * The host's registration key, made if there is none, and whether it could be kept: else it is good for one
+ * registration only.
+ */
 async function findIdentity({
   paths,
   randomBytes,
-}: InspectionOptions): Promise<
-  Pick<HostFacts, 'registrationKey' | 'registrationKeyKept'> & { readonly stateWritable: boolean }
-> {
+}: InspectionOptions): Promise<Pick<HostFacts, 'registrationKey'> & { readonly stateWritable: boolean }> {
   const stateWritable = await canMakeFolder(paths.state);
   const existing = await readRegistrationKey(paths);
   const registrationKey =
     existing ??
     (stateWritable ? await ensureRegistrationKey(paths, randomBytes) : makeRegistrationKey(randomBytes));
-  return { registrationKey, registrationKeyKept: existing !== undefined || stateWritable, stateWritable };
+  return { registrationKey, stateWritable };
 }
 
 /** The lines that `inspect-host` prints on stdout, in the order of contract §2. */

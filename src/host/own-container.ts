@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Paths } from '../support/configuration.ts';
-import { readTextIfExists } from './files/files.ts';
+import { readKernelText } from './files/files.ts';
 import { parseMountinfo } from './mounts/table.ts';
 
 /** Files that Docker makes per container and mounts into it. */
@@ -60,5 +60,5 @@ export function findContainerInHostname(hostname: string): string | undefined {
 }
 
 async function readIfPossible(path: string): Promise<string> {
-  return (await readTextIfExists(path).catch(() => undefined)) ?? '';
+  return await readKernelText(path).catch(() => '');
 }

@@ -53,6 +53,7 @@ async function underMountsLock(host: HostCommands, lock: MountsLock): Promise<vo
           LOCK_WAIT: limits.MOUNTS_LOCK_WAIT,
           LOCK_STALE: limits.MOUNTS_LOCK_STALE,
           LOCK_REFRESH: limits.MOUNTS_LOCK_REFRESH,
+          LOCK_LOOK: limits.MOUNTS_LOCK_REFRESH,
         },
         clock,
         log,

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { DeadlineError } from '../support/deadline.ts';
-import { defaultLimits } from '../support/limits/limits.ts';
+import { fixedLimits } from '../support/limits/fixed.ts';
 
 export interface CommandOptions {
   /** Milliseconds until the command is ended. */
@@ -38,11 +38,12 @@ export class CommandError extends Error {
 }
 
 /**
- * Runs a command of the host without a shell, with `input` or nothing on its stdin, in a process group of its own. When its time
+ * Runs a command of the host without a shell, with `input` or nothing on its stdin, in a process group of its own.
+ * When its time
  * is up, or the signal is aborted, the whole group gets SIGTERM and, COMMAND_GRACE later, SIGKILL; a process that even
  * SIGKILL does not end (it hangs in the kernel) is left behind rather than waited for.
  * @returns whatever the status; of each stream the first COMMAND_OUTPUT bytes
- * @throws DeadlineError; the signal's reason; CommandError when it can't be started
+ * @throws DeadlineError; the signal's reason; CommandError when it cannot be started
  */
 export const runCommand: CommandRunner = async (file, args, options) => {
   const { deadlineMs, signal, environment, input } = options;
@@ -77,7 +78,7 @@ function collect(stream: NodeJS.ReadableStream): () => string {
   const chunks: Buffer[] = [];
   let size = 0;
   stream.on('data', (chunk: Buffer) => {
-    const left = defaultLimits.COMMAND_OUTPUT - size;
+    const left = fixedLimits.COMMAND_OUTPUT - size;
     if (left > 0) chunks.push(chunk.subarray(0, left));
     size += chunk.length;
   });
@@ -142,9 +143,9 @@ async function endGroup(pid: number, ended: Promise<unknown>): Promise<void> {
     () => true as const,
     () => true as const,
   );
-  if (!(await isSoon(closed, defaultLimits.COMMAND_GRACE))) {
+  if (!(await isSoon(closed, fixedLimits.COMMAND_GRACE))) {
     signalGroup(pid, 'SIGKILL');
-    await isSoon(closed, defaultLimits.COMMAND_GRACE);
+    await isSoon(closed, fixedLimits.COMMAND_GRACE);
   }
 }
 

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { registryOf, type RegistryAuth } from '../engine/registry-auth.ts';
+import type { Environment } from '../support/configuration.ts';
 import { messageOf } from '../support/errors.ts';
 import { readTextIfExists } from './files/files.ts';
 
@@ -28,6 +29,11 @@ export interface RegistryCredentials {
   readonly problem?: string;
 }
 
+/** The folder of the `config.json` that `docker login` writes, where Docker's client looks for it. */
+export function dockerConfigFolder(environment: Environment): string {
+  return environment['DOCKER_CONFIG'] || `${environment['HOME'] || '/root'}/.docker`;
+}
+
 /**
  * Looks up the credentials for an image's registry in `config.json`, as Docker's client does for a pull. Credential
  * helpers are programs of their own and are not asked.
@@ -52,7 +58,7 @@ export async function readRegistryCredentials(
       ? { problem: `${file} leaves ${registry} to a credential helper, which is not asked: use "auths"` }
       : {};
   } catch (error) {
-    return { problem: `${file} can't be understood: ${messageOf(error)}` };
+    return { problem: `${file} cannot be understood: ${messageOf(error)}` };
   }
 }
 

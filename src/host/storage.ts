@@ -12,7 +12,6 @@ export interface PoolUsage {
 
 /** What `docker info` tells of a devicemapper pool. */
 export interface DevicemapperFacts {
-  readonly poolName: string | undefined;
   readonly data: PoolUsage;
   readonly metadata: PoolUsage;
   /** A pool on sparse files: not meant for production, and the one of the incident. */
@@ -34,7 +33,7 @@ export interface StorageFacts {
   /** `Driver` of the engine's info, e.g. `overlay2`. */
   readonly driver: string;
   readonly devicemapper: DevicemapperFacts | undefined;
-  /** Undefined when it can't be looked at from here. */
+  /** Undefined when it cannot be looked at from here. */
   readonly fileSystem: FileSystemFacts | undefined;
 }
 
@@ -52,7 +51,7 @@ export type StorageVerdict =
  * Reads the storage facts.
  * @param info `Driver`, `DriverStatus` and `DockerRootDir` of the engine's info
  * @param limits HOST_FILE counts here
- * @throws DeadlineError when the disk of the Docker root doesn't answer
+ * @throws DeadlineError when the disk of the Docker root does not answer
  */
 export async function readStorage(
   paths: Paths,
@@ -77,7 +76,6 @@ export async function readStorage(
 export function parseDevicemapper(driverStatus: readonly (readonly string[])[]): DevicemapperFacts {
   const status = new Map(driverStatus.map(([name = '', value = '']) => [name.trim(), value.trim()]));
   return {
-    poolName: status.get('Pool Name'),
     data: usageOf(status, 'Data'),
     metadata: usageOf(status, 'Metadata'),
     loopback: status.has('Data loop file') || (status.get('Data file') ?? '').startsWith('/dev/loop'),
@@ -194,14 +192,14 @@ function poolShortage(what: string, { usedBytes, totalBytes }: PoolUsage, mostPe
 }
 
 function adviceFor(devicemapper: DevicemapperFacts | undefined, poolIsLow: boolean): string {
-  const first = 'Remove stopped containers and unused images, then try again.';
+  const first = 'remove stopped containers and unused images, then try again';
   if (devicemapper === undefined || !poolIsLow) return first;
   const deferred =
     devicemapper.deferredRemoval === true && devicemapper.deferredDeletion === true
       ? ''
-      : ' Deferred removal and deletion (dm.use_deferred_removal=true, dm.use_deferred_deletion=true) keep busy mounts from piling up.';
+      : '; deferred removal and deletion (dm.use_deferred_removal=true, dm.use_deferred_deletion=true) keep busy mounts from piling up';
   const pool = devicemapper.loopback
-    ? ' The pool lives on loopback files: move to overlay2 or a thin pool.'
-    : ' Or extend the thin pool (lvextend, with --poolmetadatasize for metadata).';
+    ? '; the pool lives on loopback files: move to overlay2 or a thin pool'
+    : '; or extend the thin pool (lvextend, with --poolmetadatasize for metadata)';
   return first + pool + deferred;
 }

@@ -1,5 +1,8 @@
 import { isLimitVariable, readLimits, type Limits } from './limits/limits.ts';
+import { pathsBelow, type Paths } from './paths.ts';
 import { readSocketPath } from './socket-path.ts';
+
+export { pathsBelow, type Paths };
 
 /** The families of images this entrypoint serves (contract §1). */
 export const profileNames = ['rancher-1.0', 'rancher-1.2', 'pasturestack'] as const;
@@ -35,7 +38,7 @@ export interface Configuration {
   readonly socketPath: string;
   /** `DOCKER_API_VERSION`: pins the engine's API, e.g. `1.22`. */
   readonly apiVersion: string | undefined;
-  /** `RANCHER_AGENT_IMAGE`: our image, for when our own container can't be found. */
+  /** `RANCHER_AGENT_IMAGE`: our image, for when our own container cannot be found. */
   readonly ownImage: string | undefined;
   /** Docker sets it to the first twelve digits of the container's id, unless the container shares the host's name. */
   readonly hostname: string;
@@ -46,29 +49,8 @@ export interface Configuration {
   readonly problems: readonly string[];
 }
 
-export interface Paths {
-  /** `/var/lib/rancher` of the host. */
-  readonly rancher: string;
-  /** The registration key and other identity files (`CATTLE_STATE_DIR`). */
-  readonly state: string;
-  /** Lock, status and attempts of this entrypoint. */
-  readonly entrypoint: string;
-  /** Where the kernel shows processes; `/proc/1/root` is the host's root when we share its pid namespace. */
-  readonly proc: string;
-  /** Where the bootstrap script is written down; the first one that has room. */
-  readonly staging: readonly string[];
-}
-
-/** As upstream, and in memory for when the disk has no free byte. */
-const stagingFolders = ['/tmp', '/dev/shm'];
-
-/** The folders below a given `/var/lib/rancher`. */
-export function pathsBelow(rancher: string, proc = '/proc', staging = stagingFolders): Paths {
-  return { rancher, state: `${rancher}/state`, entrypoint: `${rancher}/entrypoint`, proc, staging };
-}
-
 /**
- * Reads and checks the environment. Never throws: what can't be understood stands in `problems`, and commands that
+ * Reads and checks the environment. Never throws: what cannot be understood stands in `problems`, and commands that
  * matter refuse to start on any.
  */
 export function readConfiguration(raw: NodeJS.ProcessEnv, hostname: string): Configuration {
@@ -121,17 +103,15 @@ export function readTlsFloor(environment: Environment): TlsFloor {
   return environment[tlsMinVariable] === 'legacy' ? 'legacy' : 'modern';
 }
 
-/** The folder of the `config.json` that `docker login` writes, where Docker's client looks for it. */
-export function dockerConfigFolder(environment: Environment): string {
-  return nonEmpty(environment['DOCKER_CONFIG']) ?? `${nonEmpty(environment['HOME']) ?? '/root'}/.docker`;
-}
-
 /** `AGENT_REPORT_ERRORS`: whether errors are reported to the server; they are unless it says no. */
 export function reportsErrors(environment: Environment): boolean {
   return !/^(false|no|off|0)$/i.test(environment['AGENT_REPORT_ERRORS'] ?? '');
 }
 
-/** Splits `NAME=value` entries of `Config.Env`; a bare `NAME`, which some engines keep, carries nothing and is left out. */
+/**
+ * Splits `NAME=value` entries of `Config.Env`; a bare `NAME`, which some engines keep, carries nothing and is left
+ * out.
+ */
 export function parseEnvironmentList(entries: readonly string[]): Record<string, string> {
   const environment: Record<string, string> = {};
   for (const entry of entries) {

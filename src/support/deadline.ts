@@ -51,7 +51,7 @@ export async function withDeadline<T>(
 }
 
 /**
- * Waits for work that can't be ended, but no longer than until the signal comes; the work goes on.
+ * Waits for work that cannot be ended, but no longer than until the signal comes; the work continues.
  * @throws the signal's reason, or what the work throws
  */
 export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {

@@ -11,7 +11,7 @@ export const ExitCode = {
   /** No argument at all: 1, as the old script did. */
   noArgument: 1,
   usage: 64,
-  /** Engine or server can't be reached. */
+  /** Engine or server cannot be reached. */
   unavailable: 69,
   internal: 70,
   /** A container could not be created or removed; the state says which. */
@@ -62,13 +62,13 @@ export class ConfigurationError extends EntrypointError {
   readonly exitCode = ExitCode.badConfiguration;
 }
 
-/** The Docker engine can't be reached or doesn't answer in time. */
+/** The Docker engine cannot be reached or does not answer in time. */
 export class EngineUnavailableError extends EntrypointError {
   readonly code = 'engine-unavailable';
   readonly exitCode = ExitCode.unavailable;
 }
 
-/** The Rancher server can't be reached, doesn't answer in time, or answers nonsense. */
+/** The Rancher server cannot be reached, does not answer in time, or answers nonsense. */
 export class ServerUnavailableError extends EntrypointError {
   readonly code = 'server-unavailable';
   readonly exitCode = ExitCode.unavailable;
@@ -105,7 +105,7 @@ export class InterruptedError extends EntrypointError {
   }
 }
 
-/** The exit status for whatever was thrown; an error that isn't ours is a defect of this program (70). */
+/** The exit status for whatever was thrown; an error that is not ours is a defect of this program (70). */
 export function exitCodeOf(error: unknown): ExitCode {
   return error instanceof EntrypointError ? error.exitCode : ExitCode.internal;
 }

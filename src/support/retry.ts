@@ -54,7 +54,7 @@ export function doubling(min: number, max: number): (failedTries: number) => num
   return (failedTries) => Math.min(max, min * 2 ** (failedTries - 1));
 }
 
-/** Full jitter over doubling pauses: a random part of each, so that many hosts don't come back in step. */
+/** Full jitter over doubling pauses: a random part of each, so that many hosts do not come back in step. */
 export function jittered(min: number, max: number, random: () => number): (failedTries: number) => number {
   const pauseOf = doubling(min, max);
   return (failedTries) => Math.round(pauseOf(failedTries) * random());

@@ -50,6 +50,7 @@ const soon = limits({
   WORKER_LIFE: 40_000,
   LOCK_STALE: 6_000,
   LOCK_REFRESH: 2_000,
+  LOCK_LOOK: 2_000,
   FOLLOW_POLL: 4_000,
 });
 

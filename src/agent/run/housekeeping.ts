@@ -142,7 +142,7 @@ async function removeWhenEnded(leftovers: Leftovers, name: string): Promise<void
       await removeOnce(engine, container.id);
       return;
     }
-    await clock.sleep(limits.VERIFY_POLL, signal);
+    await clock.sleep(limits.UPGRADE_CONTAINER_POLL, signal);
   }
 }
 

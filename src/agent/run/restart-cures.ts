@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { resolveInRoot } from '../../host/mounts/root.ts';
 import { seesHostMounts } from '../../host/mounts/namespace.ts';
-import { readLimitedText } from '../../host/files/limited-file.ts';
+import { readTextIfExists } from '../../host/files/files.ts';
 import type { Clock } from '../../support/clock.ts';
 import type { Paths } from '../../support/configuration.ts';
 import { withDeadline } from '../../support/deadline.ts';
@@ -110,7 +110,7 @@ async function readResolver({
 }: Pick<CureWatch, 'paths' | 'limits'>): Promise<string | undefined> {
   try {
     const path = await resolveInRoot(join(paths.proc, '1/root'), '/etc/resolv.conf');
-    return await readLimitedText(path, limits.HEALTH_FILE);
+    return await readTextIfExists(path, { maxBytes: limits.HEALTH_FILE, isForeign: true });
   } catch {
     return undefined;
   }

@@ -234,7 +234,8 @@ async function watch(
       context.watched.set(container.id, ms);
       return;
     }
-    const mayComeBack = restarts < context.limits.CALL_TRIES && wasStoppedByRequest(container, seen.last);
+    const mayComeBack =
+      restarts < context.limits.VERIFY_RESTARTS && wasStoppedByRequest(container, seen.last);
     if (!mayComeBack || !(await comesBack(container, context, signal)))
       return reject(container, seen.last, context);
     context.log.info(`${describe(container)} was restarted by somebody else: watching it again`);

@@ -208,7 +208,7 @@ class Transaction {
     const { limits, log, clock } = this.#options;
     if (isWorthRepeating(error) && failures < limits.CALL_TRIES) {
       log.warn(`${key} failed, trying again`, { try: failures, error: messageOf(error) });
-      await clock.sleep(doubling(limits.CALL_PAUSE, limits.REMOVE_PAUSE_MAX)(failures));
+      await clock.sleep(doubling(limits.CALL_PAUSE, limits.CALL_PAUSE_MAX)(failures));
       return;
     }
     const cause = asOutcome(step, error);
@@ -248,7 +248,7 @@ class Transaction {
   #countRepeat(key: string, step: Step): void {
     const repeats = (this.#repeats.get(key) ?? 0) + 1;
     this.#repeats.set(key, repeats);
-    if (repeats < this.#options.limits.CALL_TRIES) return;
+    if (repeats < this.#options.limits.STEP_REPEATS) return;
     const error = new CannotChangeError(`${key}: done ${repeats} times without an error, and to no effect`, {
       hint: 'somebody or something else on this host undoes it',
     });
@@ -303,7 +303,7 @@ class Transaction {
           error: error.message,
           left: formatDuration(deadline.left()),
         });
-        await clock.sleep(Math.min(limits.REMOVE_PAUSE_MIN, deadline.left()));
+        await clock.sleep(Math.min(limits.OBSERVE_PAUSE, deadline.left()));
       }
     }
   }

@@ -92,7 +92,7 @@ async function findOrMakeWorker(
   deadline: Deadline,
 ): Promise<Worker> {
   let conflict: unknown;
-  const mostTries = call.limits.REMOVE_TRIES * call.limits.WORKER_ROUNDS;
+  const mostTries = call.limits.WORKER_CREATE_TRIES;
   for (let tries = 0; tries < mostTries && deadline.left() > 0; tries += 1) {
     try {
       return await makeWorker(call, request);
@@ -251,8 +251,8 @@ async function inspectPatiently(call: WorkerCall, id: string): Promise<Container
   return retry(
     {
       what: 'look after the worker',
-      tries: limits.REMOVE_TRIES,
-      pause: doubling(limits.REMOVE_PAUSE_MIN, limits.REMOVE_PAUSE_MAX),
+      tries: limits.FOLLOW_TRIES,
+      pause: doubling(limits.FOLLOW_PAUSE_MIN, limits.FOLLOW_PAUSE_MAX),
       worthRetrying: (error) => error instanceof EngineUnavailableError,
       clock,
       log,
@@ -266,8 +266,8 @@ async function inspectPatiently(call: WorkerCall, id: string): Promise<Container
 async function clearAway(call: WorkerCall, worker: ContainerDetails, tries: number): Promise<void> {
   const { engine, log, names, limits } = call;
   // Somebody with another request may be about to start the one just created: give them the time.
-  if (worker.state === 'created' && tries < limits.CALL_TRIES) return;
-  if (worker.state === 'removing' && tries < limits.REMOVE_TRIES) return;
+  if (worker.state === 'created' && tries < limits.WORKER_CREATED_LOOKS) return;
+  if (worker.state === 'removing' && tries < limits.WORKER_REMOVING_LOOKS) return;
   log.info(`removing an ended worker`, { id: worker.id.slice(0, 12), state: worker.state });
   try {
     await engine.removeContainer(worker.id, { force: false });

@@ -58,7 +58,7 @@ async function pullPatiently(pull: Pull, reference: string, auth: RegistryAuth |
     {
       what: `pull ${reference}`,
       tries: limits.CALL_TRIES,
-      pause: doubling(limits.CALL_PAUSE, limits.REMOVE_PAUSE_MAX),
+      pause: doubling(limits.CALL_PAUSE, limits.CALL_PAUSE_MAX),
       total: limits.PULL_TOTAL,
       worthRetrying: (error) => error instanceof EngineUnavailableError || isEngineError(error, 'failed'),
       clock,

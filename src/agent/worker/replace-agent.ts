@@ -9,8 +9,8 @@ import {
 import type { EngineInfo } from '../../engine/engine.ts';
 import type { RegistryAuth } from '../../engine/registry-auth.ts';
 import type { HostFacts } from '../../host/inspection.ts';
-import { readRegistryCredentials } from '../../host/registry-credentials.ts';
-import { dockerConfigFolder, type Environment } from '../../support/configuration.ts';
+import { dockerConfigFolder, readRegistryCredentials } from '../../host/registry-credentials.ts';
+import type { Environment } from '../../support/configuration.ts';
 import { formatDuration } from '../../support/deadline.ts';
 import { InterruptedError, TryAgainLaterError } from '../../support/errors.ts';
 import { changeAttempts, lookUpAttempts, noteAttempts } from '../../host/files/attempt-book.ts';

@@ -51,8 +51,8 @@ export async function ensureStateContainer(
   const { limits, clock, log, signal } = keeping;
   const policy = {
     what: `create ${name}`,
-    tries: limits.REMOVE_TRIES,
-    pause: doubling(limits.REMOVE_PAUSE_MIN, limits.REMOVE_PAUSE_MAX),
+    tries: limits.STATE_TRIES,
+    pause: doubling(limits.STATE_PAUSE_MIN, limits.STATE_PAUSE_MAX),
     worthRetrying: (error: Error) =>
       error instanceof EngineUnavailableError ||
       isEngineError(error, 'failed') ||

@@ -8,7 +8,7 @@ const longestQuote = 300;
 
 /** What to do when somebody else's words come back. */
 export const notTheServer =
-  'Something answers in the place of the server: check the address, and the proxies between this host and the server.';
+  'something answers in the place of the server: check the address, and the proxies between this host and the server';
 
 /** The error document every failing API call answers with (control-plane §1.12). */
 const errorSchema = v.object({
@@ -53,7 +53,7 @@ export function describeBody(response: Pick<HttpResponse, 'text' | 'headers'>): 
 /**
  * Reads an answer of the API that must have succeeded and have a certain shape.
  * @param what named in the error, e.g. `list registrations`
- * @throws ServerUnavailableError for another status, something that isn't JSON, or JSON of another shape
+ * @throws ServerUnavailableError for another status, something that is not JSON, or JSON of another shape
  */
 export function readApiAnswer<TSchema extends v.GenericSchema>(
   what: string,
@@ -76,7 +76,10 @@ export function unexpectedStatus(what: string, response: HttpResponse): ServerUn
     `${what}: ${describeUrl(response.url)} answers with status ${response.status}${originalMessage === undefined ? '' : ` (${originalMessage})`}`,
     originalMessage === undefined
       ? { hint: notTheServer }
-      : { originalMessage, hint: 'The log of the server says more. Run the command again when it is well.' },
+      : {
+          originalMessage,
+          hint: 'the log of the server says more; run the command again when it is healthy',
+        },
   );
 }
 

@@ -88,9 +88,9 @@ export interface HttpClientOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What to do when the server doesn't answer, or not as a server does. */
+/** What to do when the server does not answer, or not as a server does. */
 export const checkTheWay =
-  'Check the address, the name server, firewalls and proxies between this host and the server.';
+  'check the address, the name server, firewalls and proxies between this host and the server';
 
 /** No `mozilla` in it: the server would answer with its user interface (control-plane §1.6). */
 const userAgent = 'rancher-agent-entrypoint';
@@ -250,7 +250,8 @@ async function followRedirects(request: HttpRequest, exchange: Exchange): Promis
 }
 
 /**
- * Keys and tokens are sent along, so a redirect to another server is never followed, nor one from http to https or back:
+ * Keys and tokens are sent along, so a redirect to another server is never followed, nor one from http to https or
+ * back:
  * whoever answers for plain http could be anybody.
  */
 function leadsElsewhere(request: HttpRequest, target: string): RedirectElsewhereError {
@@ -261,10 +262,10 @@ function leadsElsewhere(request: HttpRequest, target: string): RedirectElsewhere
     `${request.method} ${describeUrl(request.url)}: the server redirects to ${describeUrl(target)}, which is not the server that was asked`,
     {
       hint: isDowngrade
-        ? 'Keys never go from https to http: the proxy in front of the server must send X-Forwarded-Proto: https, or set CATTLE_URL_OVERRIDE.'
+        ? 'keys never go from https to http: the proxy in front of the server must send X-Forwarded-Proto: https, or set CATTLE_URL_OVERRIDE'
         : isUpgrade
-          ? `The server wants https: use ${to.origin} in the URL given to the agent, and as "Host Registration URL" in the server.`
-          : 'If that is the right server, use its address in the URL given to the agent.',
+          ? `the server wants https: use ${to.origin} in the URL given to the agent, and as "Host Registration URL" in the server`
+          : 'if that is the right server, use its address in the URL given to the agent',
     },
   );
 }

@@ -134,7 +134,7 @@ export class WeakTlsError extends Error {
 
 /** How to go on although the server's cryptography is too weak. */
 export const weakTlsHint =
-  'Renew the certificate (RSA 2048 bits, SHA-256) or the TLS setting of the server; until then AGENT_TLS_MIN=legacy accepts it.';
+  'renew the certificate (RSA 2048 bits, SHA-256) or the TLS setting of the server; until then AGENT_TLS_MIN=legacy accepts it';
 
 /** A redirect that is not followed. */
 export class RedirectError extends ServerUnavailableError {}

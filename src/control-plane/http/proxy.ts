@@ -98,7 +98,7 @@ function parseProxyUrl(name: string, value: string): URL {
   throw new ConfigurationError(
     `${name} is not a usable proxy URL${isOldSocks ? ': SOCKS 4 is not supported' : ''}`,
     {
-      hint: `Set ${name} to http://PROXY:PORT or socks5://PROXY:PORT, or list the server in NO_PROXY.`,
+      hint: `set ${name} to http://PROXY:PORT or socks5://PROXY:PORT, or list the server in NO_PROXY`,
     },
   );
 }

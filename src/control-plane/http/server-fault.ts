@@ -29,15 +29,15 @@ export interface ServerFault {
 
 /** What to do where a name, an address, a firewall or a proxy is in the way. */
 const hints: Readonly<Record<ServerFaultKind, string>> = {
-  dns: 'Check the name in the URL, and the name servers in /etc/resolv.conf of the container.',
-  connection: 'Check the address and port of the server, and the firewalls between this host and it.',
+  dns: 'check the name in the URL, and the name servers in /etc/resolv.conf of the container',
+  connection: 'check the address and port of the server, and the firewalls between this host and it',
   proxy:
-    'Check http_proxy and https_proxy, the password in them, and whether the server belongs into NO_PROXY.',
-  tls: 'Check the certificate of the server, and /var/lib/rancher/etc/ssl/ca.crt on this host.',
-  refused: 'Something refuses in the place of the server: check the address, and the proxies in front of it.',
-  page: 'Something answers in the place of the server: check the address, and the proxies in front of it.',
-  busy: 'The server or the proxy in front of it is overloaded or starting: look at its log. This is tried again.',
-  'no-answer': 'The server accepts connections but does not answer: look at its log. This is tried again.',
+    'check http_proxy and https_proxy, the password in them, and whether the server belongs into NO_PROXY',
+  tls: 'check the certificate of the server, and /var/lib/rancher/etc/ssl/ca.crt on this host',
+  refused: 'something refuses in the place of the server: check the address, and the proxies in front of it',
+  page: 'something answers in the place of the server: check the address, and the proxies in front of it',
+  busy: 'the server or the proxy in front of it is overloaded or starting: look at its log; the agent tries again',
+  'no-answer': 'the server accepts connections but does not answer: look at its log; the agent tries again',
 };
 
 /**

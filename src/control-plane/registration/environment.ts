@@ -4,7 +4,8 @@ import type { Credentials } from '../http/client.ts';
 import type { Connection } from '../http/connection.ts';
 import { readRegistrationScript } from './script.ts';
 import { resolveRegistrationUrl } from './resolve.ts';
-import { apiBaseOf, describeUrl, findAgentIpProblem, isSameOrigin, parseServerUrl } from '../url.ts';
+import { findAgentIpProblem } from '../agent-ip.ts';
+import { apiBaseOf, describeUrl, isSameOrigin, parseServerUrl } from '../url.ts';
 
 /** Everything that registering a host needs to know from the server. */
 export interface RegistrationEnvironment {
@@ -48,7 +49,7 @@ export async function loadRegistrationEnvironment(
   const registration = parseServerUrl(
     reach(resolved.registrationUrl),
     request.profile,
-    'The registration URL that the server tells',
+    'the registration URL that the server reports',
   );
   requireSameOrigin(request.profile, server.href, registration.href);
   secrets.add(registration.token);
@@ -65,7 +66,10 @@ export async function loadRegistrationEnvironment(
   return {
     cattleUrl:
       override ??
-      parseServerUrl(told, request.profile, 'The CATTLE_URL that the server tells').href.replace(/\/+$/, ''),
+      parseServerUrl(told, request.profile, 'the CATTLE_URL that the server reports').href.replace(
+        /\/+$/,
+        '',
+      ),
     accessKey: script.accessKey,
     secretKey: script.secretKey,
     detectedAgentIp: readDetectedIp(connection, script.detectedAgentIp),
@@ -79,15 +83,16 @@ function readOverride({ urlOverride, profile, reach }: RegistrationEnvironmentRe
 }
 
 /**
- * PastureStack's agents follow no server to another scheme, host or port (control-plane §8), whatever version of the API
+ * PastureStack's agents follow no server to another scheme, host or port (control-plane §8), whatever version of the
+ * API
  * its URLs have.
  */
 function requireSameOrigin(profile: ProfileName, asked: string, told: string): void {
   if (profile !== 'pasturestack' || !URL.canParse(told) || isSameOrigin(asked, told)) return;
   throw new ConfigurationError(
-    `The server tells ${describeUrl(told)}, which is not the server that was asked: ${describeUrl(asked)}`,
+    `the server reports ${describeUrl(told)}, which is not the server that was asked: ${describeUrl(asked)}`,
     {
-      hint: 'Register with the address that the server calls itself (its setting "Host Registration URL"), or set CATTLE_URL_OVERRIDE.',
+      hint: 'register with the address that the server calls itself (its setting "Host Registration URL"), or set CATTLE_URL_OVERRIDE',
     },
   );
 }
@@ -101,9 +106,9 @@ function requireMatchingUrl(registrationUrl: string, cattleUrl: string): void {
   const expected = apiBaseOf(registrationUrl);
   if (!expected.endsWith('/v1') || !URL.canParse(cattleUrl) || apiBaseOf(cattleUrl) === expected) return;
   throw new ConfigurationError(
-    `Configured Host Registration URL does not match given URL: the server calls itself ${describeUrl(cattleUrl)}, given was ${describeUrl(expected)}`,
+    `the configured Host Registration URL does not match the given URL: the server calls itself ${describeUrl(cattleUrl)}, given was ${describeUrl(expected)}`,
     {
-      hint: 'Correct the Host Registration URL in the server (Admin > Settings), or set CATTLE_URL_OVERRIDE to the address the agent shall use.',
+      hint: 'correct the Host Registration URL in the server (Admin > Settings), or set CATTLE_URL_OVERRIDE to the address the agent shall use',
     },
   );
 }
@@ -113,6 +118,6 @@ function readDetectedIp({ log }: Connection, text: string | undefined): string |
   if (text === undefined) return undefined;
   const problem = findAgentIpProblem(text);
   if (problem === undefined) return text;
-  log.warn(`The address the server saw (${text}) ${problem}; it is left out`);
+  log.warn(`the address the server saw (${text}) ${problem}; it is left out`);
   return undefined;
 }

@@ -69,8 +69,8 @@ export async function registerHost(
     if (typeof outcome !== 'string') return outcome;
     last = outcome;
   }
-  throw new ServerUnavailableError(`The server did not register this host: ${last}`, {
-    hint: 'Look at Infrastructure > Hosts and the log of the server, then run the command again.',
+  throw new ServerUnavailableError(`the server did not register this host: ${last}`, {
+    hint: 'look at Infrastructure > Hosts and the log of the server, then run the command again',
   });
 }
 
@@ -86,7 +86,7 @@ export function chooseStep(found: readonly Registration[]): RegistrationStep {
     if (keys !== undefined) return { step: 'use', keys };
   }
   if (active.length > 0) {
-    return { step: 'fail', reason: 'the registration is active but the server tells no keys for it' };
+    return { step: 'fail', reason: 'the registration is active but the server reports no keys for it' };
   }
   const staying = alive.filter(({ state }) => state !== 'removing' && state !== 'purging');
   const waiting = staying.find(({ transitioning }) => transitioning === 'yes') ?? staying[0];
@@ -143,7 +143,7 @@ async function listRegistrations(
     method: 'GET',
     url: `${joinUrl(request.cattleUrl, 'register')}?key=${encodeSegment(request.hostKey)}`,
   });
-  return readApiAnswer('List registrations', response, registrations).data;
+  return readApiAnswer('list registrations', response, registrations).data;
 }
 
 /** Creates a registration; a lost answer is no failure, because the next round's list shows what became of it. */
@@ -185,7 +185,7 @@ async function pollRegistration(
   while (deadline.left() > 0) {
     const response = await ask(connection, request, deadline, { method: 'GET', url });
     if (response.status === 404) return 'gone';
-    const current = readApiAnswer('Look at the registration', response, registration);
+    const current = readApiAnswer('look at the registration', response, registration);
     state = current.state ?? 'unknown';
     if (state === 'removing' || state === 'removed' || state === 'active') return state;
     if (current.transitioning !== 'yes') throw registrationFailed(failureOf(current));
@@ -193,8 +193,8 @@ async function pollRegistration(
     pause = Math.min(limits.REGISTER_POLL_MAX, Math.max(1, pause) * 2);
   }
   throw new ServerUnavailableError(
-    `The server has not finished registering this host within ${formatDuration(limits.REGISTER_TOTAL)} (state: ${state})`,
-    { hint: 'Look at the processes of the server (Admin > Processes), then run the command again.' },
+    `the server has not finished registering this host within ${formatDuration(limits.REGISTER_TOTAL)} (state: ${state})`,
+    { hint: 'look at the processes of the server (Admin > Processes), then run the command again' },
   );
 }
 
@@ -216,8 +216,8 @@ async function ask(
   const originalMessage = readApiError(response);
   // Without the API's own words it is a proxy that refuses something.
   if (originalMessage === undefined || (response.status !== 401 && response.status !== 403)) return response;
-  throw new NotPermittedError('The server refuses the registration: invalid registration token', {
-    hint: 'The token was removed, or its environment is not active: copy the command from "Add Host" again.',
+  throw new NotPermittedError('the server refuses the registration: invalid registration token', {
+    hint: 'the token was removed, or its environment is not active: copy the command from "Add Host" again',
     originalMessage,
   });
 }
@@ -243,9 +243,9 @@ function registrationFailed({
   originalMessage?: string;
 }): ServerUnavailableError {
   return new ServerUnavailableError(
-    `The server did not register this host: ${reason}${originalMessage === undefined ? '' : `: ${originalMessage}`}`,
+    `the server did not register this host: ${reason}${originalMessage === undefined ? '' : `: ${originalMessage}`}`,
     {
-      hint: 'Look at the processes of the server (Admin > Processes), then run the command again.',
+      hint: 'look at the processes of the server (Admin > Processes), then run the command again',
       ...(originalMessage === undefined ? {} : { originalMessage }),
     },
   );

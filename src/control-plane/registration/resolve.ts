@@ -102,7 +102,7 @@ class Api {
       );
     }
     const response = link === undefined ? first : await this.request('GET', link);
-    return readApiAnswer('Load the API schemas', response, schemaCollection).data;
+    return readApiAnswer('load the API schemas', response, schemaCollection).data;
   }
 }
 
@@ -113,12 +113,12 @@ async function findTokenSchema(api: Api, schemas: readonly Schema[]): Promise<Sc
   const projects = findSchema(schemas, 'project');
   if (projects === undefined) throw noDefaultEnvironment();
   const response = await api.request('GET', withQuery(collectionOf(projects), 'uuid', 'adminProject'));
-  const [project] = readApiAnswer('Find the default environment', response, projectCollection).data;
+  const [project] = readApiAnswer('find the default environment', response, projectCollection).data;
   const link = project?.links.schemas;
   if (link === undefined) throw noDefaultEnvironment();
   const inside = await api.request('GET', link);
   const found = findSchema(
-    readApiAnswer('Load the schemas of the default environment', inside, schemaCollection).data,
+    readApiAnswer('load the schemas of the default environment', inside, schemaCollection).data,
     'registrationToken',
   );
   if (found === undefined || !canCreate(found)) throw noDefaultEnvironment();
@@ -130,18 +130,21 @@ async function obtainToken(api: Api, collection: string): Promise<string> {
   const { limits, clock } = api.connection;
   const deadline = deadlineIn(limits.RESOLVE_TOTAL, clock);
   const list = await api.request('GET', withQuery(collection, 'state', 'active'));
-  const [existing] = readApiAnswer('List registration tokens', list, tokenCollection).data;
+  const [existing] = readApiAnswer('list registration tokens', list, tokenCollection).data;
   const token = existing ?? (await createToken(api, collection));
   const active = await awaitToken(api, collection, token, deadline);
   if (active.registrationUrl) return active.registrationUrl;
-  throw new ServerUnavailableError('The server made a registration token but tells no registration URL', {
-    hint: 'Set the Host Registration URL in the server, or use the URL from "Add Host".',
-  });
+  throw new ServerUnavailableError(
+    'the server created a registration token but reports no registration URL',
+    {
+      hint: 'set the Host Registration URL in the server, or use the URL from "Add Host"',
+    },
+  );
 }
 
 async function createToken(api: Api, collection: string): Promise<RegistrationToken> {
   const response = await api.request('POST', collection, {});
-  return readApiAnswer('Create a registration token', response, registrationToken);
+  return readApiAnswer('create a registration token', response, registrationToken);
 }
 
 /** Polls by id, as the python client does, until the token has settled. */
@@ -157,15 +160,15 @@ async function awaitToken(
   while (token.transitioning === 'yes' || !token.registrationUrl) {
     if (deadline.left() === 0) {
       throw new ServerUnavailableError(
-        `The registration token is not active after ${formatDuration(limits.RESOLVE_TOTAL)} (state: ${token.state ?? 'unknown'})`,
+        `the registration token is not active after ${formatDuration(limits.RESOLVE_TOTAL)} (state: ${token.state ?? 'unknown'})`,
       );
     }
     await clock.sleep(Math.min(pause, deadline.left()), signal);
     pause = Math.min(limits.REGISTER_POLL_MAX, Math.max(1, pause) * 2);
     const response = await api.request('GET', `${collection}/${encodeSegment(first.id)}`);
-    token = readApiAnswer('Look at the registration token', response, registrationToken);
+    token = readApiAnswer('look at the registration token', response, registrationToken);
     if (token.transitioning === 'error') {
-      throw new ServerUnavailableError('The server could not make a registration token', {
+      throw new ServerUnavailableError('the server could not create a registration token', {
         originalMessage: token.transitioningMessage ?? 'no reason given',
       });
     }
@@ -186,7 +189,7 @@ function canCreate({ collectionMethods }: Schema): boolean {
 function collectionOf({ id, links }: Schema): string {
   const link = links?.['collection'];
   if (typeof link === 'string' && URL.canParse(link)) return link;
-  throw new ServerUnavailableError(`The API's schema of ${id} has no link to its collection`);
+  throw new ServerUnavailableError(`the API's schema of ${id} has no link to its collection`);
 }
 
 function withQuery(link: string, name: string, value: string): string {
@@ -196,7 +199,7 @@ function withQuery(link: string, name: string, value: string): string {
 }
 
 function noDefaultEnvironment(): ConfigurationError {
-  return new ConfigurationError('The server has no default environment in which hosts could be registered', {
-    hint: 'Use the registration URL from "Add Host" of the environment that the host shall join.',
+  return new ConfigurationError('the server has no default environment in which hosts could be registered', {
+    hint: 'use the registration URL from "Add Host" of the environment that the host shall join',
   });
 }

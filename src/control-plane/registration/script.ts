@@ -49,7 +49,7 @@ export function parseRegistrationScript(text: string): ParsedRegistrationScript 
 
 /**
  * Reads the answer to a request for the registration script (control-plane §3, "Errors").
- * @throws ConfigurationError when the server doesn't know the token; ServerUnavailableError for anything that isn't
+ * @throws ConfigurationError when the server does not know the token; ServerUnavailableError for anything that is not
  *   the script
  */
 export function readRegistrationScript(response: HttpResponse): RegistrationScript {
@@ -57,13 +57,13 @@ export function readRegistrationScript(response: HttpResponse): RegistrationScri
   if (response.status === 404) {
     throw createUnknownTokenError(response.url, readApiError(response));
   }
-  if (response.status !== 200) throw unexpectedStatus('Load the registration script', response);
+  if (response.status !== 200) throw unexpectedStatus('load the registration script', response);
   const parsed = parseRegistrationScript(response.text);
   if (parsed.ok) return parsed.script;
   const answer = response.text.startsWith('#!') ? '' : `: ${describeBody(response)}`;
   throw new ServerUnavailableError(
     `${shown} does not answer with a registration script (${parsed.problem})${answer}`,
-    { hint: 'Check that the URL is the one from "Add Host" and that nothing between changes the answer.' },
+    { hint: 'check that the URL is the one from "Add Host" and that nothing between changes the answer' },
   );
 }
 
@@ -72,8 +72,8 @@ export function createUnknownTokenError(
   url: string,
   originalMessage: string | undefined,
 ): ConfigurationError {
-  return new ConfigurationError(`The server does not know the registration token in ${describeUrl(url)}`, {
-    hint: 'The token is wrong or has expired, or its environment is not active: copy the command from "Add Host" again.',
+  return new ConfigurationError(`the server does not know the registration token in ${describeUrl(url)}`, {
+    hint: 'the token is wrong or has expired, or its environment is not active: copy the command from "Add Host" again',
     ...(originalMessage === undefined ? {} : { originalMessage }),
   });
 }

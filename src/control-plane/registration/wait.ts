@@ -67,7 +67,7 @@ export async function waitForServer(connection: Connection, request: WaitRequest
 
 /** The end of waiting for a server, with the last reason. */
 export function createUnreachableError(url: string, reason: string, hint?: string): ServerUnavailableError {
-  return new ServerUnavailableError(`Could not reach ${describeUrl(url)} (${reason}). Giving up.`, {
+  return new ServerUnavailableError(`could not reach ${describeUrl(url)} (${reason}); giving up`, {
     hint: hint ?? checkTheWay,
   });
 }
@@ -115,8 +115,8 @@ function notTrusted(url: string, reason: NetworkReason): ServerUnavailableError 
 function hintFor({ kind }: NetworkReason): string {
   if (kind === 'too-weak') return weakTlsHint;
   return kind === 'untrusted'
-    ? 'Give CA_FINGERPRINT as "Add Host" shows it, or put the certificate of the authority into /var/lib/rancher/etc/ssl/ca.crt on this host.'
-    : 'The certificate of the server must be renewed, or made for this name.';
+    ? 'give CA_FINGERPRINT as "Add Host" shows it, or put the certificate of the authority into /var/lib/rancher/etc/ssl/ca.crt on this host'
+    : 'the certificate of the server must be renewed, or made for this name';
 }
 
 function keysNeeded(request: WaitRequest, originalMessage: string): NotPermittedError {
@@ -126,7 +126,7 @@ function keysNeeded(request: WaitRequest, originalMessage: string): NotPermitted
       ? `${shown} asks for keys: access control is on`
       : `${shown} refuses CATTLE_ACCESS_KEY and CATTLE_SECRET_KEY`;
   return new NotPermittedError(message, {
-    hint: 'Use the registration URL from "Add Host" (…/v1/scripts/TOKEN), which needs no keys.',
+    hint: 'use the registration URL from "Add Host" (…/v1/scripts/TOKEN), which needs no keys',
     originalMessage,
   });
 }

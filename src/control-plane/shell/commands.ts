@@ -1,13 +1,18 @@
 /**
- * Splits a shell script into its simple commands, in one pass and without recursion. It knows quotes, comments, substitutions
+ * Splits a shell script into its simple commands, in one pass and without recursion. It knows quotes, comments,
+ * substitutions
  * and separators, but no here-documents and no grammar: enough to tell what a command is called, not to run it.
  */
 
-/** The words of one simple command, as they are written, quotes included. What stands in a substitution is a command of its own. */
+/**
+ * The words of one simple command, as they are written, quotes included. What stands in a substitution is a command
+ * of its own.
+ */
 export type ShellCommand = readonly string[];
 
 /**
- * - `line`: each line begins a command outside all quotes, whatever came before; nothing elsewhere in the text can mislead it
+ * - `line`: each line begins a command outside all quotes, whatever came before; nothing elsewhere in the text can
+ * mislead it
  * - `text`: quotes and parentheses may span lines
  */
 export type ShellScope = 'line' | 'text';
@@ -141,7 +146,10 @@ class Splitter {
     this.#open = { words: [], word: undefined };
   }
 
-  /** Behind `()`, which is how a function begins, the next command begins; behind any other parenthesis the word goes on. */
+  /**
+   * Behind `()`, which is how a function begins, the next command begins; behind any other parenthesis the word
+   * continues.
+   */
   #leave(): void {
     const isEmpty = this.#open.word === undefined && this.#open.words.length === 0;
     this.#endCommand();

@@ -34,7 +34,7 @@ export function checkClock({ server }: HostRecord, limits: Limits): readonly Fin
     return [
       fine(
         'clock',
-        Math.abs(skewMs) < 2_000 ? "the same as the server's" : `${off} off the server's`,
+        Math.abs(skewMs) < limits.CLOCK_SAME ? "the same as the server's" : `${off} off the server's`,
         figures,
       ),
     ];

@@ -1,7 +1,9 @@
-import { link, mkdir, open, readFile, readdir, rename, rm, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { withDeadline } from '../../support/deadline.ts';
 import { systemCodeOf } from '../../support/errors.ts';
-import { defaultLimits } from '../../support/limits/limits.ts';
+import { fixedLimits } from '../../support/limits/fixed.ts';
 import { explainWriteError } from '../errors.ts';
 
 export interface WriteOptions {
@@ -39,19 +41,82 @@ export async function createFileAtomically(
   return created;
 }
 
-/** The text of a file, or undefined if there is none. Other errors (EIO, EISDIR, EACCES) are thrown as they are. */
-export async function readTextIfExists(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return undefined;
-    throw error;
-  }
+export interface ReadOptions {
+  /** A larger file is an error. */
+  readonly maxBytes?: number;
+  readonly deadlineMs?: number;
+  /** Somebody else decides what lies there: a link is an error then, and a pipe is not waited for. */
+  readonly isForeign?: boolean;
 }
 
 /**
+ * The text of a small file: the one way to read one. A file without an end fills no memory, and a disk that does not
+ * answer
+ * keeps nobody waiting for longer than the deadline.
+ * @returns undefined if there is none
+ * @throws Error when it is larger than `maxBytes`; DeadlineError; system errors other than ENOENT (EIO, EISDIR,
+ * EACCES) as they are,
+ *   ELOOP for a link
+ */
+export async function readTextIfExists(
+  path: string,
+  {
+    maxBytes = fixedLimits.SMALL_FILE,
+    deadlineMs = fixedLimits.SMALL_FILE_TIME,
+    isForeign = false,
+  }: ReadOptions = {},
+): Promise<string | undefined> {
+  const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants;
+  const flags = isForeign ? O_RDONLY | O_NONBLOCK | O_NOFOLLOW : O_RDONLY;
+  return withDeadline(`read ${path}`, deadlineMs, async (signal) => {
+    try {
+      return await readWhole(path, flags, maxBytes, signal);
+    } catch (error) {
+      if (systemCodeOf(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+  });
+}
+
+/**
+ * The text of a file in /proc, which may have a line for each of thousands of mounts. @throws as `readTextIfExists`,
+ * and ENOENT
+ */
+export async function readKernelText(path: string): Promise<string> {
+  const { KERNEL_FILE, KERNEL_FILE_TIME } = fixedLimits;
+  return withDeadline(`read ${path}`, KERNEL_FILE_TIME, async (signal) =>
+    readWhole(path, constants.O_RDONLY, KERNEL_FILE, signal),
+  );
+}
+
+async function readWhole(
+  path: string,
+  flags: number,
+  maxBytes: number,
+  signal: AbortSignal,
+): Promise<string> {
+  const file = await open(path, flags);
+  try {
+    const pieces: Buffer[] = [];
+    for (let size = 0; size <= maxBytes;) {
+      signal.throwIfAborted();
+      const piece = Buffer.alloc(Math.min(pieceBytes, maxBytes + 1 - size));
+      const { bytesRead } = await file.read(piece, 0, piece.length);
+      if (bytesRead === 0) return Buffer.concat(pieces).toString('utf8');
+      pieces.push(piece.subarray(0, bytesRead));
+      size += bytesRead;
+    }
+    throw new Error(`larger than ${maxBytes} bytes`);
+  } finally {
+    await file.close();
+  }
+}
+
+const pieceBytes = 65_536;
+
+/**
  * Makes a folder and those above it.
- * @throws HostFolderUnwritableError when it can't be made because nothing can be written there
+ * @throws HostFolderUnwritableError when it cannot be made because nothing can be written there
  */
 export async function makeFolder(path: string): Promise<void> {
   try {
@@ -102,7 +167,7 @@ async function viaTemporaryFile(
       break;
     } catch (error) {
       await rm(temporary, { force: true }).catch(() => undefined);
-      if (!wasTakenAway(error) || tries >= defaultLimits.CALL_TRIES) throw explainWriteError(path, error);
+      if (!wasTakenAway(error) || tries >= fixedLimits.TEMP_FILE_TRIES) throw explainWriteError(path, error);
     }
   }
   await sweepTemporaryFiles(path).catch(() => undefined);
@@ -135,7 +200,9 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** A hard link fails if the name is taken, which a rename can't; file systems without links (vboxsf) get the rename. */
+/**
+ * A hard link fails if the name is taken, which a rename cannot; file systems without links (vboxsf) get the rename.
+ */
 async function linkOrRename(temporary: string, path: string): Promise<boolean> {
   try {
     await link(temporary, path);
@@ -151,8 +218,10 @@ async function linkOrRename(temporary: string, path: string): Promise<boolean> {
 }
 
 /**
- * Removes every temporary file in a folder, whoever left it and however young it is. For the holder of the host's lock alone:
- * workers write under it, so theirs are dead writers'. An active agent writes its state without the lock; a write of its that
+ * Removes every temporary file in a folder, whoever left it and however young it is. For the holder of the host's
+ * lock alone:
+ * workers write under it, so theirs are dead writers'. An active agent writes its state without the lock; a write of
+ * its that
  * loses its file in this way is done again.
  */
 export async function removeTemporaryFiles(folder: string): Promise<void> {
@@ -170,7 +239,7 @@ async function sweepTemporaryFiles(path: string): Promise<void> {
     if (!name.startsWith(prefix) || !name.endsWith('.tmp')) continue;
     const leftover = join(dirname(path), name);
     const { mtimeMs } = await stat(leftover);
-    if (Math.abs(Date.now() - mtimeMs) > defaultLimits.TEMP_FILE_AGE) await rm(leftover, { force: true });
+    if (Math.abs(Date.now() - mtimeMs) > fixedLimits.TEMP_FILE_AGE) await rm(leftover, { force: true });
   }
 }
 

@@ -65,7 +65,7 @@ export function isLive(entry: LockEntry, staleMs: number, now: number): boolean 
   return Math.abs(now - entry.touchedAt) <= staleMs;
 }
 
-/** The owner file's content; undefined if there is none or it can't be understood: it explains, it never decides. */
+/** The owner file's content; undefined if there is none or it cannot be understood: it explains, it never decides. */
 export async function readLockRecord(folder: string): Promise<LockRecord | undefined> {
   const text = await readTextIfExists(ownerFileOf(folder));
   if (text === undefined) return undefined;

@@ -43,7 +43,7 @@ export interface HostLockOptions {
    * stale; without an answer it is taken for alive.
    */
   readonly hasEnded?: (container: string) => Promise<boolean>;
-  /** LOCK_WAIT, LOCK_STALE, LOCK_REFRESH and LOCK_POLL count here. */
+  /** LOCK_WAIT, LOCK_STALE, LOCK_REFRESH, LOCK_LOOK and LOCK_POLL count here. */
   readonly limits: Limits;
   readonly clock: Clock;
   readonly log: Log;
@@ -95,9 +95,7 @@ export async function withHostLock<T>(
 /** What killed writers left, before the work and, if an agent was ended meanwhile, behind it. */
 async function tidyUp({ folder, limits, log }: HostLockOptions): Promise<void> {
   try {
-    await withDeadline('remove temporary files', limits.LOCK_REFRESH, async () =>
-      removeTemporaryFiles(folder),
-    );
+    await withDeadline('remove temporary files', limits.LOCK_LOOK, async () => removeTemporaryFiles(folder));
   } catch (error) {
     log.debug('the temporary files of killed writers were left', { error: messageOf(error) });
   }
@@ -257,7 +255,9 @@ async function releaseQuietly(release: () => Promise<void>, limits: Limits, log:
   }
 }
 
-/** proper-lockfile notices a foreign touch; what it misses, because here nothing is stale for it, is looked for here. */
+/**
+ * proper-lockfile notices a foreign touch; what it misses, because here nothing is stale for it, is looked for here.
+ */
 async function watchOwnership(options: HostLockOptions, held: HeldLock, signal: AbortSignal): Promise<void> {
   const { folder, limits, clock } = options;
   let knownGoodAt = clock.elapsed();
@@ -284,17 +284,17 @@ async function slept(clock: Clock, ms: number, signal: AbortSignal): Promise<boo
 async function lookForLoss(
   folder: string,
   generation: number,
-  { LOCK_STALE, LOCK_REFRESH }: Limits,
+  { LOCK_STALE, LOCK_LOOK }: Limits,
   clock: Clock,
   knownGoodAt: number,
 ): Promise<string | undefined> {
   try {
-    // A dead disk doesn't answer at all.
-    const entries = await withDeadline('look at the lock', LOCK_REFRESH, async () => readLockEntries(folder));
+    // A dead disk does not answer at all.
+    const entries = await withDeadline('look at the lock', LOCK_LOOK, async () => readLockEntries(folder));
     return findLoss(entries, generation, LOCK_STALE, clock.now());
   } catch (error) {
     return clock.elapsed() - knownGoodAt > LOCK_STALE
-      ? `it can't be looked at: ${messageOf(error)}`
+      ? `it cannot be looked at: ${messageOf(error)}`
       : 'unknown';
   }
 }
@@ -305,13 +305,13 @@ async function describeHolder({ folder, limits, clock }: HostLockOptions): Promi
   const owner = holder.state === 'free' ? undefined : holder.owner;
   if (owner === undefined) {
     return new TryAgainLaterError('another command is at work on this host', {
-      hint: 'Nothing is wrong: try again in a minute.',
+      hint: 'nothing is wrong: try again in a minute',
     });
   }
   const who = owner.container === undefined ? `pid ${owner.pid}` : `container ${owner.container}`;
   const age = formatDuration(Math.max(0, now - Date.parse(owner.since)));
   return new TryAgainLaterError(
     `"${owner.command}" (${who}) is at work on this host since ${owner.since} (${age})`,
-    { hint: 'Nothing is wrong: try again when it is done.' },
+    { hint: 'nothing is wrong: try again when it is done' },
   );
 }

@@ -8,7 +8,7 @@ import { hostStates, type HostState } from './status.ts';
 
 /*
  * The state of this host for Prometheus: a textfile that node_exporter's collector of that name reads, in Prometheus'
- * text format 0.0.4. docs/monitoring.md has the names; they don't change within a version of this program.
+ * text format 0.0.4. docs/monitoring.md has the names; they do not change within a version of this program.
  */
 
 /** What the textfile says. Times are milliseconds since 1970, ages ms. */
@@ -121,7 +121,7 @@ function servingFamilies(figures: ServingFigures): readonly string[] {
   ];
 }
 
-/** The count that stands in a textfile, so that one who doesn't count keeps it. */
+/** The count that stands in a textfile, so that one who does not count keeps it. */
 export function readLeakCount(text: string): LeakCount | undefined {
   const valueOf = (name: string): number | undefined => {
     const value = new RegExp(`^${prefix}${name} ([0-9.e+]+)$`, 'm').exec(text)?.[1];

@@ -3,7 +3,10 @@ import * as v from 'valibot';
 import type { Paths } from '../../support/configuration.ts';
 import { makeFolder, readTextIfExists, writeFileAtomically } from './files.ts';
 
-/** The last error that was reported to the server: kept on the host, so that an agent that restarts doesn't repeat it. */
+/**
+ * The last error that was reported to the server: kept on the host, so that an agent that restarts does not repeat
+ * it.
+ */
 export interface Reported {
   /** Empty when things have been well since. */
   readonly text: string;
@@ -13,7 +16,7 @@ export interface Reported {
 
 const schema = v.object({ text: v.string(), at: v.number() });
 
-/** Undefined if nothing was reported yet, or the file can't be understood. Never throws. */
+/** Undefined if nothing was reported yet, or the file cannot be understood. Never throws. */
 export async function readReported(paths: Paths): Promise<Reported | undefined> {
   try {
     const parsed = v.safeParse(schema, JSON.parse((await readTextIfExists(fileOf(paths))) ?? 'null'));

@@ -82,7 +82,7 @@ const statusSchema = v.object({
   phase: v.exactOptional(v.string()),
   /** The image that is wanted. */
   target: v.exactOptional(v.string()),
-  /** Containers that can't be removed, with what the engine said. */
+  /** Containers that cannot be removed, with what the engine said. */
   unremovable: v.exactOptional(
     v.array(
       v.object({
@@ -154,7 +154,8 @@ export async function writeStatus(writing: StatusWriting, draft: StatusDraft): P
 }
 
 /**
- * Says in the status file whether the agent serves, and changes nothing else in it. A worker at work writes it often, and its
+ * Says in the status file whether the agent serves, and changes nothing else in it. A worker at work writes it
+ * often, and its
  * words must not be replaced by earlier ones: then, and where there is no status, nothing is written.
  * @throws HostFolderUnwritableError when nothing can be written there
  */
@@ -167,7 +168,7 @@ export async function writeServing({ paths, scrub }: StatusWriting, serving: Ser
   });
 }
 
-/** Reads the status. Never throws: what can't be read or understood is `damaged`, with the reason. */
+/** Reads the status. Never throws: what cannot be read or understood is `damaged`, with the reason. */
 export async function readStatus(paths: Paths): Promise<StatusReading> {
   let text: string | undefined;
   try {
@@ -262,7 +263,7 @@ function scrubStatus(status: HostStatus, scrub: (text: string) => string): HostS
   return { ...(clean as HostStatus), state: status.state, since: status.since, updatedAt: status.updatedAt };
 }
 
-/** The first damaged file is the interesting one: later ones don't replace it. */
+/** The first damaged file is the interesting one: later ones do not replace it. */
 async function keepDamaged(path: string): Promise<void> {
   try {
     await link(path, `${path}.damaged`);

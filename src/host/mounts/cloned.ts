@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readKernelText } from '../files/files.ts';
 import { runChecked, type HostCommands } from './namespace.ts';
 import { parseMountinfo, type Mount } from './table.ts';
 
@@ -9,7 +9,7 @@ import { parseMountinfo, type Mount } from './table.ts';
  * @returns how many there were
  */
 export async function releaseClonedMounts(host: HostCommands, ids: readonly string[]): Promise<number> {
-  const mounts = parseMountinfo(await readFile(`${host.paths.proc}/self/mountinfo`, 'utf8'));
+  const mounts = parseMountinfo(await readKernelText(`${host.paths.proc}/self/mountinfo`));
   const points = findClonedMounts(mounts, ids);
   // Lazily: whoever has a file open there keeps that and no more.
   for (const point of points) await runChecked(host, 'umount', ['--lazy', point]);

@@ -1,13 +1,14 @@
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../support/clock.ts';
 import type { Paths } from '../../support/configuration.ts';
 import { deadlineIn } from '../../support/deadline.ts';
 import type { Limits } from '../../support/limits/limits.ts';
+import { readKernelText } from '../files/files.ts';
 import { parseMountinfo } from './table.ts';
 import { findContainerInCgroup, findContainerInMountinfo } from '../own-container.ts';
 
-/** A mount namespace in which a container's mounts are still there, and so can't be removed ("busy"). */
+/** A mount namespace in which a container's mounts are still there, and so cannot be removed ("busy"). */
 export interface MountHolder {
   /** The lowest process id in that namespace. */
   readonly pid: number;
@@ -44,7 +45,7 @@ export interface SearchOptions {
 
 /**
  * Who holds a container's mounts: looks through the mounts of all processes. One look per mount namespace; processes
- * that end meanwhile or can't be read are skipped.
+ * that end meanwhile or cannot be read are skipped.
  */
 export async function findMountHolders({ ids, ...options }: HolderOptions): Promise<HolderSearch> {
   return searchMounts(options, (mountinfo) => findMountsOf(mountinfo, ids));
@@ -133,7 +134,7 @@ async function namespaceOf(proc: string, pid: number): Promise<string | undefine
 
 async function readQuietly(path: string): Promise<string | undefined> {
   try {
-    return await readFile(path, 'utf8');
+    return await readKernelText(path);
   } catch {
     return undefined;
   }

@@ -22,13 +22,16 @@ export function inHostMounts(paths: Paths, command: readonly string[]): readonly
 
 /**
  * Runs a command, with the host's own programs, in the host's mount namespace.
- * @throws CommandError when it can't be started or ends with another status than 0; DeadlineError
+ * @throws CommandError when it cannot be started or ends with another status than 0; DeadlineError
  */
 export async function runOnHost(host: HostCommands, command: readonly string[]): Promise<CommandResult> {
   return runChecked(host, 'nsenter', inHostMounts(host.paths, command));
 }
 
-/** Runs a command here. @throws CommandError when it can't be started or ends with another status than 0; DeadlineError */
+/**
+ * Runs a command here. @throws CommandError when it cannot be started or ends with another status than 0;
+ * DeadlineError
+ */
 export async function runChecked(
   host: HostCommands,
   file: string,
@@ -46,7 +49,9 @@ export async function runChecked(
   );
 }
 
-/** Whether process 1 lives in another mount namespace than we do, as in a container that shares the host's processes. */
+/**
+ * Whether process 1 lives in another mount namespace than we do, as in a container that shares the host's processes.
+ */
 export async function seesHostMounts(paths: Paths): Promise<boolean> {
   try {
     const [init, own] = await Promise.all([

@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Paths } from '../../support/configuration.ts';
+import { readKernelText } from '../files/files.ts';
 import { searchMounts, type HolderSearch, type MountHolder, type SearchOptions } from './holders.ts';
 import { parseMountinfo } from './table.ts';
 
@@ -37,7 +37,7 @@ export async function findOtherHolders(options: SearchOptions): Promise<HolderSe
 export async function detachesMounts(paths: Paths, release: string): Promise<boolean> {
   const [major = 0, minor = 0] = release.split(/[.-]/).map(Number);
   if (major > 3 || (major === 3 && minor >= 18)) return true;
-  const setting = await readFile(join(paths.proc, 'sys/fs/may_detach_mounts'), 'utf8').catch(() => '0');
+  const setting = await readKernelText(join(paths.proc, 'sys/fs/may_detach_mounts')).catch(() => '0');
   return setting.trim() === '1';
 }
 

@@ -1,11 +1,9 @@
-import { readFile } from 'node:fs';
-import { promisify } from 'node:util';
 import type { Paths } from '../../support/configuration.ts';
+import { readKernelText } from '../files/files.ts';
 import { parseMountinfo } from './table.ts';
 
 /** Whether what we see under `/var/lib/rancher` is a mount and not a folder of our own image. */
 export async function isRancherFolderMounted({ proc, rancher }: Paths): Promise<boolean> {
-  // Not by `fs/promises`, which takes a millisecond to load: `inspect-host` has asked the engine, and that goes out first.
-  const mounts = parseMountinfo(await promisify(readFile)(`${proc}/self/mountinfo`, 'utf8'));
+  const mounts = parseMountinfo(await readKernelText(`${proc}/self/mountinfo`));
   return mounts.some(({ mountPoint }) => mountPoint !== '/' && `${rancher}/`.startsWith(`${mountPoint}/`));
 }

@@ -1,4 +1,5 @@
-import { access, readFile } from 'node:fs/promises';
+import { access } from 'node:fs/promises';
+import { readKernelText } from '../files/files.ts';
 import { runChecked, runOnHost, seesHostMounts, tryOrWarn, type HostCommands } from './namespace.ts';
 import { findMount, parseMountinfo, type Mount } from './table.ts';
 
@@ -11,12 +12,12 @@ const hostDev = '/host/dev';
 /**
  * Prepares the mounts as `run` needs them (contract §5): the host's `/dev` on ours, and two folders of the host as
  * shared mounts. What is there already is left as it is: a hundred restarts stack nothing. A failure is logged and the
- * agent goes on without, as upstream's did.
+ * agent continues without, as upstream's did.
  */
 export async function prepareMounts(host: HostCommands): Promise<void> {
   await tryOrWarn(host, 'showing the devices of the host', () => bindHostDevices(host));
   if (!(await seesHostMounts(host.paths))) {
-    host.log.debug("shared mounts left out: the host's processes can't be seen from here");
+    host.log.debug("shared mounts left out: the host's processes cannot be seen from here");
     return;
   }
   for (const folder of sharedFolders) {
@@ -49,7 +50,7 @@ async function bindHostDevices(host: HostCommands): Promise<void> {
     () => false,
   );
   if (!there) return;
-  const command = planDeviceBind(parseMountinfo(await readFile(`${host.paths.proc}/self/mountinfo`, 'utf8')));
+  const command = planDeviceBind(parseMountinfo(await readKernelText(`${host.paths.proc}/self/mountinfo`)));
   const [file, ...args] = command ?? [];
   if (file !== undefined) await runChecked(host, file, args);
 }
@@ -58,6 +59,6 @@ async function shareFolder(host: HostCommands, folder: string): Promise<void> {
   await runOnHost(host, ['mkdir', '-p', folder]);
   // Only resolved can it be found in mountinfo; unresolved, every start would stack one more mount.
   const resolved = (await runOnHost(host, ['readlink', '-f', folder])).stdout.trim();
-  const mounts = parseMountinfo(await readFile(`${host.paths.proc}/1/mountinfo`, 'utf8'));
+  const mounts = parseMountinfo(await readKernelText(`${host.paths.proc}/1/mountinfo`));
   for (const command of planSharedMount(mounts, resolved)) await runOnHost(host, command);
 }

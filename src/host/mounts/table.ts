@@ -1,7 +1,5 @@
 /** One line of `/proc/<pid>/mountinfo` (proc(5)), as far as this program needs it. */
 export interface Mount {
-  readonly id: number;
-  readonly parent: number;
   /** `major:minor` of the file system. */
   readonly device: string;
   /** The folder inside that file system which is mounted. */
@@ -9,7 +7,6 @@ export interface Mount {
   readonly mountPoint: string;
   /** Whether mounts below it propagate to its peers. */
   readonly shared: boolean;
-  readonly type: string;
   readonly source: string;
 }
 
@@ -26,17 +23,14 @@ export function findMount(mounts: readonly Mount[], mountPoint: string): Mount |
 function parseLine(line: string): Mount | undefined {
   const fields = line.split(' ');
   const separator = fields.indexOf('-', 6);
-  const [id, parent, device, root, mountPoint] = fields;
-  if (separator === -1 || id === undefined || parent === undefined || device === undefined) return undefined;
-  if (root === undefined || mountPoint === undefined) return undefined;
+  const [, , device, root, mountPoint] = fields;
+  if (separator === -1 || device === undefined || root === undefined || mountPoint === undefined)
+    return undefined;
   return {
-    id: Number(id),
-    parent: Number(parent),
     device,
     root: unescape(root),
     mountPoint: unescape(mountPoint),
     shared: fields.slice(6, separator).some((field) => field.startsWith('shared:')),
-    type: fields[separator + 1] ?? '',
     source: unescape(fields[separator + 2] ?? ''),
   };
 }

@@ -55,15 +55,15 @@ export const registrationRows: readonly RegistrationRow[] = [
   { switches: [], ...registered },
   { switches: [], isNew: true, ...registered, requests: made },
   // ── no answer ─────────────────────────────────────────────────────────────
-  { switches: ['refuse'], exit: 69, says: '(connection refused). Giving up', requests: '' },
+  { switches: ['refuse'], exit: 69, says: '(connection refused); giving up', requests: '' },
   { switches: ['refuse=2'], environment: { AGENT_LIMIT_SERVER_TRIES: '300' }, ...registered },
-  { switches: ['script:reset'], exit: 69, says: 'Giving up', requests: 'script×3' },
+  { switches: ['script:reset'], exit: 69, says: 'giving up', requests: 'script×3' },
   { switches: ['script:reset*2'], ...registered, requests: 'script×3, register-list' },
   ...(['hang-accept', 'hang-body', 'drip', 'slow=30'] as const).map((fault): RegistrationRow => ({
     switches: [`script:${fault}`],
     environment: impatient,
     exit: 69,
-    says: '(timed out). Giving up',
+    says: '(timed out); giving up',
     requests: 'script×2',
   })),
   { switches: ['script:slow=1'], ...registered },
@@ -187,7 +187,7 @@ export const registrationRows: readonly RegistrationRow[] = [
   {
     switches: ['apihost=ELSEWHERE'],
     exit: 78,
-    says: 'Configured Host Registration URL does not match given URL',
+    says: 'the configured Host Registration URL does not match URL',
     requests: 'script',
   },
   { switches: ['apihost=ELSEWHERE'], environment: { CATTLE_URL_OVERRIDE: 'HERE/v1' }, ...registered },

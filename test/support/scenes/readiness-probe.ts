@@ -38,7 +38,7 @@ export interface ProbeScene {
 }
 
 /** Short, and still longer than what a loaded machine needs for one local request. */
-const quickLimits: Partial<Limits> = { HTTP_CONNECT: 2_000, READY_REQUEST: 3_000, COMMAND_GRACE: 200 };
+const quickLimits: Partial<Limits> = { HTTP_CONNECT: 2_000, READY_REQUEST: 3_000, READY_CURL_GRACE: 200 };
 
 export async function createProbeScene(): Promise<ProbeScene> {
   const root = await mkdtemp(join(tmpdir(), 'readiness-'));

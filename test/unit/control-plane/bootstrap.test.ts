@@ -58,6 +58,12 @@ describe('the bootstrap script', () => {
     expect(await fetch()).toMatchObject({ ok: false, refusal });
   });
 
+  it('that cannot be fetched leaves the hint of the error, which says what to do', async () => {
+    const { stub, fetch } = await start();
+    stub.fault('bootstrap', 'redirect-https');
+    expect(await fetch()).toMatchObject({ ok: false, hint: expect.stringMatching(/\S/) as string });
+  });
+
   it('is fetched in spite of one lost answer', async () => {
     const { stub, fetch } = await start();
     stub.fault('bootstrap', 'truncate', { times: 1 });

@@ -196,7 +196,7 @@ describe('nothing is fetched', () => {
     await stub.pause();
     const error = await rejectionOf(establish(fingerprint));
     expect(error).toBeInstanceOf(ServerUnavailableError);
-    expect(error.message).toMatch(/^Could not reach .* \(connection refused\)\. Giving up\.$/);
+    expect(error.message).toMatch(/^could not reach .* \(connection refused\); giving up$/);
     expect(connection.lines.filter((line) => line.includes('connection refused'))).toHaveLength(1);
   });
 });
@@ -205,7 +205,7 @@ it('a disk that cannot be written does not keep the host from its server', async
   const { files, establish, connection } = await setUp();
   await writeFile(join(dirname(dirname(dirname(files.caFile))), 'etc'), 'in the way');
   expect((await establish(fingerprint)).ca).toHaveLength(1);
-  expect(connection.lines.join('')).toContain('Could not keep the certificate');
+  expect(connection.lines.join('')).toContain('could not keep the certificate');
 });
 
 describe('fingerprints and certificates', () => {

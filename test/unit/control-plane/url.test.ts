@@ -1,14 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { findAgentIpProblem, validateAgentIp } from '../../../src/control-plane/agent-ip.ts';
 import {
   apiBaseOf,
   describeUrl,
-  findAgentIpProblem,
   isSameOrigin,
   moveToOrigin,
   parseServerUrl,
   replaceLoopback,
-  validateAgentIp,
 } from '../../../src/control-plane/url.ts';
 import { profileNames } from '../../../src/support/configuration.ts';
 import { ConfigurationError } from '../../../src/support/errors.ts';

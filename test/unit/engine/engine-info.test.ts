@@ -34,13 +34,13 @@ describe('the engine’s info', () => {
     ['never answered', silence],
   ])('is asked for again when the question was %s', async (_, first) => {
     daemon.on('GET', '/info', first, json(200, info));
-    expect(await read({ LIST: 200 })).toMatchObject({ storageDriver: 'aufs' });
+    expect(await read({ INFO: 200 })).toMatchObject({ storageDriver: 'aufs' });
     expect(daemon.seen).toHaveLength(2);
   });
 
   it('is given up after some tries where the engine never answers', async () => {
     daemon.on('GET', '/info', silence);
-    await expect(read({ LIST: 50 })).rejects.toMatchObject({ code: 'engine-unavailable' });
+    await expect(read({ INFO: 50 })).rejects.toMatchObject({ code: 'engine-unavailable' });
     expect(daemon.seen).toHaveLength(defaultLimits.CALL_TRIES);
   });
 

@@ -10,6 +10,7 @@ import {
   type ReadinessFailure,
   type ReadinessResult,
 } from '../../../src/agent/run/readiness/result.ts';
+import { heartbeatFile } from '../../../src/agent/run/heartbeat.ts';
 import { servingFile, type ServingRecord } from '../../../src/agent/run/serving/record.ts';
 import type { Work } from '../../../src/agent/worker/session.ts';
 import type { ContainerDetails, Engine, ExecuteCall, ExecuteResult } from '../../../src/engine/engine.ts';
@@ -21,7 +22,9 @@ import { createLog } from '../../../src/support/log.ts';
 import { createSecrets } from '../../../src/support/secrets.ts';
 import { shortLimits } from '../../support/server/test-connection.ts';
 
-/** A worker's view of a host: containers in memory, their files in a real folder, and time that passes only in sleep. */
+/**
+ * A worker's view of a host: containers in memory, their files in a real folder, and time that passes only in sleep.
+ */
 
 export const agentKeys = { accessKey: 'AGENTKEY', secretKey: 'agent-secret-key' };
 export const startedAt = Date.UTC(2026, 0, 1);
@@ -84,6 +87,7 @@ export class WorkerScene {
   /** Called before each inspection: throws where the engine is to fail. */
   onInspect: () => void = () => undefined;
   readonly #folder: string;
+  #servingTurn = 0;
 
   private constructor(folder: string, options: SceneOptions) {
     this.#folder = folder;
@@ -122,7 +126,9 @@ export class WorkerScene {
     await rm(this.#folder, { recursive: true, force: true });
   }
 
-  /** A container under a name; running, made from a hardened image, with the host's keys, unless it is said otherwise. */
+  /**
+   * A container under a name; running, made from a hardened image, with the host's keys, unless it is said otherwise.
+   */
   add(name: string, parts: Partial<ContainerDetails> = {}): ContainerDetails {
     const number = this.containers.size + 1;
     const details: ContainerDetails = {
@@ -195,9 +201,49 @@ export class WorkerScene {
     };
   }
 
+  /** What the agent would write now. */
   async writeServing(container: ContainerDetails, parts: ServingParts = {}): Promise<void> {
-    const record = { ...servingRecord(parts), container: container.id, startedAt: container.startedAt };
+    const updatedElapsed = this.clock.elapsed();
+    const record = {
+      ...servingRecord({ updatedElapsed, ...parts }),
+      container: container.id,
+      startedAt: container.startedAt,
+    };
     await this.writeIn(container, servingFile, JSON.stringify({ ...record, ...parts.forged }));
+  }
+
+  /**
+   * An agent that is alive: it writes this record now and again after a minute, and its heartbeat every 5 s. The
+   * host has slept for an
+   * hour, which its uptime counts and `Clock.elapsed` does not.
+   */
+  async keepServing(container: ContainerDetails, parts: ServingParts = {}): Promise<void> {
+    const turn = (this.#servingTurn += 1);
+    const every = async (ms: number, write: () => Promise<void>): Promise<void> => {
+      if (turn !== this.#servingTurn) return;
+      await write();
+      this.clock.after(ms, async () => every(ms, write));
+    };
+    await this.#keepUptime();
+    await every(60_000, async () => this.writeServing(container, parts));
+    await every(5_000, async () =>
+      this.writeIn(container, heartbeatFile, `${this.#uptime()} 60 ok`.padEnd(255) + '\n'),
+    );
+  }
+
+  /** The agent's event loop stops turning: record and heartbeat stay as they are. */
+  hang(): void {
+    this.#servingTurn += 1;
+  }
+
+  #uptime(): number {
+    return Math.floor(this.clock.elapsed() / 1_000) + 3_600;
+  }
+
+  async #keepUptime(): Promise<void> {
+    await mkdir(join(this.#folder, 'proc'), { recursive: true });
+    await writeFile(join(this.#folder, 'proc/uptime'), `${this.#uptime()}.25 9.50\n`);
+    this.clock.after(1_000, async () => this.#keepUptime());
   }
 
   #engine(): Engine {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { InspectionError } from '../../../src/host/errors.ts';
 import { inspectHost, renderInspection, type HostFacts } from '../../../src/host/inspection.ts';
-import { registrationKeyFileOf } from '../../../src/host/identity.ts';
+import { readRegistrationKey, registrationKeyFileOf } from '../../../src/host/identity.ts';
 import { pathsBelow, type Paths } from '../../../src/support/configuration.ts';
 import { ConfigurationError, InterruptedError } from '../../../src/support/errors.ts';
 import { isRoot, onFewInodes, onReadOnly } from './files/small-disk.ts';
@@ -39,7 +39,6 @@ describe('inspectHost', () => {
     expect(facts).toMatchObject({
       boot2docker: false,
       varLibWritable: true,
-      registrationKeyKept: true,
       rancherOs: false,
     });
     expect(await inspect()).toEqual(facts);
@@ -47,13 +46,14 @@ describe('inspectHost', () => {
 
   it('never takes boot2docker for writable, but keeps its identity', async () => {
     const facts = await inspect('Boot2Docker 1.10.3 (TCL 6.4.1)');
-    expect(facts).toMatchObject({ boot2docker: true, varLibWritable: false, registrationKeyKept: true });
+    expect(facts).toMatchObject({ boot2docker: true, varLibWritable: false });
     expect((await inspect('Boot2Docker 1.10.3 (TCL 6.4.1)')).registrationKey).toBe(facts.registrationKey);
   });
 
   it.runIf(isRoot)('finds a read-only host not writable, with a key for this time only', async () => {
     const facts = await onReadOnly(paths.rancher, () => inspect());
-    expect(facts).toMatchObject({ varLibWritable: false, registrationKeyKept: false });
+    expect(facts).toMatchObject({ varLibWritable: false });
+    expect(await readRegistrationKey(paths)).toBeUndefined();
     expect(facts.registrationKey).toMatch(/^[0-9a-f]{128}$/);
   });
 
@@ -96,7 +96,6 @@ describe('inspectHost', () => {
 describe('renderInspection', () => {
   const facts: HostFacts = {
     registrationKey: 'abc123',
-    registrationKeyKept: true,
     boot2docker: false,
     varLibWritable: true,
     rancherOs: false,

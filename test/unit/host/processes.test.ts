@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { CommandError, runCommand } from '../../../src/host/processes.ts';
 import { DeadlineError } from '../../../src/support/deadline.ts';
-import { defaultLimits } from '../../../src/support/limits/limits.ts';
+import { fixedLimits } from '../../../src/support/limits/fixed.ts';
 
 const deadlineMs = 5_000;
 
@@ -46,7 +46,7 @@ describe('runCommand', () => {
     expect(pids).toHaveLength(2);
     await delay(50);
     for (const pid of pids) expect(await isRunning(pid)).toBe(false);
-    expect(Date.now() - begin).toBeLessThan(300 + 2 * defaultLimits.COMMAND_GRACE + 1_000);
+    expect(Date.now() - begin).toBeLessThan(300 + 2 * fixedLimits.COMMAND_GRACE + 1_000);
   });
 
   it('does not wait for a daemon that keeps the output open', { timeout: 15_000 }, async () => {
@@ -67,6 +67,6 @@ describe('runCommand', () => {
 
   it('keeps the memory bounded when a command runs away', async () => {
     const { stdout } = await runCommand('head', ['-c', '3000000', '/dev/zero'], { deadlineMs });
-    expect(stdout.length).toBe(defaultLimits.COMMAND_OUTPUT);
+    expect(stdout.length).toBe(fixedLimits.COMMAND_OUTPUT);
   });
 });

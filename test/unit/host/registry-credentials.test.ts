@@ -66,9 +66,9 @@ describe('credentials for a pull', () => {
   it('from a file that is broken are none; what is said quotes nothing of it', async () => {
     const { auth, problem } = await lookUp('{"auths": {"mirror.example": sesame}}', 'mirror.example/agent');
     expect(auth).toBeUndefined();
-    expect(problem).toMatch(/config\.json can't be understood: it is not JSON/);
+    expect(problem).toMatch(/config\.json cannot be understood: it is not JSON/);
     const odd = await lookUp({ auths: { 'mirror.example': { auth: ['sesame'] } } }, 'mirror.example/agent');
-    expect(odd.problem).toMatch(/can't be understood/);
+    expect(odd.problem).toMatch(/cannot be understood/);
     expect(odd.problem).not.toContain('sesame');
   });
 });

@@ -57,7 +57,6 @@ describe('parseSize', () => {
 describe('parseDevicemapper', () => {
   it('reads what the engine of the incident said', () => {
     expect(parseDevicemapper(incident)).toEqual({
-      poolName: 'docker-253:0-1048641-pool',
       data: { usedBytes: 9_970_000_000, totalBytes: 107_400_000_000 },
       metadata: { usedBytes: 40_020_000, totalBytes: 75_500_000 },
       loopback: true,

@@ -2,7 +2,7 @@ import { fetchBootstrap } from '../../../control-plane/bootstrap.ts';
 import { checkCredentials, judgeRefusal, type CredentialsState } from '../../../control-plane/credentials.ts';
 import type { RequiredImage } from '../../../control-plane/required-image.ts';
 import { formatDuration } from '../../../support/deadline.ts';
-import { messageOf, ServerUnavailableError } from '../../../support/errors.ts';
+import { EntrypointError, messageOf, ServerUnavailableError } from '../../../support/errors.ts';
 import { connect, type BootstrapLoop, type StagedBefore } from './loop.ts';
 import { observeKeys, unreachableCause } from './observe-keys.ts';
 import { choosePause, describeTurn, initialPace, type Turn } from './pace.ts';
@@ -42,7 +42,8 @@ export async function keepBootstrapRunning(loop: BootstrapLoop): Promise<never> 
     signal.throwIfAborted();
     const next = choosePause(turn, pace, configuration.limits, clock.random());
     pace = next.pace;
-    log.info(`${describeTurn(turn)}; next in ${formatDuration(next.pause)}`);
+    const fields = turn.kind === 'nothing' && turn.hint !== undefined ? { hint: turn.hint } : {};
+    log.info(`${describeTurn(turn)}; next in ${formatDuration(next.pause)}`, fields);
     await clock.sleep(next.pause, signal);
   }
 }
@@ -100,17 +101,18 @@ async function judgeKeys(
   return undefined;
 }
 
-function observeNoScript({ serving }: BootstrapLoop, { cause, reason }: NoScript): Turn {
+function observeNoScript({ serving }: BootstrapLoop, { cause, reason, hint }: NoScript): Turn {
   if (cause === 'server-unreachable' || cause === 'no-script') serving?.unanswered(cause, reason);
   else serving?.cannotRun(cause, reason);
-  return { kind: 'nothing', reason: `nothing was run: ${reason}` };
+  return { kind: 'nothing', reason: `nothing was run: ${reason}`, ...(hint === undefined ? {} : { hint }) };
 }
 
 function observeFailure({ serving }: BootstrapLoop, error: unknown): Turn {
   const reason = messageOf(error);
   if (error instanceof ServerUnavailableError) serving?.unanswered(unreachableCause, reason);
   else serving?.cannotRun('bootstrap-not-run', reason);
-  return { kind: 'nothing', reason };
+  const hint = error instanceof EntrypointError ? error.hint : undefined;
+  return { kind: 'nothing', reason, ...(hint === undefined ? {} : { hint }) };
 }
 
 /** What the server requires now, for whoever can't wait for the next bootstrap; undefined without a whole script. */

@@ -6,7 +6,7 @@ import { doubling } from '../../../support/retry.ts';
 export type Turn =
   | { readonly kind: 'ran'; readonly ms: number }
   /** Nothing was run: the server is away, or sent something that is not a script, or this image cannot run it. */
-  | { readonly kind: 'nothing'; readonly reason: string }
+  | { readonly kind: 'nothing'; readonly reason: string; readonly hint?: string }
   /** The server refuses the keys, but has not done so for CREDENTIALS_APART yet. */
   | { readonly kind: 'refused'; readonly reason: string; readonly countsInMs: number }
   | { readonly kind: 'revoked'; readonly reason: string };

@@ -12,6 +12,7 @@ export interface NoScript {
   /** Stable code for programs. */
   readonly cause: 'server-unreachable' | 'no-script' | 'script-not-understood' | 'script-not-whole';
   readonly reason: string;
+  readonly hint?: string;
 }
 
 /**
@@ -28,7 +29,8 @@ export async function prepareScript(
   const bootstrap = await fetchBootstrap(connection.client, settings.cattleUrl, settings.keys);
   if (!bootstrap.ok) {
     const cause = bootstrap.refusal === 'unreachable' ? 'server-unreachable' : 'no-script';
-    return { cause, reason: bootstrap.reason };
+    const hint = bootstrap.hint === undefined ? {} : { hint: bootstrap.hint };
+    return { cause, reason: bootstrap.reason, ...hint };
   }
   handOnRequiredImage(loop, bootstrap.script);
   return stageBootstrap(bootstrap.script, loop.configuration, loop.signal, scriptsOf(loop).stage);

@@ -1,9 +1,8 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { readLimitedText } from '../../../host/files/limited-file.ts';
+import { readTextIfExists } from '../../../host/files/files.ts';
 import type { Clock } from '../../../support/clock.ts';
 import type { Paths } from '../../../support/configuration.ts';
-import { withDeadline } from '../../../support/deadline.ts';
 import { messageOf } from '../../../support/errors.ts';
 import type { Limits } from '../../../support/limits/limits.ts';
 import { servingRecordSchema, type ServingRecord } from './record.ts';
@@ -25,9 +24,11 @@ export function servingFileOf(paths: Paths): string {
 export async function readServing(paths: Paths, clock: Clock, limits: Limits): Promise<ServingReading> {
   let text: string | undefined;
   try {
-    text = await withDeadline('read the record of serving', limits.STATUS_FILE, async () =>
-      readLimitedText(servingFileOf(paths), limits.SERVING_FILE),
-    );
+    text = await readTextIfExists(servingFileOf(paths), {
+      maxBytes: limits.SERVING_FILE,
+      deadlineMs: limits.STATUS_FILE,
+      isForeign: true,
+    });
   } catch (error) {
     return { kind: 'damaged', reason: messageOf(error) };
   }

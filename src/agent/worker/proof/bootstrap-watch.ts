@@ -1,11 +1,14 @@
+import { join } from 'node:path';
 import * as v from 'valibot';
 import type { ContainerDetails } from '../../../engine/engine.ts';
 import { isEngineError } from '../../../engine/errors.ts';
+import { readTextIfExists } from '../../../host/files/files.ts';
 import { readInside } from '../../../host/read-inside.ts';
 import { deadlineIn, formatDuration, type Deadline } from '../../../support/deadline.ts';
 import { EngineUnavailableError, messageOf } from '../../../support/errors.ts';
 import { BootstrapFailsError, NotReadyError } from '../../transaction/not-ready.ts';
 import { oldAgents, type Observation, type Observed } from '../../transaction/observe.ts';
+import { heartbeatFile } from '../../run/heartbeat.ts';
 import { keysRevoked, servingUnknown } from '../../run/serving/causes.ts';
 import { servingFile, servingRecordSchema, type ServingRecord } from '../../run/serving/record.ts';
 import type { Work } from '../session.ts';
@@ -25,18 +28,27 @@ export interface WatchLimits {
   readonly watchMs: number;
   /** So many exits with an error in a row are a failure. */
   readonly mostFailures: number;
+  /** A life sign that is younger (ms) speaks of now. */
+  readonly freshMs: number;
 }
 
-/** Judges what an agent's record says. @param elapsed now, ms since the host started */
+/**
+ * Judges what an agent's record says. Time alone proves nothing: the record may be a minute old, and the agent may
+ * hang since then.
+ * @param elapsed now, ms since the host started
+ * @param lifeSign when the agent's event loop last turned, by the same clock
+ */
 export function judgeBootstrap(
   { bootstrap, cause, serving }: ServingRecord,
   elapsed: number,
-  { watchMs, mostFailures }: WatchLimits,
+  lifeSign: number,
+  { watchMs, mostFailures, freshMs }: WatchLimits,
 ): BootstrapVerdict {
-  const { runningSinceElapsed, lastExit, failuresInARow } = bootstrap;
+  const { runningSinceElapsed = Infinity, lastExit, failuresInARow } = bootstrap;
   if (serving === 'unknown' && cause === servingUnknown) return 'unknown';
   if (failuresInARow >= mostFailures) return 'fails';
-  if (runningSinceElapsed !== undefined && elapsed - runningSinceElapsed >= watchMs) return 'proven';
+  const isAlive = elapsed - lifeSign < freshMs || lifeSign - runningSinceElapsed >= watchMs;
+  if (isAlive && elapsed - runningSinceElapsed >= watchMs) return 'proven';
   if (lastExit?.byDesign === true && failuresInARow === 0) return 'proven';
   return cause === keysRevoked ? 'revoked' : 'undecided';
 }
@@ -50,7 +62,8 @@ export interface BootstrapWatch {
 }
 
 /**
- * Watches the bootstrap of an agent that was promoted, until it has run for a while, exited by design, or failed three times in
+ * Watches the bootstrap of an agent that was promoted, until it has run for a while, exited by design, or failed
+ * three times in
  * a row while the server answered.
  * @throws BootstrapFailsError when the parked agent is to come back; NotReadyError when the agent itself exits
  */
@@ -65,7 +78,7 @@ export async function watchBootstrap(
   // With nobody to roll back to, a bootstrap that runs is enough: from then on the agent itself keeps the state true.
   const watchMs =
     parked.length === 0 ? Math.min(limits.VERIFY, limits.BOOTSTRAP_WATCH) : limits.BOOTSTRAP_WATCH;
-  const bounds = { watchMs, mostFailures: limits.BOOTSTRAP_WATCH_EXITS };
+  const bounds = { watchMs, mostFailures: limits.BOOTSTRAP_WATCH_EXITS, freshMs: limits.HEARTBEAT_FRESH };
   await reporter.working(`${agent.name} is active; watching its bootstrap`, 'watch');
   const deadline = deadlineIn(limits.BOOTSTRAP_WATCH_TOTAL, clock);
   let record: ServingRecord | undefined;
@@ -76,15 +89,32 @@ export async function watchBootstrap(
     if (gap?.left() === 0) throw doesNotStayUp(agent, seen.end);
     record = seen.record ?? record;
     // What was seen last proves nothing of an agent that is not seen now: it may have ended.
+    const now = clock.elapsed();
     const verdict =
-      seen.record === undefined ? 'undecided' : judgeBootstrap(seen.record, clock.elapsed(), bounds);
+      seen.record === undefined ? 'undecided' : judgeBootstrap(seen.record, now, seen.lifeSign, bounds);
     if (verdict === 'proven') return { serving: { kind: 'serves' }, parked: 'settled' };
     if (verdict === 'unknown' || verdict === 'revoked') break;
     if (verdict === 'fails') return await concludeFailure(work, record, parked);
+    if (seen.record !== undefined && now - seen.lifeSign >= limits.SERVING_STALE)
+      return { serving: silentFor(now - seen.lifeSign), parked: 'keep-parked' };
     if (!wasReady && record?.serving === 'no' && record.cause !== undefined) break;
-    await clock.sleep(limits.READY_POLL * 4, signal);
+    await clock.sleep(limits.BOOTSTRAP_WATCH_POLL, signal);
   }
   return { serving: servingOf(record), parked: isRescue ? 'keep-parked' : 'settled' };
+}
+
+/**
+ * The agent runs and gives no life sign. Its process hangs, or its disk does not answer: from here these look alike.
+ * So nothing is proven
+ * and nothing is rolled back, and the parked agent stays.
+ */
+function silentFor(ms: number): Serving {
+  return {
+    kind: 'unknown',
+    cause: servingUnknown,
+    message: `the agent runs and has given no life sign for ${formatDuration(ms)}`,
+    hint: 'its process hangs or its disk does not answer: docker logs of the agent, dmesg -T | tail -50',
+  };
 }
 
 /** Rolls back if that can help: a legacy agent does not work while its server requires another image. */
@@ -115,6 +145,8 @@ function describeFailure(record: ServingRecord | undefined): string {
 /** What a look at an agent and its record has shown. */
 interface Look {
   readonly record?: ServingRecord;
+  /** When its event loop last turned, as far as it shows: ms since the host started. */
+  readonly lifeSign: number;
   /** It was stopped, and nothing says that it failed: `docker restart` leaves such a gap. */
   readonly isStopped: boolean;
   /** State and exit status, for people. */
@@ -130,10 +162,13 @@ async function lookAtAgent(work: Work, agent: Observed): Promise<Look> {
   const end = `state ${now?.state ?? 'gone'}, exit status ${now?.exitCode ?? 'unknown'}`;
   const hasRestarted = now !== undefined && now.restartCount > agent.restartCount;
   if (now?.state === 'exited' && now.restartPolicy === 'always' && !hasRestarted)
-    return { isStopped: true, end };
+    return { isStopped: true, end, lifeSign: 0 };
   if (now?.state !== 'running' || hasRestarted) throw doesNotStayUp(agent, end);
   const record = await readRecord(work, now);
-  return { isStopped: false, end, ...(record === undefined ? {} : { record }) };
+  if (record === undefined) return { isStopped: false, end, lifeSign: 0 };
+  const age = await ageOfHeartbeat(work, now);
+  const beat = age === undefined ? 0 : work.clock.elapsed() - age;
+  return { isStopped: false, end, record, lifeSign: Math.max(beat, record.updatedElapsed) };
 }
 
 /** An engine that does not answer says nothing about the agent: the next look, or the end of the time, decides. */
@@ -143,7 +178,7 @@ async function lookPatiently(work: Work, agent: Observed): Promise<Look> {
   } catch (error) {
     if (!(error instanceof EngineUnavailableError) && !isEngineError(error, 'failed')) throw error;
     work.log.warn('the engine does not answer while the bootstrap is watched', { error: messageOf(error) });
-    return { isStopped: false, end: 'unknown' };
+    return { isStopped: false, end: 'unknown', lifeSign: 0 };
   }
 }
 
@@ -169,20 +204,49 @@ export async function readServing(work: Work, agent: Observed): Promise<ServingR
 }
 
 async function readRecord(
-  { configuration, log }: Work,
+  work: Work,
   { id, pid = 0, startedAt }: ContainerDetails,
 ): Promise<ServingRecord | undefined> {
-  const { paths, limits } = configuration;
   try {
-    const file = { proc: paths.proc, pid, path: servingFile, maxBytes: limits.READY_BYTES };
-    const text = pid === 0 ? undefined : await readInside({ ...file, deadlineMs: limits.HOST_FILE });
+    const text = await readIn(work, pid, servingFile);
     if (text === undefined) return undefined;
     const parsed = v.safeParse(servingRecordSchema, JSON.parse(text));
     if (!parsed.success) return undefined;
     const isOfThisStart = parsed.output.container === id && parsed.output.startedAt === startedAt;
     return isOfThisStart ? parsed.output : undefined;
   } catch (error) {
-    log.debug("the agent's serving record cannot be read", { error: messageOf(error) });
+    work.log.debug("the agent's serving record cannot be read", { error: messageOf(error) });
     return undefined;
   }
+}
+
+/**
+ * How long ago (ms) the agent's heartbeat was written; the clock that it goes by counts the sleep of the host, and
+ * `Clock.elapsed` does
+ * not, so only the difference says something.
+ * @returns undefined where there is none, or it cannot be read
+ */
+async function ageOfHeartbeat(work: Work, { pid = 0 }: ContainerDetails): Promise<number | undefined> {
+  try {
+    const text = await readIn(work, pid, heartbeatFile);
+    if (text === undefined) return undefined;
+    const [written = '', now = ''] = [text, await readUptime(work)].map((line) => /^\d+/.exec(line)?.[0]);
+    return written === '' || now === '' ? undefined : Math.max(0, Number(now) - Number(written)) * 1000;
+  } catch (error) {
+    work.log.debug("the agent's heartbeat cannot be read", { error: messageOf(error) });
+    return undefined;
+  }
+}
+
+async function readUptime({ configuration }: Work): Promise<string> {
+  return (await readTextIfExists(join(configuration.paths.proc, 'uptime'))) ?? '';
+}
+
+async function readIn({ configuration }: Work, pid: number, path: string): Promise<string | undefined> {
+  const { paths, limits } = configuration;
+  if (pid === 0) return undefined;
+  return readInside({
+    ...{ proc: paths.proc, pid, path },
+    ...{ maxBytes: limits.READY_BYTES, deadlineMs: limits.HOST_FILE },
+  });
 }

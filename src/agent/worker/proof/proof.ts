@@ -67,7 +67,7 @@ async function servingNow(work: Work, agent: Observed): Promise<Serving> {
   const { clock, configuration, signal } = work;
   const { limits } = configuration;
   // One that has just become active writes its record within a second; on a disk that was full, at its next tick.
-  const deadline = deadlineIn(2 * limits.SERVING_TICK, clock);
+  const deadline = deadlineIn(limits.SERVING_WAIT, clock);
   for (;;) {
     const record = await readServing(work, agent);
     if (record !== undefined || deadline.left() === 0) return servingOf(record);

@@ -132,9 +132,7 @@ describe('a worker on the engine of the incident (1.10.3)', () => {
     expect(error).toMatchObject({ code: 'cannot-change', exitCode: 73 });
     expect((error as { originalMessage: string }).originalMessage).toContain('already in use');
     expect((error as { hint: string }).hint).toContain('restarting the Docker daemon frees');
-    expect(daemon.countOf('POST', '/containers/create')).toBe(
-      defaultLimits.REMOVE_TRIES * defaultLimits.WORKER_ROUNDS,
-    );
+    expect(daemon.countOf('POST', '/containers/create')).toBe(defaultLimits.WORKER_CREATE_TRIES);
   });
 });
 

@@ -62,7 +62,7 @@ describe('every form of URL leads to the registration environment', () => {
     const error = await rejectionOf(
       loadRegistrationEnvironment(createTestConnection(), { url: `${stub.url}/v1`, profile }),
     );
-    expect(error.message).toMatch(/Load the API schemas: .* JSON of another kind/);
+    expect(error.message).toMatch(/load the API schemas: .* JSON of another kind/);
   });
 
   it('the address that the server saw is kept when an agent can have it', async () => {
@@ -132,7 +132,7 @@ describe('a server that calls itself otherwise', () => {
       });
     const error = await rejectionOf(load());
     expect(error).toBeInstanceOf(ConfigurationError);
-    expect(error.message).toMatch(/^Configured Host Registration URL does not match given URL/);
+    expect(error.message).toMatch(/^the configured Host Registration URL does not match the given URL/);
     expect((await load('http://mine.example/v1/')).cattleUrl).toBe('http://mine.example/v1');
     expect(await rejectionOf(load('not a url'))).toBeInstanceOf(ConfigurationError);
   });
@@ -226,7 +226,7 @@ describe('waiting for the server', () => {
     const error = await rejectionOf(
       loadRegistrationEnvironment(connection, { url: stub.registrationUrl, profile }),
     );
-    expect(error.message).toMatch(/^Could not reach .*\/scripts\/\*\*\* \(status 502\)\. Giving up\.$/);
+    expect(error.message).toMatch(/^could not reach .*\/scripts\/\*\*\* \(status 502\); giving up$/);
     expect(stub.requests).toHaveLength(5);
     expect(connection.lines.filter((line) => line.includes('not accessible'))).toHaveLength(2);
     expect(connection.lines.join('')).not.toContain(stub.token);

@@ -123,7 +123,7 @@ describe('a registration that does not go well', () => {
 
   it('register=nokeys: is an error, not empty keys', async () => {
     const { register } = await start({ register: 'no-keys' });
-    expect((await rejectionOf(register())).message).toContain('tells no keys');
+    expect((await rejectionOf(register())).message).toContain('reports no keys');
   });
 
   it.each(['reset', 'truncate', { status: 500 }, { status: 503, body: 'html' }] as const)(

@@ -28,6 +28,7 @@ async function contend({ folder, waitMs, holdMs, at }: Task): Promise<string> {
     LOCK_POLL: 10,
     LOCK_STALE: 2_000,
     LOCK_REFRESH: 1_000,
+    LOCK_LOOK: 1_000,
   };
   const owner = { command: 'contend', pid: process.pid };
   try {

@@ -22,7 +22,14 @@ import { defaultLimits } from '../../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../../src/support/log.ts';
 import { isRoot, onReadOnly } from './small-disk.ts';
 
-const limits = { ...defaultLimits, LOCK_WAIT: 200, LOCK_POLL: 20, LOCK_STALE: 2_000, LOCK_REFRESH: 1_000 };
+const limits = {
+  ...defaultLimits,
+  LOCK_WAIT: 200,
+  LOCK_POLL: 20,
+  LOCK_STALE: 2_000,
+  LOCK_REFRESH: 1_000,
+  LOCK_LOOK: 1_000,
+};
 
 let folder: string;
 const contenders: Contender[] = [];

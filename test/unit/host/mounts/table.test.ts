@@ -12,33 +12,24 @@ it('reads fields, propagation and escapes', () => {
   ].join('\n');
   expect(parseMountinfo(text)).toEqual([
     {
-      id: 36,
-      parent: 35,
       device: '98:0',
       root: '/mnt1',
       mountPoint: '/mnt2',
       shared: false,
-      type: 'ext3',
       source: '/dev/root',
     },
     {
-      id: 40,
-      parent: 35,
       device: '0:45',
       root: '/a b',
       mountPoint: '/mnt/c\td\\eö',
       shared: true,
-      type: 'fuse.x',
       source: 'sou rce',
     },
     {
-      id: 41,
-      parent: 35,
       device: '0:46',
       root: '/',
       mountPoint: '/plain',
       shared: false,
-      type: 'tmpfs',
       source: 'none',
     },
   ]);
@@ -48,7 +39,7 @@ it('reads what this kernel says', async () => {
   const text = await readFile('/proc/self/mountinfo', 'utf8');
   const mounts = parseMountinfo(text);
   expect(mounts).toHaveLength(text.trim().split('\n').length);
-  expect(findMount(mounts, '/proc')?.type).toBe('proc');
+  expect(findMount(mounts, '/proc')?.source).toBe('proc');
 });
 
 it('finds the mount one sees: the last', () => {

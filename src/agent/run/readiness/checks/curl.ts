@@ -30,7 +30,7 @@ export async function checkCurl(request: CurlRequest): Promise<ReadinessFailure 
   const { limits, environment, signal } = request;
   try {
     const result = await request.run('curl', ['--config', '-'], {
-      deadlineMs: limits.READY_REQUEST + limits.COMMAND_GRACE,
+      deadlineMs: limits.READY_REQUEST + limits.READY_CURL_GRACE,
       environment,
       input: composeConfig(joinUrl(request.cattleUrl, 'scripts/bootstrap'), limits),
       signal,

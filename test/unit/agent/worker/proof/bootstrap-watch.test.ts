@@ -1,13 +1,10 @@
-import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { BootstrapFailsError, NotReadyError } from '../../../../../src/agent/transaction/not-ready.ts';
 import { keysRevoked, servingUnknown } from '../../../../../src/agent/run/serving/causes.ts';
 import { servingFile } from '../../../../../src/agent/run/serving/record.ts';
 import {
-  judgeBootstrap,
   readServing,
   watchBootstrap,
-  type BootstrapVerdict,
   type BootstrapWatch,
   type WatchResult,
 } from '../../../../../src/agent/worker/proof/bootstrap-watch.ts';
@@ -21,89 +18,10 @@ import {
   hardened,
   lastExit,
   legacy,
-  servingRecord,
   startedAt,
   WorkerScene,
   type ServingParts,
 } from '../../../fakes/worker-scene.ts';
-
-const bounds = { watchMs: 60_000, mostFailures: 3 };
-const now = 1_000_000;
-
-describe('what a record says of the bootstrap', () => {
-  it.each<[string, BootstrapVerdict, ServingParts]>([
-    ['nothing has run yet', 'undecided', {}],
-    ['it has run for 59.999 s', 'undecided', { bootstrap: { runningSinceElapsed: now - 59_999 } }],
-    ['it has run for 60 s', 'proven', { bootstrap: { runningSinceElapsed: now - 60_000 } }],
-    ['it exited with 0', 'proven', { bootstrap: { lastExit: lastExit({ status: 0, byDesign: true }) } }],
-    [
-      'it exited with 1 after pyagent was replaced',
-      'proven',
-      { bootstrap: { lastExit: lastExit({ byDesign: true }) } },
-    ],
-    ['it exited with an error once', 'undecided', { bootstrap: { failuresInARow: 1, lastExit: lastExit() } }],
-    ['twice', 'undecided', { bootstrap: { failuresInARow: 2, lastExit: lastExit() } }],
-    ['three times', 'fails', { bootstrap: { failuresInARow: 3, lastExit: lastExit() } }],
-    [
-      'it exited with an error while the server was away',
-      'undecided',
-      { bootstrap: { failuresInARow: 0, lastExit: lastExit() } },
-    ],
-    [
-      'three failures, and runs again for long',
-      'fails',
-      { bootstrap: { failuresInARow: 3, runningSinceElapsed: now - 90_000 } },
-    ],
-    ['the server does not know the keys', 'revoked', { cause: keysRevoked }],
-    [
-      'keys revoked while the bootstrap runs on',
-      'proven',
-      { cause: keysRevoked, bootstrap: { runningSinceElapsed: now - 60_000 } },
-    ],
-    ['the server is away', 'undecided', { cause: 'server-unreachable' }],
-    ['nobody observes it', 'unknown', { serving: 'unknown', cause: servingUnknown }],
-    [
-      'nobody observes it any more',
-      'unknown',
-      { serving: 'unknown', cause: servingUnknown, bootstrap: { failuresInARow: 3 } },
-    ],
-    [
-      'it serves, for a short time',
-      'undecided',
-      { serving: 'yes', bootstrap: { runningSinceElapsed: now - 1 } },
-    ],
-  ])('%s: %s', (_what, verdict, parts) => {
-    expect(judgeBootstrap(servingRecord(parts), now, bounds)).toBe(verdict);
-  });
-
-  it('fewer than three failures never fail it, whatever else it says', () => {
-    const record = fc.record({
-      serving: fc.constantFrom('yes', 'no', 'unknown'),
-      cause: fc.constantFrom(
-        keysRevoked,
-        servingUnknown,
-        'bootstrap-fails',
-        'server-unreachable',
-        'starting',
-      ),
-      failuresInARow: fc.nat(2),
-      runningFor: fc.option(fc.nat(600_000), { nil: undefined }),
-      byDesign: fc.option(fc.boolean(), { nil: undefined }),
-    });
-    fc.assert(
-      fc.property(record, ({ serving, cause, failuresInARow, runningFor, byDesign }) => {
-        const bootstrap = {
-          failuresInARow,
-          ...(runningFor === undefined ? {} : { runningSinceElapsed: now - runningFor }),
-          ...(byDesign === undefined ? {} : { lastExit: lastExit({ byDesign }) }),
-        };
-        const originalMessage = servingRecord({ serving: serving as 'yes', cause, bootstrap });
-        expect(judgeBootstrap(originalMessage, now, bounds)).not.toBe('fails');
-      }),
-      { seed: 1, numRuns: 1_000 },
-    );
-  });
-});
 
 let server: StubServer;
 let scene: WorkerScene;
@@ -160,13 +78,13 @@ async function failThrice(): Promise<void> {
 describe('a bootstrap is proven', () => {
   it('when it has run for 60 s, with an agent to roll back to', async () => {
     park(hardened);
-    await scene.writeServing(agent, { bootstrap: { runningSinceElapsed: scene.clock.elapsed() } });
+    await scene.keepServing(agent, { bootstrap: { runningSinceElapsed: scene.clock.elapsed() } });
     expect(await timed(async () => expect(await watch()).toEqual(proven))).toBe(60_000);
     expect(scene.told).toEqual(['rancher-agent is active; watching its bootstrap']);
   });
 
   it('when it has run for VERIFY, with nobody to roll back to', async () => {
-    await scene.writeServing(agent, { bootstrap: { runningSinceElapsed: scene.clock.elapsed() } });
+    await scene.keepServing(agent, { bootstrap: { runningSinceElapsed: scene.clock.elapsed() } });
     expect(await timed(async () => expect(await watch()).toEqual(proven))).toBe(10_000);
   });
 
@@ -182,7 +100,7 @@ describe('a bootstrap is proven', () => {
     park(hardened);
     await scene.writeServing(agent, { bootstrap: { failuresInARow: 2, lastExit: lastExit() } });
     scene.clock.after(20_000, async () =>
-      scene.writeServing(agent, {
+      scene.keepServing(agent, {
         bootstrap: { failuresInARow: 2, runningSinceElapsed: scene.clock.elapsed(), lastExit: lastExit() },
       }),
     );
@@ -254,7 +172,7 @@ describe('without a decision', () => {
     [true, 'keep-parked'],
   ])('within BOOTSTRAP_WATCH_TOTAL (rescue: %s) the parked agent is %s', async (isRescue, parked) => {
     park(hardened);
-    await scene.writeServing(agent, { cause: 'server-unreachable', message: 'no answer' });
+    await scene.keepServing(agent, { cause: 'server-unreachable', message: 'no answer' });
     const ms = await timed(async () => {
       expect(await watch({ isRescue })).toEqual({
         serving: { kind: 'not-serving', cause: 'server-unreachable', message: 'no answer' },
@@ -299,7 +217,7 @@ describe('without a decision', () => {
 
   it('one that was promoted although a check had failed is judged by its first word', async () => {
     park(hardened);
-    await scene.writeServing(agent, { cause: 'server-unreachable', message: 'no answer' });
+    await scene.keepServing(agent, { cause: 'server-unreachable', message: 'no answer' });
     const ms = await timed(async () => {
       expect(await watch({ wasReady: false })).toMatchObject({ serving: { cause: 'server-unreachable' } });
     });
@@ -312,6 +230,71 @@ describe('without a decision', () => {
       scene.stop.abort(reason);
     });
     expect(await endOf()).toBe(reason);
+  });
+});
+
+describe('an agent whose event loop hangs', () => {
+  async function hangAfter(ms: number): Promise<void> {
+    await scene.keepServing(agent, {
+      serving: 'yes',
+      bootstrap: { runningSinceElapsed: scene.clock.elapsed() },
+    });
+    scene.clock.after(ms, () => {
+      scene.hang();
+    });
+  }
+
+  it.each([0, 5_000, 49_000])(
+    'after %i ms of its bootstrap proves nothing by time alone, and the parked agent stays',
+    async (ms) => {
+      park(hardened);
+      await hangAfter(ms);
+      expect(await watch()).toMatchObject({
+        serving: {
+          kind: 'unknown',
+          cause: servingUnknown,
+          message: expect.stringContaining('has given no life sign for') as string,
+        },
+        parked: 'keep-parked',
+      });
+    },
+  );
+
+  it('with nobody to roll back to is not called serving either', async () => {
+    await hangAfter(0);
+    expect((await watch()).serving.kind).toBe('unknown');
+  });
+
+  it('and has no heartbeat at all is proven by its record alone', async () => {
+    park(hardened);
+    const begun = scene.clock.elapsed();
+    await scene.writeServing(agent, { bootstrap: { runningSinceElapsed: begun } });
+    scene.clock.after(62_000, async () =>
+      scene.writeServing(agent, { bootstrap: { runningSinceElapsed: begun } }),
+    );
+    expect(await timed(async () => expect(await watch()).toEqual(proven))).toBe(62_000);
+  });
+
+  it('is given up when three refreshes are missed, and not only at the end of the watch', async () => {
+    park(hardened);
+    await hangAfter(0);
+    expect(await timed(watch)).toBe(180_000);
+  });
+
+  it('and continues is proven by what it writes then', async () => {
+    park(hardened);
+    const begun = scene.clock.elapsed();
+    await hangAfter(5_000);
+    scene.clock.after(100_000, async () =>
+      scene.keepServing(agent, { bootstrap: { runningSinceElapsed: begun } }),
+    );
+    expect(await timed(async () => expect(await watch()).toEqual(proven))).toBe(100_000);
+  });
+
+  it('after it had run for 60 s is proven: that it hangs later is for the health check', async () => {
+    park(hardened);
+    await hangAfter(65_001);
+    expect(await watch()).toEqual(proven);
   });
 });
 
@@ -363,7 +346,7 @@ describe('an agent that does not stay up', () => {
 describe('docker restart in the middle of the watch', () => {
   async function restartWithin(gapMs: number): Promise<void> {
     park(hardened);
-    await scene.writeServing(agent, { bootstrap: { runningSinceElapsed: scene.clock.elapsed() } });
+    await scene.keepServing(agent, { bootstrap: { runningSinceElapsed: scene.clock.elapsed() } });
     scene.clock.after(5_000, () => {
       scene.change(agent.id, { state: 'exited', pid: 0, exitCode: 143 });
     });
@@ -371,7 +354,7 @@ describe('docker restart in the middle of the watch', () => {
       const pid = agent.pid === undefined ? 1 : agent.pid + 50;
       const again = { ...agent, pid, startedAt: startedAt + 1 };
       scene.change(agent.id, again);
-      await scene.writeServing(again, { bootstrap: { runningSinceElapsed: scene.clock.elapsed() } });
+      await scene.keepServing(again, { bootstrap: { runningSinceElapsed: scene.clock.elapsed() } });
     });
   }
 
@@ -393,7 +376,7 @@ describe('docker restart in the middle of the watch', () => {
 
   it('proves nothing while it lasts, even when the 60 s of the bootstrap before it are over', async () => {
     park(hardened);
-    await scene.writeServing(agent, { bootstrap: { runningSinceElapsed: scene.clock.elapsed() - 50_000 } });
+    await scene.keepServing(agent, { bootstrap: { runningSinceElapsed: scene.clock.elapsed() - 50_000 } });
     scene.clock.after(5_000, () => {
       scene.change(agent.id, { state: 'exited', pid: 0, exitCode: 143 });
     });
@@ -418,7 +401,7 @@ describe('an engine that does not answer meanwhile', () => {
     ['answers with 500', () => new EngineError('inspect', 500, 'devmapper: busy')],
   ])('and %s decides nothing', async (_what, make) => {
     park(hardened);
-    await scene.writeServing(agent, { bootstrap: { runningSinceElapsed: scene.clock.elapsed() } });
+    await scene.keepServing(agent, { bootstrap: { runningSinceElapsed: scene.clock.elapsed() } });
     scene.clock.after(5_000, () => {
       scene.onInspect = () => {
         throw make();
@@ -433,7 +416,7 @@ describe('an engine that does not answer meanwhile', () => {
 
   it('for all the time: what was known last is said, and nothing is rolled back', async () => {
     park(hardened);
-    await scene.writeServing(agent, { cause: 'server-unreachable', message: 'no answer' });
+    await scene.keepServing(agent, { cause: 'server-unreachable', message: 'no answer' });
     scene.clock.after(5_000, () => {
       scene.onInspect = () => {
         throw new EngineUnavailableError('no answer');
@@ -447,7 +430,7 @@ describe('an engine that does not answer meanwhile', () => {
 
   it('for the rest of the 60 s proves nothing: an agent that nobody sees may have ended', async () => {
     park(hardened);
-    await scene.writeServing(agent, { bootstrap: { runningSinceElapsed: scene.clock.elapsed() } });
+    await scene.keepServing(agent, { bootstrap: { runningSinceElapsed: scene.clock.elapsed() } });
     scene.clock.after(5_000, () => {
       scene.onInspect = () => {
         throw new EngineUnavailableError('no answer');

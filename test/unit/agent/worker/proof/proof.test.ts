@@ -79,7 +79,7 @@ describe('a proof from standby to the end', () => {
     await scene.writeReadiness(next);
     await ready(proof);
     expect(readyCount).toBe(1);
-    await scene.writeServing(next, { bootstrap: { runningSinceElapsed: scene.clock.elapsed() } });
+    await scene.keepServing(next, { bootstrap: { runningSinceElapsed: scene.clock.elapsed() } });
     expect(await promoteAndWatch(proof)).toBe('settled');
     expect(await proof.conclude(await resultWith('rancher-agent'))).toEqual({ kind: 'serves' });
   });
@@ -131,7 +131,7 @@ describe('a proof from standby to the end', () => {
     const proof = prove();
     await scene.writeReadiness(next, { failure: failureWith() });
     await ready(proof);
-    await scene.writeServing(next, { bootstrap: { runningSinceElapsed: scene.clock.elapsed() } });
+    await scene.keepServing(next, { bootstrap: { runningSinceElapsed: scene.clock.elapsed() } });
     expect(await promoteAndWatch(proof)).toBe('settled');
     expect(await proof.conclude(await resultWith('rancher-agent'))).toEqual({ kind: 'serves' });
   });

@@ -1,0 +1,32 @@
+/**
+ * What nothing can change: these limits count in code that runs without a configuration. Milliseconds, unless the
+ * comment says bytes.
+ */
+export const fixedLimits = {
+  /** A younger half-written file may belong to a writer that still runs. */
+  TEMP_FILE_AGE: 60_000,
+  /** Tries: the holder of the host's lock may take away the temporary file of a write, but not again and again. */
+  TEMP_FILE_TRIES: 3,
+  /** Between SIGTERM and SIGKILL for a command of the host that runs out of time. */
+  COMMAND_GRACE: 2_000,
+  /** Bytes: `mount` and `modprobe` print a few lines. */
+  COMMAND_OUTPUT: 262_144,
+  /** Bytes of a small file: state, keys and settings have some kB, a bundle of all public authorities 220 kB. */
+  SMALL_FILE: 1_048_576,
+  /** A small file on a disk under load; a disk that takes longer is unresponsive. */
+  SMALL_FILE_TIME: 60_000,
+  /**
+   * agent.conf: nothing is right without the settings, so a command waits for the disk, says so, and exits after an
+   * hour.
+   */
+  SETTINGS_TIME: 3_600_000,
+  /** Bytes of one file in /proc: a mount table with 10,000 containers has about 8 MB. */
+  KERNEL_FILE: 33_554_432,
+  /** The kernel answers from memory; a loaded host takes seconds for thousands of mounts. */
+  KERNEL_FILE_TIME: 10_000,
+  /** A file call that was under way when something else failed gets this long before the process exits without it. */
+  LEAVE_PATIENCE: 2_000,
+  /** How often an exiting process looks whether a file call is still under way. */
+  LEAVE_POLL: 10,
+  /** Lets the event loop send the request before more code is loaded. */
+} as const;

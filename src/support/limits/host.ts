@@ -1,0 +1,25 @@
+/** Files, commands and processes of the host. */
+export const hostLimits = {
+  /** How often a waiter looks whether the lock is free, with jitter. */
+  LOCK_POLL: 250,
+  /** One look into the folder of the lock: a holder refreshes its lock as often, so a slower look says nothing. */
+  LOCK_LOOK: 10_000,
+  /** Target images that are remembered on a host; a server that requires more changes its mind all the time. */
+  ATTEMPT_TARGETS: 20,
+  /** Two servers that require different images alternate every few minutes; a person who changes back does not. */
+  FLAPPING_WINDOW: 3_600_000,
+  /** Returns: an image that is required once more after a change is a retry; a second return is flapping. */
+  FLAPPING_RETURNS: 2,
+  /** A worker that refuses stays this long: a server's script that asks every 5 s finds it and creates nothing. */
+  FLAPPING_PAUSE: 120_000,
+  /** A small file of the host, or its free space, on a disk under load; a disk that takes longer is unresponsive. */
+  HOST_FILE: 60_000,
+  /** Reading the mounts of some thousand processes. */
+  HOLDERS_TOTAL: 10_000,
+  /** Processes: a host with more has another problem. */
+  HOLDERS_PROCESSES: 50_000,
+  /** Mount holders in the status; a person needs the first one. */
+  HOLDERS_SHOWN: 10,
+  /** `mount`, `modprobe` and the like on a loaded host. */
+  HOST_COMMAND: 30_000,
+} as const;
