@@ -1,7 +1,7 @@
 import { nameHoldersOf, type Holder, type HolderView } from '../agent/transaction/mount-holders.ts';
 import { messageOf } from '../support/errors.ts';
 import { groupFailures, type FailureGroup } from './causes.ts';
-import type { CleanupEnd, CleanupResult } from './cleanup.ts';
+import type { CleanupEnd, CleanupResult } from './remove-many.ts';
 import type { Removable } from './candidates.ts';
 import type { Survey } from './scan.ts';
 

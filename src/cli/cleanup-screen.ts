@@ -1,6 +1,6 @@
 import type { CleanupScreen } from '../commands/cleanup.ts';
 import type { Context } from '../commands/context.ts';
-import type { CleanupProgress } from '../cleanup/cleanup.ts';
+import type { CleanupProgress } from '../cleanup/remove-many.ts';
 import type { Log } from '../support/log.ts';
 import { createPaint } from './paint.ts';
 import { describeProgress, renderBar, SpeedMeter } from './progress-bar.ts';

@@ -1,4 +1,4 @@
-import type { CleanupProgress } from '../cleanup/cleanup.ts';
+import type { CleanupProgress } from '../cleanup/remove-many.ts';
 import { formatAge } from '../support/deadline.ts';
 import type { Paint } from './paint.ts';
 

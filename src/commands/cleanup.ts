@@ -9,7 +9,7 @@ import { isWorkerRunning } from '../agent/worker/client.ts';
 import { selectWorkerEnvironment } from '../agent/worker/request.ts';
 import type { ContainerDetails, Engine } from '../engine/engine.ts';
 import { buildReport, explainFailures, type CleanupReport } from '../cleanup/report.ts';
-import { cleanUp, type CleanupProgress, type CleanupResult, type Job } from '../cleanup/cleanup.ts';
+import { cleanUp, type CleanupProgress, type CleanupResult, type Job } from '../cleanup/remove-many.ts';
 import { listCandidates, listRemovable, type Candidate } from '../cleanup/candidates.ts';
 import { Pace } from '../cleanup/concurrency.ts';
 import { judgeOnly, removeIf, type Fate } from '../cleanup/remove.ts';

@@ -6,7 +6,7 @@ import { renderCleanupPlan, renderCleanupReport } from '../../../src/cli/render-
 import type { CleanupScreen } from '../../../src/commands/cleanup.ts';
 import type { Context } from '../../../src/commands/context.ts';
 import type { CleanupReport } from '../../../src/cleanup/report.ts';
-import type { CleanupProgress } from '../../../src/cleanup/cleanup.ts';
+import type { CleanupProgress } from '../../../src/cleanup/remove-many.ts';
 import { findSuspects } from '../../../src/cleanup/leaks.ts';
 import { countLeaks } from '../../../src/cleanup/leak-figures.ts';
 import type { Survey } from '../../../src/cleanup/scan.ts';

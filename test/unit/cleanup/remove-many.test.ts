@@ -4,7 +4,7 @@ import {
   type Cleanup,
   type CleanupProgress,
   type CleanupResult,
-} from '../../../src/cleanup/cleanup.ts';
+} from '../../../src/cleanup/remove-many.ts';
 import { Pace } from '../../../src/cleanup/concurrency.ts';
 import type { Fate } from '../../../src/cleanup/remove.ts';
 import type { Clock } from '../../../src/support/clock.ts';
