@@ -1,241 +1,311 @@
 import type { Clock } from '../support/clock.ts';
-import { DeadlineError, untilAborted } from '../support/deadline.ts';
+import { deadlineIn, DeadlineError, untilAborted, type Deadline } from '../support/deadline.ts';
 import type { Limits } from '../support/limits/limits.ts';
 import { doubling } from '../support/retry.ts';
-import { causeOf, type FailureCause } from './causes.ts';
-import type { Innocence } from './leaks.ts';
-import type { Pace } from './concurrency.ts';
-import type { Fate } from './remove.ts';
+import { causeOf, groupFailures, type Failure, type FailureCause, type FailureGroup } from './causes.ts';
+import type { Concurrency } from './concurrency.ts';
+import type { KeepReason, Suspect } from './leaks.ts';
+import type { RemovalResult, Remove } from './remove.ts';
 
 /*
- * Removes many containers: several at a time, as the engine takes it (`Pace`), and ends in a bounded time whatever happens
- * to the engine. Keeps nothing on disk: what is there is what is left to do, so a run that was killed is followed by
- * one that looks again. Two at once do no harm either: who comes second finds a container gone.
+ * Removes many containers, and ends in a limited time whatever happens to the engine. A cleanup removes several at a time,
+ * as many as the engine takes (`Concurrency`), and waits for an engine that restarts. A sweep removes 50, one at a time, and
+ * stops at the first sign of trouble. Neither keeps anything on disk: what is there is what is left to do, so a run that was
+ * killed is followed by one that lists again. Two at once do no harm either: the second one finds a container gone.
  */
 
-/** One container to be removed. */
-export interface Job {
-  readonly id: string;
-  /** Judges it once more and removes it. One try. */
-  readonly remove: () => Promise<Fate>;
-}
-
-export interface Cleanup {
-  readonly jobs: readonly Job[];
+export interface Removal {
+  /** In the order in which they are to be removed. */
+  readonly suspects: readonly Suspect[];
+  /** Inspects one again and removes it. One try. */
+  readonly remove: Remove;
+  readonly rules: RemovalRules;
   readonly limits: Limits;
   readonly clock: Clock;
-  readonly pace: Pace;
-  /** No removal begins any more; those in hand have CLEANUP_GRACE to end. */
+  readonly concurrency: Concurrency;
+  /** No removal begins after it; those in progress may finish. */
   readonly signal: AbortSignal;
-  /** Ends the engine calls in hand. */
-  readonly abandon: (reason: Error) => void;
-  /** A small question to the engine. @throws when it doesn't answer */
-  readonly probe: () => Promise<unknown>;
-  /** Whether a worker is at work: it needs the engine more. Asked every CLEANUP_GLANCE. */
-  readonly isWorkerRunning: () => Promise<boolean>;
-  /** Told after each removal, and when waiting for the engine begins or ends. */
-  readonly onProgress: (progress: CleanupProgress) => void;
+  /** Asked before removals begin: false ends all of it, because somebody else needs the engine more. */
+  readonly mayGoOn?: () => Promise<boolean>;
+  /** For a run that outlives a restart of the engine; without it an engine that does not answer has failed. */
+  readonly patience?: Patience;
+  /** Called after each removal, and when the run begins or stops to wait for the engine. */
+  readonly onProgress?: (progress: RemovalProgress) => void;
 }
 
-export interface CleanupProgress {
+/** When a run gives up. */
+export interface RemovalRules {
+  /** Removals tried at most, those not counted that turn out to be no leaks. */
+  readonly most: number;
+  readonly failuresInARow: number;
+  /** Tries for one container. */
+  readonly tries: number;
+  /** For all of them, in ms. */
   readonly total: number;
-  readonly removed: number;
+}
+
+/** What a run needs to wait for an engine, and to give way to a worker. */
+export interface Patience {
+  /** A small question to the engine. @throws when it does not answer */
+  readonly probe: () => Promise<unknown>;
+  /** Ends the engine calls in progress: after a signal they have CLEANUP_GRACE to finish. */
+  readonly abandon: (reason: Error) => void;
+  /** Whether a worker runs: it needs the engine more. Asked every CLEANUP_GLANCE. */
+  readonly isWorkerRunning: () => Promise<boolean>;
+}
+
+export interface RemovalProgress {
+  readonly total: number;
+  /** Removed, failed, or found to be no leak. */
+  readonly done: number;
   readonly failed: number;
-  readonly skipped: number;
-  /** Removals in hand. */
-  readonly inHand: number;
+  readonly inProgress: number;
   readonly waiting: 'engine' | 'worker' | undefined;
 }
 
-/** Why a clean-up ended. */
-export type CleanupEnd =
+/** Why a run ended. */
+export type RemovalEnd =
   /** Nothing was left to try. */
   | 'all'
+  /** As many as it may remove. */
+  | 'count'
+  | 'time'
   /** Too many in a row failed. */
   | 'failures'
+  /** Somebody else needs the engine. */
+  | 'busy'
   /** The engine has not answered for too long. */
   | 'away'
-  | 'interrupted';
+  | 'interrupted'
+  /** Something else failed: see `error`. */
+  | 'error';
 
-export interface CleanupFailure {
-  readonly id: string;
-  readonly cause: FailureCause;
-  /** In the engine's own words. */
-  readonly originalMessage: string;
-}
-
-export interface CleanupResult {
-  readonly end: CleanupEnd;
+export interface RemovalSummary {
+  readonly end: RemovalEnd;
   readonly removed: number;
-  readonly failures: readonly CleanupFailure[];
-  /** Those that turned out to be no leaked helpers, and why. */
-  readonly skipped: ReadonlyMap<Innocence, number>;
-  /** Not tried, or what became of them isn't known. */
+  /** Of a dry run: those that a cleanup would remove. */
+  readonly wouldRemove: readonly Suspect[];
+  readonly failed: number;
+  readonly failures: readonly FailureGroup[];
+  /** The engine's message about the last failure. */
+  readonly lastFailure: string | undefined;
+  /** Those that turned out to be no leaks, and why. */
+  readonly kept: ReadonlyMap<KeepReason, number>;
+  /** Not tried, or nobody knows the result. */
   readonly left: number;
   readonly ms: number;
+  readonly error: Error | undefined;
 }
 
-/** Removes all of them, or as many as can be. Never throws for what an engine does; NotPermittedError passes. */
-export async function cleanUp(cleanup: Cleanup): Promise<CleanupResult> {
-  return new Run(cleanup).go();
+/** A cleanup removes all, and tries once more what may have been a passing trouble. */
+export function cleanupRules(limits: Limits): RemovalRules {
+  return {
+    most: Number.POSITIVE_INFINITY,
+    failuresInARow: limits.CLEANUP_FAILURES,
+    tries: limits.CLEANUP_TRIES,
+    total: Number.POSITIVE_INFINITY,
+  };
 }
 
-interface Entry extends Job {
-  /** Tries that the engine answered with no, or not in time. */
-  tries: number;
+/** A sweep does its part: the next start of the agent goes on. */
+export function sweepRules(limits: Limits): RemovalRules {
+  return {
+    most: limits.SWEEP_COUNT,
+    failuresInARow: limits.SWEEP_FAILURES,
+    tries: 1,
+    total: limits.SWEEP_TOTAL,
+  };
+}
+
+/** Removes all of them, or as many as the rules allow. Never throws: an error that is not the engine's is in the summary. */
+export async function removeMany(removal: Removal): Promise<RemovalSummary> {
+  return new Run(removal).go();
 }
 
 class Run {
-  readonly #cleanup: Cleanup;
+  readonly #removal: Removal;
   readonly #begun: number;
-  readonly #queue: Entry[];
-  readonly #total: number;
-  readonly #inHand = new Set<Promise<void>>();
-  /** Ends the wait for one of those in hand. One for all: a race of 50 promises a removal costs more than the removal. */
+  readonly #deadline: Deadline;
+  readonly #queue: Suspect[];
+  readonly #tries = new Map<string, number>();
+  readonly #inProgress = new Set<Promise<void>>();
+  /** Ends the wait for one of those in progress. One for all: a race of 50 promises a removal costs more than the removal. */
   #oneHasEnded: () => void = () => undefined;
-  readonly #failures = new Map<string, CleanupFailure>();
-  readonly #skipped = new Map<Innocence, number>();
+  readonly #failures = new Map<string, Failure>();
+  readonly #kept = new Map<KeepReason, number>();
+  readonly #wouldRemove: Suspect[] = [];
   #removed = 0;
   #failedInARow = 0;
-  /** Somebody got no answer: the engine itself is asked before anything else begins. */
+  #lastFailure: string | undefined;
+  /** A removal got no answer: the engine itself is asked before anything else begins. */
   #doubtful = false;
-  #waiting: CleanupProgress['waiting'];
+  #waiting: RemovalProgress['waiting'];
   #lastGlance = Number.NEGATIVE_INFINITY;
-  #defect: Error | undefined;
+  #error: Error | undefined;
 
-  constructor(cleanup: Cleanup) {
-    this.#cleanup = cleanup;
-    this.#begun = cleanup.clock.elapsed();
-    this.#queue = cleanup.jobs.map((job) => ({ ...job, tries: 0 }));
-    this.#total = this.#queue.length;
+  constructor(removal: Removal) {
+    this.#removal = removal;
+    this.#begun = removal.clock.elapsed();
+    this.#deadline = deadlineIn(removal.rules.total, removal.clock);
+    this.#queue = [...removal.suspects];
   }
 
-  async go(): Promise<CleanupResult> {
+  async go(): Promise<RemovalSummary> {
     const endWait = (): void => {
       this.#oneHasEnded();
     };
-    this.#cleanup.signal.addEventListener('abort', endWait, { once: true });
+    this.#removal.signal.addEventListener('abort', endWait, { once: true });
     try {
       return await this.#removeAll();
     } finally {
-      this.#cleanup.signal.removeEventListener('abort', endWait);
+      this.#removal.signal.removeEventListener('abort', endWait);
     }
   }
 
-  async #removeAll(): Promise<CleanupResult> {
-    // Bounded: each turn ends a removal or waits for an engine that may be away for CLEANUP_AWAY, and each entry has
-    // CLEANUP_TRIES.
+  async #removeAll(): Promise<RemovalSummary> {
+    // Limited: each turn ends a removal or waits for an engine that may be away for CLEANUP_AWAY, and each container has
+    // its number of tries.
     for (;;) {
       const end = await this.#turn();
       if (end === undefined) continue;
-      await this.#finishInHand();
-      if (this.#defect !== undefined) throw this.#defect;
+      await this.#finishInProgress();
       return this.#conclude(end);
     }
   }
 
-  /** @returns why it has ended; undefined while it goes on */
-  async #turn(): Promise<CleanupEnd | undefined> {
-    const { pace, signal, limits } = this.#cleanup;
-    if (signal.aborted) return 'interrupted';
-    if (this.#defect !== undefined || this.#failedInARow >= limits.CLEANUP_FAILURES) return 'failures';
-    if (this.#doubtful && this.#inHand.size === 0 && !(await this.#awaitEngine())) {
-      return this.#isStopped() ? 'interrupted' : 'away';
-    }
+  /** @returns why the run has ended; undefined while it goes on */
+  async #turn(): Promise<RemovalEnd | undefined> {
+    const end = (await this.#reasonToStop()) ?? (await this.#awaitEngine());
+    if (end !== undefined) return end;
     await this.#glance();
-    while (!this.#doubtful && this.#inHand.size < pace.parallel) {
-      const entry = this.#queue.shift();
-      if (entry === undefined) break;
-      this.#begin(entry);
+    while (!this.#doubtful && this.#inProgress.size < this.#removal.concurrency.parallel) {
+      const suspect = this.#queue.shift();
+      if (suspect === undefined) break;
+      this.#begin(suspect);
     }
-    if (this.#inHand.size > 0) await this.#awaitOne();
-    return this.#inHand.size === 0 && this.#queue.length === 0 ? 'all' : undefined;
+    if (this.#inProgress.size > 0) await this.#awaitOne();
+    return this.#inProgress.size === 0 && this.#queue.length === 0 && this.#error === undefined
+      ? 'all'
+      : undefined;
   }
 
-  #begin(entry: Entry): void {
-    const { clock, pace, signal } = this.#cleanup;
+  async #reasonToStop(): Promise<RemovalEnd | undefined> {
+    const { rules, mayGoOn } = this.#removal;
+    if (this.#isStopped()) return 'interrupted';
+    if (this.#error !== undefined) return 'error';
+    const isMore = this.#queue.length > 0;
+    if (isMore && this.#removed + this.#failures.size >= rules.most) return 'count';
+    if (this.#failedInARow >= rules.failuresInARow) return 'failures';
+    if (!isMore) return undefined;
+    if (this.#deadline.left() === 0) return 'time';
+    if (mayGoOn === undefined) return undefined;
+    try {
+      return (await mayGoOn()) ? undefined : 'busy';
+    } catch (error) {
+      if (this.#isStopped()) return 'interrupted';
+      this.#error = asError(error);
+      return 'error';
+    }
+  }
+
+  #begin(suspect: Suspect): void {
+    const { clock, concurrency, remove, signal } = this.#removal;
     const begun = clock.elapsed();
-    const work = entry
-      .remove()
-      .then((fate) => {
-        if (fate.kind !== 'unanswered') pace.took(clock.elapsed() - begun);
-        this.#reconcile(entry, fate);
+    const work = remove(suspect)
+      .then((result) => {
+        if (result.kind !== 'unanswered') concurrency.took(clock.elapsed() - begun);
+        this.#count(suspect, result);
       })
       .catch((error: unknown) => {
-        // Abandoned: the engine goes on with it, or not. The next run looks.
-        if (!signal.aborted) this.#defect = error instanceof Error ? error : new Error(String(error));
+        // Abandoned: the engine finishes it or not. The next run lists again.
+        if (!signal.aborted) this.#error = asError(error);
       })
       .finally(() => {
-        this.#inHand.delete(work);
-        this.#tell();
+        this.#inProgress.delete(work);
+        this.#report();
         this.#oneHasEnded();
       });
-    this.#inHand.add(work);
+    this.#inProgress.add(work);
   }
 
-  #reconcile(entry: Entry, fate: Fate): void {
-    this.#failures.delete(entry.id);
-    switch (fate.kind) {
+  #count(suspect: Suspect, result: RemovalResult): void {
+    this.#failures.delete(suspect.container.id);
+    switch (result.kind) {
       case 'removed':
         this.#removed += 1;
         this.#failedInARow = 0;
         return;
+      case 'would-remove':
+        this.#wouldRemove.push(suspect);
+        return;
       case 'kept':
-        this.#skipped.set(fate.because, (this.#skipped.get(fate.because) ?? 0) + 1);
+        this.#kept.set(result.reason, (this.#kept.get(result.reason) ?? 0) + 1);
         return;
       case 'failed':
         this.#failedInARow += 1;
-        this.#fail(entry, causeOf(fate.originalMessage), fate.originalMessage);
+        this.#fail(suspect, causeOf(result.originalMessage), result.originalMessage);
         return;
       case 'unanswered':
-        this.#doubtful = true;
-        this.#cleanup.pace.unanswered();
-        // A connection that was refused or cut says nothing about this one; a deadline may be its own fault.
-        if (fate.error.cause instanceof DeadlineError) this.#fail(entry, 'unanswered', fate.originalMessage);
-        else this.#queue.unshift(entry);
+        this.#countUnanswered(suspect, result);
     }
   }
 
-  /** Once more when all others have been tried, if that may help; else it stands as it is. */
-  #fail(entry: Entry, cause: FailureCause, originalMessage: string): void {
-    entry.tries += 1;
-    this.#failures.set(entry.id, { id: entry.id, cause, originalMessage });
-    const mayPass = cause === 'held' || cause === 'unanswered';
-    if (mayPass && entry.tries < this.#cleanup.limits.CLEANUP_TRIES) this.#queue.push(entry);
+  #countUnanswered(suspect: Suspect, result: Extract<RemovalResult, { kind: 'unanswered' }>): void {
+    const { patience, concurrency } = this.#removal;
+    concurrency.unanswered();
+    if (patience === undefined) this.#failedInARow += 1;
+    else this.#doubtful = true;
+    // A connection that was refused or cut shows nothing about this one; a deadline may be its own fault.
+    const isOwnFault = patience === undefined || result.error.cause instanceof DeadlineError;
+    if (isOwnFault) this.#fail(suspect, 'unanswered', result.originalMessage);
+    else this.#queue.unshift(suspect);
   }
 
-  /** @returns whether the engine answers again */
-  async #awaitEngine(): Promise<boolean> {
-    const { clock, limits, probe, signal } = this.#cleanup;
+  /** Once more when all others have been tried, if that may help; else it has failed for good. */
+  #fail(suspect: Suspect, cause: FailureCause, originalMessage: string): void {
+    const { id } = suspect.container;
+    const tries = (this.#tries.get(id) ?? 0) + 1;
+    this.#tries.set(id, tries);
+    this.#failures.set(id, { id, cause, originalMessage });
+    this.#lastFailure = originalMessage;
+    const mayPass = cause === 'held' || cause === 'unanswered';
+    if (mayPass && tries < this.#removal.rules.tries) this.#queue.push(suspect);
+  }
+
+  /** Waits for an engine that has not answered a removal. @returns why the run ends, if it does not answer again */
+  async #awaitEngine(): Promise<'interrupted' | 'away' | undefined> {
+    const { clock, limits, patience, signal } = this.#removal;
+    if (!this.#doubtful || this.#inProgress.size > 0 || patience === undefined) return undefined;
     const pause = doubling(limits.CALL_PAUSE, limits.CLEANUP_GLANCE);
     const begun = clock.elapsed();
     this.#wait('engine');
     for (let tries = 1; !this.#isStopped(); tries += 1) {
       try {
-        await this.#unlessStopped(probe());
+        await untilAborted(patience.probe(), signal);
         this.#doubtful = false;
         this.#wait(undefined);
-        return true;
+        return undefined;
       } catch {
         // Asked again below, for as long as an engine that restarts may take.
       }
-      if (clock.elapsed() - begun >= limits.CLEANUP_AWAY) return false;
+      if (clock.elapsed() - begun >= limits.CLEANUP_AWAY) break;
       await clock.sleep(pause(tries), signal).catch(() => undefined);
     }
-    return false;
+    return this.#isStopped() ? 'interrupted' : 'away';
   }
 
-  /** Gives way to a worker: one at a time while it is at work. */
+  /** Gives way to a worker: one at a time while it runs. */
   async #glance(): Promise<void> {
-    const { clock, limits, pace, isWorkerRunning } = this.#cleanup;
-    if (this.#doubtful || clock.elapsed() - this.#lastGlance < limits.CLEANUP_GLANCE) return;
+    const { clock, limits, concurrency, patience, signal } = this.#removal;
+    if (this.#doubtful || patience === undefined) return;
+    if (clock.elapsed() - this.#lastGlance < limits.CLEANUP_GLANCE) return;
     this.#lastGlance = clock.elapsed();
-    const isBusy = await this.#unlessStopped(isWorkerRunning()).catch(() => false);
-    pace.hold(isBusy);
+    const isBusy = await untilAborted(patience.isWorkerRunning(), signal).catch(() => false);
+    concurrency.hold(isBusy);
     this.#wait(isBusy ? 'worker' : undefined);
   }
 
-  /** Waits until one in hand has ended, or until a signal comes. */
+  /** Waits until one in progress has ended, or until a signal comes. */
   async #awaitOne(): Promise<void> {
     if (this.#isStopped()) return;
     await new Promise<void>((resolve) => {
@@ -243,18 +313,17 @@ class Run {
     });
   }
 
-  async #unlessStopped<T>(work: Promise<T>): Promise<T> {
-    return untilAborted(work, this.#cleanup.signal);
-  }
-
-  async #finishInHand(): Promise<void> {
-    if (this.#inHand.size === 0) return;
-    const { clock, limits, abandon } = this.#cleanup;
-    const all = Promise.all(this.#inHand);
+  async #finishInProgress(): Promise<void> {
+    const { clock, limits, patience } = this.#removal;
+    const all = Promise.all(this.#inProgress);
+    if (this.#inProgress.size === 0 || patience === undefined) {
+      await all;
+      return;
+    }
     const over = new AbortController();
     const grace = clock.sleep(limits.CLEANUP_GRACE, over.signal).then(
       () => {
-        if (this.#isStopped()) abandon(new Error('the time for removals in hand is up'));
+        if (this.#isStopped()) patience.abandon(new Error('the time for removals in progress is up'));
       },
       () => undefined,
     );
@@ -265,39 +334,47 @@ class Run {
   }
 
   #isStopped(): boolean {
-    return this.#cleanup.signal.aborted;
+    return this.#removal.signal.aborted;
   }
 
-  #wait(waiting: CleanupProgress['waiting']): void {
+  #wait(waiting: RemovalProgress['waiting']): void {
     if (this.#waiting === waiting) return;
     this.#waiting = waiting;
-    this.#tell();
+    this.#report();
   }
 
-  #tell(): void {
-    this.#cleanup.onProgress({
-      total: this.#total,
-      removed: this.#removed,
+  #report(): void {
+    this.#removal.onProgress?.({
+      total: this.#removal.suspects.length,
+      done: this.#countDone(),
       failed: this.#failures.size,
-      skipped: this.#countSkipped(),
-      inHand: this.#inHand.size,
+      inProgress: this.#inProgress.size,
       waiting: this.#waiting,
     });
   }
 
-  #countSkipped(): number {
-    return [...this.#skipped.values()].reduce((sum, count) => sum + count, 0);
+  #countDone(): number {
+    const kept = [...this.#kept.values()].reduce((sum, count) => sum + count, 0);
+    return this.#removed + this.#wouldRemove.length + this.#failures.size + kept;
   }
 
-  #conclude(end: CleanupEnd): CleanupResult {
-    const settled = this.#removed + this.#failures.size + this.#countSkipped();
+  #conclude(end: RemovalEnd): RemovalSummary {
+    const { suspects, limits, clock } = this.#removal;
     return {
       end,
       removed: this.#removed,
-      failures: [...this.#failures.values()],
-      skipped: this.#skipped,
-      left: this.#total - settled,
-      ms: this.#cleanup.clock.elapsed() - this.#begun,
+      wouldRemove: this.#wouldRemove,
+      failed: this.#failures.size,
+      failures: groupFailures(this.#failures.values(), limits.CLEANUP_EXAMPLES),
+      lastFailure: this.#lastFailure,
+      kept: this.#kept,
+      left: suspects.length - this.#countDone(),
+      ms: clock.elapsed() - this.#begun,
+      error: this.#error,
     };
   }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }

@@ -97,11 +97,11 @@ async function registerAt(context: Context, url: string, force: boolean): Promis
 }
 
 async function cleanUp(context: Context, args: readonly string[], asJson: boolean): Promise<number> {
-  const [{ cleanUpHost, readCleanupOptions }, { createCleanupScreen }] = await Promise.all([
+  const [{ cleanup, readCleanupOptions }, { createCleanupScreen }] = await Promise.all([
     import('../commands/cleanup.ts'),
     import('./cleanup-screen.ts'),
   ]);
-  return cleanUpHost(context, readCleanupOptions(args), createCleanupScreen(context, asJson));
+  return cleanup(context, readCleanupOptions(args), createCleanupScreen(context, asJson));
 }
 
 async function showStatus(context: Context, asJson: boolean): Promise<number> {

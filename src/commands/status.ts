@@ -9,7 +9,7 @@ import { readLockHolder, type LockHolder } from '../host/files/lock.ts';
 import { isRancherFolderMounted } from '../host/mounts/rancher-folder.ts';
 import { readStatus } from '../host/files/status.ts';
 import { countLeaks, type LeakFigures } from '../cleanup/leak-figures.ts';
-import { listSuspects } from '../cleanup/remove.ts';
+import { listLeaks } from '../cleanup/remove.ts';
 import { deadlineIn, withDeadline } from '../support/deadline.ts';
 import { messageOf } from '../support/errors.ts';
 import { silentLog } from '../support/log.ts';
@@ -103,7 +103,7 @@ async function connect({ configuration, version, command, clock, signal }: Conte
 }
 
 async function countNow(engine: Engine, { names, clock, configuration }: Context): Promise<LeakFigures> {
-  return countLeaks(await listSuspects(engine, names), clock.now(), configuration.limits);
+  return countLeaks(await listLeaks(engine, names), clock.now(), configuration.limits);
 }
 
 /** Typed inside an agent whose names a person chose, it shows those. */

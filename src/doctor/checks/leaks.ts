@@ -2,7 +2,7 @@ import type { RoleNames } from '../../agent/identity/roles.ts';
 import { formatAge } from '../../support/deadline.ts';
 import type { Limits } from '../../support/limits/limits.ts';
 import { countLeaks, type LeakFigures } from '../../cleanup/leak-figures.ts';
-import { findSuspects } from '../../cleanup/leaks.ts';
+import { findLeaks } from '../../cleanup/leaks.ts';
 import { fine, unseen, type Figures, type Finding } from '../finding.ts';
 import type { AgentRecord, HostRecord } from '../snapshot.ts';
 import { nameOf } from './agents.ts';
@@ -11,7 +11,7 @@ import { nameOf } from './agents.ts';
 export function checkLeaks(record: HostRecord, limits: Limits, names: RoleNames): readonly Finding[] {
   const { containers, now } = record;
   if (!containers.known) return [unseen('leaks', containers)];
-  const leaks = countLeaks(findSuspects(containers.value, names), now, limits);
+  const leaks = countLeaks(findLeaks(containers.value, names), now, limits);
   const figures = figuresOf(leaks);
   if (leaks.total === 0) return [judgeOldEntrypoint(record, figures)];
   const details = [describeCauses(leaks)];
@@ -84,9 +84,9 @@ function judgeOldEntrypoint(record: HostRecord, figures: Figures): Finding {
   };
 }
 
-function describeCauses({ ended, neverStarted, dead, byKind }: LeakFigures): string {
+function describeCauses({ exited, neverStarted, dead, byKind }: LeakFigures): string {
   const fates = [
-    [ended, 'ended, and the client that should have removed them was killed'],
+    [exited, 'exited, and the client that should have removed them was killed'],
     [neverStarted, 'never started: the client, or the engine, was killed in between'],
     [dead, 'dead: the engine could not remove them'],
   ] as const;
@@ -105,7 +105,7 @@ function figuresOf(leaks: LeakFigures): Figures {
     inspectHost: leaks.byKind['inspect-host'],
     shareMnt: leaks.byKind['share-mnt'],
     findGateway: leaks.byKind['find-gateway'],
-    ended: leaks.ended,
+    exited: leaks.exited,
     neverStarted: leaks.neverStarted,
     dead: leaks.dead,
     lastHour: leaks.lastHour,

@@ -32,8 +32,8 @@ describe('the doctor on the screen', () => {
        ✓ agents   rancher-agent runs for 3 h: rancher/agent:v1.0.2 (old entrypoint)
        ✗ leaks    424 leaked helpers, 277 in the last hour, the last one 10 s ago:
                   STILL LEAKING
-                  424 inspect-host: 424 ended, and the client that should have removed
-                  them was killed
+                  424 inspect-host: 424 exited, and the client that should have
+                  removed them was killed
                   made by: the loop of an old agent, rancher-agent (aaaaaaaaaaaa),
                   rancher/agent:v1.0.2, asked by http://server:8080/v1
                   → Stop it (docker stop rancher-agent; your containers run on), have
@@ -63,7 +63,7 @@ describe('the doctor on the screen', () => {
 
   it('says the same in colours', () => {
     const coloured = renderDoctor(leaking, { columns: 80, colour: true });
-    expect(coloured).toContain('\u001B[31m✗\u001B[0m');
+    expect(coloured).toContain('\u001B[31m✗\u001B[39m');
     expect(stripVTControlCharacters(coloured)).toBe(renderDoctor(leaking, { columns: 80, colour: false }));
   });
 

@@ -6,7 +6,7 @@ import type { ServingRecord } from '../../../src/agent/run/serving/record.ts';
 import type { RoleHolder, StatusFacts, StatusReport } from '../../../src/commands/status-report.ts';
 import type { HostStatus } from '../../../src/host/files/status.ts';
 import { countLeaks } from '../../../src/cleanup/leak-figures.ts';
-import { findSuspects } from '../../../src/cleanup/leaks.ts';
+import { findLeaks } from '../../../src/cleanup/leaks.ts';
 import { defaultLimits } from '../../../src/support/limits/limits.ts';
 import { names, now } from '../fakes/healthy-host.ts';
 import { leakedSummary } from '../fakes/leaked.ts';
@@ -25,7 +25,7 @@ function leaksOf(count: number, age: number): StatusFacts['leaks'] {
   const listed = Array.from({ length: count }, (_, index) =>
     leakedSummary({ id: String(index).padStart(64, '0'), name: 'sad_bohr', createdAt: now - age }),
   );
-  return countLeaks(findSuspects(listed, names), now, defaultLimits);
+  return countLeaks(findLeaks(listed, names), now, defaultLimits);
 }
 
 function last(parts: Partial<HostStatus>): StatusFacts['status'] {

@@ -426,7 +426,7 @@ describe('leaks', () => {
     const line = leaking.findings.find(({ check }) => check === 'leaks');
     expect(line?.text).toBe('5 leaked helpers, 3 in the last hour, the last one 60 s ago: STILL LEAKING');
     expect(line?.figures).toMatchObject({
-      ...{ total: 5, ended: 3, neverStarted: 1, dead: 1, inspectHost: 4, shareMnt: 1 },
+      ...{ total: 5, exited: 3, neverStarted: 1, dead: 1, inspectHost: 4, shareMnt: 1 },
       ...{
         lastHour: 3,
         leaking: true,
