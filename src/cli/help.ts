@@ -26,7 +26,7 @@ const environmentTable: readonly (readonly [string, string])[] = [
 
 const exitTable: readonly (readonly [number, string])[] = [
   [ExitCode.ok, 'done, or nothing to do'],
-  [ExitCode.noArgument, 'no argument; ended by SIGTERM or SIGINT'],
+  [ExitCode.noArgument, 'no argument; stopped by SIGTERM or SIGINT'],
   [ExitCode.usage, 'wrong command line'],
   [ExitCode.unavailable, 'the engine or the server is unavailable'],
   [ExitCode.internal, 'a defect of this program'],
@@ -50,15 +50,15 @@ export function renderHelp(version: string, columns = 80): string {
   const rows = (of: readonly (readonly [string, string])[]): readonly string[] =>
     table(of, { columns, indent: 2 });
   return [
-    `rancher-agent-entrypoint ${version}: one host, one agent, whatever dies`,
+    `rancher-agent-entrypoint ${version}: keeps exactly one agent on a host`,
     '',
     'usage: docker run … IMAGE COMMAND [--debug]',
     '',
     'commands',
     ...rows([
-      ['http…', 'register this host with that URL'],
+      ['URL', 'register this host with that URL'],
       ...Object.entries(commandTable),
-      ['-- CMD ARG…', 'become that command'],
+      ['-- CMD ARG…', 'run that command instead'],
       ['--help, --version', ''],
     ]),
     '',
@@ -67,12 +67,12 @@ export function renderHelp(version: string, columns = 80): string {
       ['--debug', 'debug log'],
       [
         forceFlag,
-        "URL, register, upgrade: replace a container that has the agent's name and is not one; it goes last, like an old agent",
+        "URL, register, upgrade: replace an unmanaged container that has the agent's name; it is removed last, like an old agent",
       ],
       [offlineFlag, 'upgrade: promote the new agent without asking the server whether it can serve'],
-      ['--dry-run', 'cleanup: list exactly what would go, and remove nothing'],
+      ['--dry-run', 'cleanup: list exactly what it would remove, and remove nothing'],
       ['--yes', 'cleanup: do not ask'],
-      ['--stop-agent', 'cleanup: stop an agent that leaks meanwhile, and start it again'],
+      ['--stop-agent', 'cleanup: stop a legacy agent that leaks, and start it again afterwards'],
     ]),
     '',
     'environment',
@@ -82,10 +82,13 @@ export function renderHelp(version: string, columns = 80): string {
     ...rows([
       ...exitTable.map(([code, meaning]) => [String(code), meaning] as const),
       ['0, 1, 2', 'of doctor: healthy, warnings, unhealthy'],
-      ['0, 73, 75, 77', 'of ready: ready, a fault of the image, of the way or the server, of the keys'],
+      [
+        '0, 73, 75, 77',
+        'of ready: ready; a fault of the image; of the connection or the server; of the keys',
+      ],
     ]),
     '',
-    'limits (environment; what they are without it, and why)',
+    'limits (environment; the default, and why)',
     ...rows(describeLimits().map((row) => [row.variable, `${renderValue(row.value, row.unit)}: ${row.why}`])),
     '',
   ].join('\n');

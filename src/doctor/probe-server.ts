@@ -12,10 +12,10 @@ import { ServerUnavailableError } from '../support/errors.ts';
 import type { Limits } from '../support/limits/limits.ts';
 import { silentLog } from '../support/log.ts';
 import { addEnvironmentSecrets, type Secrets } from '../support/secrets.ts';
-import { BlindError } from './probe.ts';
-import type { CertificateRecord, ServerRecord } from './snapshot.ts';
+import { NotVisibleError } from './probe.ts';
+import type { CertificateSnapshot, ServerSnapshot } from './snapshot.ts';
 
-export interface ServerLook {
+export interface ServerProbe {
   /** Of the agent: its server, keys, proxies. */
   readonly environment: Environment;
   readonly paths: Paths;
@@ -26,10 +26,10 @@ export interface ServerLook {
 }
 
 /**
- * Asks the server, with the agent's keys and by the agent's way, one question that answers three: is it there, does it
- * know the keys, what time is it. Nothing is written, no certificate fetched.
+ * Asks the server, with the agent's keys and through the agent's proxy, one question that answers three: is it there, does
+ * it know the keys, what time is it. Writes nothing, fetches no certificate.
  */
-export async function lookAtServer(sight: ServerLook): Promise<ServerRecord> {
+export async function probeServer(sight: ServerProbe): Promise<ServerSnapshot> {
   const { limits, secrets } = sight;
   const conf = await readAgentConf(`${sight.paths.rancher}/etc/agent.conf`);
   const environment: Environment = { ...sight.environment, ...conf.variables };
@@ -38,11 +38,11 @@ export async function lookAtServer(sight: ServerLook): Promise<ServerRecord> {
   const secretKey = environment['CATTLE_SECRET_KEY'] ?? '';
   addEnvironmentSecrets(secrets, environment);
   if (cattleUrl === '' || accessKey === '' || secretKey === '') {
-    throw new BlindError('no agent here has keys of a server', 'Register the host first.');
+    throw new NotVisibleError('no agent on this host has agent keys', 'Register the host first.');
   }
   const trust = await readKeptTrust(`${sight.paths.rancher}/etc/ssl/ca.crt`);
   const client = createHttpClient({ ...sight, environment, log: silentLog, trust });
-  const ask = async (headers: Readonly<Record<string, string>>): Promise<ServerRecord['answer']> => {
+  const ask = async (headers: Readonly<Record<string, string>>): Promise<ServerSnapshot['answer']> => {
     const begun = sight.clock.now();
     const start = sight.clock.elapsed();
     const response = await client.request({
@@ -65,7 +65,7 @@ export async function lookAtServer(sight: ServerLook): Promise<ServerRecord> {
   const url = describeUrl(cattleUrl);
   const about = {
     url,
-    certificates: await lookAtCertificates(sight, environment, cattleUrl, trust.ca),
+    certificates: await probeCertificates(sight, environment, cattleUrl, trust.ca),
     ...(readTlsFloor(environment) === 'legacy' ? { legacyTls: true as const } : {}),
   };
   try {
@@ -79,13 +79,13 @@ export async function lookAtServer(sight: ServerLook): Promise<ServerRecord> {
   }
 }
 
-/** The certificates of an https server and of `ca.crt`: a look without keys; what cannot be seen is left out. */
-async function lookAtCertificates(
-  { limits, signal }: ServerLook,
+/** The certificates of an https server and of `ca.crt`, read without keys; those that cannot be read are left out. */
+async function probeCertificates(
+  { limits, signal }: ServerProbe,
   environment: Environment,
   cattleUrl: string,
   ca: readonly string[],
-): Promise<readonly CertificateRecord[]> {
+): Promise<readonly CertificateSnapshot[]> {
   const url = URL.parse(cattleUrl);
   if (url?.protocol !== 'https:') return [];
   const chain = await viewTls(url, { environment, limits, ca, signal }).then(
@@ -104,9 +104,9 @@ async function lookAtCertificates(
 
 function recordOf(
   certificate: X509Certificate,
-  where: CertificateRecord['where'],
+  where: CertificateSnapshot['where'],
   isLeaf: boolean,
-): CertificateRecord {
+): CertificateSnapshot {
   return { where, isLeaf, name: nameOf(certificate), endsAt: certificate.validToDate.getTime() };
 }
 
@@ -119,7 +119,7 @@ export function skewOf(date: number, begun: number, ended: number): number {
   return 0;
 }
 
-/** The reason alone: method and URL stand beside it. */
+/** The reason alone: the finding shows the URL beside it. */
 function reasonOf(error: ServerUnavailableError, url: string): string {
   const at = error.message.indexOf(': ', error.message.indexOf(url) + url.length);
   return at < 0 ? error.message : error.message.slice(at + 2);

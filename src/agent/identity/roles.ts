@@ -46,6 +46,38 @@ export function namesOf(profile: Profile): RoleNames {
   };
 }
 
+/** The roles that a name stands for, as people see them; the container that most likely is the active agent first. */
+export type RoleTitle =
+  | 'agent'
+  | 'legacy agent'
+  | 'next'
+  | 'previous'
+  | 'worker'
+  | 'dead worker'
+  | 'agent-restarter'
+  | 'upgrade'
+  | 'state';
+
+/** Every role with the names that stand for it, in the order of `RoleTitle`. */
+export function roleTable(names: RoleNames): readonly (readonly [RoleTitle, readonly string[]])[] {
+  return [
+    ['agent', [names.agent]],
+    ['legacy agent', names.legacyAgents],
+    ['next', [names.next, names.nextSpare]],
+    ['previous', names.previous],
+    ['worker', [names.worker]],
+    ['dead worker', [names.deadWorker]],
+    ['agent-restarter', [names.restarter]],
+    ['upgrade', names.upgrades],
+    ['state', names.state === undefined ? [] : [names.state]],
+  ];
+}
+
+/** The role that a container has by its name; undefined for any other container. */
+export function titleOf(name: string, names: RoleNames): RoleTitle | undefined {
+  return roleTable(names).find(([, roleNames]) => roleNames.includes(name))?.[0];
+}
+
 export const labels = {
   /** `agent`, `worker`, `agent-restarter` or `state`. */
   role: 'io.rancher.agent-entrypoint.role',
