@@ -61,7 +61,7 @@ export interface FailureGroup {
   readonly originalMessage: string;
   /** Ids in full, no more than a person needs. */
   readonly examples: readonly string[];
-  /** Processes that hold the mounts of the examples; none where nobody has looked for them. */
+  /** Processes that hold the mounts of the examples; none where nobody has searched for them. */
   readonly holders: readonly Holder[];
 }
 

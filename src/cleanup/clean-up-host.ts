@@ -18,7 +18,8 @@ import type { Keyboard } from '../support/terminal.ts';
 import { findOldAgent, startAgain, stopWithRestarter, type RestarterView } from './agent-restarter.ts';
 import { Concurrency } from './concurrency.ts';
 import { bytesFreed, readFreeSpace, type FreeSpace } from './free-space.ts';
-import { cleanupRules, removeMany, type RemovalProgress, type RemovalSummary } from './remove-many.ts';
+import { removeMany } from './remove-many.ts';
+import { cleanupRules, type RemovalProgress, type RemovalSummary } from './removal.ts';
 import { createDryRun, createRemover, type Remove } from './remove.ts';
 import { buildReport, describeSuspect, findHolders, type CleanupReport } from './report.ts';
 import { scanHost, type Scan } from './scan.ts';
@@ -57,7 +58,7 @@ export interface CleanupHost {
 
 /**
  * Removes what the legacy entrypoint leaked, and dead managed containers. Works in its own container or beside the agent.
- * Takes no lock, because nothing uses what it removes: no transaction looks at it.
+ * Takes no lock, because nothing uses what it removes: transactions ignore it.
  * @returns 0 all removed or nothing to do, 73 some could not be removed
  * @throws UsageError without a terminal to ask on and without `--yes`; EngineUnavailableError if the engine went away;
  * InterruptedError after the report of what is left
@@ -200,7 +201,7 @@ async function conclude(
   const isAway = result.end === 'away';
   const freed = isAway || signal.aborted ? undefined : bytesFreed(before, await tryFreeSpace(task));
   const view = { ...host, engine, limits, log: screen.log, paths: host.configuration.paths };
-  // After a signal there is no time to look for holders.
+  // After a signal there is no time to search for holders.
   const failures = signal.aborted ? result.failures : await findHolders(view, result.failures);
   screen.showReport(
     buildReport(scan, result, {

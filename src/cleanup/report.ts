@@ -3,7 +3,7 @@ import { shortId } from '../engine/containers.ts';
 import { messageOf } from '../support/errors.ts';
 import type { FailureGroup } from './causes.ts';
 import type { Suspect } from './leaks.ts';
-import type { RemovalEnd, RemovalSummary } from './remove-many.ts';
+import type { RemovalEnd, RemovalSummary } from './removal.ts';
 import type { Scan } from './scan.ts';
 
 /** How a cleanup ended; with `--json` exactly this (docs/json.md). */

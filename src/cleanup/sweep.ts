@@ -7,7 +7,8 @@ import type { Limits } from '../support/limits/limits.ts';
 import type { Log } from '../support/log.ts';
 import { Concurrency } from './concurrency.ts';
 import { isOldEnough, type Suspect } from './leaks.ts';
-import { removeMany, sweepRules, type RemovalEnd, type RemovalSummary } from './remove-many.ts';
+import { removeMany } from './remove-many.ts';
+import { sweepRules, type RemovalEnd, type RemovalSummary } from './removal.ts';
 import { createRemover, listLeaks, type Remove } from './remove.ts';
 
 export interface Sweep {

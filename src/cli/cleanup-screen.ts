@@ -1,6 +1,6 @@
 import type { Context } from '../commands/context.ts';
 import type { CleanupScreen } from '../cleanup/clean-up-host.ts';
-import type { RemovalProgress } from '../cleanup/remove-many.ts';
+import type { RemovalProgress } from '../cleanup/removal.ts';
 import type { Log } from '../support/log.ts';
 import { createPaint } from './paint.ts';
 import { describeProgress, renderBar, SpeedMeter } from './progress-bar.ts';

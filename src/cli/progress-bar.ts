@@ -1,4 +1,4 @@
-import type { RemovalProgress } from '../cleanup/remove-many.ts';
+import type { RemovalProgress } from '../cleanup/removal.ts';
 import { formatAge } from '../support/deadline.ts';
 import type { Paint } from './paint.ts';
 

@@ -29,10 +29,10 @@ export interface ServerProbe {
  * Asks the server, with the agent's keys and through the agent's proxy, one question that answers three: is it there, does
  * it know the keys, what time is it. Writes nothing, fetches no certificate.
  */
-export async function probeServer(sight: ServerProbe): Promise<ServerSnapshot> {
-  const { limits, secrets } = sight;
-  const conf = await readAgentConf(`${sight.paths.rancher}/etc/agent.conf`);
-  const environment: Environment = { ...sight.environment, ...conf.variables };
+export async function probeServer(view: ServerProbe): Promise<ServerSnapshot> {
+  const { limits, secrets } = view;
+  const conf = await readAgentConf(`${view.paths.rancher}/etc/agent.conf`);
+  const environment: Environment = { ...view.environment, ...conf.variables };
   const cattleUrl = environment['CATTLE_URL'] ?? '';
   const accessKey = environment['CATTLE_ACCESS_KEY'] ?? '';
   const secretKey = environment['CATTLE_SECRET_KEY'] ?? '';
@@ -40,11 +40,11 @@ export async function probeServer(sight: ServerProbe): Promise<ServerSnapshot> {
   if (cattleUrl === '' || accessKey === '' || secretKey === '') {
     throw new NotVisibleError('no agent on this host has agent keys', 'Register the host first.');
   }
-  const trust = await readKeptTrust(`${sight.paths.rancher}/etc/ssl/ca.crt`);
-  const client = createHttpClient({ ...sight, environment, log: silentLog, trust });
+  const trust = await readKeptTrust(`${view.paths.rancher}/etc/ssl/ca.crt`);
+  const client = createHttpClient({ ...view, environment, log: silentLog, trust });
   const ask = async (headers: Readonly<Record<string, string>>): Promise<ServerSnapshot['answer']> => {
-    const begun = sight.clock.now();
-    const start = sight.clock.elapsed();
+    const begun = view.clock.now();
+    const start = view.clock.elapsed();
     const response = await client.request({
       method: 'GET',
       url: joinUrl(cattleUrl, 'schemas/configcontent'),
@@ -53,19 +53,19 @@ export async function probeServer(sight: ServerProbe): Promise<ServerSnapshot> {
       repeat: true,
       deadlineMs: limits.DOCTOR_SERVER,
     });
-    const ended = sight.clock.now();
+    const ended = view.clock.now();
     const date = Date.parse(response.headers['date'] ?? '');
     return {
       kind: 'answered',
       credentials: judgeProbe(response),
       skewMs: Number.isNaN(date) ? undefined : skewOf(date, begun, ended),
-      tookMs: Math.round(sight.clock.elapsed() - start),
+      tookMs: Math.round(view.clock.elapsed() - start),
     };
   };
   const url = describeUrl(cattleUrl);
   const about = {
     url,
-    certificates: await probeCertificates(sight, environment, cattleUrl, trust.ca),
+    certificates: await probeCertificates(view, environment, cattleUrl, trust.ca),
     ...(readTlsFloor(environment) === 'legacy' ? { legacyTls: true as const } : {}),
   };
   try {

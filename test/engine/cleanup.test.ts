@@ -201,7 +201,7 @@ describe('cleanup on a terminal', () => {
     const lines = seen.replace(/\u001B\[\d*[mK]/g, '').split(/[\r\n]+/);
     expect(lines.filter((line) => /^\[[#-]+\] \d+ of 40, \d+ %/.test(line)).length).toBeGreaterThan(0);
     expect(lines.filter((line) => line.length > 80)).toEqual([]);
-    expect(seen).toContain('\u001B[32mRemoved 40\u001B[0m, failed 0, skipped 0');
+    expect(seen).toContain('\u001B[32mRemoved 40\u001B[39m, failed 0, skipped 0');
   });
 });
 

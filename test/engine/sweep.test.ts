@@ -19,7 +19,7 @@ afterAll(async () => scene.close());
 
 const findGateway = ['--', 'ip', 'route', 'get', '8.8.8.8'];
 
-/** A helper as the old script leaves it, unless told otherwise. */
+/** A helper as the legacy script leaves it, but for the parts given. */
 async function make(parts: Partial<Leak> = {}): Promise<string> {
   return makeLeak(scene.host.engineSocketPath, { image: images.a, ...parts });
 }
@@ -123,7 +123,7 @@ const atOnce = { SWEEP_AGE: 0, STANDBY: 200, VERIFY: 500, VERIFY_POLL: 250 };
 describe.each([
   ['an engine of today', undefined],
   ['an engine of the incident (API 1.22)', '1.22'],
-])('on %s, leaked helpers of older entrypoints', (_title, api) => {
+])('on %s, leaked helpers of the legacy entrypoint', (_title, api) => {
   it('are removed by registration, upgrade and run, oldest first, so many per start, and nothing else is removed', async () => {
     scene.host.proxy.pinApi(api);
     const bystanders = await createBystanders();

@@ -21,7 +21,7 @@ export interface RoleNames {
   readonly worker: string;
   /** Where a worker that can be neither removed nor used is set aside. */
   readonly deadWorker: string;
-  /** Starts an agent again that a clean-up has stopped. */
+  /** Starts an agent again that a cleanup has stopped. */
   readonly restarter: string;
   /** Made by the server's script, not by us. */
   readonly upgrades: readonly string[];
@@ -124,7 +124,7 @@ export function checksReadiness(imageLabels: Readonly<Record<string, string>>): 
   return canStandBy(imageLabels) && (imageLabels[labels.readiness] ?? '') !== '';
 }
 
-/** Whether a container was made by us, or is an agent of an older entrypoint. Anything else is never touched. */
+/** Whether a container was made by us, or is an agent of an legacy entrypoint. Anything else is never touched. */
 export function isAgentContainer(container: Pick<ContainerDetails, 'labels' | 'image'>): boolean {
   if (container.labels[labels.role] !== undefined) return true;
   return container.labels[labels.system] === 'rancher-agent' || isAgentImage(container.image);

@@ -209,7 +209,7 @@ describe('the agent restarter', () => {
   });
 
   it.each([['is gone'], ['exited'], ['dead']] as const)(
-    'starts the agent at once when the clean-up %s, and removes itself last',
+    'starts the agent at once when the cleanup %s, and removes itself last',
     async (state) => {
       if (state !== 'is gone') add('cleaner', { state });
       await restartAgent(view(), ids, never);

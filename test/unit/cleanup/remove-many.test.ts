@@ -1,14 +1,14 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Concurrency } from '../../../src/cleanup/concurrency.ts';
+import { removeMany } from '../../../src/cleanup/remove-many.ts';
 import {
   cleanupRules,
-  removeMany,
   sweepRules,
   type Patience,
   type Removal,
   type RemovalProgress,
   type RemovalSummary,
-} from '../../../src/cleanup/remove-many.ts';
+} from '../../../src/cleanup/removal.ts';
 import type { Suspect } from '../../../src/cleanup/leaks.ts';
 import type { RemovalResult } from '../../../src/cleanup/remove.ts';
 import type { Clock } from '../../../src/support/clock.ts';

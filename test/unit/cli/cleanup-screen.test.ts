@@ -6,7 +6,7 @@ import { renderCleanupPlan, renderCleanupReport } from '../../../src/cli/render-
 import type { CleanupScreen } from '../../../src/cleanup/clean-up-host.ts';
 import type { Context } from '../../../src/commands/context.ts';
 import type { CleanupReport } from '../../../src/cleanup/report.ts';
-import type { RemovalProgress } from '../../../src/cleanup/remove-many.ts';
+import type { RemovalProgress } from '../../../src/cleanup/removal.ts';
 import { findLeaks } from '../../../src/cleanup/leaks.ts';
 import { countLeaks } from '../../../src/cleanup/leak-figures.ts';
 import type { Scan } from '../../../src/cleanup/scan.ts';

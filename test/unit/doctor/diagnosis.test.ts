@@ -232,7 +232,7 @@ const table: readonly (readonly [
     0,
   ],
   [
-    'an agent that a clean-up has stopped',
+    'an agent that a cleanup has stopped',
     {
       agents: known([
         agent({ state: 'exited', ownEntrypoint: false }),
