@@ -124,7 +124,7 @@ export function checksReadiness(imageLabels: Readonly<Record<string, string>>): 
   return canStandBy(imageLabels) && (imageLabels[labels.readiness] ?? '') !== '';
 }
 
-/** Whether a container was made by us, or is an agent of an legacy entrypoint. Anything else is never touched. */
+/** Whether a container is managed: created by us, or an agent of the legacy entrypoint. Any other is never touched. */
 export function isAgentContainer(container: Pick<ContainerDetails, 'labels' | 'image'>): boolean {
   if (container.labels[labels.role] !== undefined) return true;
   return container.labels[labels.system] === 'rancher-agent' || isAgentImage(container.image);
