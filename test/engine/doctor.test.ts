@@ -150,7 +150,7 @@ describe('the doctor, on hosts with a registered agent', () => {
     expect(rooted, rooted.stdout).toMatchObject({ status: 0 });
   });
 
-  it('names the processes that hold the mounts of others, and that this kernel removes them all the same', async () => {
+  it('names the processes that hold the mounts of others, and that this kernel removes the containers all the same', async () => {
     await scene.host.docker(
       'run',
       '-d',
@@ -164,7 +164,7 @@ describe('the doctor, on hosts with a registered agent', () => {
     );
     const diagnosis = await expectCauses([], 0);
     expect(lineOf(diagnosis, 'mounts')?.text).toMatch(
-      /^held by sleep \(pid \d+, container monitor: \d+ mounts?\); this kernel removes them all the same$/,
+      /^held by sleep \(pid \d+, container monitor: \d+ mounts?\); this kernel removes the containers all the same$/,
     );
     await scene.host.docker('rm', '-f', 'monitor');
   });
