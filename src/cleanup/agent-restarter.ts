@@ -1,3 +1,4 @@
+import { describeContainer } from '../engine/containers.ts';
 import type { ContainerDetails, ContainerSpec, Engine } from '../engine/engine.ts';
 import { isEngineError } from '../engine/errors.ts';
 import type { Clock } from '../support/clock.ts';
@@ -10,11 +11,11 @@ import { doubling } from '../support/retry.ts';
 import { isAgentContainer, labels, canStandBy, type RoleNames } from '../agent/identity/roles.ts';
 
 /*
- * Stops an agent for the time of a clean-up. `docker stop` alone would leave the host without an agent if the clean-up
- * is killed: its restart policy brings back what was stopped only when the engine itself starts again. So the agent restarter comes
- * first: a small container with a restart policy of its own, which looks whether the clean-up's container still runs and,
- * as soon as it doesn't, starts the agent and removes itself. It exists before the agent is stopped, and goes after
- * the agent has been started: whatever is killed in between, one of the two starts the agent.
+ * Stops an agent for the time of a cleanup. `docker stop` alone would leave the host without an agent if the cleanup is
+ * killed: a restart policy starts a stopped container again only when the engine itself starts. So the agent restarter comes
+ * first. It is a small container with a restart policy of its own. It checks whether the cleanup's container still runs; as
+ * soon as that has exited, it starts the agent and removes itself. It is created before the agent is stopped, and removed
+ * after the agent has been started: whatever is killed in between, one of the two starts the agent.
  */
 
 export interface RestarterView {
@@ -26,16 +27,16 @@ export interface RestarterView {
   readonly log: Log;
 }
 
-/** Who is to be started again, and as long as whose container runs it is not. */
+/** The agent to start again, and the container to wait for. */
 export interface RestarterOrder {
   readonly agent: Pick<ContainerDetails, 'id' | 'name'>;
-  /** The container of the clean-up. */
+  /** The container of the cleanup. */
   readonly cleanup: Pick<ContainerDetails, 'id' | 'imageId'>;
   /** Settings for the agent restarter. */
   readonly environment: Environment;
 }
 
-/** An agent in office that runs an entrypoint older than this one: its loop is what leaks. Undefined if there is none. */
+/** The active agent if it runs the legacy entrypoint: its loop is what leaks. Undefined if there is none. */
 export async function findOldAgent(engine: Engine, names: RoleNames): Promise<ContainerDetails | undefined> {
   for (const name of [names.agent, ...names.legacyAgents]) {
     const found = await engine.inspectContainer(name);
@@ -46,8 +47,9 @@ export async function findOldAgent(engine: Engine, names: RoleNames): Promise<Co
 }
 
 /**
- * Stops the agent, with an agent restarter that starts it again whatever becomes of us.
- * @throws TryAgainLaterError if another clean-up has an agent restarter; CannotChangeError if the agent can't be stopped: it then runs
+ * Stops the agent, with an agent restarter that starts it again even if this process is killed.
+ * @throws TryAgainLaterError if another cleanup has an agent restarter; CannotChangeError if the agent cannot be stopped: then
+ * it runs
  */
 export async function stopWithRestarter(view: RestarterView, order: RestarterOrder): Promise<void> {
   const { engine, limits, log } = view;
@@ -55,20 +57,22 @@ export async function stopWithRestarter(view: RestarterView, order: RestarterOrd
   try {
     await engine.startContainer(restarter);
     await engine.stopContainer(order.agent.id, limits.STOP_GRACE);
-    log.info(`stopped ${order.agent.name}; ${view.names.restarter} starts it again whatever happens`);
+    log.info(
+      `stopped ${order.agent.name}; ${view.names.restarter} starts it again, even if this cleanup is killed`,
+    );
   } catch (error) {
     await startAgain(view, order.agent.id);
     throw new CannotChangeError(`${order.agent.name} could not be stopped: ${messageOf(error)}`, {
-      hint: 'go on without --stop-agent: what leaks meanwhile is left for the next run',
+      hint: 'run cleanup without --stop-agent: what leaks meanwhile is left for the next run',
       cause: error,
     });
   }
 }
 
 /**
- * Starts the agent again and has the agent restarter removed. Whoever was given its name meanwhile, an upgrade's new agent perhaps,
- * is left alone.
- * @returns whether an agent runs under that name. If not, the agent restarter is still there, and goes on trying
+ * Starts the agent again and removes the agent restarter. If another container has got the agent's name meanwhile, such as the
+ * new agent of an upgrade, that one is left alone.
+ * @returns whether an agent runs under that name. If not, the agent restarter is still there and tries again
  */
 export async function startAgain(view: RestarterView, agentId: string): Promise<boolean> {
   const { names, log, engine } = view;
@@ -83,7 +87,7 @@ export async function startAgain(view: RestarterView, agentId: string): Promise<
       error: messageOf(error),
       hint:
         restarter?.state === 'running'
-          ? `${names.restarter} goes on trying: docker logs -f ${names.restarter}`
+          ? `${names.restarter} tries again: docker logs -f ${names.restarter}`
           : `docker start ${names.agent}`,
     });
     return false;
@@ -92,8 +96,8 @@ export async function startAgain(view: RestarterView, agentId: string): Promise<
 
 /**
  * What the agent restarter's container runs.
- * @param own id of the agent restarter's own container, to remove it in the end
- * @param signal its end: the engine starts it again if the policy says so
+ * @param ids of the agent, of the cleanup's container and of the agent restarter's own, which removes itself at the end
+ * @param signal stops it; the engine then starts it again, as its restart policy says
  */
 export async function restartAgent(
   view: RestarterView,
@@ -101,8 +105,8 @@ export async function restartAgent(
   signal: AbortSignal,
 ): Promise<void> {
   const { clock, limits, log } = view;
-  await awaitEnd(view, ids.cleanup, signal);
-  log.info('the clean-up has ended without starting the agent again: doing it now');
+  await awaitExit(view, ids.cleanup, signal);
+  log.info('the cleanup has exited without starting the agent again: starting it now');
   const pause = doubling(limits.RESTARTER_PAUSE_MIN, limits.RESTARTER_PAUSE_MAX);
   const deadline = deadlineIn(limits.RESTARTER_TOTAL, clock);
   for (let tries = 1; deadline.left() > 0; tries += 1) {
@@ -121,8 +125,8 @@ export async function restartAgent(
   });
 }
 
-/** Until the clean-up's container has ended, or for RESTARTER_TOTAL: one that hangs must not keep a host without its agent. */
-async function awaitEnd(
+/** Until the cleanup's container has exited, or for RESTARTER_TOTAL: a cleanup that hangs must not keep a host without agent. */
+async function awaitExit(
   { engine, clock, limits }: RestarterView,
   id: string,
   signal: AbortSignal,
@@ -133,7 +137,7 @@ async function awaitEnd(
       const state = (await engine.inspectContainer(id))?.state;
       if (state !== 'running' && state !== 'paused' && state !== 'restarting') return;
     } catch {
-      // An engine that doesn't answer: nobody knows, and nothing could be started.
+      // An engine that does not answer: the state is unknown, and nothing could be started.
     }
     await clock.sleep(limits.RESTARTER_POLL, signal);
   }
@@ -146,8 +150,8 @@ async function startIfStillAgent({ engine, names }: RestarterView, id: string): 
   if (!hasActiveName) {
     const other = await engine.inspectContainer(names.agent);
     if (other !== undefined) return other.name;
-    if (found === undefined) throw new Error('it is gone, and there is no other one');
-    // Set aside by an upgrade, which goes on, or whose remains are settled by who stands by.
+    if (found === undefined) throw new Error('it is gone, and there is no other agent');
+    // Parked by an upgrade. Its worker goes on, or the standby agent has the host reconciled.
     return found.name;
   }
   await engine.startContainer(id);
@@ -166,21 +170,24 @@ async function createRestarter(view: RestarterView, order: RestarterOrder): Prom
   }
 }
 
-/** One that doesn't run any more keeps nobody. */
+/** One that does not run any more is left over. */
 async function clearAway({ engine, names }: RestarterView, found: ContainerDetails): Promise<void> {
-  const isOurs = found.labels[labels.role] === 'agent-restarter';
-  if (isOurs && ['running', 'restarting', 'paused'].includes(found.state)) throw heldByAnother(names);
-  if (!isOurs) {
-    throw new CannotChangeError(`the container ${found.name} has our name but is not ours`, {
-      hint: `docker rename ${found.name} NEW_NAME`,
-    });
+  const isRestarter = found.labels[labels.role] === 'agent-restarter';
+  if (isRestarter && ['running', 'restarting', 'paused'].includes(found.state)) throw heldByAnother(names);
+  if (!isRestarter) {
+    throw new CannotChangeError(
+      `the container ${describeContainer(found)} has the name of the agent restarter and is not one: it is left alone`,
+      {
+        hint: `docker rename ${found.name} NEW_NAME`,
+      },
+    );
   }
   await engine.removeContainer(found.id, { force: false });
 }
 
 function heldByAnother(names: RoleNames): TryAgainLaterError {
-  return new TryAgainLaterError(`another clean-up has stopped the agent: ${names.restarter} is at work`, {
-    hint: 'clean up without --stop-agent, which may go on beside the other one, or wait for it',
+  return new TryAgainLaterError(`another cleanup has stopped the agent: ${names.restarter} is running`, {
+    hint: 'run cleanup without --stop-agent, which may run beside the other one, or wait for it',
   });
 }
 
@@ -190,19 +197,19 @@ async function removeRestarter({ engine, names, log }: RestarterView): Promise<v
     if (restarter?.labels[labels.role] === 'agent-restarter')
       await engine.removeContainer(restarter.id, { force: true });
   } catch (error) {
-    // It finds the agent running when we have ended, and removes itself.
+    // It finds the agent running when the cleanup has exited, and removes itself.
     log.debug(`${names.restarter} could not be removed`, { error: messageOf(error) });
   }
 }
 
-/** By force, since it runs: the engine ends us in the middle of this call. */
+/** By force, since it runs: the engine stops this process in the middle of the call. */
 async function removeSelf({ engine }: RestarterView, own: string | undefined): Promise<void> {
   if (own === undefined) return;
   await engine.setRestartPolicy(own, 'no');
   await engine.removeContainer(own, { force: true });
 }
 
-/** Sees nothing of the host but the engine's socket; the engine brings it back if it dies. */
+/** It sees nothing of the host but the engine's socket; the engine starts it again if it exits. */
 export function buildRestarterSpec({ agent, cleanup, environment }: RestarterOrder): ContainerSpec {
   return {
     image: cleanup.imageId,

@@ -1,4 +1,6 @@
-/** Why removals fail, by the engine's words: wordings changed with every version, what the kernel says did not. */
+import type { Holder } from '../agent/transaction/mount-holders.ts';
+
+/** Why removals fail, by the engine's message: its wording changed with every version, the kernel's part of it did not. */
 export type FailureCause =
   'held' | 'immutable' | 'read-only' | 'disk-error' | 'no-space' | 'unanswered' | 'other';
 
@@ -15,20 +17,20 @@ export function causeOf(originalMessage: string): FailureCause {
   return patterns.find(([, pattern]) => pattern.test(originalMessage))?.[0] ?? 'other';
 }
 
-/** For a person: what it means, and where the runbook goes on. */
+/** For a person: what it means, and what to do. */
 export function describeCause(cause: FailureCause): { readonly meaning: string; readonly todo: string } {
   switch (cause) {
     case 'held':
-      return { meaning: 'a process still has the mount', todo: 'end or restart who holds it' };
+      return { meaning: 'a process still has the mount', todo: 'stop or restart that process' };
     case 'immutable':
       return { meaning: 'a file is immutable', todo: 'see the runbook, "a container cannot be removed"' };
     case 'read-only':
       return {
         meaning: 'the file system has become read-only',
-        todo: 'see the kernel log (dmesg -T): the disk',
+        todo: 'check the disk: dmesg -T',
       };
     case 'disk-error':
-      return { meaning: 'the disk is sick', todo: 'see the kernel log (dmesg -T): the disk' };
+      return { meaning: 'the disk has errors', todo: 'check the disk: dmesg -T' };
     case 'no-space':
       return { meaning: 'the storage is full', todo: 'see the runbook, "the storage is low"' };
     case 'unanswered':
@@ -39,29 +41,35 @@ export function describeCause(cause: FailureCause): { readonly meaning: string; 
     case 'other':
       return {
         meaning: 'the engine refuses',
-        todo: "see the engine's log: journalctl -u docker",
+        todo: 'see the log of the Docker daemon: journalctl -u docker',
       };
   }
 }
 
-/** Failures of one cause; the words, and some ids, are examples. */
+/** One container that could not be removed. */
+export interface Failure {
+  readonly id: string;
+  readonly cause: FailureCause;
+  readonly originalMessage: string;
+}
+
+/** Failures of one cause. The message and the ids are examples. */
 export interface FailureGroup {
   readonly cause: FailureCause;
   readonly count: number;
-  /** The engine's words about one of them. */
+  /** The engine's message about one of them. */
   readonly originalMessage: string;
   /** Ids in full, no more than a person needs. */
   readonly examples: readonly string[];
+  /** Processes that hold the mounts of the examples; none where nobody has searched for them. */
+  readonly holders: readonly Holder[];
 }
 
 /** Groups failures by cause, the largest group first. @param mostExamples ids kept per group */
-export function groupFailures(
-  failures: Iterable<{ readonly id: string; readonly cause: FailureCause; readonly originalMessage: string }>,
-  mostExamples: number,
-): readonly FailureGroup[] {
+export function groupFailures(failures: Iterable<Failure>, mostExamples: number): readonly FailureGroup[] {
   const groups = new Map<FailureCause, FailureGroup>();
   for (const { id, cause, originalMessage } of failures) {
-    const group = groups.get(cause) ?? { cause, count: 0, originalMessage, examples: [] };
+    const group = groups.get(cause) ?? { cause, count: 0, originalMessage, examples: [], holders: [] };
     const examples = group.examples.length < mostExamples ? [...group.examples, id] : group.examples;
     groups.set(cause, { ...group, count: group.count + 1, examples });
   }

@@ -1,20 +1,20 @@
 import type { Limits } from '../support/limits/limits.ts';
 
 /**
- * How many removals go on at a time: one more for each round that was quick, half as many as soon as one was slow
- * (additive increase, multiplicative decrease, as TCP does it; and as there, twice as many each round until the first
- * slow one). An engine that is well gets to the bound at once; one that is sick stays at one. What counts as slow follows
- * the quickest removal seen on this host, between two bounds.
+ * How many removals run at a time: one more after each round that was fast, half as many as soon as one was slow (additive
+ * increase, multiplicative decrease, as in TCP; and as there, twice as many after each round until the first slow one). A
+ * healthy engine gets to the limit at once; an overloaded one stays at one. The fastest removal seen on this host decides what
+ * counts as slow, between two limits.
  */
-export class Pace {
+export class Concurrency {
   readonly #limits: Limits;
   readonly #most: number;
   #parallel = 1;
-  /** Quick ones since the number changed. */
-  #quick = 0;
-  /** Removals still to end that were begun at an earlier number: they say nothing about the present one. */
+  /** Fast ones since the number changed. */
+  #fast = 0;
+  /** Removals still in progress that began at an earlier number: they prove nothing about the present one. */
   #stale = 0;
-  #quickest = Number.POSITIVE_INFINITY;
+  #fastest = Number.POSITIVE_INFINITY;
   #held = false;
   #hasBeenSlow = false;
 
@@ -24,7 +24,7 @@ export class Pace {
     this.#most = Math.max(1, Math.min(most, limits.CLEANUP_PARALLEL));
   }
 
-  /** Removals that may go on at a time now. */
+  /** Removals that may run at a time now. */
   get parallel(): number {
     return this.#held ? 1 : this.#parallel;
   }
@@ -34,9 +34,9 @@ export class Pace {
     this.#held = held;
   }
 
-  /** A removal took this many ms, whatever came out. */
+  /** A removal took this many ms, whatever its result. */
   took(ms: number): void {
-    this.#quickest = Math.min(this.#quickest, ms);
+    this.#fastest = Math.min(this.#fastest, ms);
     if (this.#stale > 0) {
       this.#stale -= 1;
       return;
@@ -45,9 +45,9 @@ export class Pace {
       this.#slowDown();
       return;
     }
-    this.#quick += 1;
-    if (this.#quick < this.#parallel) return;
-    this.#quick = 0;
+    this.#fast += 1;
+    if (this.#fast < this.#parallel) return;
+    this.#fast = 0;
     this.#parallel = Math.min(this.#most, this.#hasBeenSlow ? this.#parallel + 1 : this.#parallel * 2);
   }
 
@@ -55,19 +55,19 @@ export class Pace {
   unanswered(): void {
     this.#hasBeenSlow = true;
     this.#parallel = 1;
-    this.#quick = 0;
+    this.#fast = 0;
     this.#stale = 0;
   }
 
   #slowFrom(): number {
     const { CLEANUP_SLOW_FROM, CLEANUP_SLOW, CLEANUP_SLOWDOWN } = this.#limits;
-    return Math.min(CLEANUP_SLOW, Math.max(CLEANUP_SLOW_FROM, this.#quickest * CLEANUP_SLOWDOWN));
+    return Math.min(CLEANUP_SLOW, Math.max(CLEANUP_SLOW_FROM, this.#fastest * CLEANUP_SLOWDOWN));
   }
 
   #slowDown(): void {
     this.#hasBeenSlow = true;
     this.#stale = this.#parallel - 1;
     this.#parallel = Math.max(1, Math.floor(this.#parallel / 2));
-    this.#quick = 0;
+    this.#fast = 0;
   }
 }

@@ -7,29 +7,34 @@ import type { Limits } from '../support/limits/limits.ts';
 /** Drivers whose containers show the file system of the Docker root as their own `/`. */
 const fileDrivers = /^(overlay2?|aufs|vfs|btrfs)$/;
 
-export interface Room {
-  /** Free for containers, in bytes; undefined where it can't be told. Others use the same disk: only about right. */
-  readonly freeBytes: number | undefined;
+export interface FreeSpace {
+  /** Free for containers; undefined where nobody can know. Others use the same disk: an approximation. */
+  readonly bytes: number | undefined;
   readonly verdict: StorageVerdict;
 }
 
-/** How much room there is for containers, seen from a container that mounts nothing but the engine's socket. */
-export async function readRoom(engine: Engine, paths: Paths, limits: Limits): Promise<Room> {
+/** The free space for containers, seen from a container that mounts nothing but the engine's socket. */
+export async function readFreeSpace(engine: Engine, paths: Paths, limits: Limits): Promise<FreeSpace> {
   const info = await engine.readInfo();
   const facts = await readStorage(
     paths,
     { driver: info.storageDriver, driverStatus: info.driverStatus, dockerRoot: info.rootDirectory },
     limits,
   );
+  const verdict = judgeStorage(facts, limits);
   const pool = facts.devicemapper?.data;
   if (pool !== undefined) {
     const { totalBytes, usedBytes } = pool;
-    const freeBytes =
-      totalBytes === undefined || usedBytes === undefined ? undefined : totalBytes - usedBytes;
-    return { freeBytes, verdict: judgeStorage(facts, limits) };
+    const isKnown = totalBytes !== undefined && usedBytes !== undefined;
+    return { bytes: isKnown ? totalBytes - usedBytes : undefined, verdict };
   }
-  const freeBytes = facts.fileSystem?.freeBytes ?? (await readOwnRoot(info));
-  return { freeBytes, verdict: judgeStorage(facts, limits) };
+  return { bytes: facts.fileSystem?.freeBytes ?? (await readOwnRoot(info)), verdict };
+}
+
+/** The bytes that became free between the two; undefined where nobody can know. */
+export function bytesFreed(before: FreeSpace | undefined, after: FreeSpace | undefined): number | undefined {
+  if (before?.bytes === undefined || after?.bytes === undefined) return undefined;
+  return Math.max(0, after.bytes - before.bytes);
 }
 
 async function readOwnRoot({ storageDriver }: EngineInfo): Promise<number | undefined> {

@@ -4,7 +4,7 @@ import type { Engine } from '../engine/engine.ts';
 import type { LeakCount } from '../host/files/metrics-file.ts';
 import { messageOf } from '../support/errors.ts';
 import { countLeaks } from './leak-figures.ts';
-import { listSuspects } from './remove.ts';
+import { listLeaks } from './remove.ts';
 
 export interface MetricsKeeping extends MetricsView {
   readonly engine: Engine;
@@ -13,8 +13,8 @@ export interface MetricsKeeping extends MetricsView {
 }
 
 /**
- * While the agent runs: keeps the textfile for Prometheus fresh, if one is asked for. The files of the host are read every
- * HOUSEKEEPING; leaked helpers, which cost a long list, are counted at first and every HOUSEKEEPING_TURNS of these.
+ * Writes the textfile for Prometheus while the agent runs, if one is configured. Reads the files of the host every
+ * HOUSEKEEPING. Counts leaked helpers, which costs a long list, at first and then every HOUSEKEEPING_TURNS of these.
  * Ends when the signal is aborted.
  */
 export async function keepMetrics(keeping: MetricsKeeping): Promise<never> {
@@ -39,15 +39,11 @@ async function countOnce({
   signal,
 }: MetricsKeeping): Promise<LeakCount | undefined> {
   try {
-    const { total, lastHour } = countLeaks(
-      await listSuspects(engine, names),
-      clock.now(),
-      configuration.limits,
-    );
+    const { total, lastHour } = countLeaks(await listLeaks(engine, names), clock.now(), configuration.limits);
     return { total, lastHour, countedAt: clock.now() };
   } catch (error) {
     signal.throwIfAborted();
-    log.debug('leaked helpers could not be counted for the metrics', { error: messageOf(error) });
+    log.debug('could not count the leaked helpers for the metrics', { error: messageOf(error) });
     return undefined;
   }
 }

@@ -1,3 +1,4 @@
+import { isDead } from '../engine/containers.ts';
 import type { Limits } from '../support/limits/limits.ts';
 import type { HelperKind, Suspect } from './leaks.ts';
 
@@ -5,17 +6,17 @@ import type { HelperKind, Suspect } from './leaks.ts';
 export interface LeakFigures {
   readonly total: number;
   readonly byKind: Readonly<Record<HelperKind, number>>;
-  /** Ended, and the client that was to remove it had been killed. */
-  readonly ended: number;
-  /** Created and never started: client or engine were gone in between. */
+  /** Exited, and the client that was to remove it had been killed. */
+  readonly exited: number;
+  /** Created and never started: the client or the engine was killed in between. */
   readonly neverStarted: number;
   /** The engine could not remove it. */
   readonly dead: number;
-  /** Made within LEAK_RATE: the rate per hour. */
+  /** Created within LEAK_RATE: the rate per hour. */
   readonly lastHour: number;
-  /** Made within LEAK_WINDOW. */
+  /** Created within LEAK_WINDOW. */
   readonly recent: number;
-  /** Two or more within LEAK_WINDOW, and the last one no longer ago than their pace explains. */
+  /** Two or more within LEAK_WINDOW, and the last one no longer ago than their rate explains. */
   readonly leaking: boolean;
   /** Ages in ms; undefined if there is none. */
   readonly youngest: number | undefined;
@@ -23,26 +24,30 @@ export interface LeakFigures {
 }
 
 /**
- * Counts what `findSuspects` found in a list. Those made less than LEAK_GRACE ago may be honest ones and don't count.
+ * Counts what `findLeaks` found in a list. Those created less than LEAK_GRACE ago may still be in use and do not count.
  * @param now milliseconds since 1970, by the host's clock
  */
-export function countLeaks(suspects: readonly Suspect[], now: number, limits: Limits): LeakFigures {
-  const settled = suspects.filter(({ container }) => now - container.createdAt >= limits.LEAK_GRACE);
-  const ages = settled.map(({ container }) => now - container.createdAt);
+export function countLeaks(
+  suspects: readonly Suspect<HelperKind>[],
+  now: number,
+  limits: Limits,
+): LeakFigures {
+  const counted = suspects.filter(({ container }) => now - container.createdAt >= limits.LEAK_GRACE);
+  const ages = counted.map(({ container }) => now - container.createdAt);
   const within = (ms: number): number => ages.filter((age) => age <= ms).length;
-  const ofKind = (kind: HelperKind): number => settled.filter((suspect) => suspect.kind === kind).length;
-  const inState = (...states: readonly string[]): number =>
-    settled.filter(({ container }) => states.includes(container.state)).length;
+  const ofKind = (kind: HelperKind): number => counted.filter((suspect) => suspect.kind === kind).length;
+  const inState = (state: string): number =>
+    counted.filter(({ container }) => container.state === state).length;
   return {
-    total: settled.length,
+    total: counted.length,
     byKind: {
       'inspect-host': ofKind('inspect-host'),
       'share-mnt': ofKind('share-mnt'),
       'find-gateway': ofKind('find-gateway'),
     },
-    ended: inState('exited'),
+    exited: inState('exited'),
     neverStarted: inState('created'),
-    dead: inState('dead', 'removing'),
+    dead: counted.filter(({ container }) => isDead(container)).length,
     lastHour: within(limits.LEAK_RATE),
     recent: within(limits.LEAK_WINDOW),
     leaking: isLeaking(
@@ -54,7 +59,7 @@ export function countLeaks(suspects: readonly Suspect[], now: number, limits: Li
   };
 }
 
-/** Somebody who has just stopped the loop wants to see that it has stopped: three gaps without a new one are an end. */
+/** A person who has just stopped the loop wants to see that it has stopped: three gaps without a new one prove it. */
 function isLeaking(recent: readonly number[], limits: Limits): boolean {
   if (recent.length < 2) return false;
   const youngest = recent.reduce((a, b) => Math.min(a, b));

@@ -1,157 +1,163 @@
 import { findKeyHolder, observeRoles } from '../agent/transaction/observe.ts';
-import { isAgentContainer, type RoleNames } from '../agent/identity/roles.ts';
-import type { ContainerSummary, Engine } from '../engine/engine.ts';
+import type { RoleNames } from '../agent/identity/roles.ts';
+import { isWorkerRunning } from '../agent/worker/client.ts';
+import type { Engine } from '../engine/engine.ts';
 import { isEngineError } from '../engine/errors.ts';
+import type { Clock } from '../support/clock.ts';
 import { EngineUnavailableError } from '../support/errors.ts';
+import type { Limits } from '../support/limits/limits.ts';
 import {
+  classifyDead,
+  classifyDeadHelper,
+  classifyHelper,
   dependsOnImage,
-  findSuspects,
-  judgeDeadHelper,
-  judgeHelper,
+  findLeaks,
+  keep,
   leftStates,
-  type Innocence,
+  type Classification,
+  type HelperKind,
+  type KeepReason,
   type LeakRules,
   type Suspect,
-  type Verdict,
 } from './leaks.ts';
 
-/** What became of a container that was to be removed. */
-export type Fate =
+/** The result for one container. */
+export type RemovalResult =
   | { readonly kind: 'removed' }
-  | { readonly kind: 'kept'; readonly because: Innocence }
-  /** The engine said no, in its own words. */
+  /** Of a dry run: it is a leak, and nobody has touched it. */
+  | { readonly kind: 'would-remove' }
+  | { readonly kind: 'kept'; readonly reason: KeepReason }
+  /** The engine refused, with this message. */
   | { readonly kind: 'failed'; readonly originalMessage: string }
-  /** The engine didn't answer: nobody knows what became of it. */
+  /** The engine did not answer: nobody knows whether the container is gone. */
   | { readonly kind: 'unanswered'; readonly originalMessage: string; readonly error: EngineUnavailableError };
 
-/** Whether a container may go. */
-export type Judgement = { readonly leak: true } | { readonly leak: false; readonly because: Innocence };
+/** One try for one container. */
+export type Remove = (suspect: Suspect) => Promise<RemovalResult>;
 
 /** The labels that an image gives to its containers; undefined if there is no such image. */
 export type ImageLabels = (imageId: string) => Promise<Readonly<Record<string, string>> | undefined>;
 
-/** The suspects on this host, by one list of everything that isn't running: takes seconds where there are thousands. */
-export async function listSuspects(engine: Engine, names: RoleNames): Promise<readonly Suspect[]> {
-  return findSuspects(await engine.listContainers({ states: leftStates }), names);
+export interface RemoverView {
+  readonly engine: Engine;
+  readonly names: RoleNames;
+  /** SWEEP_AGE counts here. */
+  readonly limits: Pick<Limits, 'SWEEP_AGE'>;
+  readonly clock: Pick<Clock, 'now'>;
 }
 
-/** Asks for each image once: thousands of helpers come from a handful. */
-export function createImageLabels(engine: Pick<Engine, 'inspectImage'>): ImageLabels {
-  const known = new Map<string, Promise<Readonly<Record<string, string>> | undefined>>();
-  return async (imageId) => {
-    const asked = known.get(imageId) ?? engine.inspectImage(imageId).then((image) => image?.labels);
-    known.set(imageId, asked);
-    // An engine that stumbled may be asked again.
-    asked.catch(() => known.delete(imageId));
-    return asked;
+/** The suspected helpers on this host, by one list of everything that does not run: seconds where there are thousands. */
+export async function listLeaks(
+  engine: Pick<Engine, 'listContainers'>,
+  names: RoleNames,
+): Promise<readonly Suspect<HelperKind>[]> {
+  return findLeaks(await engine.listContainers({ states: leftStates }), names);
+}
+
+/**
+ * Removes one suspect, if an inspection right before proves that it is a leak. Never by force: if somebody starts it in
+ * between, the engine itself refuses, and 1.10.3 would forget a dead container and leave its files behind. One try; volumes
+ * stay.
+ *
+ * The function that it returns throws NotPermittedError, and the signal's reason if the engine's connection was aborted.
+ */
+export function createRemover(view: RemoverView): Remove {
+  return createAction(view, async (id) => {
+    await view.engine.removeContainer(id, { force: false });
+    return { kind: 'removed' };
+  });
+}
+
+/** The same for a dry run: classifies each suspect as a removal does, and removes nothing. */
+export function createDryRun(view: RemoverView): Remove {
+  return createAction(view, async () => Promise.resolve({ kind: 'would-remove' }));
+}
+
+function createAction(view: RemoverView, act: (id: string) => Promise<RemovalResult>): Remove {
+  const imageLabels = createImageLabels(view.engine);
+  return async (suspect) => {
+    try {
+      const classification = await classify(view, suspect, imageLabels);
+      if (classification.class === 'not-a-leak') return { kind: 'kept', reason: classification.reason };
+      return await act(suspect.container.id);
+    } catch (error) {
+      return resultOf(error);
+    }
   };
 }
 
-/**
- * Judges one suspect by an inspection.
- * @throws what the engine throws
- */
-export async function judgeSuspect(
+/** Classifies one suspect by an inspection. @throws what the engine throws */
+async function classify(
+  view: RemoverView,
+  { kind, container }: Suspect,
+  imageLabels: ImageLabels,
+): Promise<Classification> {
+  const { engine, names, clock, limits } = view;
+  if (kind === 'dead') return inspectDead(view, container);
+  const rules = { names, now: clock.now(), age: limits.SWEEP_AGE };
+  return inspectHelper(engine, { kind, container }, rules, imageLabels);
+}
+
+/** A dead container stays while it may be all that still has the host's keys. */
+async function inspectDead(
+  { engine, names, clock }: RemoverView,
+  container: Suspect['container'],
+): Promise<Classification> {
+  // A transaction may be removing the same container, and it relies on what it has observed.
+  if (await isWorkerRunning({ engine, names })) return keep('may still be in use');
+  const classification = classifyDead(container, await engine.inspectContainer(container.id));
+  if (classification.class === 'not-a-leak') return classification;
+  const holder = findKeyHolder(await observeRoles(engine, names, () => clock.now()));
+  const hasKeys = holder?.environment['CATTLE_SECRET_KEY'] !== undefined && !holder.isDead;
+  return hasKeys ? classification : keep('may hold the only keys');
+}
+
+async function inspectHelper(
   engine: Engine,
-  suspect: Suspect,
+  suspect: Suspect<HelperKind>,
   rules: LeakRules,
   imageLabels: ImageLabels,
-): Promise<Verdict> {
+): Promise<Classification> {
   const container = await engine.inspectContainer(suspect.container.id);
   const listed = container === undefined ? await findAgain(engine, suspect) : suspect;
-  const judge = (all: LeakRules): Verdict =>
-    container === undefined ? judgeDeadHelper(listed, all) : judgeHelper(container, all);
+  const classifyWith = (all: LeakRules): Classification =>
+    container === undefined ? classifyDeadHelper(listed, all) : classifyHelper(container, all);
   const subject = container ?? suspect.container;
-  const verdict = judge(rules);
-  const isOpen = verdict.leak || verdict.because === 'was given a label';
-  if (!isOpen || !dependsOnImage(subject)) return verdict;
+  const first = classifyWith(rules);
+  const isOpen = first.class !== 'not-a-leak' || first.reason === 'was given a label';
+  if (!isOpen || !dependsOnImage(subject)) return first;
   const given = await imageLabels(subject.imageId);
-  return given === undefined ? verdict : judge({ ...rules, imageLabels: given });
+  return given === undefined ? first : classifyWith({ ...rules, imageLabels: given });
 }
 
 /**
- * A suspect that can't be inspected, as the list has it now. Where a dead one can't be (1.10.3), it may have died since: its
- * removal was begun, and the engine restarted.
+ * A suspect that cannot be inspected, as the list shows it now. Where an engine cannot inspect dead containers (1.10.3), it
+ * may have died since: its removal had begun, and the engine restarted.
  */
 async function findAgain(
   engine: Pick<Engine, 'features' | 'listContainers'>,
-  suspect: Suspect,
-): Promise<Suspect> {
+  suspect: Suspect<HelperKind>,
+): Promise<Suspect<HelperKind>> {
   if (engine.features.deadInspection || suspect.container.state === 'dead') return suspect;
   const [found] = await engine.listContainers({ ids: [suspect.container.id] });
   return found === undefined ? suspect : { ...suspect, container: found };
 }
 
-/** A container that may have to go. */
-export interface Judged {
-  readonly id: string;
-  /** Looks at it once more. @throws what the engine throws */
-  readonly judge: () => Promise<Judgement>;
+/** Asks for each image once: thousands of helpers come from a handful. */
+function createImageLabels(engine: Pick<Engine, 'inspectImage'>): ImageLabels {
+  const known = new Map<string, Promise<Readonly<Record<string, string>> | undefined>>();
+  return async (imageId) => {
+    const asked = known.get(imageId) ?? engine.inspectImage(imageId).then((image) => image?.labels);
+    known.set(imageId, asked);
+    // A question that failed may be asked again.
+    asked.catch(() => known.delete(imageId));
+    return asked;
+  };
 }
 
-/**
- * Removes one container, if an inspection right before says that it may go. Never by force: should it have been started
- * in between, the engine itself refuses, and 1.10.3 would forget a dead one and leave its files behind. One try; volumes
- * stay.
- *
- * @throws NotPermittedError, and the signal's reason if the engine's connection was aborted
- */
-export async function removeIf(engine: Engine, { id, judge }: Judged): Promise<Fate> {
-  try {
-    const verdict = await judge();
-    if (!verdict.leak) return { kind: 'kept', because: verdict.because };
-    await engine.removeContainer(id, { force: false });
-    return { kind: 'removed' };
-  } catch (error) {
-    return fateOf(error);
-  }
-}
-
-/** Removes one suspect, if it proves to be a leaked helper. @throws as `removeIf` */
-export async function removeSuspect(
-  engine: Engine,
-  suspect: Suspect,
-  rules: LeakRules,
-  imageLabels: ImageLabels,
-): Promise<Fate> {
-  const judge = async (): Promise<Verdict> => judgeSuspect(engine, suspect, rules, imageLabels);
-  return removeIf(engine, { id: suspect.container.id, judge });
-}
-
-/** What would become of a container if it were to be removed now. @throws as `removeSuspect` */
-export async function judgeOnly(judge: () => Promise<Judgement>): Promise<Fate> {
-  try {
-    const verdict = await judge();
-    return verdict.leak ? { kind: 'removed' } : { kind: 'kept', because: verdict.because };
-  } catch (error) {
-    return fateOf(error);
-  }
-}
-
-/**
- * Whether a dead container with a name of ours may go, right now: nothing starts it again, and it holds its name. It stays
- * while it may be all that still has the host's keys.
- * @throws what the engine throws
- */
-export async function classifyDead(
-  engine: Engine,
-  container: ContainerSummary,
-  names: RoleNames,
-  now: () => number,
-): Promise<Judgement> {
-  const found = await engine.inspectContainer(container.id);
-  // 1.10.3 lists a dead one and can't inspect it (engine-notes §3); what the list says of it stays true.
-  if (found === undefined && container.state !== 'dead') return { leak: false, because: 'gone' };
-  if (found !== undefined && found.state !== 'dead') return { leak: false, because: 'has not ended' };
-  if (!isAgentContainer(found ?? container)) return { leak: false, because: 'another image' };
-  const holder = findKeyHolder(await observeRoles(engine, names, now));
-  const hasKeys = holder?.environment['CATTLE_SECRET_KEY'] !== undefined && !holder.isDead;
-  return hasKeys ? { leak: true } : { leak: false, because: 'may hold the only keys' };
-}
-
-function fateOf(error: unknown): Fate {
+function resultOf(error: unknown): RemovalResult {
   // It runs again, or somebody else is removing it.
-  if (isEngineError(error, 'conflict')) return { kind: 'kept', because: 'gone' };
+  if (isEngineError(error, 'conflict')) return { kind: 'kept', reason: 'gone' };
   if (isEngineError(error)) return { kind: 'failed', originalMessage: error.originalMessage };
   if (error instanceof EngineUnavailableError)
     return { kind: 'unanswered', originalMessage: error.message, error };

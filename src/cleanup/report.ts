@@ -1,63 +1,64 @@
-import { nameHoldersOf, type Holder, type HolderView } from '../agent/transaction/mount-holders.ts';
+import { nameHoldersOf, type HolderView } from '../agent/transaction/mount-holders.ts';
+import { shortId } from '../engine/containers.ts';
 import { messageOf } from '../support/errors.ts';
-import { groupFailures, type FailureGroup } from './causes.ts';
-import type { CleanupEnd, CleanupResult } from './cleanup.ts';
-import type { Removable } from './candidates.ts';
-import type { Survey } from './scan.ts';
+import type { FailureGroup } from './causes.ts';
+import type { Suspect } from './leaks.ts';
+import type { RemovalEnd, RemovalSummary } from './removal.ts';
+import type { Scan } from './scan.ts';
 
-/** How a clean-up ended; with `--json` exactly this. */
+/** How a cleanup ended; with `--json` exactly this (docs/json.md). */
 export interface CleanupReport {
   readonly version: 2;
   readonly dryRun: boolean;
   /** `declined`: a person said no. */
-  readonly end: CleanupEnd | 'declined';
-  /** Leaked helpers and dead containers of ours when it began. */
+  readonly end: RemovalEnd | 'declined';
+  /** Leaked helpers and dead managed containers when it began. */
   readonly found: number;
   readonly removed: number;
   readonly failed: number;
-  /** Turned out not to be leaked, by the reason. */
+  /** Turned out to be no leaks, by the reason. */
   readonly skipped: Readonly<Record<string, number>>;
-  /** Helpers too young to be judged: left for the next run. */
+  /** Helpers that are too young: left for the next run. */
   readonly young: number;
-  /** Not tried, or what became of them isn't known. */
+  /** Not tried, or nobody knows the result. */
   readonly left: number;
   readonly tookMs: number;
-  /** About: others use the same disk. Missing where it can't be told. */
+  /** An approximation: others use the same disk. Missing where nobody can know. */
   readonly freedBytes?: number;
-  readonly failures: readonly HeldGroup[];
-  /** New ones were still being made when it began. */
+  readonly failures: readonly FailureGroup[];
+  /** Something still created new ones when it began. */
   readonly leaking: boolean;
   readonly oldAgent?: { readonly name: string; readonly image: string; readonly server?: string };
   /** With `--stop-agent`: whether it runs again. */
   readonly agentRunsAgain?: boolean;
-  /** Of a dry run: what would go. */
-  readonly containers?: readonly Removable[];
+  /** Of a dry run: what a cleanup would remove. */
+  readonly containers?: readonly ListedContainer[];
 }
 
-/** Failures of one cause, with the processes that hold the mounts of the examples. */
-export interface HeldGroup extends FailureGroup {
-  readonly holders: readonly Holder[];
-}
+/** A suspect as a dry run shows it to people and programs. */
+export type ListedContainer = Pick<Suspect, 'kind'> &
+  Readonly<Record<'id' | 'name' | 'image' | 'command' | 'state' | 'createdAt', string>> & {
+    readonly result: 'would-remove';
+  };
 
-/** Puts together what a clean-up found and did. */
-export function buildReport(
-  survey: Survey,
-  result: Omit<CleanupResult, 'end' | 'failures'> & { readonly end: CleanupReport['end'] },
-  more: Pick<CleanupReport, 'dryRun' | 'failures'> &
-    Partial<Pick<CleanupReport, 'freedBytes' | 'agentRunsAgain' | 'containers'>>,
-): CleanupReport {
-  const { oldAgent, server } = survey;
+/** What a cleanup has done, and what only its caller knows. */
+type Parts = Pick<CleanupReport, 'dryRun' | 'end'> &
+  Partial<Pick<CleanupReport, 'freedBytes' | 'agentRunsAgain' | 'containers' | 'failures'>>;
+
+/** Puts together what a cleanup has found and done. @param summary undefined if it has removed nothing */
+export function buildReport(scan: Scan, summary: RemovalSummary | undefined, parts: Parts): CleanupReport {
+  const { oldAgent, server } = scan;
+  const found = scan.suspects.length;
   return {
     version: 2,
-    end: result.end,
-    found: survey.suspects.length + survey.dead.length,
-    removed: result.removed,
-    failed: more.failures.reduce((sum, { count }) => sum + count, 0),
-    skipped: Object.fromEntries(result.skipped),
-    young: survey.young,
-    left: result.left,
-    tookMs: Math.round(result.ms),
-    leaking: survey.figures.leaking,
+    found,
+    removed: summary?.removed ?? 0,
+    failed: parts.failures?.reduce((sum, { count }) => sum + count, 0) ?? 0,
+    skipped: Object.fromEntries(summary?.kept ?? []),
+    young: scan.young,
+    left: parts.dryRun ? 0 : (summary?.left ?? found),
+    tookMs: Math.round(summary?.ms ?? 0),
+    leaking: scan.figures.leaking,
     ...(oldAgent === undefined
       ? {}
       : {
@@ -67,27 +68,39 @@ export function buildReport(
             ...(server === undefined ? {} : { server }),
           },
         }),
-    ...more,
+    failures: [],
+    ...parts,
   };
 }
 
-/**
- * Groups what failed, and looks once per cause for who holds the mounts. Explains only, hence never throws.
- * @param mayLook false where there is no time for a look
- */
-export async function explainFailures(
+/** A suspect that a cleanup would remove. */
+export function describeSuspect({ kind, container }: Suspect): ListedContainer {
+  const { id, name, image, command, state, createdAt } = container;
+  return {
+    result: 'would-remove',
+    kind,
+    id,
+    name,
+    image,
+    command,
+    state,
+    createdAt: new Date(createdAt).toISOString(),
+  };
+}
+
+/** Looks once per cause for the processes that hold the mounts. Explains only, hence never throws. */
+export async function findHolders(
   view: HolderView,
-  failures: CleanupResult['failures'],
-  mayLook: boolean,
-): Promise<readonly HeldGroup[]> {
-  const groups = groupFailures(failures, view.limits.CLEANUP_EXAMPLES);
+  failures: readonly FailureGroup[],
+): Promise<readonly FailureGroup[]> {
   return Promise.all(
-    groups.map(async (group) => {
-      // Without an answer there is nobody to ask about layers either.
-      if (!mayLook || group.cause === 'unanswered') return { ...group, holders: [] };
+    failures.map(async (group) => {
+      // Without an answer, the engine cannot be asked for layers either.
+      if (group.cause === 'unanswered') return group;
       const layers = await Promise.all(group.examples.map(async (id) => layersOf(view, id)));
       const ids = [...group.examples, ...layers.flat()];
-      return { ...group, holders: await nameHoldersOf(view, 'those that could not be removed', ids) };
+      const what = 'the containers that could not be removed';
+      return { ...group, holders: await nameHoldersOf(view, what, ids) };
     }),
   );
 }
@@ -96,7 +109,7 @@ async function layersOf({ engine, log }: HolderView, id: string): Promise<readon
   try {
     return (await engine.inspectContainer(id))?.layers ?? [];
   } catch (error) {
-    log.debug(`the layers of ${id.slice(0, 12)} are not known`, { error: messageOf(error) });
+    log.debug(`the layers of ${shortId(id)} are unknown`, { error: messageOf(error) });
     return [];
   }
 }

@@ -1,12 +1,15 @@
 import type { RoleNames } from '../agent/identity/roles.ts';
+import { shortId } from '../engine/containers.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Clock } from '../support/clock.ts';
-import { deadlineIn } from '../support/deadline.ts';
 import { messageOf } from '../support/errors.ts';
 import type { Limits } from '../support/limits/limits.ts';
 import type { Log } from '../support/log.ts';
+import { Concurrency } from './concurrency.ts';
 import { isOldEnough, type Suspect } from './leaks.ts';
-import { createImageLabels, listSuspects, removeSuspect, type Fate } from './remove.ts';
+import { removeMany } from './remove-many.ts';
+import { sweepRules, type RemovalEnd, type RemovalSummary } from './removal.ts';
+import { createRemover, listLeaks, type Remove } from './remove.ts';
 
 export interface Sweep {
   readonly engine: Engine;
@@ -15,154 +18,130 @@ export interface Sweep {
   readonly limits: Limits;
   readonly clock: Clock;
   readonly log: Log;
-  /** Ends the sweep behind the removal in hand. */
+  /** Ends the sweep after the removal in progress. */
   readonly signal: AbortSignal;
   /** Asked before each removal: false ends the sweep, because somebody else needs the engine more. */
   readonly mayGoOn?: () => Promise<boolean>;
-  /** Told once, before the first removal, and only if there is something to remove. */
+  /** Called once, before the first removal, and only if there is something to remove. */
   readonly onFound?: (suspects: number) => Promise<void>;
 }
 
-/** Why a sweep ended. */
-export type SweepEnd =
-  /** Nothing was left to try. */
-  | 'all'
-  | 'count'
-  | 'time'
-  /** Too many removals in a row failed. */
-  | 'failures'
-  /** Somebody else needed the engine. */
-  | 'busy'
-  | 'interrupted'
-  /** The engine could not be asked. */
-  | 'trouble';
-
 export interface SweepResult {
-  /** What looked like a leaked helper, old enough, when the sweep began. */
+  /** Helpers that looked leaked, and were old enough, when the sweep began. */
   readonly found: number;
-  readonly swept: number;
+  readonly removed: number;
   readonly failed: number;
   /** Of those found: still there, as far as we know. */
   readonly left: number;
-  readonly end: SweepEnd;
-  /** About the last failure, in the engine's own words. */
+  readonly end: RemovalEnd;
+  /** The message about the last failure. */
   readonly originalMessage: string | undefined;
 }
 
 /**
- * Removes leaked helpers of older entrypoints: a bounded number, one at a time, oldest first. A host that leaked 6,000
- * is not cleaned in one go: each start does its part, and a start must not suffer from it. Says in one line what it did.
+ * Removes leaked helpers of the legacy entrypoint: a cleanup of SWEEP_COUNT, one at a time, oldest first. A host that leaked
+ * 6,000 is not cleaned in one go: each start does its part, and a start must not suffer from it. Reports in one line.
  * Never throws: whatever goes wrong here is no reason for an agent not to run.
  */
 export async function sweepLeaks(sweep: Sweep): Promise<SweepResult> {
-  const tally: Tally = { found: 0, swept: 0, failed: 0, cleared: 0, originalMessage: undefined };
-  const end = sweep.signal.aborted ? 'interrupted' : await sweepCounting(sweep, tally);
-  const { cleared, ...counts } = tally;
-  const result = { ...counts, left: tally.found - tally.swept - cleared, end };
-  tell(sweep.log, result);
+  const result = await sweepWithoutReport(sweep);
+  report(sweep.log, result);
   return result;
 }
 
-interface Tally {
-  found: number;
-  swept: number;
-  failed: number;
-  /** Turned out to be no leaked helpers, or gone. */
-  cleared: number;
-  originalMessage: string | undefined;
-}
-
-async function sweepCounting(sweep: Sweep, tally: Tally): Promise<SweepEnd> {
-  const { engine, names, limits, clock, signal } = sweep;
-  if (limits.SWEEP_COUNT === 0) return 'count';
+async function sweepWithoutReport(sweep: Sweep): Promise<SweepResult> {
+  const nothing = { found: 0, removed: 0, failed: 0, left: 0, originalMessage: undefined };
+  const isStopped = (): boolean => sweep.signal.aborted;
+  if (isStopped()) return { ...nothing, end: 'interrupted' };
+  if (sweep.limits.SWEEP_COUNT === 0) return { ...nothing, end: 'count' };
+  let found = 0;
   try {
-    const listed = await listSuspects(engine, names);
-    const suspects = listed.filter((suspect) =>
-      isOldEnough(suspect, { now: clock.now(), age: limits.SWEEP_AGE }),
-    );
-    tally.found = suspects.length;
-    if (suspects.length > 0) await sweep.onFound?.(suspects.length);
-    return await removeInTurn(sweep, suspects, tally);
+    const suspects = await findOldLeaks(sweep);
+    found = suspects.length;
+    if (found > 0) await sweep.onFound?.(found);
+    return resultOf(found, await removeOneByOne(sweep, suspects));
   } catch (error) {
-    tally.originalMessage = messageOf(error);
-    return signal.aborted ? 'interrupted' : 'trouble';
+    const end = isStopped() ? 'interrupted' : 'error';
+    return { ...nothing, found, left: found, end, originalMessage: messageOf(error) };
   }
 }
 
-async function removeInTurn(sweep: Sweep, suspects: readonly Suspect[], tally: Tally): Promise<SweepEnd> {
-  const { engine, names, limits, clock, log, signal } = sweep;
-  const deadline = deadlineIn(limits.SWEEP_TOTAL, clock);
-  const imageLabels = createImageLabels(engine);
-  let failedInARow = 0;
-  for (const suspect of suspects) {
-    if (signal.aborted) return 'interrupted';
-    if (tally.swept + tally.failed >= limits.SWEEP_COUNT) return 'count';
-    if (failedInARow >= limits.SWEEP_FAILURES) return 'failures';
-    if (deadline.left() === 0) return 'time';
-    if (!((await sweep.mayGoOn?.()) ?? true)) return 'busy';
-    const rules = { names, now: clock.now(), age: limits.SWEEP_AGE };
-    const fate = await removeSuspect(engine, suspect, rules, imageLabels);
-    count(tally, fate);
-    if (fate.kind === 'failed' || fate.kind === 'unanswered') failedInARow += 1;
-    else if (fate.kind === 'removed') failedInARow = 0;
-    const originalMessage = 'originalMessage' in fate ? { originalMessage: fate.originalMessage } : {};
-    log.debug(`leaked helper ${suspect.container.id.slice(0, 12)}`, {
+async function findOldLeaks({ engine, names, clock, limits }: Sweep): Promise<readonly Suspect[]> {
+  const listed = await listLeaks(engine, names);
+  return listed.filter((suspect) => isOldEnough(suspect, { now: clock.now(), age: limits.SWEEP_AGE }));
+}
+
+async function removeOneByOne(sweep: Sweep, suspects: readonly Suspect[]): Promise<RemovalSummary> {
+  const { limits, clock, log, signal, mayGoOn } = sweep;
+  const remove = createRemover(sweep);
+  const removeAndLog: Remove = async (suspect) => {
+    const result = await remove(suspect);
+    log.debug(`leaked helper ${shortId(suspect.container.id)}`, {
       helper: suspect.kind,
-      fate: fate.kind,
-      ...originalMessage,
+      result: result.kind,
+      ...('originalMessage' in result ? { originalMessage: result.originalMessage } : {}),
     });
-  }
-  return 'all';
+    return result;
+  };
+  return removeMany({
+    suspects,
+    remove: removeAndLog,
+    rules: sweepRules(limits),
+    limits,
+    clock,
+    signal,
+    concurrency: new Concurrency(limits, 1),
+    ...(mayGoOn === undefined ? {} : { mayGoOn }),
+  });
 }
 
-function count(tally: Tally, fate: Fate): void {
-  switch (fate.kind) {
-    case 'removed':
-      tally.swept += 1;
-      return;
-    case 'kept':
-      tally.cleared += 1;
-      return;
-    case 'failed':
-    case 'unanswered':
-      tally.failed += 1;
-      tally.originalMessage = fate.originalMessage;
-  }
+function resultOf(
+  found: number,
+  { end, removed, failed, left, lastFailure, error }: RemovalSummary,
+): SweepResult {
+  return {
+    found,
+    removed,
+    failed,
+    left: left + failed,
+    end,
+    originalMessage: error === undefined ? lastFailure : messageOf(error),
+  };
 }
 
-/** One line, if there is something to say. */
-function tell(log: Log, result: SweepResult): void {
-  const isTrouble = result.failed > 0 || result.end === 'trouble';
-  const originalMessage =
-    result.originalMessage === undefined ? {} : { originalMessage: result.originalMessage };
-  if (isTrouble)
+/** One line, if there is something to report. */
+function report(log: Log, result: SweepResult): void {
+  const { removed, failed, left, end, originalMessage } = result;
+  if (failed > 0 || end === 'error')
     log.warn(describeSweep(result), {
-      ...originalMessage,
+      ...(originalMessage === undefined ? {} : { originalMessage }),
       hint: 'see the runbook, "a container cannot be removed"',
     });
-  else if (result.swept > 0 || result.left > 0) log.info(describeSweep(result));
-  else log.debug('there are no leaked helpers of older entrypoints to sweep');
+  else if (removed > 0 || left > 0) log.info(describeSweep(result));
+  else log.debug('there are no leaked helpers of the legacy entrypoint to sweep');
 }
 
 /** A sweep in one sentence, for a person. */
-export function describeSweep({ found, swept, failed, left, end }: SweepResult): string {
-  if (end === 'trouble' && found === 0) {
-    return 'could not look for leaked helpers of older entrypoints; the next start tries again';
+export function describeSweep({ found, removed, failed, left, end }: SweepResult): string {
+  if (end === 'error' && found === 0) {
+    return 'could not list the leaked helpers of the legacy entrypoint; the next start tries again';
   }
+  const helpers = removed === 1 ? 'helper' : 'helpers';
   const parts = [
-    `swept ${swept} leaked ${swept === 1 ? 'helper' : 'helpers'} of older entrypoints, ${left === 0 ? 'none' : left} left`,
+    `removed ${removed} leaked ${helpers} of the legacy entrypoint, ${left === 0 ? 'none' : left} left`,
     failed === 0 ? '' : `, ${failed} could not be removed`,
     left === 0 ? '' : `; ${outlooks[end]}`,
   ];
   return parts.join('');
 }
 
-const outlooks: Readonly<Record<SweepEnd, string>> = {
+const outlooks: Readonly<Record<RemovalEnd, string>> = {
   all: 'the next start tries again',
   count: 'the next start goes on',
-  time: 'the time for it was up, the next start goes on',
+  time: 'the time for the sweep is up, the next start goes on',
   failures: 'too many failed in a row, the next start tries again',
   busy: 'a worker needs the engine, the next start goes on',
-  interrupted: 'it was stopped, the next start goes on',
-  trouble: 'the engine could not be asked any more, the next start goes on',
+  away: 'the engine does not answer, the next start goes on',
+  interrupted: 'the sweep was interrupted, the next start goes on',
+  error: 'the sweep could not continue, the next start goes on',
 };

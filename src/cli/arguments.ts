@@ -14,21 +14,21 @@ export interface CommandLine {
   readonly debug: boolean;
 }
 
-/** The commands with a word of their own, for the help. `worker` and `agent-restarter` are ours alone and stay out of it. */
+/** The commands, for the help. `worker` and `agent-restarter` are internal and stay out of it. */
 export const commandTable = {
-  register: 'register this host with RANCHER_URL, as if that URL were given',
+  register: 'register this host with RANCHER_URL, like IMAGE URL',
   upgrade:
-    "replace this host's agent by one from this image, with its keys and settings (--offline: the server is not asked)",
-  'inspect-host': 'print what this host can do and its token, as lines INFO: env "NAME=VALUE"',
+    "replace this host's agent with one from this image, with its keys and settings (--offline: do not ask the server)",
+  'inspect-host': 'print the facts of this host and its token, as lines INFO: env "NAME=VALUE"',
   run: "what the agent's container runs: keep the server's bootstrap running",
-  status: 'is this host all right, what is it doing, since when, what next (--watch, --json)',
-  cleanup: 'remove what older entrypoints leaked (--dry-run, --yes, --stop-agent, --json)',
-  doctor: 'check this host up and say what is wrong and what to do; changes nothing (--json)',
+  status: 'show whether this host is healthy, what it does, since when, what is next (--watch, --json)',
+  cleanup: 'remove what the legacy entrypoint leaked (--dry-run, --yes, --stop-agent, --json)',
+  doctor: 'check this host, report what is wrong and what to do; changes nothing (--json)',
   ready: "check, here and now, whether this image can work for the agent's server; changes nothing (--json)",
   state: 'print "Rancher State" (for the state container of rancher/agent v1.0.x)',
 } as const;
 
-/** For `upgrade`, `register` and a registration URL; the other commands have nothing to force. */
+/** For `upgrade`, `register` and a registration URL; the other commands ignore it. */
 export const forceFlag = '--force';
 
 /** For `upgrade`: the new agent is promoted without asking the server. */
@@ -36,7 +36,7 @@ export const offlineFlag = '--offline';
 
 export type CommandName = keyof typeof commandTable | 'worker' | 'agent-restarter';
 
-/** The commands that the old script did not have, with all the words they know. */
+/** The commands that the legacy script did not have, with all their options. */
 const ownOptions: Readonly<Partial<Record<CommandName, readonly string[]>>> = {
   status: ['--json', '--watch'],
   doctor: ['--json'],
@@ -46,7 +46,7 @@ const ownOptions: Readonly<Partial<Record<CommandName, readonly string[]>>> = {
 
 /**
  * Understands the command line (contract §2). `--debug` counts anywhere before `--`.
- * @throws UsageError for an unknown command, which the old script silently ended with 0
+ * @throws UsageError for an unknown command, for which the legacy script silently exited with 0
  */
 export function parseArguments(argv: readonly string[]): CommandLine {
   const dashes = argv.indexOf('--');
@@ -63,23 +63,23 @@ function readRequest(words: readonly string[]): Request {
   if (words.includes('--help') || words.includes('-h') || first === 'help') return { kind: 'help' };
   if (first === '--version' || first === 'version') return { kind: 'version' };
   const force = words.includes(forceFlag);
-  if (isAddress(first)) return { kind: 'register-url', url: first, force };
+  if (isUrl(first)) return { kind: 'register-url', url: first, force };
   if (isCommand(first)) return { kind: 'command', name: first, args: checkArguments(first, args) };
   const hint = first.includes('/scripts/')
-    ? 'an address to register with begins with http:// or https://'
+    ? 'a registration URL begins with http:// or https://'
     : 'see --help for the commands';
   throw new UsageError(`unknown command: ${first}`, { hint });
 }
 
-function isAddress(word: string): boolean {
+function isUrl(word: string): boolean {
   return word.startsWith('http');
 }
 
-/** Old servers and people may have typed more words than the script read: the commands of that time ignore what they don't know. */
+/** The commands of the legacy script ignore unknown arguments, as it did: old servers and people may pass some. */
 function checkArguments(name: CommandName, args: readonly string[]): readonly string[] {
-  if (name === 'register' && args.some(isAddress)) {
-    throw new UsageError('register takes no address: it registers with RANCHER_URL', {
-      hint: 'leave the word out: the address alone registers this host',
+  if (name === 'register' && args.some(isUrl)) {
+    throw new UsageError('register takes no URL: it registers with RANCHER_URL', {
+      hint: 'leave out the argument register: the URL alone registers this host',
     });
   }
   const known = ownOptions[name];

@@ -1,6 +1,6 @@
-import type { CleanupScreen } from '../commands/cleanup.ts';
 import type { Context } from '../commands/context.ts';
-import type { CleanupProgress } from '../cleanup/cleanup.ts';
+import type { CleanupScreen } from '../cleanup/clean-up-host.ts';
+import type { RemovalProgress } from '../cleanup/removal.ts';
 import type { Log } from '../support/log.ts';
 import { createPaint } from './paint.ts';
 import { describeProgress, renderBar, SpeedMeter } from './progress-bar.ts';
@@ -9,7 +9,7 @@ import { renderCleanupPlan, renderCleanupReport } from './render-cleanup.ts';
 const clearLine = '\r\u001B[2K';
 
 /**
- * What a person sees of a clean-up: on a terminal a bar that is drawn again and again, elsewhere a line now and then.
+ * What a person sees of a cleanup: on a terminal a bar that is redrawn, elsewhere a line every few seconds.
  * @param asJson nothing but the report, as JSON, on stdout
  */
 export function createCleanupScreen(context: Context, asJson: boolean): CleanupScreen {
@@ -28,27 +28,27 @@ export function createCleanupScreen(context: Context, asJson: boolean): CleanupS
     if (hasBar) write(clearLine);
     hasBar = false;
   };
-  const show = (progress: CleanupProgress): void => {
-    const pace = speed.read(progress, clock.elapsed());
+  const show = (progress: RemovalProgress): void => {
+    const rate = speed.read(progress, clock.elapsed());
     if (drawsBar) {
-      write(`${clearLine}${renderBar(progress, pace, terminal.columns, paint)}`);
+      write(`${clearLine}${renderBar(progress, rate, terminal.columns, paint)}`);
       hasBar = true;
-    } else context.log.info(describeProgress(progress, pace));
+    } else context.log.info(describeProgress(progress, rate));
   };
 
   return {
     log: behindBar(context.log, clearBar),
-    showPlan(survey, options) {
-      if (!asJson) write(renderCleanupPlan(survey, options, { now: clock.now(), terminal, limits }));
+    showPlan(scan, options) {
+      if (!asJson) write(renderCleanupPlan(scan, options, { now: clock.now(), terminal, limits }));
     },
     async confirm(count, signal) {
       const containers = count === 1 ? 'it' : `each of these ${count}`;
-      const question = `Look at ${containers} once more and remove what is leaked? [y/N] `;
+      const question = `Inspect ${containers} again and remove what is leaked? [y/N] `;
       context.write(paint.strong(question), 'stderr');
       try {
         return /^y(es)?$/i.test((await keyboard.readLine(signal)).trim());
       } catch (error) {
-        // Ctrl-C: what is said next begins a line of its own.
+        // Ctrl-C: the next message begins a line of its own.
         context.write('\n', 'stderr');
         throw error;
       }
@@ -72,7 +72,7 @@ export function createCleanupScreen(context: Context, asJson: boolean): CleanupS
   };
 }
 
-/** A log whose lines don't end up in the middle of the bar. */
+/** A log whose lines take the place of the bar. */
 function behindBar(log: Log, clearBar: () => void): Log {
   const behind =
     (level: 'debug' | 'info' | 'warn' | 'error'): Log['info'] =>

@@ -1,5 +1,5 @@
 import { createContext, type Context } from '../commands/context.ts';
-import type { StatusReport } from '../commands/status-report.ts';
+import type { StatusReport } from '../doctor/status-report.ts';
 import {
   EntrypointError,
   exitCodeOf,
@@ -10,19 +10,19 @@ import {
 } from '../support/errors.ts';
 import { forceFlag, offlineFlag, parseArguments, type CommandName, type Request } from './arguments.ts';
 
-/** What `main` has set up before the command line is looked at. */
+/** What `main` has set up before the command line is read. */
 export type Basis = Omit<Parameters<typeof createContext>[0], 'command'>;
 
 /**
- * From the arguments to the exit status. Every error ends here, as one line that says what to do. A command's modules are
- * loaded when it is asked for: what `inspect-host` or `--version` costs is little more than an empty Node.
+ * From the arguments to the exit status. Every error ends here, as one line that says what to do. The modules of a command
+ * are loaded only for that command: `inspect-host` and `--version` cost little more than an empty Node.
  * @param argv the arguments without the program
  */
 export async function dispatch(argv: readonly string[], basis: Basis): Promise<number> {
   try {
     return await perform(parseArguments(argv).request, basis);
   } catch (error) {
-    tell(basis, error);
+    reportError(basis, error);
     return error instanceof InterruptedError ? interruptedStatus(argv, error) : exitCodeOf(error);
   }
 }
@@ -97,11 +97,11 @@ async function registerAt(context: Context, url: string, force: boolean): Promis
 }
 
 async function cleanUp(context: Context, args: readonly string[], asJson: boolean): Promise<number> {
-  const [{ cleanUpHost, readCleanupOptions }, { createCleanupScreen }] = await Promise.all([
+  const [{ cleanup, readCleanupOptions }, { createCleanupScreen }] = await Promise.all([
     import('../commands/cleanup.ts'),
     import('./cleanup-screen.ts'),
   ]);
-  return cleanUpHost(context, readCleanupOptions(args), createCleanupScreen(context, asJson));
+  return cleanup(context, readCleanupOptions(args), createCleanupScreen(context, asJson));
 }
 
 async function showStatus(context: Context, asJson: boolean): Promise<number> {
@@ -115,7 +115,7 @@ async function showStatus(context: Context, asJson: boolean): Promise<number> {
   return ExitCode.ok;
 }
 
-/** Draws the screen anew on a terminal; elsewhere a line, or one line of JSON, for each change. Ends with Ctrl-C: 0. */
+/** Redraws the screen on a terminal; elsewhere a line, or one line of JSON, for each change. Ctrl-C ends it with 0. */
 async function watch(context: Context, asJson: boolean): Promise<number> {
   const { terminal, secrets, write, clock } = context;
   const { watchStatus } = await import('../commands/status.ts');
@@ -123,7 +123,7 @@ async function watch(context: Context, asJson: boolean): Promise<number> {
   let before = '';
   await watchStatus(context, (report) => {
     if (terminal.interactive && !asJson) {
-      const hint = `${' '.repeat(11)}looked at ${report.checkedAt}; Ctrl-C ends\n`;
+      const hint = `${' '.repeat(11)}checked at ${report.checkedAt}; Ctrl-C stops\n`;
       write(clearScreen + secrets.scrub(renderStatus(report, clock.now(), terminal)) + hint, 'stdout');
       return;
     }
@@ -135,22 +135,24 @@ async function watch(context: Context, asJson: boolean): Promise<number> {
   return ExitCode.ok;
 }
 
-/** Cursor home, and erase the screen from there (ECMA-48): without a flicker, and the scrollback stays. */
+/** Cursor home, and erase the screen from there (ECMA-48): no flicker, and the scrollback stays. */
 const clearScreen = '\u001B[H\u001B[J';
 
 /** What counts as a change: not the passing of time. */
-function changeOf({ verdict, status, serving, containers }: StatusReport): string {
-  const state = status.kind === 'valid' ? [status.status.state, status.status.summary] : [status.kind];
+function changeOf({ verdict, causes, status, serving, containers }: StatusReport): string {
+  const kindOf = (reading: typeof status | typeof serving): string =>
+    'problem' in reading ? 'unknown' : reading.kind;
+  const state = 'status' in status ? [status.status.state, status.status.summary] : [kindOf(status)];
+  const serves = 'record' in serving ? [serving.record.serving, serving.record.cause] : [kindOf(serving)];
   const present = 'problem' in containers ? [] : containers.map(({ id, name, state }) => [id, name, state]);
-  const serves = serving.kind === 'fresh' ? [serving.record.serving, serving.record.cause] : [serving.kind];
-  return JSON.stringify([verdict, state, serves, present]);
+  return JSON.stringify([verdict, causes, state, serves, present]);
 }
 
 /** @returns 0 healthy, 1 warnings, 2 unhealthy */
 async function showDiagnosis(context: Context, asJson: boolean): Promise<number> {
-  const { examineHost } = await import('../commands/doctor.ts');
+  const { doctor } = await import('../commands/doctor.ts');
   const { renderDoctor } = await import('./render-doctor.ts');
-  const diagnosis = await examineHost(context);
+  const diagnosis = await doctor(context);
   const text = asJson
     ? `${JSON.stringify(diagnosis, undefined, 2)}\n`
     : renderDoctor(diagnosis, context.terminal);
@@ -158,7 +160,7 @@ async function showDiagnosis(context: Context, asJson: boolean): Promise<number>
   return diagnosis.exitCode;
 }
 
-/** @returns 0 ready; 73, 75 or 77 by whose fault it is not */
+/** @returns 0 ready; 73, 75 or 77 by what keeps it from being ready */
 async function showReadiness(context: Context, asJson: boolean): Promise<number> {
   const { checkReadiness, exitCodeOfReadiness } = await import('../commands/ready.ts');
   const { renderReady } = await import('./render-ready.ts');
@@ -168,7 +170,7 @@ async function showReadiness(context: Context, asJson: boolean): Promise<number>
   return exitCodeOfReadiness(result);
 }
 
-/** What the old script did ends with 1 on a signal (contract §2); our own commands say which signal it was. */
+/** The commands of the legacy script exit with 1 on a signal (contract §2); the others show which signal it was. */
 function interruptedStatus(argv: readonly string[], error: InterruptedError): number {
   const isOwn = ['worker', 'agent-restarter', 'status', 'doctor', 'ready', 'cleanup'].some((name) =>
     argv.includes(name),
@@ -176,7 +178,7 @@ function interruptedStatus(argv: readonly string[], error: InterruptedError): nu
   return isOwn ? error.exitCode : ExitCode.noArgument;
 }
 
-function tell(basis: Basis, error: unknown): void {
+function reportError(basis: Basis, error: unknown): void {
   const { log } = basis;
   if (!(error instanceof EntrypointError)) {
     const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);

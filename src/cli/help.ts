@@ -13,15 +13,15 @@ export function renderHelp(version: string, columns = 80): string {
   const rows = (of: readonly (readonly [string, string])[]): readonly string[] =>
     table(of, { columns, indent: 2 });
   return [
-    `rancher-agent-entrypoint ${version}: one host, one agent, whatever dies`,
+    `rancher-agent-entrypoint ${version}: keeps exactly one agent on a host`,
     '',
     'usage: docker run … IMAGE COMMAND [--debug]',
     '',
     'commands',
     ...rows([
-      ['http…', 'register this host with that URL'],
+      ['URL', 'register this host with that URL'],
       ...Object.entries(commandTable),
-      ['-- CMD ARG…', 'become that command'],
+      ['-- CMD ARG…', 'run that command instead'],
       ['--help, --version', ''],
     ]),
     '',
@@ -30,12 +30,12 @@ export function renderHelp(version: string, columns = 80): string {
       ['--debug', 'debug log'],
       [
         forceFlag,
-        "URL, register, upgrade: replace a container that has the agent's name and is not one; it goes last, like an old agent",
+        "URL, register, upgrade: replace an unmanaged container that has the agent's name; it is removed last, like an old agent",
       ],
       [offlineFlag, 'upgrade: promote the new agent without asking the server whether it can serve'],
-      ['--dry-run', 'cleanup: list exactly what would go, and remove nothing'],
+      ['--dry-run', 'cleanup: list exactly what it would remove, and remove nothing'],
       ['--yes', 'cleanup: do not ask'],
-      ['--stop-agent', 'cleanup: stop an agent that leaks meanwhile, and start it again'],
+      ['--stop-agent', 'cleanup: stop a legacy agent that leaks, and start it again afterwards'],
     ]),
     '',
     'environment',
@@ -44,7 +44,7 @@ export function renderHelp(version: string, columns = 80): string {
     'exit status',
     ...rows(exitTable.map(({ status, meaning }) => [status, meaning] as const)),
     '',
-    'limits (environment; what they are without it, and why)',
+    'limits (environment; the default, and why)',
     ...rows(describeLimits().map((row) => [row.variable, `${renderValue(row.value, row.unit)}: ${row.why}`])),
     '',
   ].join('\n');

@@ -1,4 +1,6 @@
-/** Colours of the words that matter; without a terminal, or with `NO_COLOR`, the same text as it is. */
+import { styleText } from 'node:util';
+
+/** Colours of the words that matter; without a terminal, or with `NO_COLOR`, the text stays as it is. */
 export interface Paint {
   readonly good: (text: string) => string;
   readonly warning: (text: string) => string;
@@ -7,17 +9,17 @@ export interface Paint {
   readonly faint: (text: string) => string;
 }
 
-/** The paint for a terminal with, or without, colours (SGR sequences of ECMA-48, which every terminal knows). */
+/** The paint for a terminal with, or without, colours. */
 export function createPaint(colour: boolean): Paint {
-  const sequence =
-    (code: number) =>
+  const style =
+    (format: Parameters<typeof styleText>[0]) =>
     (text: string): string =>
-      colour && text !== '' ? `\u001B[${code}m${text}\u001B[0m` : text;
+      colour && text !== '' ? styleText(format, text, { validateStream: false }) : text;
   return {
-    good: sequence(32),
-    warning: sequence(33),
-    bad: sequence(31),
-    strong: sequence(1),
-    faint: sequence(2),
+    good: style('green'),
+    warning: style('yellow'),
+    bad: style('red'),
+    strong: style('bold'),
+    faint: style('dim'),
   };
 }

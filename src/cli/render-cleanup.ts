@@ -1,10 +1,12 @@
+import { stripVTControlCharacters } from 'node:util';
 import { describeHolder } from '../agent/transaction/mount-holders.ts';
-import type { CleanupOptions } from '../commands/cleanup.ts';
 import { formatSize } from '../host/storage.ts';
-import { describeCause } from '../cleanup/causes.ts';
-import type { CleanupReport, HeldGroup } from '../cleanup/report.ts';
+import { describeCause, type FailureGroup } from '../cleanup/causes.ts';
+import type { CleanupOptions } from '../cleanup/clean-up-host.ts';
 import type { Suspect } from '../cleanup/leaks.ts';
-import type { Survey } from '../cleanup/scan.ts';
+import type { CleanupReport } from '../cleanup/report.ts';
+import { leakedHelpers, type Scan } from '../cleanup/scan.ts';
+import { shortId } from '../engine/containers.ts';
 import { formatAge, formatDuration } from '../support/deadline.ts';
 import type { Limits } from '../support/limits/limits.ts';
 import type { Terminal } from '../support/terminal.ts';
@@ -16,18 +18,18 @@ interface View {
   readonly limits: Limits;
 }
 
-/** What was found, before anything is asked or removed. */
+/** What the scan has found, before anything is asked or removed. */
 export function renderCleanupPlan(
-  survey: Survey,
+  scan: Scan,
   options: CleanupOptions,
   view: View & { readonly now: number },
 ): string {
   const paint = createPaint(view.terminal.colour);
   const lines = [
-    ...foundLines(survey, view.now, paint),
-    ...deadLines(survey),
-    ...youngLines(survey.young, view.limits),
-    ...leakLines(survey, options, paint),
+    ...foundLines(scan, view.now, paint),
+    ...deadLines(scan),
+    ...youngLines(scan.young, view.limits),
+    ...leakLines(scan, options, paint),
   ];
   return lines
     .flatMap((line) => wrapHanging(line, view.terminal.columns))
@@ -46,19 +48,19 @@ export function renderCleanupReport(report: CleanupReport, view: View): string {
     .concat('\n');
 }
 
-function foundLines({ suspects }: Survey, now: number, paint: Paint): readonly string[] {
-  const [first] = suspects;
-  if (first === undefined) return ['No leaked helpers of older entrypoints.'];
+function foundLines(scan: Scan, now: number, paint: Paint): readonly string[] {
+  const suspects = leakedHelpers(scan);
+  if (suspects.length === 0) return ['No leaked helpers of the legacy entrypoint.'];
   const ages = suspects.map(({ container }) => now - container.createdAt);
   const youngest = formatAge(ages.reduce((a, b) => Math.min(a, b)));
   const oldest = formatAge(ages.reduce((a, b) => Math.max(a, b)));
   const span = youngest === oldest ? youngest : `${youngest} to ${oldest}`;
   const title = paint.strong(count(suspects.length, 'container'));
-  const look = suspects.length === 1 ? 'looks like a leaked helper' : 'look like leaked helpers';
-  return [`${title} ${look}, ${span} old:`, ...byKindAndImage(suspects)];
+  const verb = suspects.length === 1 ? 'looks like a leaked helper' : 'look like leaked helpers';
+  return [`${title} ${verb}, ${span} old:`, ...byKindAndImage(suspects)];
 }
 
-/** `   1500  inspect-host  rancher/agent:v1.0.2`, the most first; images that few have are put together. */
+/** `   1500  inspect-host  rancher/agent:v1.0.2`, the most first; rare images share a row. */
 function byKindAndImage(suspects: readonly Suspect[]): readonly string[] {
   const counts = new Map<string, number>();
   for (const { kind, container } of suspects) {
@@ -68,42 +70,43 @@ function byKindAndImage(suspects: readonly Suspect[]): readonly string[] {
   const sorted = [...counts].sort(([, a], [, b]) => b - a);
   const rest = sorted.slice(mostRows).reduce((sum, [, number]) => sum + number, 0);
   const rows = sorted.slice(0, mostRows).map(([key, number]) => `${String(number).padStart(7)}  ${key}`);
-  return rest === 0 ? rows : [...rows, `${String(rest).padStart(7)}  of other images`];
+  return rest === 0 ? rows : [...rows, `${String(rest).padStart(7)}  from other images`];
 }
 
 /** A screen is short. */
 const mostRows = 6;
 
-function deadLines({ dead }: Survey): readonly string[] {
+function deadLines({ suspects }: Scan): readonly string[] {
+  const dead = suspects.filter(({ kind }) => kind === 'dead');
   if (dead.length === 0) return [];
-  const names = dead.map(({ name }) => name).join(', ');
-  return [`${count(dead.length, 'dead container')} of ours: ${names}`];
+  const names = dead.map(({ container }) => container.name).join(', ');
+  return [`${count(dead.length, 'dead managed container')}: ${names}`];
 }
 
 function youngLines(young: number, limits: Limits): readonly string[] {
   if (young === 0) return [];
   return [
-    `Left alone: ${young} made within the last ${formatAge(limits.SWEEP_AGE)}; an upgrade may still read them.`,
+    `Left alone: ${young} created within the last ${formatAge(limits.SWEEP_AGE)}; an upgrade may still read them.`,
   ];
 }
 
-function leakLines(survey: Survey, { stopAgent }: CleanupOptions, paint: Paint): readonly string[] {
-  const { figures, oldAgent, server } = survey;
+function leakLines(scan: Scan, { stopAgent }: CleanupOptions, paint: Paint): readonly string[] {
+  const { figures, oldAgent, server } = scan;
   if (!figures.leaking) return [];
   const lines = [
     '',
-    `${paint.bad('STILL LEAKING')}: ${figures.recent} were made of late, the last one ${formatAge(figures.youngest ?? 0)} ago.`,
+    `${paint.bad('STILL LEAKING')}: ${figures.recent} were created recently, the last one ${formatAge(figures.youngest ?? 0)} ago.`,
   ];
   if (oldAgent === undefined) {
     return [
       ...lines,
-      'No agent of an older entrypoint runs here. Who makes them? docker events --filter event=create',
+      'No agent with the legacy entrypoint runs here. To find what creates them: docker events --filter event=create',
     ];
   }
-  const asked = server === undefined ? '' : `, asked by ${server}`;
+  const asked = server === undefined ? '' : `, whose upgrades ${server} requires`;
   lines.push(`They come from the loop of ${oldAgent.name} (${oldAgent.image})${asked}.`);
   if (!stopAgent)
-    lines.push('With --stop-agent it is stopped for the time of the clean-up and started again.');
+    lines.push('With --stop-agent, cleanup stops it for the time of the cleanup and starts it again.');
   lines.push('It leaks until it is upgraded to an image with this entrypoint.');
   return lines;
 }
@@ -112,7 +115,7 @@ function dryRunLines(report: CleanupReport, paint: Paint): readonly string[] {
   const { containers = [] } = report;
   const rows = containers.map(({ id, kind, state, createdAt, image, name }) =>
     [
-      id.slice(0, 12),
+      shortId(id),
       kind.padEnd(12),
       state.padEnd(8),
       createdAt.slice(0, 19).replace('T', ' '),
@@ -123,7 +126,7 @@ function dryRunLines(report: CleanupReport, paint: Paint): readonly string[] {
   return [
     ...rows,
     ...skippedLines(report),
-    `${paint.strong(`Dry run: ${total} would be removed`)}, nothing was.`,
+    `${paint.strong(`Dry run: cleanup would remove ${total}`)}. Nothing was removed.`,
   ];
 }
 
@@ -153,24 +156,24 @@ function headline(report: CleanupReport, paint: Paint): string {
 }
 
 function failureLines(
-  { cause, count: number, originalMessage, examples, holders }: HeldGroup,
+  { cause, count: number, originalMessage, examples, holders }: FailureGroup,
   paint: Paint,
 ): readonly string[] {
   const { meaning, todo } = describeCause(cause);
-  const ids = examples.slice(0, 3).map((id) => id.slice(0, 12));
+  const ids = examples.slice(0, 3).map((id) => shortId(id));
   return [
     `${paint.bad(`${number} failed`)}: ${meaning}; ${todo}`,
     `  e.g. ${ids.join(' ')}`,
-    `  the engine says: ${withShortIds(originalMessage)}`,
+    `  message of the engine: ${withShortIds(originalMessage)}`,
     ...holders.map((holder) => `  held by ${describeHolder(holder)}: ${holder.mountPoint}`),
   ];
 }
 
 function skippedLines({ skipped, young, dryRun }: CleanupReport): readonly string[] {
-  const reasons = Object.entries(skipped).map(([because, number]) => `${number} ${because}`);
+  const reasons = Object.entries(skipped).map(([reason, number]) => `${number} ${reason}`);
   return [
     ...(reasons.length === 0 ? [] : [`Skipped: ${reasons.join(', ')}.`]),
-    ...(young === 0 || dryRun ? [] : [`Too young to be judged: ${young}; run cleanup again later.`]),
+    ...(young === 0 || dryRun ? [] : [`Too young: ${young}; run cleanup again later.`]),
   ];
 }
 
@@ -178,13 +181,19 @@ function leftLines({ end, left }: CleanupReport): readonly string[] {
   switch (end) {
     case 'all':
     case 'declined':
+    case 'count':
+    case 'time':
+    case 'busy':
+    case 'error':
       return [];
     case 'interrupted':
-      return [`Stopped with ${left} left; the next run goes on.`];
+      return [`Interrupted with ${left} left; the next run removes them.`];
     case 'failures':
-      return [`Ended with ${left} left: too many in a row failed. Cure the cause, then run cleanup again.`];
+      return [
+        `Stopped with ${left} left: too many in a row failed. Remove the cause, then run cleanup again.`,
+      ];
     case 'away':
-      return [`Ended with ${left} left: the engine has not answered for too long.`];
+      return [`Stopped with ${left} left: the engine has not answered for too long.`];
   }
 }
 
@@ -195,12 +204,12 @@ function agentLines({ leaking, oldAgent, agentRunsAgain }: CleanupReport, paint:
   }
   if (!leaking) return [];
   const again = agentRunsAgain === true ? ' runs again and' : '';
-  return [`${oldAgent.name} (${oldAgent.image})${again} will leak until it is upgraded.`];
+  return [`${oldAgent.name} (${oldAgent.image})${again} leaks until it is upgraded.`];
 }
 
-/** Twelve digits of an id are enough for any command, and a line has room for no more. */
+/** A short id is enough for any command, and a line has room for no more. */
 function withShortIds(text: string): string {
-  return text.replace(/[0-9a-f]{64}/g, (id) => `${id.slice(0, 12)}…`);
+  return text.replace(/[0-9a-f]{64}/g, (id) => `${shortId(id)}…`);
 }
 
 /** Rows stay as they are; text goes on below itself. */
@@ -211,7 +220,7 @@ function wrapHanging(line: string, columns: number): readonly string[] {
 }
 
 function visibleLength(line: string): number {
-  return line.replace(/\u001B\[\d+m/g, '').length;
+  return stripVTControlCharacters(line).length;
 }
 
 function count(number: number, what: string): string {

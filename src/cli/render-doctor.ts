@@ -10,7 +10,7 @@ const marks: Readonly<Record<Level, string>> = { ok: '✓', unknown: '?', warnin
 const margin = 3;
 const nameWidth = Math.max(...checkNames.map((name) => name.length)) + 1;
 
-/** The doctor's table: a line for each check, and below what is wrong what to do about it. */
+/** The doctor's table: a line for each check, and below a fault what to do about it. */
 export function renderDoctor(diagnosis: Diagnosis, terminal: Pick<Terminal, 'columns' | 'colour'>): string {
   const paint = createPaint(terminal.colour);
   const lines = withoutRepeats(diagnosis.findings).flatMap((finding) =>
@@ -19,12 +19,12 @@ export function renderDoctor(diagnosis: Diagnosis, terminal: Pick<Terminal, 'col
   return [...lines, '', ...renderVerdict(diagnosis, terminal.columns, paint), ''].join('\n');
 }
 
-/** What is missing to see one thing is mostly missing for others as well: said once is enough. */
+/** One thing that is missing often hides several others: the advice is shown once. */
 function withoutRepeats(findings: readonly Finding[]): readonly Finding[] {
   return findings.map((finding, index) => {
-    const isSaid = findings.slice(0, index).some(({ advice }) => advice === finding.advice);
-    const { advice, ...silent } = finding;
-    return finding.level === 'unknown' && advice !== undefined && isSaid ? silent : finding;
+    const isShown = findings.slice(0, index).some(({ advice }) => advice === finding.advice);
+    const { advice, ...rest } = finding;
+    return finding.level === 'unknown' && advice !== undefined && isShown ? rest : finding;
   });
 }
 
@@ -50,9 +50,9 @@ function hang(advice: string, width: number): readonly string[] {
 
 function renderVerdict(diagnosis: Diagnosis, columns: number, paint: Paint): readonly string[] {
   const { verdict, causes, unknown, tookMs } = diagnosis;
-  const blind = unknown.length === 0 ? '' : ` Not known: ${[...new Set(unknown)].join(', ')}.`;
+  const blind = unknown.length === 0 ? '' : ` Could not be checked: ${[...new Set(unknown)].join(', ')}.`;
   const what = causes.length === 0 ? '' : `: ${causes.join(', ')}`;
-  const took = ` Looked for ${formatDuration(tookMs)}, changed nothing.`;
+  const took = ` Took ${formatDuration(tookMs)}, changed nothing.`;
   const lines = wrap(`${titles[verdict]}${what}.${blind}${took}`, columns - 1);
   const colour = verdict === 'healthy' ? paint.good : verdict === 'unhealthy' ? paint.bad : paint.warning;
   return lines.map((line, index) => ` ${index === 0 ? line.replace(titles[verdict], colour) : line}`);

@@ -3,7 +3,7 @@ import type { Terminal } from '../support/terminal.ts';
 import { createPaint } from './paint.ts';
 import { wrap } from './wrap.ts';
 
-/** A line for each check that was made, what may be missing sometimes, and the verdict with what to do. */
+/** A line for each check, then warnings, then the verdict with what to do. */
 export function renderReady(
   result: ReadinessResult,
   { columns, colour }: Pick<Terminal, 'columns' | 'colour'>,

@@ -1,6 +1,6 @@
 import { describeHolder } from '../agent/transaction/mount-holders.ts';
-import type { HostVerdict, RoleHolder } from '../commands/status-report.ts';
-import type { StatusReport } from '../commands/status-report.ts';
+import type { RoleHolder, StatusReport } from '../doctor/status-report.ts';
+import { shortId } from '../engine/containers.ts';
 import type { HostState } from '../host/files/status.ts';
 import { describeObserved, knownServing } from '../agent/run/serving/known.ts';
 import { formatAge, formatDuration } from '../support/deadline.ts';
@@ -12,7 +12,7 @@ type Row = readonly [name: string, text: string];
 /** The longest name is `containers`. */
 const nameWidth = 9;
 
-/** One screen: is this host all right, what is it doing, since when, what next. */
+/** One screen: is this host healthy, what does it do, since when, what next. */
 export function renderStatus(
   report: StatusReport,
   now: number,
@@ -20,7 +20,7 @@ export function renderStatus(
 ): string {
   const paint = createPaint(terminal.colour);
   const blocks: readonly (readonly Row[])[] = [
-    [['host', report.verdict.sentence]],
+    [['host', report.text]],
     [...statusRows(report, now), ...servingRows(report, now)],
     containerRows(report, terminal.columns),
     [...lockRows(report), ...attemptRows(report, now), ...leakRows(report)],
@@ -33,22 +33,18 @@ export function renderStatus(
 
 /** One line for a change, where there is no screen to draw on. */
 export function renderChange(report: StatusReport): string {
-  const { status, verdict, checkedAt } = report;
-  const state = status.kind === 'valid' ? `${status.status.state}: ${status.status.summary}` : 'unknown';
-  return `${checkedAt} ${verdict.sentence} | ${state}\n`;
+  const { status, text, checkedAt } = report;
+  const state = 'status' in status ? `${status.status.state}: ${status.status.summary}` : 'unknown';
+  return `${checkedAt} ${text} | ${state}\n`;
 }
 
 function statusRows({ status }: StatusReport, now: number): readonly Row[] {
+  if ('problem' in status) return [['state', `unknown: ${status.problem}`]];
   switch (status.kind) {
     case 'missing':
-      return [
-        [
-          'state',
-          'unknown: this entrypoint has done nothing on this host yet, or /var/lib/rancher is not mounted',
-        ],
-      ];
+      return [['state', 'unknown: this entrypoint has done nothing on this host yet']];
     case 'damaged':
-      return [['state', `unknown: the status file can't be read: ${status.reason}`]];
+      return [['state', `unknown: cannot read the status file: ${status.reason}`]];
     case 'valid': {
       const {
         state,
@@ -71,7 +67,7 @@ function statusRows({ status }: StatusReport, now: number): readonly Row[] {
       return [
         [
           'state',
-          `${state}, for ${formatDuration(Math.max(0, now - Date.parse(since)))} (last word ${updatedAt})`,
+          `${state}, for ${formatDuration(Math.max(0, now - Date.parse(since)))} (last update ${updatedAt})`,
         ],
         ['', summary],
         ...row('target', target),
@@ -82,7 +78,7 @@ function statusRows({ status }: StatusReport, now: number): readonly Row[] {
         ...row('last ok', lastOk),
         ...lastLog.map((line, index): Row => [index === 0 ? 'its log' : '', line]),
         ...unremovable.flatMap(({ name, id, originalMessage, holders = [] }): Row[] => [
-          ['stays', `${name} (${id.slice(0, 12)}): ${originalMessage}`],
+          ['stays', `${name} (${shortId(id)}): ${originalMessage}`],
           ...holders.map((holder): Row => ['held by', `${describeHolder(holder)}: ${holder.mountPoint}`]),
         ]),
       ];
@@ -90,8 +86,9 @@ function statusRows({ status }: StatusReport, now: number): readonly Row[] {
   }
 }
 
-/** Of another container's record, and of one that nobody keeps any more, it says that nothing is known. */
+/** A record of another container, or one that is not updated any more, proves nothing. */
 function servingRows({ serving, containers }: StatusReport, now: number): readonly Row[] {
+  if ('problem' in serving) return [['serving', `unknown: ${serving.problem}`]];
   const agents = 'problem' in containers ? undefined : containers.filter(isRunningAgent).map(({ id }) => id);
   const known = knownServing(serving, agents);
   const title = known.serving === 'unknown' ? 'unknown' : known.serving;
@@ -107,14 +104,14 @@ function isRunningAgent({ role, state }: RoleHolder): boolean {
   return (role === 'agent' || role === 'legacy agent') && state === 'running';
 }
 
-/** What doesn't fit beside its container goes below it: an image's name is long behind a registry. */
+/** An image that does not fit beside its container goes below it: with a registry its name is long. */
 function containerRows({ containers }: StatusReport, columns: number): readonly Row[] {
   if ('problem' in containers) return [['containers', `unknown: ${containers.problem}`]];
   if (containers.length === 0) return [['containers', 'none in any role']];
   const widest = Math.max(...containers.map(({ role }) => role.length));
   return containers.flatMap(({ role, name, id, image, state }, index): Row[] => {
     const title = index === 0 ? 'containers' : '';
-    const text = `${role.padEnd(widest)} ${state.padEnd(8)} ${name} (${id.slice(0, 12)})`;
+    const text = `${role.padEnd(widest)} ${state.padEnd(8)} ${name} (${shortId(id)})`;
     if (nameWidth + 2 + text.length + 1 + image.length <= columns) return [[title, `${text} ${image}`]];
     return [
       [title, text],
@@ -126,11 +123,13 @@ function containerRows({ containers }: StatusReport, columns: number): readonly 
 function lockRows({ lock }: StatusReport): readonly Row[] {
   if ('problem' in lock) return [['lock', `unknown: ${lock.problem}`]];
   if (lock.state === 'free') return [['lock', 'free']];
-  const owner = lock.owner === undefined ? 'nobody known' : `${lock.owner.command} since ${lock.owner.since}`;
+  const owner =
+    lock.owner === undefined ? 'an unknown owner' : `${lock.owner.command} since ${lock.owner.since}`;
   return [['lock', `${lock.state} by ${owner}, touched ${formatDuration(lock.untouchedMs)} ago`]];
 }
 
 function attemptRows({ attempts }: StatusReport, now: number): readonly Row[] {
+  if ('problem' in attempts) return [['attempts', `unknown: ${attempts.problem}`]];
   return attempts.map(({ image, failures, nextAt }) => {
     const next = nextAt === undefined ? '' : `, next in ${formatAge(Date.parse(nextAt) - now)}`;
     return ['attempts', `${image}: ${failures} failed${next}`];
@@ -143,18 +142,17 @@ function leakRows({ leaks }: StatusReport): readonly Row[] {
   const rate = leaks.leaking
     ? `${leaks.lastHour} in the last hour, STILL LEAKING`
     : `the last one ${formatAge(leaks.youngest ?? 0)} ago`;
-  return [['leaked', `${leaks.total} helpers of older entrypoints, ${rate}; see doctor`]];
+  return [['leaked', `${leaks.total} helpers of the legacy entrypoint, ${rate}; see doctor`]];
 }
 
 function row(name: string, text: string | undefined): readonly Row[] {
   return text === undefined ? [] : [[name, text]];
 }
 
-const verdictColours: Readonly<Record<HostVerdict['word'], keyof Paint>> = {
-  well: 'good',
-  busy: 'strong',
-  look: 'warning',
-  bad: 'bad',
+const verdictColours: Readonly<Record<StatusReport['verdict'], keyof Paint>> = {
+  healthy: 'good',
+  warnings: 'warning',
+  unhealthy: 'bad',
   unknown: 'bad',
 };
 
@@ -166,12 +164,12 @@ const stateColours: Readonly<Record<HostState, keyof Paint>> = {
   failed: 'bad',
 };
 
-/** Colours go on last: they have no width, which whoever breaks lines must not count. */
+/** Colours come last: they have no width, and wrapping must not count them. */
 function colourVerdict(text: string, { verdict, status }: StatusReport, paint: Paint): string {
   const first = text.indexOf('\n');
-  const headline = paint[verdictColours[verdict.word]](text.slice(0, first));
+  const headline = paint[verdictColours[verdict]](text.slice(0, first));
   const rest = text.slice(first);
-  if (status.kind !== 'valid') return headline + rest;
+  if (!('status' in status)) return headline + rest;
   const { state } = status.status;
   return (
     headline + rest.replace(`\nstate      ${state},`, `\nstate      ${paint[stateColours[state]](state)},`)

@@ -1,6 +1,6 @@
 /**
- * A text in lines of at most `width` characters, broken at blanks. A word that is longer stays whole: a command or an
- * image's name that is cut can't be copied.
+ * A text in lines of at most `width` characters, broken at blanks. A longer word stays whole: nobody can copy a command or an
+ * image's name that is cut.
  */
 export function wrap(text: string, width: number): readonly string[] {
   if (text.length <= width) return [text];

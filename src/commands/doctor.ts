@@ -1,14 +1,14 @@
 import { release } from 'node:os';
 import { connectEngine } from '../engine/docker-engine.ts';
+import { collect } from '../doctor/collect.ts';
 import { diagnose, type Diagnosis } from '../doctor/diagnosis.ts';
-import { examine } from '../doctor/collect.ts';
 import { silentLog } from '../support/log.ts';
 import type { Context } from './context.ts';
 
-/** `doctor`: looks at this host, changes nothing, creates nothing, and says what is wrong. */
-export async function examineHost(context: Context): Promise<Diagnosis> {
-  const { configuration, names, clock, version, command, signal } = context;
-  // One try each, as long as a look may take: a second try at an almost dead engine only adds to its load.
+/** `doctor`: checks this host and reports what is wrong; changes nothing and creates nothing. */
+export async function doctor(context: Context): Promise<Diagnosis> {
+  const { configuration, clock, version, command, signal } = context;
+  // One try each, as long as a probe may take: a second try only adds to the load of an engine that hardly answers.
   const { DOCTOR_CALL, DOCTOR_INSPECT } = configuration.limits;
   const limits = {
     ...configuration.limits,
@@ -19,7 +19,7 @@ export async function examineHost(context: Context): Promise<Diagnosis> {
     INSPECT: DOCTOR_INSPECT,
   };
   const begun = clock.elapsed();
-  const record = await examine({
+  const snapshot = await collect({
     ...context,
     kernelRelease: release(),
     connect: async () =>
@@ -33,5 +33,5 @@ export async function examineHost(context: Context): Promise<Diagnosis> {
         signal,
       }),
   });
-  return diagnose(record, configuration.limits, names, clock.elapsed() - begun);
+  return diagnose(snapshot, configuration.limits, clock.elapsed() - begun);
 }

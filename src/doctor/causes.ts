@@ -10,7 +10,7 @@ const warning = ['warning'] as const;
 
 export const doctorCauses = {
   'engine-unavailable': { levels: unhealthy, meaning: 'the engine does not answer, or not in time' },
-  'disk-silent': {
+  'disk-unresponsive': {
     levels: unhealthy,
     meaning: 'the disk of `/var/lib/rancher`, or of the Docker root, does not answer',
   },

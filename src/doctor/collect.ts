@@ -1,5 +1,8 @@
 import type { RoleNames } from '../agent/identity/roles.ts';
 import { readServing } from '../agent/run/serving/file.ts';
+import { countLeaks, type LeakFigures } from '../cleanup/leak-figures.ts';
+import { findLeaks } from '../cleanup/leaks.ts';
+import { listLeaks } from '../cleanup/remove.ts';
 import { containerStates, type Engine } from '../engine/engine.ts';
 import { readLockHolder } from '../host/files/lock.ts';
 import { readStatus } from '../host/files/status.ts';
@@ -7,132 +10,185 @@ import type { Clock } from '../support/clock.ts';
 import type { Configuration, Environment } from '../support/configuration.ts';
 import { deadlineIn } from '../support/deadline.ts';
 import type { Secrets } from '../support/secrets.ts';
-import { lookAtAgents, type AgentSeen } from './probe-agents.ts';
+import { inspectAgents, listAgents, type ProbedAgent } from './probe-agents.ts';
 import {
   findRancherFolder,
-  lookAtAttempts,
-  lookAtFileSystem,
-  lookAtKey,
-  lookAtMounts,
+  probeAttempts,
+  probeFileSystem,
+  probeKey,
+  probeMounts,
   requireFolder,
 } from './probe-host.ts';
-import { lookAtServer } from './probe-server.ts';
-import { look, unknownBecause, type Bounds } from './probe.ts';
-import type { EngineRecord, HostRecord, Seen } from './snapshot.ts';
+import { probeServer } from './probe-server.ts';
+import { probe, unknownBecause, type ProbeLimits } from './probe.ts';
+import type { EngineSnapshot, HostSnapshot, Seen, StatusSnapshot } from './snapshot.ts';
 
-export interface Examination {
+export interface Collection {
   readonly configuration: Configuration;
   readonly names: RoleNames;
   readonly clock: Clock;
   readonly secrets: Secrets;
   readonly signal: AbortSignal;
-  /** Connects with one try per call, each as long as a look may take: an almost dead engine needs its time. */
+  /** Connects with one try per call, each as long as a probe may take: an overloaded engine needs its time. */
   readonly connect: () => Promise<Engine>;
-  /** As `uname -r` says. */
+  /** As `uname -r` prints it. */
   readonly kernelRelease: string;
 }
 
-/** Where a Docker root is, if the engine doesn't say. */
+export interface StatusCollection extends Omit<Collection, 'kernelRelease' | 'secrets' | 'names'> {
+  /** The names of this host's containers: in an agent those that its own container was created with. */
+  readonly findNames: (engine: Engine) => Promise<RoleNames>;
+  /** Counts the leaked helpers in another way than by a list, e.g. from the last one. */
+  readonly leaks?: (count: () => Promise<Seen<LeakFigures>>) => Promise<Seen<LeakFigures>>;
+}
+
+/** Where a Docker root usually is. */
 const usualRoot = '/var/lib/docker';
 
 /**
- * Looks at everything, reading only, and never longer than DOCTOR_TOTAL; what could not be known in time, or from here,
- * is said so. What doesn't need the engine doesn't wait for it.
+ * Collects the doctor's whole snapshot: reads only, and takes no longer than DOCTOR_TOTAL. What nobody could read in time, or
+ * from here, is unknown in the snapshot. Probes that do not need the engine do not wait for it.
  */
-export async function examine(examination: Examination): Promise<HostRecord> {
-  const { configuration, clock, signal } = examination;
+export async function collect(collection: Collection): Promise<HostSnapshot> {
+  const { configuration, clock } = collection;
   const { limits } = configuration;
-  const bounds: Bounds = {
-    each: limits.DOCTOR_CALL,
-    total: deadlineIn(limits.DOCTOR_TOTAL, clock),
-    signal,
-  };
-  const [engine, host, mounts] = await Promise.all([
-    examineEngine(examination, bounds),
-    examineFolder(examination, bounds),
-    look('look at the mounts', bounds, async () =>
-      lookAtMounts({ paths: configuration.paths, limits, clock }, examination.kernelRelease),
+  const allowed = limitsOf(collection, limits.DOCTOR_CALL);
+  const [engine, folder, mounts] = await Promise.all([
+    collectEngine(collection, allowed),
+    collectFolder(collection, allowed),
+    probe('read the mounts', allowed, async () =>
+      probeMounts({ paths: configuration.paths, limits, clock }, collection.kernelRelease),
     ),
   ]);
-  return { now: clock.now(), ...engine, ...host, mounts };
+  return { now: clock.now(), ...engine, ...folder, mounts };
 }
 
-type EnginePart = Pick<HostRecord, 'engine' | 'info' | 'fileSystem' | 'containers' | 'agents' | 'server'>;
+/** Collects the part of the snapshot that costs little. A person waits for it: files have STATUS_FILE to answer. */
+export async function collectStatus(collection: StatusCollection): Promise<StatusSnapshot> {
+  const { configuration, clock } = collection;
+  const { limits } = configuration;
+  const [engine, folder] = await Promise.all([
+    collectRoles(collection, limitsOf(collection, limits.DOCTOR_CALL)),
+    collectFolder(collection, limitsOf(collection, limits.STATUS_FILE)),
+  ]);
+  return { now: clock.now(), ...engine, ...folder };
+}
 
-async function examineEngine(examination: Examination, bounds: Bounds): Promise<EnginePart> {
-  const { clock, configuration, names } = examination;
+function limitsOf(
+  { configuration, clock, signal }: StatusCollection | Collection,
+  each: number,
+): ProbeLimits {
+  return { each, total: deadlineIn(configuration.limits.DOCTOR_TOTAL, clock), signal };
+}
+
+type RolesPart = Pick<StatusSnapshot, 'agents' | 'leaks'>;
+
+/** The containers in a role by a list of their names alone, and the leaked helpers. */
+async function collectRoles(collection: StatusCollection, allowed: ProbeLimits): Promise<RolesPart> {
+  const { connect, findNames, configuration, clock } = collection;
+  const connected = await probe('connect to the engine', allowed, async () => {
+    const engine = await connect();
+    return { engine, names: await findNames(engine) };
+  });
+  if (!connected.known) return { agents: connected, leaks: connected };
+  const { engine, names } = connected.value;
+  const count = async (): Promise<Seen<LeakFigures>> =>
+    probe('list leaked helpers', allowed, async () =>
+      countLeaks(await listLeaks(engine, names), clock.now(), configuration.limits),
+    );
+  const [agents, leaks] = await Promise.all([
+    probe('list the containers by role', allowed, async () => listAgents(engine, names)),
+    collection.leaks === undefined ? count() : collection.leaks(count),
+  ]);
+  return { agents, leaks };
+}
+
+type EnginePart = Pick<
+  HostSnapshot,
+  'engine' | 'info' | 'fileSystem' | 'containers' | 'agents' | 'leaks' | 'server'
+>;
+
+async function collectEngine(collection: Collection, allowed: ProbeLimits): Promise<EnginePart> {
+  const { clock, configuration, names } = collection;
   const begun = clock.elapsed();
-  // Mostly it is there, and an engine that is silent must not hide a full disk.
-  const usual = examineFileSystem(examination, bounds, usualRoot);
-  const connected = await look('connect to the engine', bounds, examination.connect);
+  // Mostly the root is there, and an engine that does not answer must not hide a full disk.
+  const usual = collectFileSystem(collection, allowed, usualRoot);
+  const connected = await probe('connect to the engine', allowed, collection.connect);
   if (!connected.known) {
     const unknown = unknownBecause('unknown without the engine');
     // `docker exec` gives us the agent's own environment.
     const server = hasKeys(configuration.environment)
-      ? await examineServer(examination, bounds, configuration.environment)
+      ? await collectServer(collection, allowed, configuration.environment)
       : unknownBecause("unknown without the engine, which has the agent's keys");
     return {
       engine: connected,
       info: unknown,
       containers: unknown,
       agents: unknown,
+      leaks: unknown,
       fileSystem: await usual,
       server,
     };
   }
   const engine = connected.value;
-  const record: EngineRecord = {
+  const snapshot: EngineSnapshot = {
     version: engine.version,
     features: engine.features,
     tookMs: clock.elapsed() - begun,
   };
   const [info, containers] = await Promise.all([
-    look('ask the engine about itself', bounds, async () => engine.readInfo()),
-    look('list containers', bounds, async () => engine.listContainers({ states: containerStates })),
+    probe('read the info of the engine', allowed, async () => engine.readInfo()),
+    probe('list containers', allowed, async () => engine.listContainers({ states: containerStates })),
   ]);
   const [agents, fileSystem] = await Promise.all([
     containers.known
-      ? look('inspect agents', bounds, async () =>
-          lookAtAgents(engine, containers.value, names, configuration.limits),
+      ? probe('inspect agents', allowed, async () =>
+          inspectAgents(engine, containers.value, names, configuration.limits),
         )
       : Promise.resolve(unknownBecause('unknown without the list of containers')),
     info.known && info.value.rootDirectory !== usualRoot
-      ? examineFileSystem(examination, bounds, info.value.rootDirectory)
+      ? collectFileSystem(collection, allowed, info.value.rootDirectory)
       : usual,
   ]);
-  const server = await examineServer(examination, bounds, environmentOf(agents) ?? configuration.environment);
+  const server = await collectServer(collection, allowed, environmentOf(agents) ?? configuration.environment);
   return {
-    engine: { known: true, value: record },
+    engine: { known: true, value: snapshot },
     info,
     containers,
+    leaks: containers.known
+      ? {
+          known: true,
+          value: countLeaks(findLeaks(containers.value, names), clock.now(), configuration.limits),
+        }
+      : containers,
     fileSystem,
     server,
-    agents: agents.known ? { known: true, value: agents.value.map((agent) => agent.record) } : agents,
+    agents: agents.known ? { known: true, value: agents.value.map(({ agent }) => agent) } : agents,
   };
 }
 
-async function examineFileSystem(
-  { configuration }: Examination,
-  bounds: Bounds,
+async function collectFileSystem(
+  { configuration }: Collection,
+  allowed: ProbeLimits,
   dockerRoot: string,
-): Promise<HostRecord['fileSystem']> {
-  return look('look at the Docker root', bounds, async () => lookAtFileSystem(configuration, dockerRoot));
+): Promise<HostSnapshot['fileSystem']> {
+  return probe('read the Docker root', allowed, async () => probeFileSystem(configuration, dockerRoot));
 }
 
-async function examineServer(
-  { configuration, clock, secrets, signal }: Examination,
-  bounds: Bounds,
+async function collectServer(
+  { configuration, clock, secrets, signal }: Collection,
+  allowed: ProbeLimits,
   environment: Environment,
-): Promise<HostRecord['server']> {
+): Promise<HostSnapshot['server']> {
   const { paths, limits } = configuration;
-  return look('ask the server', bounds, async () => {
+  return probe('ask the server', allowed, async () => {
     const folder = (await findRancherFolder(paths)) ?? paths;
-    return lookAtServer({ environment, paths: folder, limits, clock, secrets, signal });
+    return probeServer({ environment, paths: folder, limits, clock, secrets, signal });
   });
 }
 
-/** The environment with the keys: of the agent in office, else of whoever has some. */
-function environmentOf(agents: Seen<readonly AgentSeen[]>): Environment | undefined {
+/** The environment with the keys: of the active agent, else of any other that has some. */
+function environmentOf(agents: Seen<readonly ProbedAgent[]>): Environment | undefined {
   if (!agents.known) return undefined;
   return agents.value.find(({ environment }) => hasKeys(environment))?.environment;
 }
@@ -141,21 +197,24 @@ function hasKeys(environment: Environment): boolean {
   return (environment['CATTLE_ACCESS_KEY'] ?? '') !== '';
 }
 
-type FolderPart = Pick<HostRecord, 'lock' | 'key' | 'status' | 'serving' | 'attempts'>;
+type FolderPart = Pick<HostSnapshot, 'lock' | 'key' | 'status' | 'serving' | 'attempts'>;
 
-async function examineFolder({ configuration, clock }: Examination, bounds: Bounds): Promise<FolderPart> {
+async function collectFolder(
+  { configuration, clock }: Pick<Collection, 'configuration' | 'clock'>,
+  allowed: ProbeLimits,
+): Promise<FolderPart> {
   const { limits, paths } = configuration;
-  const found = await look('find /var/lib/rancher', bounds, async () =>
+  const found = await probe('find /var/lib/rancher', allowed, async () =>
     requireFolder(await findRancherFolder(paths)),
   );
   if (!found.known) return { lock: found, key: found, status: found, serving: found, attempts: found };
   const folder = found.value;
   const [lock, key, status, serving, attempts] = await Promise.all([
-    look('look at the lock', bounds, async () => readLockHolder(folder.entrypoint, limits, clock.now())),
-    look('look for the registration key', bounds, async () => lookAtKey(folder)),
-    look('read the status', bounds, async () => readStatus(folder)),
-    look('read whether the agent serves', bounds, async () => readServing(folder, clock, limits)),
-    look('read the attempts', bounds, async () => lookAtAttempts(folder, limits, clock.now())),
+    probe('read the lock', allowed, async () => readLockHolder(folder.entrypoint, limits, clock.now())),
+    probe('read the registration key', allowed, async () => probeKey(folder)),
+    probe('read the status', allowed, async () => readStatus(folder)),
+    probe('read whether the agent serves', allowed, async () => readServing(folder, clock, limits)),
+    probe('read the failed attempts', allowed, async () => probeAttempts(folder, limits, clock.now())),
   ]);
   return { lock, key, status, serving, attempts };
 }

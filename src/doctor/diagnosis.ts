@@ -1,72 +1,123 @@
-import type { RoleNames } from '../agent/identity/roles.ts';
 import type { Limits } from '../support/limits/limits.ts';
-import { checkAgents } from './checks/agents.ts';
+import { checkAgents, isAtWork } from './checks/agents.ts';
 import { checkCertificates } from './checks/certificates.ts';
 import { checkEngine } from './checks/engine.ts';
 import { checkKey, checkLock } from './checks/host.ts';
 import { checkLeaks } from './checks/leaks.ts';
 import { checkMounts } from './checks/mounts.ts';
-import { checkRestarts } from './checks/restarts.ts';
+import { checkAgentRestarts, checkRestarts } from './checks/restarts.ts';
 import { checkClock, checkServer } from './checks/server.ts';
 import { checkServing } from './checks/serving.ts';
 import { checkState } from './checks/state.ts';
 import { checkPool, checkStorage } from './checks/storage.ts';
 import type { Finding, Level } from './finding.ts';
-import type { HostRecord } from './snapshot.ts';
+import type { HostSnapshot, StatusSnapshot } from './snapshot.ts';
 
-/** What the doctor says; with `--json` exactly this (docs/json.md). */
+export type Verdict = 'healthy' | 'warnings' | 'unhealthy';
+
+/** The doctor's result; with `--json` exactly this (docs/json.md). */
 export interface Diagnosis {
   readonly version: 2;
-  readonly verdict: 'healthy' | 'warnings' | 'unhealthy';
+  readonly verdict: Verdict;
   /** 0, 1 or 2, as the verdict. */
   readonly exitCode: 0 | 1 | 2;
-  /** Codes of what is wrong, the worst first; each once. */
+  /** Codes of the faults, the worst first; each once. */
   readonly causes: readonly string[];
-  /** Checks that could not be made, or only in part. */
+  /** Checks that were not possible, or only in part. */
   readonly unknown: readonly string[];
   readonly findings: readonly Finding[];
   readonly checkedAt: string;
   readonly tookMs: number;
 }
 
-/** Judges a record. Pure: the same record, limits and names give the same diagnosis. */
-export function diagnose(record: HostRecord, limits: Limits, names: RoleNames, tookMs: number): Diagnosis {
+/** Checks a snapshot. Pure: the same snapshot and limits give the same diagnosis. */
+export function diagnose(snapshot: HostSnapshot, limits: Limits, tookMs: number): Diagnosis {
   const findings = [
-    ...checkEngine(record),
-    ...checkStorage(record, limits),
-    ...checkPool(record, limits),
-    ...checkAgents(record, limits),
-    ...checkLeaks(record, limits, names),
-    ...checkRestarts(record, limits),
-    ...checkMounts(record, limits),
-    ...checkLock(record),
-    ...checkKey(record),
-    ...checkServer(record),
-    ...checkCertificates(record, limits),
-    ...checkClock(record, limits),
-    ...checkServing(record),
-    ...checkState(record),
+    ...checkEngine(snapshot),
+    ...checkStorage(snapshot, limits),
+    ...checkPool(snapshot, limits),
+    ...checkAgents(snapshot, limits),
+    ...checkLeaks(snapshot),
+    ...checkRestarts(snapshot, limits),
+    ...checkMounts(snapshot, limits),
+    ...checkLock(snapshot),
+    ...checkKey(snapshot),
+    ...checkServer(snapshot),
+    ...checkCertificates(snapshot, limits),
+    ...checkClock(snapshot, limits),
+    ...checkServing(snapshot),
+    ...checkState(snapshot),
   ];
-  const levels = new Set(findings.map(({ level }) => level));
-  const verdict = verdictOf(levels);
+  const verdict = verdictOf(findings);
   return {
     version: 2,
     verdict,
     exitCode: exitCodes[verdict],
-    causes: [...causesAt(findings, 'unhealthy'), ...causesAt(findings, 'warning')].filter(isFirst),
+    causes: causesOf(findings),
     unknown: findings.filter(({ level }) => level === 'unknown').map(({ check }) => check),
     findings,
-    checkedAt: new Date(record.now).toISOString(),
+    checkedAt: new Date(snapshot.now).toISOString(),
     tookMs: Math.round(tookMs),
   };
 }
 
+/** The verdict of `status`: that of the doctor's checks on the part of the snapshot that costs little. */
+export interface StatusDiagnosis {
+  /** `unknown`: the engine does not answer, so nothing could be checked. */
+  readonly verdict: Verdict | 'unknown';
+  /** As the doctor's. */
+  readonly causes: readonly string[];
+  /** One sentence. */
+  readonly text: string;
+}
+
+/** Checks a part of a snapshot. Pure. */
+export function diagnoseStatus(snapshot: StatusSnapshot, limits: Limits): StatusDiagnosis {
+  const { agents } = snapshot;
+  if (!agents.known) return { verdict: 'unknown', causes: [], text: `could not be checked: ${agents.why}` };
+  const findings = [
+    ...checkAgents(snapshot, limits),
+    ...checkAgentRestarts(agents.value, snapshot.now, limits),
+    ...checkServing(snapshot),
+    ...checkState(snapshot),
+    ...checkLeaks(snapshot),
+    ...checkLock(snapshot),
+  ];
+  const verdict = verdictOf(findings);
+  const text = describeFaults(findings) ?? describeHealthy(findings, isAtWork(snapshot));
+  return { verdict, causes: causesOf(findings), text: `${verdict}: ${text}` };
+}
+
+/** The worst fault; undefined without one. */
+function describeFaults(findings: readonly Finding[]): string | undefined {
+  const unhealthy = findings.filter(({ level }) => level === 'unhealthy');
+  const [first, ...others] = [...unhealthy, ...findings.filter(({ level }) => level === 'warning')];
+  if (first === undefined) return undefined;
+  return others.length === 0 ? first.text : `${first.text}; and ${others.length} more, see doctor`;
+}
+
+/** Whether the agent serves matters most, except while a worker runs. */
+function describeHealthy(findings: readonly Finding[], atWork: boolean): string {
+  const [agents] = findings;
+  const serving = findings.find(
+    ({ check, figures }) => check === 'serving' && figures?.['serving'] === 'yes',
+  );
+  const text = (atWork ? agents : (serving ?? agents))?.text ?? 'no faults found';
+  const unknown = findings.filter(({ level }) => level === 'unknown').map(({ check }) => check);
+  return unknown.length === 0 ? text : `${text}; could not be checked: ${unknown.join(', ')}`;
+}
+
 const exitCodes = { healthy: 0, warnings: 1, unhealthy: 2 } as const;
 
-/** What could not be looked at is no all-clear. */
-function verdictOf(levels: ReadonlySet<Level>): Diagnosis['verdict'] {
+/** Something that could not be checked is not healthy. */
+function verdictOf(findings: readonly Finding[]): Verdict {
+  const levels = new Set(findings.map(({ level }) => level));
   if (levels.has('unhealthy')) return 'unhealthy';
   return levels.has('warning') || levels.has('unknown') ? 'warnings' : 'healthy';
+}
+
+function causesOf(findings: readonly Finding[]): readonly string[] {
+  return [...causesAt(findings, 'unhealthy'), ...causesAt(findings, 'warning')].filter(isFirst);
 }
 
 function causesAt(findings: readonly Finding[], wanted: Level): readonly string[] {

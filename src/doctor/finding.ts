@@ -1,7 +1,7 @@
 import type { DoctorCause } from './causes.ts';
 import type { Seen } from './snapshot.ts';
 
-/** What is looked at, in the order in which it is shown. */
+/** What is checked, in the order in which it is shown. */
 export const checkNames = [
   'engine',
   'storage',
@@ -19,10 +19,10 @@ export const checkNames = [
 ] as const;
 export type CheckName = (typeof checkNames)[number];
 
-/** `unknown`: it could not be looked at, and that alone is no illness. */
+/** `unknown`: it could not be checked, and that alone is no fault of the host. */
 export type Level = 'ok' | 'unknown' | 'warning' | 'unhealthy';
 
-/** What programs may want to count. */
+/** Figures for programs. */
 export type Figures = Readonly<Record<string, number | string | boolean>>;
 
 /** One line of the doctor's table. */
@@ -31,7 +31,7 @@ export interface Finding {
   readonly level: Level;
   /** One short sentence with the figure. */
   readonly text: string;
-  /** Stable code of what is wrong; with `warning` and `sick` only. Two lines with the same one have one cause. */
+  /** Stable code of the fault; with `warning` and `unhealthy` only. Two lines with the same one have one cause. */
   readonly cause?: DoctorCause;
   /** What to do about it. */
   readonly advice?: string;
@@ -40,12 +40,12 @@ export interface Finding {
   readonly figures?: Figures;
 }
 
-/** A line that is all right. */
+/** A line without a fault. */
 export function fine(check: CheckName, text: string, figures?: Figures): Finding {
   return { check, level: 'ok', text, ...(figures === undefined ? {} : { figures }) };
 }
 
-/** A line about something that could not be looked at. */
+/** A line about something that could not be checked. */
 export function unseen(check: CheckName, seen: Extract<Seen<unknown>, { known: false }>): Finding {
   return {
     check,
@@ -55,19 +55,19 @@ export function unseen(check: CheckName, seen: Extract<Seen<unknown>, { known: f
   };
 }
 
-/** The same about something on a disk: one that doesn't answer is worse than not to be seen. */
+/** The same about something on a disk: an unresponsive disk is worse than one that cannot be seen from here. */
 export function unseenOnDisk(
   check: CheckName,
   disk: string,
   seen: Extract<Seen<unknown>, { known: false }>,
 ): Finding {
-  if (seen.silent !== true) return unseen(check, seen);
+  if (seen.unresponsive !== true) return unseen(check, seen);
   return {
     check,
     level: 'unhealthy',
     text: `the disk of ${disk} does not answer: ${seen.why}`,
-    cause: 'disk-silent',
-    advice: 'Look at that disk: dmesg -T | tail -50. No upgrade begins before it answers.',
+    cause: 'disk-unresponsive',
+    advice: 'Check that disk: dmesg -T | tail -50. No upgrade begins before it answers.',
   };
 }
 

@@ -1,65 +1,59 @@
-import { isAgentImage, labels, canStandBy, type RoleNames } from '../agent/identity/roles.ts';
-import { titleOf } from '../agent/identity/role-table.ts';
+import { canStandBy, isAgentContainer, roleTable, titleOf, type RoleNames } from '../agent/identity/roles.ts';
 import type { ContainerDetails, ContainerSummary, Engine } from '../engine/engine.ts';
 import { describeUrl } from '../control-plane/url.ts';
 import type { Environment } from '../support/configuration.ts';
 import { EngineUnavailableError } from '../support/errors.ts';
 import type { Limits } from '../support/limits/limits.ts';
-import type { AgentRecord } from './snapshot.ts';
+import type { AgentSnapshot } from './snapshot.ts';
 
-/** An agent with the environment that its keys are in; that never gets into a record. */
-export interface AgentSeen {
-  readonly record: AgentRecord;
+/** An agent with the environment that its keys are in; the environment never gets into a snapshot. */
+export interface ProbedAgent {
+  readonly agent: AgentSnapshot;
   readonly environment: Environment;
 }
 
+/** The containers in a role, by one list of their names. */
+export async function listAgents(engine: Engine, names: RoleNames): Promise<readonly AgentSnapshot[]> {
+  const listed = await engine.listContainers({ names: roleTable(names).flatMap(([, all]) => all) });
+  const inRoles = listed.filter(({ name }) => titleOf(name, names) !== undefined);
+  return inRoles
+    .map((container) => describe(container, undefined, names).agent)
+    .sort((a, b) => rankOf(a.role, names) - rankOf(b.role, names));
+}
+
 /**
- * Everything in a role of ours, and every other container that runs an agent's `run`: one inspection each, at most
- * DOCTOR_AGENTS. One that can't be inspected is shown as the list has it.
+ * Every container in a role, and every other container that runs an agent's `run`: one inspection each, at most
+ * DOCTOR_AGENTS. One that cannot be inspected is shown as the list has it.
  */
-export async function lookAtAgents(
+export async function inspectAgents(
   engine: Engine,
   listed: readonly ContainerSummary[],
   names: RoleNames,
   limits: Limits,
-): Promise<readonly AgentSeen[]> {
+): Promise<readonly ProbedAgent[]> {
   const found = listed
     .filter((container) => roleOf(container, names) !== undefined)
     .slice(0, limits.DOCTOR_AGENTS);
-  const seen = await Promise.all(
+  const probed = await Promise.all(
     found.map(async (container) => describe(container, await inspect(engine, container.id), names)),
   );
-  return seen.sort((a, b) => rankOf(a.record.role) - rankOf(b.record.role));
+  return probed.sort((a, b) => rankOf(a.agent.role, names) - rankOf(b.agent.role, names));
 }
 
-/** The surest agent first, whoever was made last. */
-function rankOf(role: AgentRecord['role']): number {
-  const roles = [
-    'agent',
-    'legacy agent',
-    'next',
-    'previous',
-    'other',
-    'worker',
-    'dead worker',
-    'agent-restarter',
-    'upgrade',
-  ];
-  return roles.indexOf(role);
+/** The order of the roles; an agent under another name comes before those that are never agents. */
+function rankOf(role: AgentSnapshot['role'], names: RoleNames): number {
+  const titles = roleTable(names).map(([title]) => title);
+  return role === 'other' ? titles.indexOf('worker') - 0.5 : titles.indexOf(role);
 }
 
-function roleOf(container: ContainerSummary, names: RoleNames): AgentRecord['role'] | undefined {
+function roleOf(container: ContainerSummary, names: RoleNames): AgentSnapshot['role'] | undefined {
   const title = titleOf(container.name, names);
   if (title !== undefined) return title;
   const runs = container.state === 'running' || container.state === 'restarting';
-  return runs && isAgents(container) && container.command === '/run.sh run' ? 'other' : undefined;
+  return runs && isAgentContainer(container) && container.command === '/run.sh run' ? 'other' : undefined;
 }
 
-function isAgents({ labels: own, image }: Pick<ContainerSummary, 'labels' | 'image'>): boolean {
-  return own[labels.role] !== undefined || own[labels.system] === 'rancher-agent' || isAgentImage(image);
-}
-
-/** A stuck shim makes the inspection of its container hang, and of no other. */
+/** A hung shim makes the inspection of its container hang, and of no other. */
 async function inspect(engine: Engine, id: string): Promise<ContainerDetails | 'hangs' | undefined> {
   try {
     return await engine.inspectContainer(id);
@@ -73,17 +67,17 @@ function describe(
   container: ContainerSummary,
   inspected: ContainerDetails | 'hangs' | undefined,
   names: RoleNames,
-): AgentSeen {
+): ProbedAgent {
   const details = inspected === 'hangs' ? undefined : inspected;
   const { id, name, image } = details ?? container;
   const environment = details?.environment ?? {};
   const url = environment['CATTLE_URL'];
   return {
     environment,
-    record: {
+    agent: {
       role: roleOf(container, names) ?? 'other',
-      managed: isAgents(details ?? container),
-      // A list may be older than the inspection, and say `removing` of what an inspection calls dead.
+      managed: isAgentContainer(details ?? container),
+      // A list may be older than the inspection, and show `removing` where an inspection shows `dead`.
       state: details?.state ?? container.state,
       hangs: inspected === 'hangs',
       id,
@@ -92,7 +86,7 @@ function describe(
       ownEntrypoint: canStandBy((details ?? container).labels),
       startedAt: details?.startedAt,
       finishedAt: details?.finishedAt,
-      exitCode: details?.exitCode ?? 0,
+      exitCode: details?.exitCode,
       restartCount: details?.restartCount ?? 0,
       server: url === undefined || url === '' ? undefined : describeUrl(url),
     },

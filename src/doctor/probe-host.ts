@@ -11,14 +11,14 @@ import type { Clock } from '../support/clock.ts';
 import { pathsBelow, type Configuration, type Paths } from '../support/configuration.ts';
 import { ConfigurationError } from '../support/errors.ts';
 import type { Limits } from '../support/limits/limits.ts';
-import { BlindError } from './probe.ts';
-import type { AttemptSummary, MountRecord } from './snapshot.ts';
+import { NotVisibleError } from './probe.ts';
+import type { AttemptSummary, MountSnapshot } from './snapshot.ts';
 
 const needsHostPid = 'Start it with --privileged --pid=host.';
 
 /**
- * Where the folder of this host's agent is: mounted here, else, with the host's processes in sight, in the host's root.
- * Undefined: it can't be seen.
+ * Where the folder of this host's agent is: mounted here, else, if the host's processes can be seen, in the host's root.
+ * Undefined: it cannot be seen.
  */
 export async function findRancherFolder(paths: Paths): Promise<Paths | undefined> {
   const mounts = parseMountinfo(await readFile(join(paths.proc, 'self/mountinfo'), 'utf8').catch(() => ''));
@@ -27,40 +27,40 @@ export async function findRancherFolder(paths: Paths): Promise<Paths | undefined
   return pathsBelow(await resolveInRoot(`${paths.proc}/1/root`, paths.rancher), paths.proc);
 }
 
-/** @throws BlindError where the folder can't be seen */
+/** @throws NotVisibleError where the folder cannot be seen */
 export function requireFolder(folder: Paths | undefined): Paths {
   if (folder !== undefined) return folder;
-  throw new BlindError(
+  throw new NotVisibleError(
     '/var/lib/rancher of the host is not mounted here',
     'Start it with -v /var/lib/rancher:/var/lib/rancher.',
   );
 }
 
-/** @throws BlindError without the host's processes */
-export async function lookAtFileSystem(
+/** @throws NotVisibleError without the host's processes */
+export async function probeFileSystem(
   { paths, limits }: Pick<Configuration, 'paths' | 'limits'>,
   dockerRoot: string,
 ): Promise<FileSystemFacts> {
   if (!(await seesHostMounts(paths)))
-    throw new BlindError("the Docker root can't be seen from here", needsHostPid);
+    throw new NotVisibleError('the Docker root cannot be seen from here', needsHostPid);
   const { fileSystem } = await readStorage(paths, { driver: '', driverStatus: [], dockerRoot }, limits);
-  if (fileSystem === undefined) throw new BlindError(`${dockerRoot} can't be looked at`, needsHostPid);
+  if (fileSystem === undefined) throw new NotVisibleError(`${dockerRoot} cannot be read`, needsHostPid);
   return fileSystem;
 }
 
-/** @throws BlindError without the host's processes */
-export async function lookAtMounts(
+/** @throws NotVisibleError without the host's processes */
+export async function probeMounts(
   options: { readonly paths: Paths; readonly limits: Limits; readonly clock: Clock },
   kernelRelease: string,
-): Promise<MountRecord> {
+): Promise<MountSnapshot> {
   if (!(await seesHostMounts(options.paths))) {
-    throw new BlindError("the mounts of other processes can't be seen from here", needsHostPid);
+    throw new NotVisibleError('the mounts of other processes cannot be seen from here', needsHostPid);
   }
   const kernelDetaches = await detachesMounts(options.paths, kernelRelease);
   return { ...(await findOtherHolders({ ...options, exceptPid: process.pid })), kernelDetaches };
 }
 
-export async function lookAtKey(folder: Paths): Promise<'present' | 'missing' | 'damaged'> {
+export async function probeKey(folder: Paths): Promise<'present' | 'missing' | 'damaged'> {
   try {
     return (await readRegistrationKey(folder)) === undefined ? 'missing' : 'present';
   } catch (error) {
@@ -70,7 +70,7 @@ export async function lookAtKey(folder: Paths): Promise<'present' | 'missing' | 
 }
 
 /** The targets that failed and when each may be tried again. */
-export async function lookAtAttempts(
+export async function probeAttempts(
   folder: Paths,
   limits: Limits,
   now: number,

@@ -12,10 +12,10 @@ import { ServerUnavailableError } from '../support/errors.ts';
 import type { Limits } from '../support/limits/limits.ts';
 import { silentLog } from '../support/log.ts';
 import { addEnvironmentSecrets, type Secrets } from '../support/secrets.ts';
-import { BlindError } from './probe.ts';
-import type { CertificateRecord, ServerRecord } from './snapshot.ts';
+import { NotVisibleError } from './probe.ts';
+import type { CertificateSnapshot, ServerSnapshot } from './snapshot.ts';
 
-export interface ServerLook {
+export interface ServerProbe {
   /** Of the agent: its server, keys, proxies. */
   readonly environment: Environment;
   readonly paths: Paths;
@@ -26,25 +26,25 @@ export interface ServerLook {
 }
 
 /**
- * Asks the server, with the agent's keys and by the agent's way, one question that answers three: is it there, does it
- * know the keys, what time is it. Nothing is written, no certificate fetched.
+ * Asks the server, with the agent's keys and through the agent's proxy, one question that answers three: is it there, does
+ * it know the keys, what time is it. Writes nothing, fetches no certificate.
  */
-export async function lookAtServer(sight: ServerLook): Promise<ServerRecord> {
-  const { limits, secrets } = sight;
-  const conf = await readAgentConf(`${sight.paths.rancher}/etc/agent.conf`);
-  const environment: Environment = { ...sight.environment, ...conf.variables };
+export async function probeServer(view: ServerProbe): Promise<ServerSnapshot> {
+  const { limits, secrets } = view;
+  const conf = await readAgentConf(`${view.paths.rancher}/etc/agent.conf`);
+  const environment: Environment = { ...view.environment, ...conf.variables };
   const cattleUrl = environment['CATTLE_URL'] ?? '';
   const accessKey = environment['CATTLE_ACCESS_KEY'] ?? '';
   const secretKey = environment['CATTLE_SECRET_KEY'] ?? '';
   addEnvironmentSecrets(secrets, environment);
   if (cattleUrl === '' || accessKey === '' || secretKey === '') {
-    throw new BlindError('no agent here has keys of a server', 'Register the host first.');
+    throw new NotVisibleError('no agent on this host has agent keys', 'Register the host first.');
   }
-  const trust = await readKeptTrust(`${sight.paths.rancher}/etc/ssl/ca.crt`);
-  const client = createHttpClient({ ...sight, environment, log: silentLog, trust });
-  const ask = async (headers: Readonly<Record<string, string>>): Promise<ServerRecord['answer']> => {
-    const begun = sight.clock.now();
-    const start = sight.clock.elapsed();
+  const trust = await readKeptTrust(`${view.paths.rancher}/etc/ssl/ca.crt`);
+  const client = createHttpClient({ ...view, environment, log: silentLog, trust });
+  const ask = async (headers: Readonly<Record<string, string>>): Promise<ServerSnapshot['answer']> => {
+    const begun = view.clock.now();
+    const start = view.clock.elapsed();
     const response = await client.request({
       method: 'GET',
       url: joinUrl(cattleUrl, 'schemas/configcontent'),
@@ -53,19 +53,19 @@ export async function lookAtServer(sight: ServerLook): Promise<ServerRecord> {
       repeat: true,
       deadlineMs: limits.DOCTOR_SERVER,
     });
-    const ended = sight.clock.now();
+    const ended = view.clock.now();
     const date = Date.parse(response.headers['date'] ?? '');
     return {
       kind: 'answered',
       credentials: judgeProbe(response),
       skewMs: Number.isNaN(date) ? undefined : skewOf(date, begun, ended),
-      tookMs: Math.round(sight.clock.elapsed() - start),
+      tookMs: Math.round(view.clock.elapsed() - start),
     };
   };
   const url = describeUrl(cattleUrl);
   const about = {
     url,
-    certificates: await lookAtCertificates(sight, environment, cattleUrl, trust.ca),
+    certificates: await probeCertificates(view, environment, cattleUrl, trust.ca),
     ...(readTlsFloor(environment) === 'legacy' ? { legacyTls: true as const } : {}),
   };
   try {
@@ -79,13 +79,13 @@ export async function lookAtServer(sight: ServerLook): Promise<ServerRecord> {
   }
 }
 
-/** The certificates of an https server and of `ca.crt`: a look without keys; what cannot be seen is left out. */
-async function lookAtCertificates(
-  { limits, signal }: ServerLook,
+/** The certificates of an https server and of `ca.crt`, read without keys; those that cannot be read are left out. */
+async function probeCertificates(
+  { limits, signal }: ServerProbe,
   environment: Environment,
   cattleUrl: string,
   ca: readonly string[],
-): Promise<readonly CertificateRecord[]> {
+): Promise<readonly CertificateSnapshot[]> {
   const url = URL.parse(cattleUrl);
   if (url?.protocol !== 'https:') return [];
   const chain = await viewTls(url, { environment, limits, ca, signal }).then(
@@ -104,9 +104,9 @@ async function lookAtCertificates(
 
 function recordOf(
   certificate: X509Certificate,
-  where: CertificateRecord['where'],
+  where: CertificateSnapshot['where'],
   isLeaf: boolean,
-): CertificateRecord {
+): CertificateSnapshot {
   return { where, isLeaf, name: nameOf(certificate), endsAt: certificate.validToDate.getTime() };
 }
 
@@ -119,7 +119,7 @@ export function skewOf(date: number, begun: number, ended: number): number {
   return 0;
 }
 
-/** The reason alone: method and URL stand beside it. */
+/** The reason alone: the finding shows the URL beside it. */
 function reasonOf(error: ServerUnavailableError, url: string): string {
   const at = error.message.indexOf(': ', error.message.indexOf(url) + url.length);
   return at < 0 ? error.message : error.message.slice(at + 2);

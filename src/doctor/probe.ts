@@ -3,20 +3,20 @@ import { DeadlineError, withDeadline } from '../support/deadline.ts';
 import { EntrypointError, messageOf } from '../support/errors.ts';
 import type { Seen } from './snapshot.ts';
 
-/** Says that something can't be seen from where the doctor was started, and what would show it. */
-export class BlindError extends Error {
+/** Something cannot be seen from where the doctor was started; the hint says what would show it. */
+export class NotVisibleError extends Error {
   readonly hint: string;
 
   constructor(message: string, hint: string) {
     super(message);
-    this.name = 'BlindError';
+    this.name = 'NotVisibleError';
     this.hint = hint;
   }
 }
 
-/** What every look at the host has to keep to. */
-export interface Bounds {
-  /** For one look, in ms. */
+/** How long probes may take. */
+export interface ProbeLimits {
+  /** For one probe, in ms. */
   readonly each: number;
   /** For all of them. */
   readonly total: Deadline;
@@ -24,23 +24,22 @@ export interface Bounds {
 }
 
 /** In ms; a timer is no more precise than that. */
-const leastLook = 2;
+const leastProbe = 2;
 
 /**
- * Looks at one thing. Whatever goes wrong is an answer as well, and none takes longer than its bounds, even if `work`
- * never settles.
+ * Probes one thing. An error is a result as well. None takes longer than its limits, even if `work` never settles.
  * @throws the signal's reason when aborted
  */
-export async function look<T>(what: string, bounds: Bounds, work: () => Promise<T>): Promise<Seen<T>> {
-  const ms = Math.min(bounds.each, bounds.total.left());
-  // A timer may fire a moment early: what is left then is no time to look.
-  if (ms < leastLook)
-    return { known: false, why: `${what}: not looked at, the time for all of it is up`, blind: false };
+export async function probe<T>(what: string, allowed: ProbeLimits, work: () => Promise<T>): Promise<Seen<T>> {
+  const ms = Math.min(allowed.each, allowed.total.left());
+  // A timer may fire a moment early: the time left then is too short for a probe.
+  if (ms < leastProbe)
+    return { known: false, why: `${what}: not tried, the time for all probes is up`, blind: false };
   try {
-    return { known: true, value: await withDeadline(what, ms, work, bounds.signal) };
+    return { known: true, value: await withDeadline(what, ms, work, allowed.signal) };
   } catch (error) {
-    bounds.signal.throwIfAborted();
-    if (error instanceof BlindError)
+    allowed.signal.throwIfAborted();
+    if (error instanceof NotVisibleError)
       return { known: false, why: error.message, hint: error.hint, blind: true };
     const hint = error instanceof EntrypointError ? error.hint : undefined;
     return {
@@ -48,12 +47,12 @@ export async function look<T>(what: string, bounds: Bounds, work: () => Promise<
       why: messageOf(error),
       ...(hint === undefined ? {} : { hint }),
       blind: false,
-      ...(error instanceof DeadlineError ? { silent: true } : {}),
+      ...(error instanceof DeadlineError ? { unresponsive: true } : {}),
     };
   }
 }
 
-/** What follows from something unknown: unknown as well, for the same reason in fewer words. */
+/** Unknown, because something else is unknown. */
 export function unknownBecause(why: string): Extract<Seen<never>, { known: false }> {
   return { known: false, why, blind: false };
 }

@@ -8,7 +8,7 @@ import { defaultLimits } from '../../src/support/limits/limits.ts';
 import { callEngine } from '../support/host/engine-call.ts';
 import {
   leakHelpers,
-  makeInnocents,
+  createBystanders,
   prepareLeakyHost,
   startOldAgent,
   stillThere,
@@ -48,7 +48,7 @@ function reportOf({ stdout }: CommandResult): CleanupReport {
   return JSON.parse(stdout) as CleanupReport;
 }
 
-/** The removals that a clean-up has asked the engine for. */
+/** The removals that a cleanup has asked the engine for. */
 function removals() {
   return scene.host.proxy.requests.filter(
     ({ method, userAgent }) => method === 'DELETE' && userAgent.includes('(cleanup)'),
@@ -92,7 +92,7 @@ async function listLatency(): Promise<number> {
   return performance.now() - begun;
 }
 
-/** Memory of the clean-up's process in MiB, as the kernel counts it. */
+/** Memory of the cleanup's process in MiB, as the kernel counts it. */
 async function residentMemory(): Promise<number | undefined> {
   const pid = (await scene.host.inspect(cleaner))?.State.Pid;
   if (pid === undefined || pid === 0) return undefined;
@@ -105,12 +105,12 @@ describe.each([
   ['an engine of today', undefined, leakedHelpers],
   ['an engine of the incident (API 1.22)', '1.22', 60],
 ])('on %s', (_title, api, count) => {
-  it(`removes exactly the ${count} leaked helpers among 50 innocents`, async () => {
+  it(`removes exactly the ${count} leaked helpers among 50 bystanders`, async () => {
     const { host } = scene;
     host.proxy.pinApi(api);
     const leaked = await leakHelpers(host, count);
-    const innocents = await makeInnocents(host, leaked);
-    expect(innocents).toHaveLength(50);
+    const bystanders = await createBystanders(host, leaked);
+    expect(bystanders).toHaveLength(50);
 
     const dryRun = await cleanup(['--dry-run', '--json'], asEver);
     expect(dryRun, dryRun.stderr).toMatchObject({ status: 0 });
@@ -131,7 +131,7 @@ describe.each([
     expect(result, result.stderr).toMatchObject({ status: 0 });
     expect(reportOf(result)).toMatchObject({ removed: count, failed: 0, left: 0, end: 'all' });
     expect(await stillThere(host, leaked)).toEqual([]);
-    expect(await stillThere(host, innocents)).toEqual(innocents);
+    expect(await stillThere(host, bystanders)).toEqual(bystanders);
     for (const { query } of removals()) expect(query).toEqual({});
     const lists = host.proxy.requests.filter(
       ({ path, userAgent }) => path.endsWith('/containers/json') && userAgent.includes('(cleanup)'),
@@ -146,9 +146,9 @@ describe.each([
 
     const again = await cleanup(['--yes'], asEver);
     expect(again).toMatchObject({ status: 0 });
-    // By the list alone some innocents can't be told from leaked ones.
+    // By the list alone, some bystanders look like leaked helpers.
     expect(again.stdout).toMatch(/Removed 0, failed 0, skipped 10, /);
-    expect(again.stdout).toContain('Left alone: 5 made within the last 10 min');
+    expect(again.stdout).toContain('Left alone: 5 created within the last 10 min');
   });
 });
 
@@ -162,7 +162,7 @@ describe('without a terminal', () => {
   });
 });
 
-describe('on a terminal', () => {
+describe('cleanup on a terminal', () => {
   /** Types `keys` when the question is there. @returns what the person sees, and the status */
   async function onTerminal(keys: string): Promise<{ seen: string; status: number | null }> {
     const command = ['docker', ...cleanupArguments([], ['-it', ...limits({ SWEEP_AGE: 0 })])].join(' ');
@@ -186,7 +186,7 @@ describe('on a terminal', () => {
     return { seen, status };
   }
 
-  it('it asks, takes no and Ctrl-C for an answer, and draws a bar that fits', async () => {
+  it('asks, accepts no and Ctrl-C as answers, and draws a bar that fits', async () => {
     const leaked = await leakHelpers(scene.host, 40);
     const declined = await onTerminal('n\n');
     expect(declined).toMatchObject({ status: 0 });
@@ -201,21 +201,21 @@ describe('on a terminal', () => {
     const lines = seen.replace(/\u001B\[\d*[mK]/g, '').split(/[\r\n]+/);
     expect(lines.filter((line) => /^\[[#-]+\] \d+ of 40, \d+ %/.test(line)).length).toBeGreaterThan(0);
     expect(lines.filter((line) => line.length > 80)).toEqual([]);
-    expect(seen).toContain('\u001B[32mRemoved 40\u001B[0m, failed 0, skipped 0');
+    expect(seen).toContain('\u001B[32mRemoved 40\u001B[39m, failed 0, skipped 0');
   });
 });
 
-describe('a clean-up that is interrupted', () => {
-  it('by Ctrl-C tells what is left, by SIGKILL does no harm, and the next one goes on; two at once as well', async () => {
+describe('a cleanup that is interrupted', () => {
+  it('reports what is left after Ctrl-C, does no harm after SIGKILL, and the next run goes on, as do two at once', async () => {
     const { host } = scene;
     const leaked = await leakHelpers(host, 200);
     atRemoval(20, async () => host.docker('kill', '-s', 'INT', cleaner));
     const stopped = await cleanup(['--yes']);
     expect(stopped, stopped.stderr).toMatchObject({ status: 130 });
-    expect(stopped.stdout).toMatch(/Stopped with \d+ left; the next run goes on/);
-    const left = Number(/Stopped with (\d+) left/.exec(stopped.stdout)?.[1]);
+    expect(stopped.stdout).toMatch(/Interrupted with \d+ left; the next run removes them/);
+    const left = Number(/Interrupted with (\d+) left/.exec(stopped.stdout)?.[1]);
     expect(await stillThere(host, leaked)).toHaveLength(left);
-    // What was in hand has ended; nothing else has begun.
+    // The removals in progress have finished; nothing else has begun.
     expect(left).toBeGreaterThan(200 - 20 - defaultLimits.CLEANUP_PARALLEL);
 
     host.proxy.clearRules();
@@ -241,7 +241,7 @@ describe('a clean-up that is interrupted', () => {
     expect(reportOf(both[0]).failed + reportOf(both[1]).failed).toBe(0);
   });
 
-  it('by a restart of the engine waits for it and goes on', async () => {
+  it('waits for an engine that restarts, and goes on', async () => {
     const { host } = scene;
     const leaked = await leakHelpers(host, 60);
     atRemoval(20, async () => {
@@ -257,8 +257,8 @@ describe('a clean-up that is interrupted', () => {
   });
 });
 
-describe('those that cannot be removed', () => {
-  it('are told with the cause and not tried for ever; the others go, and the next run takes what was cured', async () => {
+describe('helpers that cannot be removed', () => {
+  it('are reported with the cause and not tried for ever; the others are removed, and the next run tries again', async () => {
     const { host } = scene;
     const leaked = await leakHelpers(host, 40);
     const sick = leaked.slice(5, 9);
@@ -284,7 +284,7 @@ describe('those that cannot be removed', () => {
     expect(await stillThere(host, leaked)).toEqual([]);
   });
 
-  it('are left in peace when too many in a row fail: it is the storage', async () => {
+  it('end the cleanup when too many in a row fail', async () => {
     const { host } = scene;
     const leaked = await leakHelpers(host, 12);
     for (const id of leaked) await host.makeUnremovable(id);
@@ -295,16 +295,16 @@ describe('those that cannot be removed', () => {
   });
 });
 
-describe('a dead container of ours', () => {
-  it('goes when an agent has the keys, and stays when it may be all that has them', async () => {
+describe('a dead managed container', () => {
+  it('is removed when an agent has the keys, and kept while it may be all that has them', async () => {
     const { host } = scene;
     const keys = ['-e', 'CATTLE_ACCESS_KEY=TESTACCESSKEY0000001', '-e', 'CATTLE_SECRET_KEY=testsecretkey01'];
     const name = 'rancher-agent-previous';
-    const corpse = await host.docker('create', '--name', name, ...keys, images.a, 'run');
-    await host.makeUnremovable(corpse);
-    await host.tryDocker('rm', corpse);
-    await host.makeRemovable(corpse);
-    expect(await host.inspect(corpse)).toMatchObject({ State: { Status: 'dead' } });
+    const dead = await host.docker('create', '--name', name, ...keys, images.a, 'run');
+    await host.makeUnremovable(dead);
+    await host.tryDocker('rm', dead);
+    await host.makeRemovable(dead);
+    expect(await host.inspect(dead)).toMatchObject({ State: { Status: 'dead' } });
     const alone = await cleanup(['--yes', '--json']);
     expect(reportOf(alone)).toMatchObject({ removed: 0, skipped: { 'may hold the only keys': 1 } });
     await host.docker('create', '--name', 'rancher-agent', ...keys, images.a, 'run');
@@ -315,7 +315,7 @@ describe('a dead container of ours', () => {
 });
 
 describe('an engine that is frozen', () => {
-  it('ends it within a bounded time (69), before the list and in the middle', async () => {
+  it('ends the cleanup within a limited time (69), before the list and in the middle', async () => {
     const { host } = scene;
     const short = { CLEANUP_CALL: 1_000, CLEANUP_REMOVE: 1_000, CLEANUP_AWAY: 2_000 };
     const leaked = await leakHelpers(host, 30);
@@ -336,20 +336,20 @@ describe('an engine that is frozen', () => {
     });
     const result = await cleanup(['--yes'], short);
     expect(result, result.stderr).toMatchObject({ status: 69 });
-    expect(result.stdout).toMatch(/Ended with \d+ left: the engine has not answered/);
+    expect(result.stdout).toMatch(/Stopped with \d+ left: the engine has not answered/);
     expect(Date.now() - begun).toBeLessThan(40_000);
     expect(await stillThere(host, leaked)).toHaveLength(20);
   });
 });
 
-describe('an old agent whose loop leaks', () => {
+describe('a legacy agent whose loop leaks', () => {
   const age = { LEAK_GRACE: 0 };
 
   async function stateOfAgent(): Promise<string | undefined> {
     return (await scene.host.inspect('rancher-agent'))?.State.Status;
   }
 
-  it('is named; with --stop-agent it is stopped meanwhile and started again', async () => {
+  it('is named; with --stop-agent it is stopped for the time of the cleanup and started again', async () => {
     const { host } = scene;
     const leaked = await leakHelpers(host, 60);
     const agent = await startOldAgent(host);
@@ -379,7 +379,7 @@ describe('an old agent whose loop leaks', () => {
   it.each([
     ['killed', undefined],
     ['killed, on an engine of the incident (API 1.22),', '1.22'],
-  ])('runs again within seconds when the clean-up that stopped it is %s', async (_title, api) => {
+  ])('runs again within seconds when the cleanup that stopped it is %s', async (_title, api) => {
     const { host } = scene;
     host.proxy.pinApi(api);
     const leaked = await leakHelpers(host, 60);
@@ -401,7 +401,7 @@ describe('an old agent whose loop leaks', () => {
     expect((await stillThere(host, leaked)).length).toBeGreaterThan(0);
   });
 
-  it('runs again when clean-up and agent restarter are killed by the power', async () => {
+  it('runs again when the power kills cleanup and agent restarter', async () => {
     const { host } = scene;
     await leakHelpers(host, 40);
     await startOldAgent(host);
@@ -419,7 +419,7 @@ describe('an old agent whose loop leaks', () => {
     );
   });
 
-  it('is not stopped from a container that would not tell of its end', async () => {
+  it('is not stopped from a container whose exit would not show the end of the cleanup', async () => {
     const { host } = scene;
     await leakHelpers(host, 1);
     await startOldAgent(host);

@@ -19,7 +19,7 @@ afterAll(async () => scene.close());
 
 const findGateway = ['--', 'ip', 'route', 'get', '8.8.8.8'];
 
-/** A helper as the old script leaves it, unless told otherwise. */
+/** A helper as the legacy script leaves it, but for the parts given. */
 async function make(parts: Partial<Leak> = {}): Promise<string> {
   return makeLeak(scene.host.engineSocketPath, { image: images.a, ...parts });
 }
@@ -39,11 +39,11 @@ async function leakSixty(): Promise<readonly string[]> {
 }
 
 /** What looks like a leaked helper in all but one respect. */
-async function makeInnocents(): Promise<readonly string[]> {
+async function createBystanders(): Promise<readonly string[]> {
   await scene.host.docker('tag', images.base, 'notrancher/agent:v1.0.2');
   const foreign = { image: images.base, entrypoint: '/run.sh' };
   const forGood = await longRunning();
-  const innocents = [
+  const bystanders = [
     await make({ command: ['state'], start: true }),
     await make({ command: ['upgrade'] }),
     await make({ command: ['run'] }),
@@ -61,8 +61,8 @@ async function makeInnocents(): Promise<readonly string[]> {
     await make({ binds: forGood, start: true }),
     await make({ binds: forGood, start: true }),
   ];
-  await scene.host.docker('pause', innocents.at(-1) ?? '');
-  return innocents;
+  await scene.host.docker('pause', bystanders.at(-1) ?? '');
+  return bystanders;
 }
 
 /** What makes an `inspect-host` that never ends. */
@@ -123,16 +123,16 @@ const atOnce = { SWEEP_AGE: 0, STANDBY: 200, VERIFY: 500, VERIFY_POLL: 250 };
 describe.each([
   ['an engine of today', undefined],
   ['an engine of the incident (API 1.22)', '1.22'],
-])('on %s, leaked helpers of older entrypoints', (_title, api) => {
-  it('are swept by registration, upgrade and run, oldest first, so many per start, and nothing else is', async () => {
+])('on %s, leaked helpers of the legacy entrypoint', (_title, api) => {
+  it('are removed by registration, upgrade and run, oldest first, so many per start, and nothing else is removed', async () => {
     scene.host.proxy.pinApi(api);
-    const innocents = await makeInnocents();
+    const bystanders = await createBystanders();
     const leaked = await leakSixty();
 
     const registration = await scene.register(images.a, ...limits({ ...atOnce, SWEEP_COUNT: 25 }));
     expect(registration, registration.stderr).toMatchObject({ status: 0 });
     expect(registration.stderr).toContain(
-      'swept 25 leaked helpers of older entrypoints, 35 left; the next start goes on',
+      'removed 25 leaked helpers of the legacy entrypoint, 35 left; the next start goes on',
     );
     expect(await present(leaked)).toEqual(leaked.slice(25));
     expect(longListsBy('worker')).toHaveLength(1);
@@ -145,7 +145,7 @@ describe.each([
 
     const upgrade = await scene.upgrade(images.b, ...limits({ ...atOnce, SWEEP_COUNT: 20 }));
     expect(upgrade, upgrade.stderr).toMatchObject({ status: 0 });
-    expect(upgrade.stderr).toContain('swept 20 leaked helpers of older entrypoints, 15 left');
+    expect(upgrade.stderr).toContain('removed 20 leaked helpers of the legacy entrypoint, 15 left');
     // The agents of these two have looked as well, and left them: an older upgrade may be at work with any so young.
     await scene.waitFor('the list of both agents', async () =>
       Promise.resolve(longListsBy('run').length >= 2 ? true : undefined),
@@ -160,9 +160,9 @@ describe.each([
     scene.server.setRequiredImage(images.a);
     await scene.host.docker('rm', '-f', 'rancher-agent');
     await startAgent(...limits(atOnce));
-    await logSays('swept 15 leaked helpers of older entrypoints, none left');
+    await logSays('removed 15 leaked helpers of the legacy entrypoint, none left');
     expect(await present(leaked)).toEqual([]);
-    expect(await present(innocents)).toEqual(innocents);
+    expect(await present(bystanders)).toEqual(bystanders);
   });
 });
 
@@ -175,19 +175,19 @@ describe('leaked helpers that cannot be removed', () => {
     const first = await scene.register(images.a, ...limits(atOnce));
     expect(first, first.stderr).toMatchObject({ status: 0 });
     expect(first.stderr).toMatch(
-      /WARN: swept 0 leaked helpers of older entrypoints, 6 left, 3 could not be removed; .*next start tries again said=".*(remove root filesystem|operation not permitted)/,
+      /WARN: removed 0 leaked helpers of the legacy entrypoint, 6 left, 3 could not be removed; .*next start tries again originalMessage=".*(remove root filesystem|operation not permitted)/,
     );
     expect(first.stderr).toContain('INFO: ok: rancher-agent runs');
     expect(await scene.readStatus()).toMatchObject({ state: 'ok' });
 
     const second = await scene.register(images.a, ...limits(atOnce));
     expect(second, second.stderr).toMatchObject({ status: 0 });
-    expect(second.stderr).toContain('swept 3 leaked helpers of older entrypoints, 3 left');
+    expect(second.stderr).toContain('removed 3 leaked helpers of the legacy entrypoint, 3 left');
     expect(await present([...sick, ...others])).toEqual(sick);
 
     for (const id of sick) await scene.host.makeRemovable(id);
     const third = await scene.register(images.a, ...limits(atOnce));
-    expect(third.stderr).toContain('swept 3 leaked helpers of older entrypoints, none left');
+    expect(third.stderr).toContain('removed 3 leaked helpers of the legacy entrypoint, none left');
     expect(await present(sick)).toEqual([]);
   });
 });
@@ -214,7 +214,7 @@ describe("the agent's own sweep", () => {
     });
     await startAgent(...limits(atOnce));
     await logSays(
-      'swept 3 leaked helpers of older entrypoints, 3 left; a worker needs the engine, the next start goes on',
+      'removed 3 leaked helpers of the legacy entrypoint, 3 left; a worker needs the engine, the next start goes on',
     );
     expect(await present(leaked)).toEqual(leaked.slice(3));
     expect(removals).toBe(3);

@@ -79,7 +79,8 @@ describe('the health of a container', () => {
       await scene.host.docker('exec', 'rancher-agent', '/run.sh', 'status', '--json'),
     ) as Record<string, unknown>;
     expect(report).toMatchObject({
-      verdict: { word: 'look', sentence: expect.stringContaining('does not serve') as string },
+      verdict: 'unhealthy',
+      text: expect.stringContaining('does not serve') as string,
       serving: { kind: 'fresh', record: { serving: 'no' } },
     });
   });

@@ -25,7 +25,7 @@ import { elementsOf } from '../../src/engine/json-elements.ts';
 import { parseMountinfo } from '../../src/host/mounts/table.ts';
 import { parseStatus } from '../../src/host/files/status.ts';
 import { judgeStorage, parseDevicemapper } from '../../src/host/storage.ts';
-import { findSuspects } from '../../src/cleanup/leaks.ts';
+import { findLeaks } from '../../src/cleanup/leaks.ts';
 import { ConfigurationError, EntrypointError } from '../../src/support/errors.ts';
 import { defaultLimits } from '../../src/support/limits/limits.ts';
 import { silentLog } from '../../src/support/log.ts';
@@ -307,7 +307,7 @@ describe('answers of the engine', () => {
     check(spoiltJson([container, { ...container, Names: ['/silly_name'] }]), (value) => {
       const listed = Array.isArray(value) ? value.flatMap((entry) => readSummary(entry) ?? []) : [];
       for (const { id, name } of listed) expect([typeof id, typeof name]).toEqual(['string', 'string']);
-      expect(findSuspects(listed, names).length).toBeLessThanOrEqual(listed.length);
+      expect(findLeaks(listed, names).length).toBeLessThanOrEqual(listed.length);
       return listed.length > 0;
     });
   });

@@ -21,7 +21,7 @@ export interface RoleNames {
   readonly worker: string;
   /** Where a worker that can be neither removed nor used is set aside. */
   readonly deadWorker: string;
-  /** Starts an agent again that a clean-up has stopped. */
+  /** Starts an agent again that a cleanup has stopped. */
   readonly restarter: string;
   /** Made by the server's script, not by us. */
   readonly upgrades: readonly string[];
@@ -44,6 +44,38 @@ export function namesOf(profile: Profile): RoleNames {
     upgrades: profile.upgradeNames,
     ...(profile.stateContainerName === undefined ? {} : { state: profile.stateContainerName }),
   };
+}
+
+/** The roles that a name stands for, as people see them; the container that most likely is the active agent first. */
+export type RoleTitle =
+  | 'agent'
+  | 'legacy agent'
+  | 'next'
+  | 'previous'
+  | 'worker'
+  | 'dead worker'
+  | 'agent-restarter'
+  | 'upgrade'
+  | 'state';
+
+/** Every role with the names that stand for it, in the order of `RoleTitle`. */
+export function roleTable(names: RoleNames): readonly (readonly [RoleTitle, readonly string[]])[] {
+  return [
+    ['agent', [names.agent]],
+    ['legacy agent', names.legacyAgents],
+    ['next', [names.next, names.nextSpare]],
+    ['previous', names.previous],
+    ['worker', [names.worker]],
+    ['dead worker', [names.deadWorker]],
+    ['agent-restarter', [names.restarter]],
+    ['upgrade', names.upgrades],
+    ['state', names.state === undefined ? [] : [names.state]],
+  ];
+}
+
+/** The role that a container has by its name; undefined for any other container. */
+export function titleOf(name: string, names: RoleNames): RoleTitle | undefined {
+  return roleTable(names).find(([, roleNames]) => roleNames.includes(name))?.[0];
 }
 
 export const labels = {
@@ -92,7 +124,7 @@ export function checksReadiness(imageLabels: Readonly<Record<string, string>>): 
   return canStandBy(imageLabels) && (imageLabels[labels.readiness] ?? '') !== '';
 }
 
-/** Whether a container was made by us, or is an agent of an older entrypoint. Anything else is never touched. */
+/** Whether a container is managed: created by us, or an agent of the legacy entrypoint. Any other is never touched. */
 export function isAgentContainer(container: Pick<ContainerDetails, 'labels' | 'image'>): boolean {
   if (container.labels[labels.role] !== undefined) return true;
   return container.labels[labels.system] === 'rancher-agent' || isAgentImage(container.image);

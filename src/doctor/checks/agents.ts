@@ -1,49 +1,52 @@
+import { isDead, shortId } from '../../engine/containers.ts';
 import type { ContainerSummary } from '../../engine/engine.ts';
 import { formatAge } from '../../support/deadline.ts';
 import type { Limits } from '../../support/limits/limits.ts';
 import type { DoctorCause } from '../causes.ts';
 import { fine, unseen, type Finding } from '../finding.ts';
-import type { AgentRecord, HostRecord } from '../snapshot.ts';
+import type { AgentSnapshot, HostSnapshot } from '../snapshot.ts';
+
+type Snapshot = Pick<HostSnapshot, 'agents' | 'now'>;
 
 /** Whether this host has one agent, and it runs. */
-export function checkAgents(record: HostRecord, limits: Limits): readonly Finding[] {
-  const { agents } = record;
+export function checkAgents(snapshot: Snapshot, limits: Limits): readonly Finding[] {
+  const { agents } = snapshot;
   if (!agents.known) return [unseen('agents', agents)];
-  const worker = workerAtWork(record);
+  const worker = workerAtWork(snapshot);
   if (worker !== undefined) {
-    const age = worker.startedAt === undefined ? '' : ` for ${formatAge(record.now - worker.startedAt)}`;
-    const words = `a worker has been registering or replacing the agent${age}: docker logs ${worker.name}`;
-    return [fine('agents', words)];
+    const age = worker.startedAt === undefined ? '' : ` for ${formatAge(snapshot.now - worker.startedAt)}`;
+    const text = `a worker is registering or replacing the agent${age}: docker logs ${worker.name}`;
+    return [fine('agents', text)];
   }
   if (isBeingCleaned(agents.value)) {
-    return [fine('agents', 'a clean-up has stopped the agent; its agent restarter starts it again')];
+    return [fine('agents', 'a cleanup has stopped the agent; its agent restarter starts it again')];
   }
-  const acting = agents.value.filter((agent) => agent.managed && actingRoles.includes(agent.role));
-  const running = acting.filter((agent) => agent.state === 'running');
+  const active = agents.value.filter((agent) => agent.managed && activeRoles.includes(agent.role));
+  const running = active.filter((agent) => agent.state === 'running');
   const findings = [
-    judgeHanging(agents.value),
-    checkActiveAgent(record, agents.value, running, limits),
-    judgeRunning(running),
-    judgeLeftOver(agents.value),
+    checkHanging(agents.value),
+    checkActiveAgent(snapshot, agents.value, running, limits),
+    checkRunning(running),
+    checkLeftOver(agents.value),
     checkDead(agents.value),
   ].filter((finding) => finding !== undefined);
   return findings.length > 0
     ? findings
-    : running.slice(0, 1).map((agent) => describeHealthy(agent, record.now));
+    : running.slice(0, 1).map((agent) => describeHealthy(agent, snapshot.now));
 }
 
-/** Whether a worker runs: until it ends nothing about agents is for good. */
-export function isAtWork(record: HostRecord): boolean {
-  return workerAtWork(record) !== undefined;
+/** Whether a worker runs: until it exits, everything about agents may change. */
+export function isAtWork(snapshot: Pick<HostSnapshot, 'agents'>): boolean {
+  return workerAtWork(snapshot) !== undefined;
 }
 
-function workerAtWork({ agents }: HostRecord): AgentRecord | undefined {
+function workerAtWork({ agents }: Pick<HostSnapshot, 'agents'>): AgentSnapshot | undefined {
   if (!agents.known) return undefined;
   return agents.value.find(({ role, state, managed }) => managed && role === 'worker' && state === 'running');
 }
 
-/** Whether somebody is there who starts the agent again when a clean-up is done. */
-function isBeingCleaned(agents: readonly AgentRecord[]): boolean {
+/** Whether a cleanup has stopped the agent, and an agent restarter starts it again. */
+function isBeingCleaned(agents: readonly AgentSnapshot[]): boolean {
   const isStopped = !agents.some(
     ({ role, state, managed }) => managed && role === 'agent' && state === 'running',
   );
@@ -54,7 +57,7 @@ function isBeingCleaned(agents: readonly AgentRecord[]): boolean {
 }
 
 /** Whether an agent restarts again and again, rather than having been restarted. */
-export function isLooping(agent: AgentRecord, now: number, limits: Limits): boolean {
+export function isLooping(agent: AgentSnapshot, now: number, limits: Limits): boolean {
   if (agent.state === 'restarting') return true;
   const isYoung = agent.startedAt !== undefined && now - agent.startedAt < limits.RESTART_LOOP_WINDOW;
   return agent.state === 'running' && agent.restartCount >= limits.RESTART_LOOP && isYoung;
@@ -62,26 +65,26 @@ export function isLooping(agent: AgentRecord, now: number, limits: Limits): bool
 
 /** `rancher-agent (42e2c12f76e6)` */
 export function nameOf({ name, id }: Pick<ContainerSummary, 'name' | 'id'>): string {
-  return name === '' || id.startsWith(name) ? id.slice(0, 12) : `${name} (${id.slice(0, 12)})`;
+  return name === '' || id.startsWith(name) ? shortId(id) : `${name} (${shortId(id)})`;
 }
 
-/** Roles in which a running container acts as an agent; those set aside or to come stand by. */
-const actingRoles: readonly AgentRecord['role'][] = ['agent', 'legacy agent', 'other'];
+/** Roles in which a running container is an active agent; a next or parked one is on standby. */
+export const activeRoles: readonly AgentSnapshot['role'][] = ['agent', 'legacy agent', 'other'];
 
-/** The engine is well, but not with this one. */
-function judgeHanging(agents: readonly AgentRecord[]): Finding | undefined {
+/** The engine answers, but not about this container. */
+function checkHanging(agents: readonly AgentSnapshot[]): Finding | undefined {
   const hanging = agents.filter(({ hangs, managed }) => hangs && managed);
   if (hanging.length === 0) return undefined;
   return unhealthy('agent-hangs', `the engine does not answer about ${hanging.map(nameOf).join(', ')}`, {
-    advice: 'Its shim is stuck: see the runbook, "The engine does not answer".',
+    advice: 'Its shim hangs: see the runbook, "The engine does not answer".',
     figures: { hanging: hanging.length },
   });
 }
 
 function checkActiveAgent(
-  { now }: HostRecord,
-  agents: readonly AgentRecord[],
-  running: readonly AgentRecord[],
+  { now }: Snapshot,
+  agents: readonly AgentSnapshot[],
+  running: readonly AgentSnapshot[],
   limits: Limits,
 ): Finding | undefined {
   const active =
@@ -94,7 +97,7 @@ function checkActiveAgent(
   if (unmanaged !== undefined) {
     return unhealthy(
       'agent-unmanaged',
-      `${nameOf(unmanaged)} has the agent's name and is not one (${unmanaged.image})`,
+      `${nameOf(unmanaged)} has the agent's name and is no agent (${unmanaged.image})`,
       {
         advice: `See the runbook, "An unmanaged container has the agent's name".`,
       },
@@ -103,7 +106,7 @@ function checkActiveAgent(
   const standing = agents.find(({ role, managed }) => managed && (role === 'next' || role === 'previous'));
   if (standing !== undefined) {
     return unhealthy('no-agent', `no agent; there is ${nameOf(standing)}, ${standing.state}`, {
-      advice: `docker start ${standing.name}: it stands by, and has a worker give it the agent's name.`,
+      advice: `docker start ${standing.name}: on standby, it starts a worker that promotes it.`,
     });
   }
   return unhealthy('no-agent', 'there is no agent on this host', {
@@ -111,9 +114,9 @@ function checkActiveAgent(
   });
 }
 
-function describeStopped(agent: AgentRecord, now: number): Finding {
+function describeStopped(agent: AgentSnapshot, now: number): Finding {
   const since = agent.finishedAt === undefined ? '' : ` for ${formatAge(now - agent.finishedAt)}`;
-  const exit = agent.state === 'exited' ? ` (status ${agent.exitCode})` : '';
+  const exit = agent.state === 'exited' && agent.exitCode !== undefined ? ` (status ${agent.exitCode})` : '';
   const text = `${nameOf(agent)} does not run: ${agent.state}${since}${exit}`;
   switch (agent.state) {
     case 'paused':
@@ -128,12 +131,12 @@ function describeStopped(agent: AgentRecord, now: number): Finding {
     case 'running':
     case 'restarting':
       return unhealthy('agent-stopped', text, {
-        advice: `docker start ${agent.name}; if it ends again: docker logs --tail 50 ${agent.name}`,
+        advice: `docker start ${agent.name}; if it exits again: docker logs --tail 50 ${agent.name}`,
       });
   }
 }
 
-function judgeRunning(running: readonly AgentRecord[]): Finding | undefined {
+function checkRunning(running: readonly AgentSnapshot[]): Finding | undefined {
   if (running.length < 2) return undefined;
   const others = running.filter(({ role }) => role !== 'agent');
   const spare = others.at(-1) ?? running.at(-1);
@@ -143,9 +146,9 @@ function judgeRunning(running: readonly AgentRecord[]): Finding | undefined {
   });
 }
 
-function judgeLeftOver(agents: readonly AgentRecord[]): Finding | undefined {
+function checkLeftOver(agents: readonly AgentSnapshot[]): Finding | undefined {
   const left = agents.filter(
-    ({ role, state, managed }) => managed && (role === 'next' || role === 'previous') && !isDead(state),
+    ({ role, state, managed }) => managed && (role === 'next' || role === 'previous') && !isDead({ state }),
   );
   const hasAgent = agents.some(
     ({ role, state, managed }) => managed && role === 'agent' && state === 'running',
@@ -156,12 +159,12 @@ function judgeLeftOver(agents: readonly AgentRecord[]): Finding | undefined {
     level: 'warning',
     text: `left over from an upgrade: ${left.map(({ name, state }) => `${name} (${state})`).join(', ')}`,
     cause: 'left-over',
-    advice: 'The agent clears that away within 5 minutes; at once with docker restart rancher-agent.',
+    advice: 'The agent removes that within 5 minutes; at once with docker restart rancher-agent.',
   };
 }
 
-function checkDead(agents: readonly AgentRecord[]): Finding | undefined {
-  const dead = agents.filter(({ role, state, managed }) => managed && role !== 'agent' && isDead(state));
+function checkDead(agents: readonly AgentSnapshot[]): Finding | undefined {
+  const dead = agents.filter(({ role, state, managed }) => managed && role !== 'agent' && isDead({ state }));
   if (dead.length === 0) return undefined;
   return {
     check: 'agents',
@@ -173,14 +176,10 @@ function checkDead(agents: readonly AgentRecord[]): Finding | undefined {
   };
 }
 
-function describeHealthy(agent: AgentRecord, now: number): Finding {
+function describeHealthy(agent: AgentSnapshot, now: number): Finding {
   const since = agent.startedAt === undefined ? '' : ` for ${formatAge(now - agent.startedAt)}`;
-  const kind = agent.ownEntrypoint ? '' : ' (old entrypoint)';
+  const kind = agent.ownEntrypoint ? '' : ' (legacy entrypoint)';
   return fine('agents', `${agent.name} runs${since}: ${agent.image}${kind}`, { running: 1 });
-}
-
-function isDead(state: AgentRecord['state']): boolean {
-  return state === 'dead' || state === 'removing';
 }
 
 function unhealthy(cause: DoctorCause, text: string, rest: Pick<Finding, 'advice' | 'figures'>): Finding {

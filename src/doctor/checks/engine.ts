@@ -1,9 +1,9 @@
 import { formatDuration } from '../../support/deadline.ts';
 import { fine, type Finding } from '../finding.ts';
-import type { HostRecord } from '../snapshot.ts';
+import type { HostSnapshot } from '../snapshot.ts';
 
-/** Whether the engine answers, and what its version means for what older entrypoints leave behind. */
-export function checkEngine({ engine }: HostRecord): readonly Finding[] {
+/** Whether the engine answers, and whether helpers of the legacy entrypoint can leak on it. */
+export function checkEngine({ engine }: HostSnapshot): readonly Finding[] {
   if (!engine.known) {
     return [
       {
@@ -18,7 +18,7 @@ export function checkEngine({ engine }: HostRecord): readonly Finding[] {
   const { version, features, tookMs } = engine.value;
   const meaning = features.autoRemove
     ? 'AutoRemove'
-    : 'no AutoRemove (that is 1.25): who kills `docker run --rm` leaks its container';
+    : 'no AutoRemove (it came with 1.25): a killed `docker run --rm` leaks its container';
   return [
     fine(
       'engine',

@@ -1,48 +1,49 @@
+import { shortId } from '../../engine/containers.ts';
 import { formatAge } from '../../support/deadline.ts';
 import { fine, unseen, unseenOnDisk, type Finding } from '../finding.ts';
-import type { HostRecord } from '../snapshot.ts';
+import type { HostSnapshot } from '../snapshot.ts';
 
-/** The cause of both traces that a killed worker leaves: its lock, and a state that says somebody is at work. */
+/** The cause of both traces that a killed worker leaves: its lock, and the state `working`. */
 export const workerDied = 'worker-died';
 
 /** The lock of this host and its holder. */
-export function checkLock({ lock, now }: HostRecord): readonly Finding[] {
+export function checkLock({ lock, now }: Pick<HostSnapshot, 'lock' | 'now'>): readonly Finding[] {
   if (!lock.known) return [unseenOnDisk('lock', '/var/lib/rancher', lock)];
   const holder = lock.value;
   if (holder.state === 'free') return [fine('lock', 'free', { state: 'free' })];
   const { owner, untouchedMs } = holder;
   const who =
     owner === undefined
-      ? 'nobody known'
+      ? 'an unknown owner'
       : `"${owner.command}" since ${formatAge(now - Date.parse(owner.since))}`;
-  const where = owner?.container === undefined ? '' : ` (container ${owner.container.slice(0, 12)})`;
+  const where = owner?.container === undefined ? '' : ` (container ${shortId(owner.container)})`;
   const figures = { state: holder.state, untouchedMs };
   if (holder.state === 'held') return [fine('lock', `held by ${who}${where}`, figures)];
   return [
     {
       check: 'lock',
       level: 'warning',
-      text: `stale: held by ${who}${where}, who has not touched it for ${formatAge(untouchedMs)}`,
+      text: `stale: held by ${who}${where}, not touched for ${formatAge(untouchedMs)}`,
       cause: workerDied,
       advice:
-        'Nobody waits for it: the next upgrade or registration takes over. Was the host rebooted, or something killed?',
+        'Nothing waits for it: the next upgrade or registration takes it over. Was the host rebooted, or a worker killed?',
       figures,
     },
   ];
 }
 
-/** The registration key: the host's identity towards its server. */
-export function checkKey({ key, agents }: HostRecord): readonly Finding[] {
+/** The host key: it identifies this host to its server. */
+export function checkKey({ key, agents }: HostSnapshot): readonly Finding[] {
   if (!key.known) return [unseen('key', key)];
   switch (key.value) {
     case 'present':
-      return [fine('key', 'the registration key is there')];
+      return [fine('key', 'the host key is there')];
     case 'damaged':
       return [
         {
           check: 'key',
           level: 'unhealthy',
-          text: '/var/lib/rancher/state/.registration_token holds no key',
+          text: '/var/lib/rancher/state/.registration_token contains no host key',
           cause: 'key-damaged',
           advice:
             'It is the identity of this host: restore it from a backup. Do not remove it: the host would register a second time.',
@@ -60,7 +61,7 @@ export function checkKey({ key, agents }: HostRecord): readonly Finding[] {
           text: 'there is an agent and no /var/lib/rancher/state/.registration_token',
           cause: 'key-missing',
           advice:
-            'The next registration would make a second host: restore the file from a backup, if there is one.',
+            'The next registration would create a second host: restore the file from a backup, if there is one.',
         },
       ];
     }

@@ -1,28 +1,25 @@
-import type { RoleNames } from '../../agent/identity/roles.ts';
 import { formatAge } from '../../support/deadline.ts';
-import type { Limits } from '../../support/limits/limits.ts';
-import { countLeaks, type LeakFigures } from '../../cleanup/leak-figures.ts';
-import { findSuspects } from '../../cleanup/leaks.ts';
+import type { LeakFigures } from '../../cleanup/leak-figures.ts';
 import { fine, unseen, type Figures, type Finding } from '../finding.ts';
-import type { AgentRecord, HostRecord } from '../snapshot.ts';
+import type { AgentSnapshot, HostSnapshot } from '../snapshot.ts';
 import { nameOf } from './agents.ts';
 
-/** What older entrypoints leaked, whether it goes on, why, and who makes them. */
-export function checkLeaks(record: HostRecord, limits: Limits, names: RoleNames): readonly Finding[] {
-  const { containers, now } = record;
-  if (!containers.known) return [unseen('leaks', containers)];
-  const leaks = countLeaks(findSuspects(containers.value, names), now, limits);
+/** What the legacy entrypoint leaked, whether it still leaks, why, and which agent causes it. */
+export function checkLeaks(snapshot: Pick<HostSnapshot, 'leaks' | 'agents'>): readonly Finding[] {
+  if (!snapshot.leaks.known) return [unseen('leaks', snapshot.leaks)];
+  const leaks = snapshot.leaks.value;
   const figures = figuresOf(leaks);
-  if (leaks.total === 0) return [judgeOldEntrypoint(record, figures)];
+  if (leaks.total === 0) return [checkLegacyAgent(snapshot, figures)];
   const details = [describeCauses(leaks)];
   const oldest = formatAge(leaks.oldest ?? 0);
   const youngest = formatAge(leaks.youngest ?? 0);
   if (!leaks.leaking) {
-    const text = `${count(leaks.total)}, made ${youngest} to ${oldest} ago; none now`;
-    const advice = 'Nothing makes new ones. The agent sweeps 50 a start; `cleanup` removes all at once.';
+    const text = `${count(leaks.total)}, created ${youngest} to ${oldest} ago; none now`;
+    const advice =
+      'Nothing creates new ones. The agent removes 50 at each start; `cleanup` removes all at once.';
     return [{ check: 'leaks', level: 'warning', text, cause: 'leaked-before', advice, details, figures }];
   }
-  const makers = findMakers(record);
+  const makers = findMakers(snapshot);
   const text = `${count(leaks.total)}, ${leaks.lastHour} in the last hour, the last one ${youngest} ago: STILL LEAKING`;
   return [
     {
@@ -37,10 +34,10 @@ export function checkLeaks(record: HostRecord, limits: Limits, names: RoleNames)
   ];
 }
 
-const nobody = 'made by: no agent of an older entrypoint runs here now';
+const nobody = 'created by: no agent with the legacy entrypoint runs here now';
 
-/** Running agents whose loop is the old script's: it starts helpers with a client that may be killed. */
-function findMakers({ agents }: HostRecord): readonly AgentRecord[] {
+/** Running agents with the legacy entrypoint: it starts helpers with a client that may be killed. */
+function findMakers({ agents }: Pick<HostSnapshot, 'agents'>): readonly AgentSnapshot[] {
   if (!agents.known) return [];
   const loops = agents.value.filter(
     ({ managed, ownEntrypoint, role, state }) =>
@@ -56,42 +53,42 @@ function findMakers({ agents }: HostRecord): readonly AgentRecord[] {
   );
 }
 
-function describeMaker(agent: AgentRecord): string {
-  const server = agent.server === undefined ? '' : `, asked by ${agent.server}`;
-  const how = agent.role === 'upgrade' ? 'the upgrade' : 'the loop of an old agent';
-  return `made by: ${how}, ${nameOf(agent)}, ${agent.image}${server}`;
+function describeMaker(agent: AgentSnapshot): string {
+  const server = agent.server === undefined ? '' : `, whose upgrades ${agent.server} requires`;
+  const how = agent.role === 'upgrade' ? 'the upgrade' : 'the loop of a legacy agent';
+  return `created by: ${how}, ${nameOf(agent)}, ${agent.image}${server}`;
 }
 
-function adviceFor(makers: readonly AgentRecord[]): string {
+function adviceFor(makers: readonly AgentSnapshot[]): string {
   const [maker] = makers;
   if (maker === undefined) {
-    return 'Find out who starts upgrades: docker events --filter event=create. Then clean up: `cleanup`.';
+    return 'Find out what starts upgrades: docker events --filter event=create. Then run `cleanup`.';
   }
-  return `Stop it (docker stop ${maker.name}; your containers run on), have the server require an image with this entrypoint, then \`cleanup\` and \`upgrade\`.`;
+  return `Stop it (docker stop ${maker.name}; your containers run on), have the server require an image with this entrypoint, then run \`cleanup\` and \`upgrade\`.`;
 }
 
-/** Not leaking yet: the next upgrade by such an agent may. */
-function judgeOldEntrypoint(record: HostRecord, figures: Figures): Finding {
-  const [maker] = findMakers(record);
+/** No leaks yet: the next upgrade by such an agent may leak. */
+function checkLegacyAgent(snapshot: Pick<HostSnapshot, 'agents'>, figures: Figures): Finding {
+  const [maker] = findMakers(snapshot);
   if (maker === undefined) return fine('leaks', 'no leaked helpers', figures);
   return {
     check: 'leaks',
     level: 'warning',
-    text: `no leaked helpers, but ${nameOf(maker)} has the old entrypoint (${maker.image}): an upgrade by it may leak`,
+    text: `no leaked helpers, but ${nameOf(maker)} has the legacy entrypoint (${maker.image}): its upgrades may leak`,
     cause: 'old-entrypoint',
     advice: 'Upgrade it to an image with this entrypoint.',
     figures,
   };
 }
 
-function describeCauses({ ended, neverStarted, dead, byKind }: LeakFigures): string {
-  const fates = [
-    [ended, 'ended, and the client that should have removed them was killed'],
+function describeCauses({ exited, neverStarted, dead, byKind }: LeakFigures): string {
+  const states = [
+    [exited, 'exited, and the client that should have removed them was killed'],
     [neverStarted, 'never started: the client, or the engine, was killed in between'],
     [dead, 'dead: the engine could not remove them'],
   ] as const;
   const kinds = Object.entries(byKind).filter(([, number]) => number > 0);
-  const causes = fates.filter(([number]) => number > 0).map(([number, why]) => `${number} ${why}`);
+  const causes = states.filter(([number]) => number > 0).map(([number, why]) => `${number} ${why}`);
   return `${kinds.map(([kind, number]) => `${number} ${kind}`).join(', ')}: ${causes.join('; ')}`;
 }
 
@@ -105,7 +102,7 @@ function figuresOf(leaks: LeakFigures): Figures {
     inspectHost: leaks.byKind['inspect-host'],
     shareMnt: leaks.byKind['share-mnt'],
     findGateway: leaks.byKind['find-gateway'],
-    ended: leaks.ended,
+    exited: leaks.exited,
     neverStarted: leaks.neverStarted,
     dead: leaks.dead,
     lastHour: leaks.lastHour,

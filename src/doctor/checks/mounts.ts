@@ -1,19 +1,20 @@
+import { shortId } from '../../engine/containers.ts';
 import type { MountHolder } from '../../host/mounts/holders.ts';
 import type { Limits } from '../../support/limits/limits.ts';
 import { fine, unseen, type Finding } from '../finding.ts';
-import type { HostRecord } from '../snapshot.ts';
+import type { HostSnapshot } from '../snapshot.ts';
 
-/** Who holds the mounts of others' containers: such a container's removal fails with "device or resource busy". */
-export function checkMounts({ mounts, info, containers }: HostRecord, limits: Limits): readonly Finding[] {
+/** Processes that hold the mounts of other containers, whose removal then fails with "device or resource busy". */
+export function checkMounts({ mounts, info, containers }: HostSnapshot, limits: Limits): readonly Finding[] {
   if (!mounts.known) return [unseen('mounts', mounts)];
   const { holders, complete, kernelDetaches } = mounts.value;
-  const partly = complete ? '' : ' (not all processes could be asked in time)';
+  const partly = complete ? '' : ' (not all processes could be read in time)';
   const figures = {
     holders: holders.length,
     mounts: holders.reduce((sum, { mountPoints }) => sum + mountPoints.length, 0),
   };
   if (holders.length === 0)
-    return [fine('mounts', `nobody holds mounts of others' containers${partly}`, figures)];
+    return [fine('mounts', `no process holds mounts of other containers${partly}`, figures)];
   const shown = holders
     .slice(0, limits.DOCTOR_NAMED)
     .map((holder) => describe(holder, containersOf(containers)));
@@ -22,7 +23,7 @@ export function checkMounts({ mounts, info, containers }: HostRecord, limits: Li
   const text = `${shown.join(', ')}${more}${partly}`;
   const isBlockDevice = info.known && info.value.storageDriver === 'devicemapper';
   if (kernelDetaches && !isBlockDevice) {
-    return [fine('mounts', `held by ${text}; this kernel removes them all the same`, figures)];
+    return [fine('mounts', `held by ${text}; this kernel removes the containers all the same`, figures)];
   }
   return [
     {
@@ -31,7 +32,7 @@ export function checkMounts({ mounts, info, containers }: HostRecord, limits: Li
       text: `held by ${text}`,
       cause: 'mounts-held',
       advice:
-        'Their removal may fail with "device or resource busy": end or restart the holder, and have it bind less than / or /var/lib.',
+        'The removal of their containers may fail with "device or resource busy": stop or restart the holder, and let it bind less than / or /var/lib.',
       figures,
     },
   ];
@@ -42,11 +43,11 @@ function describe(
   names: ReadonlyMap<string, string>,
 ): string {
   const where =
-    container === undefined ? 'on the host' : `container ${names.get(container) ?? container.slice(0, 12)}`;
+    container === undefined ? 'on the host' : `container ${names.get(container) ?? shortId(container)}`;
   const many = mountPoints.length === 1 ? '1 mount' : `${mountPoints.length} mounts`;
   return `${command} (pid ${pid}, ${where}: ${many})`;
 }
 
-function containersOf(containers: HostRecord['containers']): ReadonlyMap<string, string> {
+function containersOf(containers: HostSnapshot['containers']): ReadonlyMap<string, string> {
   return new Map(containers.known ? containers.value.map(({ id, name }) => [id, name]) : []);
 }

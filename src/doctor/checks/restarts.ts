@@ -1,25 +1,17 @@
 import type { Limits } from '../../support/limits/limits.ts';
 import { fine, unseen, type Finding } from '../finding.ts';
-import type { HostRecord } from '../snapshot.ts';
+import type { AgentSnapshot, HostSnapshot } from '../snapshot.ts';
 import { isLooping, nameOf } from './agents.ts';
 
-/** Containers that Docker restarts again and again: the agent, or somebody else's. */
-export function checkRestarts({ containers, agents, now }: HostRecord, limits: Limits): readonly Finding[] {
+/** Containers that Docker restarts again and again: agents, and unmanaged containers. */
+export function checkRestarts({ containers, agents, now }: HostSnapshot, limits: Limits): readonly Finding[] {
   if (!containers.known) return [unseen('restarts', containers)];
-  const looping = agents.known
-    ? agents.value.filter((agent) => agent.managed && isLooping(agent, now, limits))
-    : [];
-  const managed = new Set(looping.map(({ id }) => id));
+  const findings = [...checkAgentRestarts(agents.known ? agents.value : [], now, limits)];
+  const managed = new Set(
+    agents.known ? agents.value.filter((agent) => agent.managed).map(({ id }) => id) : [],
+  );
   const others = containers.value.filter(({ id, state }) => state === 'restarting' && !managed.has(id));
-  const figures = { agents: looping.length, others: others.length };
-  const findings: Finding[] = looping.map((agent) => ({
-    check: 'restarts',
-    level: 'unhealthy',
-    text: `${nameOf(agent)} restarts again and again: ${agent.restartCount} times, last status ${agent.exitCode}`,
-    cause: 'agent-restarts',
-    advice: `docker logs --tail 50 ${agent.name}`,
-    figures,
-  }));
+  const figures = { agents: findings.length, others: others.length };
   if (others.length > 0) {
     const named = others.slice(0, limits.DOCTOR_NAMED).map(nameOf).join(', ');
     const more =
@@ -27,7 +19,7 @@ export function checkRestarts({ containers, agents, now }: HostRecord, limits: L
     findings.push({
       check: 'restarts',
       level: 'warning',
-      text: `not ours, and restarting again and again: ${named}${more}`,
+      text: `unmanaged, and restarting again and again: ${named}${more}`,
       cause: 'others-restart',
       advice: `It costs the engine a container start each time: docker logs --tail 50 ${others[0]?.name ?? ''}`,
       figures,
@@ -36,4 +28,25 @@ export function checkRestarts({ containers, agents, now }: HostRecord, limits: L
   return findings.length > 0
     ? findings
     : [fine('restarts', 'no container restarts again and again', figures)];
+}
+
+/** Agents that Docker restarts again and again. */
+export function checkAgentRestarts(
+  agents: readonly AgentSnapshot[],
+  now: number,
+  limits: Limits,
+): readonly Finding[] {
+  const looping = agents.filter((agent) => agent.managed && isLooping(agent, now, limits));
+  return looping.map((agent) => ({
+    check: 'restarts',
+    level: 'unhealthy',
+    text: `${nameOf(agent)} restarts again and again${describeRestarts(agent)}`,
+    cause: 'agent-restarts',
+    advice: `docker logs --tail 50 ${agent.name}`,
+    figures: { agents: looping.length },
+  }));
+}
+
+function describeRestarts({ restartCount, exitCode }: AgentSnapshot): string {
+  return exitCode === undefined ? '' : `: ${restartCount} times, last status ${exitCode}`;
 }

@@ -1,10 +1,10 @@
 import { formatDuration } from '../../support/deadline.ts';
 import type { Limits } from '../../support/limits/limits.ts';
 import { fine, unseen, type Finding } from '../finding.ts';
-import type { HostRecord, ServerRecord } from '../snapshot.ts';
+import type { HostSnapshot, ServerSnapshot } from '../snapshot.ts';
 
 /** Whether the server answers, and still knows the agent's keys. */
-export function checkServer({ server }: HostRecord): readonly Finding[] {
+export function checkServer({ server }: HostSnapshot): readonly Finding[] {
   if (!server.known) return [unseen('server', server)];
   const { url, answer } = server.value;
   if (answer.kind === 'none') {
@@ -15,15 +15,15 @@ export function checkServer({ server }: HostRecord): readonly Finding[] {
         text: `${url} does not answer: ${answer.reason}`,
         cause: 'server-unavailable',
         advice:
-          'Your containers run on; the agent comes back by itself with the server. Address, firewall, proxy: see the runbook, "The server cannot be reached".',
+          'Your containers keep running; the agent reconnects automatically. Check address, firewall and proxy: see the runbook, "The server cannot be reached".',
       },
     ];
   }
-  return [judgeKeys(url, answer)];
+  return [describeKeys(url, answer)];
 }
 
-/** The clock of this host against the server's. Nothing if the server didn't say. */
-export function checkClock({ server }: HostRecord, limits: Limits): readonly Finding[] {
+/** The clock of this host against the server's. Nothing if the server did not say. */
+export function checkClock({ server }: HostSnapshot, limits: Limits): readonly Finding[] {
   if (!server.known || server.value.answer.kind === 'none') return [];
   const { skewMs } = server.value.answer;
   if (skewMs === undefined) return [];
@@ -45,13 +45,13 @@ export function checkClock({ server }: HostRecord, limits: Limits): readonly Fin
       text: `${off} ${skewMs > 0 ? "behind the server's" : "ahead of the server's"}`,
       cause: 'clock-skew',
       advice:
-        'Ages, pauses, tokens and certificates go by it: start ntpd, chronyd or systemd-timesyncd on both.',
+        'Ages, pauses, tokens and certificates depend on it: start ntpd, chronyd or systemd-timesyncd on both.',
       figures,
     },
   ];
 }
 
-function judgeKeys(url: string, answer: Extract<ServerRecord['answer'], { kind: 'answered' }>): Finding {
+function describeKeys(url: string, answer: Extract<ServerSnapshot['answer'], { kind: 'answered' }>): Finding {
   const { credentials, tookMs } = answer;
   const figures = { credentials: credentials.state, tookMs: Math.round(tookMs) };
   switch (credentials.state) {
@@ -67,7 +67,7 @@ function judgeKeys(url: string, answer: Extract<ServerRecord['answer'], { kind: 
         level: 'warning',
         text: `${url}: ${credentials.reason}`,
         cause: 'server-answer',
-        advice: 'Is that the Rancher server, or a proxy, a maintenance page in front of it?',
+        advice: 'Is that the Rancher server, or a proxy or a maintenance page in front of it?',
         figures,
       };
     case 'revoked':

@@ -2,13 +2,16 @@ import { servingUnknown, starting } from '../../agent/run/serving/causes.ts';
 import { describeObserved, knownServing } from '../../agent/run/serving/known.ts';
 import { formatAge } from '../../support/deadline.ts';
 import { causeReported, fine, unseen, type Figures, type Finding } from '../finding.ts';
-import type { HostRecord } from '../snapshot.ts';
+import type { HostSnapshot } from '../snapshot.ts';
+import { activeRoles } from './agents.ts';
 
-/** Whether the active agent serves, as it says itself. An agent that does not run serves nobody: the check `agents` says so. */
-export function checkServing(record: HostRecord): readonly Finding[] {
-  const { serving: seen, agents, now } = record;
+/** Whether the active agent serves, as it reports itself. An agent that does not run does not serve: see the check `agents`. */
+export function checkServing(snapshot: Pick<HostSnapshot, 'serving' | 'agents' | 'now'>): readonly Finding[] {
+  const { serving: seen, agents, now } = snapshot;
   if (!seen.known) return [unseen('serving', seen)];
-  const running = agents.known ? agents.value.filter(({ state }) => state === 'running') : undefined;
+  const running = agents.known
+    ? agents.value.filter(({ state, role }) => state === 'running' && activeRoles.includes(role))
+    : undefined;
   if (running?.length === 0) return [];
   const known = knownServing(
     seen.value,
@@ -23,15 +26,15 @@ export function checkServing(record: HostRecord): readonly Finding[] {
   }
   if (serving === 'no') return [notServing(cause ?? 'not-serving', message, { ...details, figures })];
   if (cause === starting) {
-    return [{ ...fine('serving', `not known yet: ${message}`, figures), ...details }];
+    return [{ ...fine('serving', `unknown yet: ${message}`, figures), ...details }];
   }
   if (cause === servingUnknown) {
     const advice =
-      'The server shows whether this host is active. Without CATTLE_EXEC_AGENT the agent says it.';
-    const text = `whether the agent serves is not known: ${message}`;
+      'The server shows whether this host is active. Without CATTLE_EXEC_AGENT the agent reports it.';
+    const text = `whether the agent serves is unknown: ${message}`;
     return [{ check: 'serving', level: 'warning', text, cause: servingUnknown, advice, figures, ...details }];
   }
-  return [{ check: 'serving', level: 'unknown', text: `not known: ${message}`, figures }];
+  return [{ check: 'serving', level: 'unknown', text: `unknown: ${message}`, figures }];
 }
 
 function notServing(cause: string, message: string, parts: Pick<Finding, 'details' | 'figures'>): Finding {
@@ -50,13 +53,13 @@ function adviceFor(cause: string): string {
     case 'keys-revoked':
       return 'Register the host again, with the URL of "Add Host", and docker restart rancher-agent.';
     case 'bootstrap-fails':
-      return 'See what the script says: docker logs --tail 100 rancher-agent; or have the server require another image.';
+      return 'Read the log of the script: docker logs --tail 100 rancher-agent; or have the server require another image.';
     case 'no-bash':
       return 'Have the server require an image that has bash.';
     case 'no-room-for-bootstrap':
       return 'Free space or inodes: see the runbook, "The storage is low".';
     default:
-      return 'Your containers run on; the agent tries again by itself. See the runbook, "The server cannot be reached".';
+      return 'Your containers keep running; the agent tries again automatically. See the runbook, "The server cannot be reached".';
   }
 }
 

@@ -1,29 +1,31 @@
 import type { HostStatus } from '../../host/files/status.ts';
 import { formatAge } from '../../support/deadline.ts';
 import { causeReported, fine, unseen, type Finding, type Level } from '../finding.ts';
-import type { HostRecord } from '../snapshot.ts';
+import type { HostSnapshot } from '../snapshot.ts';
 import { isAtWork } from './agents.ts';
 import { workerDied } from './host.ts';
 
-/** What this entrypoint last said about the host, and what it does next. */
-export function checkState(record: HostRecord): readonly Finding[] {
-  const { status: seen, now } = record;
+type Snapshot = Pick<HostSnapshot, 'status' | 'agents' | 'lock' | 'attempts' | 'now'>;
+
+/** What this entrypoint last reported about the host, and what it does next. */
+export function checkState(snapshot: Snapshot): readonly Finding[] {
+  const { status: seen, now } = snapshot;
   if (!seen.known) return [unseen('state', seen)];
   switch (seen.value.kind) {
     case 'missing':
-      return [fine('state', 'nothing said yet: this entrypoint has done nothing here')];
+      return [fine('state', 'nothing reported yet: this entrypoint has done nothing here')];
     case 'damaged':
       return [
         {
           check: 'state',
           level: 'warning',
-          text: `the status file can't be read: ${seen.value.reason}`,
+          text: `cannot read the status file: ${seen.value.reason}`,
           cause: 'status-damaged',
-          advice: 'Nothing goes by it; the next upgrade writes it anew.',
+          advice: 'Nothing depends on it; the next upgrade writes it again.',
         },
       ];
     case 'valid':
-      return [judgeStatus(seen.value.status, record, now)];
+      return [checkStatus(seen.value.status, snapshot, now)];
   }
 }
 
@@ -35,14 +37,15 @@ const levels: Readonly<Record<HostStatus['state'], Level>> = {
   failed: 'unhealthy',
 };
 
-function judgeStatus(status: HostStatus, record: HostRecord, now: number): Finding {
+function checkStatus(status: HostStatus, snapshot: Snapshot, now: number): Finding {
   const { state, summary, since, hint } = status;
-  const next = describeNext(status, record, now);
+  const next = describeNext(status, snapshot, now);
   const text = `${state} for ${formatAge(now - Date.parse(since))}: ${summary}`;
   const figures = { state };
-  if (state === 'working' && !isSomebodyAtWork(record)) {
-    const advice = 'The agent has it settled within 5 minutes; at once with docker restart rancher-agent.';
-    const text = `working for ${formatAge(now - Date.parse(since))}, but nobody is at work any more: ${summary}`;
+  if (state === 'working' && !mayBeAtWork(snapshot)) {
+    const advice =
+      'The agent has the host reconciled within 5 minutes; at once with docker restart rancher-agent.';
+    const text = `working for ${formatAge(now - Date.parse(since))}, but no worker runs any more: ${summary}`;
     return { check: 'state', level: 'warning', text, cause: workerDied, advice, figures };
   }
   const level = levels[state];
@@ -59,13 +62,13 @@ function judgeStatus(status: HostStatus, record: HostRecord, now: number): Findi
   };
 }
 
-/** Without the engine nobody can tell; the lock alone is enough. */
-function isSomebodyAtWork(record: HostRecord): boolean {
-  const { lock, agents } = record;
-  return !agents.known || isAtWork(record) || (lock.known && lock.value.state === 'held');
+/** Whether a worker may run: without the engine nobody can know, and the lock alone is enough. */
+function mayBeAtWork(snapshot: Snapshot): boolean {
+  const { lock, agents } = snapshot;
+  return !agents.known || isAtWork(snapshot) || (lock.known && lock.value.state === 'held');
 }
 
-function describeNext(status: HostStatus, { attempts }: HostRecord, now: number): string | undefined {
+function describeNext(status: HostStatus, { attempts }: Snapshot, now: number): string | undefined {
   const times = [status.nextAttemptAt, ...(attempts.known ? attempts.value.map(({ nextAt }) => nextAt) : [])]
     .filter((time) => time !== undefined)
     .map((time) => Date.parse(time))

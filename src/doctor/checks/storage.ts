@@ -8,10 +8,10 @@ import {
 } from '../../host/storage.ts';
 import type { Limits } from '../../support/limits/limits.ts';
 import { fine, unseenOnDisk, type Figures, type Finding } from '../finding.ts';
-import type { HostRecord } from '../snapshot.ts';
+import type { HostSnapshot } from '../snapshot.ts';
 
 /** The file system of the Docker root: bytes and inodes. */
-export function checkStorage({ info, fileSystem }: HostRecord, limits: Limits): readonly Finding[] {
+export function checkStorage({ info, fileSystem }: HostSnapshot, limits: Limits): readonly Finding[] {
   const driver = info.known ? info.value.storageDriver : 'unknown driver';
   if (!fileSystem.known) {
     const root = info.known ? info.value.rootDirectory : 'the Docker root';
@@ -43,19 +43,19 @@ export function checkStorage({ info, fileSystem }: HostRecord, limits: Limits): 
     facts.freeBytes < limits.DOCTOR_FREE ||
     (facts.freeInodes !== undefined && facts.freeInodes < limits.DOCTOR_FREE_INODES);
   if (!tight) return [fine('storage', text, figures)];
-  const advice = `Make room soon: below ${formatSize(limits.STORAGE_FREE)} or ${limits.STORAGE_FREE_INODES} inodes no upgrade begins.`;
+  const advice = `Free space soon: below ${formatSize(limits.STORAGE_FREE)} or ${limits.STORAGE_FREE_INODES} inodes no upgrade begins.`;
   return [{ check: 'storage', level: 'warning', text, cause: 'storage-tight', advice, figures }];
 }
 
-/** A devicemapper pool: its use, whether removals are deferred, and what it lives on. Nothing for other drivers. */
-export function checkPool({ info }: HostRecord, limits: Limits): readonly Finding[] {
+/** A devicemapper pool: its use, whether removals are deferred, and what it is stored on. Nothing for other drivers. */
+export function checkPool({ info }: HostSnapshot, limits: Limits): readonly Finding[] {
   if (!info.known || info.value.storageDriver !== 'devicemapper') return [];
   const pool = parseDevicemapper(info.value.driverStatus);
-  const findings = [judgeUse(pool, limits), ...judgeDeferred(pool), ...judgeLoopback(pool)];
+  const findings = [checkUse(pool, limits), ...checkDeferred(pool), ...checkLoopback(pool)];
   return findings;
 }
 
-function judgeUse(pool: DevicemapperFacts, limits: Limits): Finding {
+function checkUse(pool: DevicemapperFacts, limits: Limits): Finding {
   const text = `devicemapper; used: ${describeUse('data', pool.data)}, ${describeUse('metadata', pool.metadata)}`;
   const figures = poolFigures(pool);
   const verdict = judgeStorage({ driver: 'devicemapper', devicemapper: pool, fileSystem: undefined }, limits);
@@ -71,8 +71,8 @@ function judgeUse(pool: DevicemapperFacts, limits: Limits): Finding {
   return { check: 'pool', level: 'warning', text, cause: 'storage-tight', advice, figures };
 }
 
-/** The report of the incident asked whether these would have helped: they hide busy mounts, not the loop. */
-function judgeDeferred(pool: DevicemapperFacts): readonly Finding[] {
+/** The report of the incident asked whether these would have helped: they hide busy mounts, but do not stop the loop. */
+function checkDeferred(pool: DevicemapperFacts): readonly Finding[] {
   const off = [
     ...(pool.deferredRemoval === false ? ['removal'] : []),
     ...(pool.deferredDeletion === false ? ['deletion'] : []),
@@ -83,20 +83,20 @@ function judgeDeferred(pool: DevicemapperFacts): readonly Finding[] {
     {
       check: 'pool',
       level: 'warning',
-      text: `deferred ${off.join(' and ')} off: a container whose mount is busy can't be removed, and stays dead`,
+      text: `deferred ${off.join(' and ')} off: a container whose mount is busy cannot be removed, and stays dead`,
       cause: 'deferred-off',
-      advice: `Start the daemon with ${options} (kernel 3.10.0-514 or newer). It then removes busy ones later; it doesn't stop a leak.`,
+      advice: `Start the daemon with ${options} (kernel 3.10.0-514 or newer). It then removes busy ones later; it does not stop a leak.`,
     },
   ];
 }
 
-function judgeLoopback(pool: DevicemapperFacts): readonly Finding[] {
+function checkLoopback(pool: DevicemapperFacts): readonly Finding[] {
   if (!pool.loopback) return [];
   return [
     {
       check: 'pool',
       level: 'warning',
-      text: 'the pool lives on loopback files: slow, and not made for production',
+      text: 'the pool is on loopback files: slow, and not meant for production',
       cause: 'loopback-pool',
       advice: 'Move to overlay2, or to a thin pool on a block device (dm.thinpooldev).',
     },

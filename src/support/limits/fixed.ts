@@ -28,5 +28,4 @@ export const fixedLimits = {
   LEAVE_PATIENCE: 2_000,
   /** How often an exiting process looks whether a file call is still under way. */
   LEAVE_POLL: 10,
-  /** Lets the event loop send the request before more code is loaded. */
 } as const;

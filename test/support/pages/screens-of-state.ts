@@ -1,10 +1,9 @@
 import { renderDoctor } from '../../../src/cli/render-doctor.ts';
 import { renderStatus } from '../../../src/cli/render-status.ts';
 import { countLeaks } from '../../../src/cleanup/leak-figures.ts';
-import { findSuspects } from '../../../src/cleanup/leaks.ts';
-import { judgeHost } from '../../../src/commands/host-verdict.ts';
-import type { RoleHolder, StatusFacts } from '../../../src/commands/status-report.ts';
-import type { HostRecord } from '../../../src/doctor/snapshot.ts';
+import { findLeaks } from '../../../src/cleanup/leaks.ts';
+import type { AgentSnapshot, HostSnapshot, StatusSnapshot } from '../../../src/doctor/snapshot.ts';
+import { buildStatusReport } from '../../../src/doctor/status-report.ts';
 import type { HostStatus } from '../../../src/host/files/status.ts';
 import { defaultLimits } from '../../../src/support/limits/limits.ts';
 import {
@@ -35,7 +34,7 @@ function leaked(count: number): ReturnType<typeof leakedSummary>[] {
 
 /** What the doctor shows. */
 export function doctorScreens(): string {
-  const show = (parts: Partial<HostRecord>): string => renderDoctor(diagnosisOf(parts), terminal);
+  const show = (parts: Partial<HostSnapshot>): string => renderDoctor(diagnosisOf(parts), terminal);
   const frozen = unknown('unknown without the engine');
   const unmounted = {
     ...unknown('/var/lib/rancher of the host is not mounted here'),
@@ -69,28 +68,27 @@ export function doctorScreens(): string {
   ]);
 }
 
-const active: RoleHolder = {
-  role: 'agent',
-  name: 'rancher-agent',
-  id: 'a'.repeat(64),
+const active = agent({
   image: 'registry.example:5000/rancher/agent:v1.2.11-hardened',
-  state: 'running',
-};
-const dead: RoleHolder = {
+  // As a list shows it.
+  startedAt: undefined,
+  exitCode: undefined,
+});
+const dead: AgentSnapshot = {
   ...active,
   role: 'previous',
   name: 'rancher-agent-previous',
   id: '7'.repeat(64),
   state: 'dead',
 };
-const worker: RoleHolder = {
+const worker: AgentSnapshot = {
   ...active,
   role: 'worker',
   name: 'rancher-agent-worker',
   id: '9'.repeat(64),
 };
 
-function status(parts: Partial<HostStatus>): StatusFacts['status'] {
+function status(parts: Partial<HostStatus>): StatusSnapshot['status'] {
   const at = new Date(now - 5_600).toISOString();
   const status: HostStatus = {
     version: 2,
@@ -103,7 +101,7 @@ function status(parts: Partial<HostStatus>): StatusFacts['status'] {
     entrypointVersion: '1',
     ...parts,
   };
-  return { kind: 'valid', status };
+  return known({ kind: 'valid', status });
 }
 
 const holder = {
@@ -117,18 +115,18 @@ const originalMessage = 'Driver devicemapper failed to remove root filesystem: D
 
 /** What `status` shows. */
 export function statusScreens(): string {
-  const show = (parts: Partial<StatusFacts>): string => {
-    const facts: StatusFacts = {
+  const show = (parts: Partial<StatusSnapshot>): string => {
+    const snapshot: StatusSnapshot = {
+      now,
       status: status({}),
-      serving: { kind: 'fresh', record: servingRecord() },
-      containers: [active],
-      lock: { state: 'free' },
-      attempts: [],
-      leaks: countLeaks([], now, defaultLimits),
+      serving: known({ kind: 'fresh', record: servingRecord() }),
+      agents: known([active]),
+      lock: known({ state: 'free' }),
+      attempts: known([]),
+      leaks: known(countLeaks([], now, defaultLimits)),
       ...parts,
     };
-    const report = { version: 2, verdict: judgeHost(facts), checkedAt: new Date(now).toISOString() } as const;
-    return renderStatus({ ...report, ...facts }, now, terminal);
+    return renderStatus(buildStatusReport(snapshot, defaultLimits), now, terminal);
   };
   return screens([
     ['A healthy host:', show({})],
@@ -136,7 +134,7 @@ export function statusScreens(): string {
       'An upgrade at work:',
       show({
         status: status({ state: 'working', summary: 'pulling rancher/agent:v1.2.12', phase: 'pull' }),
-        containers: [active, worker],
+        agents: known([active, worker]),
       }),
     ],
     [
@@ -154,11 +152,11 @@ export function statusScreens(): string {
             { name: dead.name, id: dead.id, originalMessage: 'Device is Busy', holders: [holder] },
           ],
         }),
-        containers: [active, dead],
-        attempts: [
+        agents: known([active, dead]),
+        attempts: known([
           { image: 'rancher/agent:v1.2.12', failures: 3, nextAt: new Date(now + 90_000).toISOString() },
-        ],
-        leaks: countLeaks(findSuspects(leaked(424), names), now, defaultLimits),
+        ]),
+        leaks: known(countLeaks(findLeaks(leaked(424), names), now, defaultLimits)),
       }),
     ],
   ]);

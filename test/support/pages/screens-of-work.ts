@@ -3,9 +3,9 @@ import { describeProgress, renderBar } from '../../../src/cli/progress-bar.ts';
 import { renderCleanupPlan, renderCleanupReport } from '../../../src/cli/render-cleanup.ts';
 import { renderReady } from '../../../src/cli/render-ready.ts';
 import type { ReadinessResult } from '../../../src/agent/run/readiness/result.ts';
-import type { CleanupProgress } from '../../../src/cleanup/cleanup.ts';
+import type { RemovalProgress } from '../../../src/cleanup/removal.ts';
 import { countLeaks } from '../../../src/cleanup/leak-figures.ts';
-import { findSuspects } from '../../../src/cleanup/leaks.ts';
+import { findLeaks } from '../../../src/cleanup/leaks.ts';
 import type { CleanupReport } from '../../../src/cleanup/report.ts';
 import { defaultLimits } from '../../../src/support/limits/limits.ts';
 import { names } from '../../unit/fakes/healthy-host.ts';
@@ -46,12 +46,11 @@ export function readyScreens(): string {
   ]);
 }
 
-const progress: CleanupProgress = {
+const progress: RemovalProgress = {
   total: 400,
-  removed: 336,
+  done: 339,
   failed: 3,
-  skipped: 0,
-  inHand: 4,
+  inProgress: 4,
   waiting: undefined,
 };
 const speed = { rate: 28, leftMs: 2_000 };
@@ -86,7 +85,8 @@ export function cleanupScreens(): string {
   const summary = (parts: Partial<CleanupReport>): string =>
     renderCleanupReport({ ...report, failed: 0, failures: [], ...parts }, view);
   const bar = renderBar(progress, speed, terminal.columns, createPaint(false));
-  const candidate = {
+  const listed = {
+    result: 'would-remove',
     id: 'c'.repeat(64),
     kind: 'inspect-host',
     name: 'angry_darwin',
@@ -114,7 +114,7 @@ export function cleanupScreens(): string {
       }),
     ],
     ['Ended by Ctrl-C:', summary({ end: 'interrupted', removed: 139, left: 261, tookMs: 1_000 })],
-    ['With `--dry-run`:', summary({ dryRun: true, removed: 0, containers: [candidate] })],
+    ['With `--dry-run`:', summary({ dryRun: true, removed: 0, containers: [listed] })],
   ]);
 }
 
@@ -128,15 +128,14 @@ function plan(youngest: number, leaks: boolean): string {
       ...(index % 4 === 0 ? { command: shareMnt.join(' ') } : {}),
     }),
   );
-  const suspects = findSuspects(listed, names);
-  const survey = {
+  const suspects = findLeaks(listed, names);
+  const scan = {
     suspects,
     young: 0,
-    dead: [],
     figures: countLeaks(suspects, now, limits),
     oldAgent: leaks ? leakedDetails({ name: 'rancher-agent', command: ['/run.sh', 'run'] }) : undefined,
     server: leaks ? 'http://server:8080/v1' : undefined,
   };
   const options = { dryRun: false, yes: false, stopAgent: leaks };
-  return renderCleanupPlan(survey, options, { now, terminal, limits });
+  return renderCleanupPlan(scan, options, { now, terminal, limits });
 }

@@ -49,7 +49,10 @@ export async function leakHelpers(host: TestHost, count: number): Promise<readon
  * then.
  * @returns their ids
  */
-export async function makeInnocents(host: TestHost, leaked: readonly string[]): Promise<readonly string[]> {
+export async function createBystanders(
+  host: TestHost,
+  leaked: readonly string[],
+): Promise<readonly string[]> {
   const own = { image: oldImage, entrypoint };
   const old: Leak[] = [
     { ...own, command: ['state'] },

@@ -99,30 +99,34 @@ const order = {
 const restarter = 'rancher-agent-restarter';
 const never = new AbortController().signal;
 
-describe('the agent that leaks', () => {
+describe('an agent that leaks', () => {
   it.each([
-    ['of an older entrypoint', { name: 'rancher-agent', state: 'running' }, 'old'],
+    ['with the legacy entrypoint', { name: 'rancher-agent', state: 'running' }, 'old'],
     ['that restarts', { name: 'rancher-agent', state: 'restarting' }, 'old'],
     [
-      'of this entrypoint',
+      'with this entrypoint',
       { name: 'rancher-agent', state: 'running', labels: { [labels.version]: '1' } },
       undefined,
     ],
     ['that is stopped', { name: 'rancher-agent', state: 'exited' }, undefined],
-    ['of somebody else', { name: 'rancher-agent', state: 'running', image: 'debian', labels: {} }, undefined],
+    [
+      'of an unmanaged image',
+      { name: 'rancher-agent', state: 'running', image: 'debian', labels: {} },
+      undefined,
+    ],
     ['under another name', { name: 'angry_darwin', state: 'running' }, undefined],
-  ] as const)('%s', async (_, parts, expected) => {
+  ] as const)('is found, or not: one %s', async (_, parts, expected) => {
     add('old', parts);
     expect((await findOldAgent(engine, names))?.id).toBe(expected);
   });
 });
 
-describe('stopping it', () => {
+describe('stopping the agent', () => {
   beforeEach(() => {
     add('old', { name: 'rancher-agent', state: 'running' });
   });
 
-  it('comes after the agent restarter runs, and the agent restarter comes back by itself if it dies', async () => {
+  it('happens when the agent restarter runs, which the engine starts again if it exits', async () => {
     await stopWithRestarter(view(), order);
     expect(calls).toEqual([`create ${restarter}`, `start ${restarter}`, 'stop old']);
     expect(specs).toMatchObject([
@@ -135,13 +139,13 @@ describe('stopping it', () => {
     ]);
   });
 
-  it('is refused while another clean-up has an agent restarter', async () => {
+  it('is refused while another cleanup has an agent restarter', async () => {
     add(restarter, { name: restarter, state: 'running', labels: { [labels.role]: 'agent-restarter' } });
     await expect(stopWithRestarter(view(), order)).rejects.toBeInstanceOf(TryAgainLaterError);
     expect(calls).toEqual([]);
   });
 
-  it('clears away an agent restarter that has ended, and leaves a stranger of that name alone', async () => {
+  it('removes an agent restarter that has exited, and leaves an unmanaged container of that name alone', async () => {
     add(restarter, { name: restarter, state: 'created', labels: { [labels.role]: 'agent-restarter' } });
     await stopWithRestarter(view(), order);
     expect(calls[0]).toBe(`remove ${restarter}`);
@@ -150,7 +154,7 @@ describe('stopping it', () => {
     expect(containers.has(restarter)).toBe(true);
   });
 
-  it('that fails leaves it running, and no agent restarter', async () => {
+  it('leaves the agent running and no agent restarter if it fails', async () => {
     failures.set('stop old', 1);
     await expect(stopWithRestarter(view(), order)).rejects.toThrow('rancher-agent could not be stopped');
     expect(calls.slice(2)).toEqual(['stop old', 'start old', `remove ${restarter} by force`]);
@@ -164,25 +168,25 @@ describe('stopping it', () => {
   });
 });
 
-describe('starting it again', () => {
+describe('starting the agent again', () => {
   beforeEach(() => {
     add(restarter, { name: restarter, state: 'running', labels: { [labels.role]: 'agent-restarter' } });
   });
 
-  it('comes before the agent restarter goes', async () => {
+  it('happens before the agent restarter is removed', async () => {
     add('old', { name: 'rancher-agent', state: 'exited' });
     expect(await startAgain(view(), 'old')).toBe(true);
     expect(calls).toEqual(['start old', `remove ${restarter} by force`]);
   });
 
-  it('that fails leaves the agent restarter at it', async () => {
+  it('is left to the agent restarter if it fails', async () => {
     add('old', { name: 'rancher-agent', state: 'exited' });
     failures.set('start old', 1);
     expect(await startAgain(view(), 'old')).toBe(false);
     expect(containers.get(restarter)?.state).toBe('running');
   });
 
-  it('leaves an upgrade alone that has set it aside, or put another one in its place', async () => {
+  it('leaves an upgrade alone that has parked the agent, or put another one in its place', async () => {
     add('old', { name: 'rancher-agent-previous', state: 'exited' });
     add('new', { name: 'rancher-agent', state: 'running' });
     expect(await startAgain(view(), 'old')).toBe(true);
@@ -191,7 +195,7 @@ describe('starting it again', () => {
     expect(calls.filter((text) => text.startsWith('start'))).toEqual([]);
   });
 
-  it('says so when there is none left', async () => {
+  it('fails when there is no agent left', async () => {
     expect(await startAgain(view(), 'old')).toBe(false);
   });
 });
@@ -205,7 +209,7 @@ describe('the agent restarter', () => {
   });
 
   it.each([['is gone'], ['exited'], ['dead']] as const)(
-    'starts the agent at once when the clean-up %s, and removes itself last',
+    'starts the agent at once when the cleanup %s, and removes itself last',
     async (state) => {
       if (state !== 'is gone') add('cleaner', { state });
       await restartAgent(view(), ids, never);
@@ -213,7 +217,7 @@ describe('the agent restarter', () => {
     },
   );
 
-  it('waits as long as the clean-up runs, or is paused', async () => {
+  it('waits while the cleanup runs or is paused', async () => {
     add('cleaner', { state: 'running' });
     const begun = clock.now();
     const asleep = clock.sleep.bind(clock);
@@ -229,7 +233,7 @@ describe('the agent restarter', () => {
     expect(calls[0]).toBe('start old');
   });
 
-  it('does not wait for ever for one that hangs', async () => {
+  it('does not wait for ever for a cleanup that hangs', async () => {
     add('cleaner', { state: 'running' });
     await restartAgent(view(), ids, never);
     expect(calls[0]).toBe('start old');
@@ -245,7 +249,7 @@ describe('the agent restarter', () => {
     expect(clock.now() - Date.UTC(2026, 0, 1)).toBe(1_000 + 2_000 + 4_000 + 8_000 + 16_000);
   });
 
-  it('ends in a bounded time, and the engine starts it anew', async () => {
+  it('exits after a limited time, and the engine starts it again', async () => {
     failures.set('start old', Number.POSITIVE_INFINITY);
     await expect(restartAgent(view(), ids, never)).rejects.toBeInstanceOf(CannotChangeError);
   });

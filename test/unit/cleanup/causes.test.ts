@@ -23,16 +23,16 @@ describe('the cause of a failed removal', () => {
     expect(causeOf(originalMessage)).toBe(cause);
   });
 
-  it('is told once for all, the most frequent first, with the first words and a few examples', () => {
+  it('is reported once for all its failures, the most frequent first, with the first message and a few examples', () => {
     const failure = (id: string, cause: 'held' | 'other') => ({
       id,
       cause,
-      originalMessage: `said of ${id}`,
+      originalMessage: `message about ${id}`,
     });
     const failures = [failure('a', 'other'), ...['b', 'c', 'd'].map((id) => failure(id, 'held'))];
     expect(groupFailures(failures, 2)).toEqual([
-      { cause: 'held', count: 3, originalMessage: 'said of b', examples: ['b', 'c'] },
-      { cause: 'other', count: 1, originalMessage: 'said of a', examples: ['a'] },
+      { cause: 'held', count: 3, originalMessage: 'message about b', examples: ['b', 'c'], holders: [] },
+      { cause: 'other', count: 1, originalMessage: 'message about a', examples: ['a'], holders: [] },
     ]);
   });
 });

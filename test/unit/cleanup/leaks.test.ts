@@ -3,19 +3,20 @@ import { selectProfile } from '../../../src/agent/identity/profile.ts';
 import { labels, namesOf } from '../../../src/agent/identity/roles.ts';
 import type { ContainerState } from '../../../src/engine/engine.ts';
 import {
+  classifyDead,
+  classifyDeadHelper,
+  classifyHelper,
   dependsOnImage,
   findDead,
-  findSuspects,
+  findLeaks,
   isOldEnough,
-  judgeDeadHelper,
-  judgeHelper,
 } from '../../../src/cleanup/leaks.ts';
 import { findGateway, inspectHost, leakedDetails, leakedSummary, now, shareMnt } from '../fakes/leaked.ts';
 
 const names = namesOf(selectProfile('rancher-1.2', {}));
 const rules = { names, now, age: 600_000 };
-const leak = (kind: string) => ({ leak: true, kind });
-const innocent = (because: string) => ({ leak: false, because });
+const leak = (kind: string) => ({ class: 'leaked-helper', kind });
+const kept = (reason: string) => ({ class: 'not-a-leak', reason });
 
 describe('a leaked helper', () => {
   it.each([
@@ -41,7 +42,7 @@ describe('a leaked helper', () => {
     ['that lost its name when it died', { name: '', state: 'dead' }, 'inspect-host'],
     ['on an engine that does not tell the restart policy', { restartPolicy: '' }, 'inspect-host'],
   ] as const)('%s', (_, parts, kind) => {
-    expect(judgeHelper(leakedDetails(parts), rules)).toEqual(leak(kind));
+    expect(classifyHelper(leakedDetails(parts), rules)).toEqual(leak(kind));
   });
 });
 
@@ -49,33 +50,33 @@ it('has the labels of its image, whatever those are', () => {
   const given = { [labels.system]: 'rancher-agent', maintainer: 'somebody' };
   const container = leakedDetails({ labels: given });
   expect(dependsOnImage(container)).toBe(true);
-  expect(judgeHelper(container, { ...rules, imageLabels: given })).toEqual(leak('inspect-host'));
-  expect(judgeHelper(container, rules)).toEqual(innocent('was given a label'));
+  expect(classifyHelper(container, { ...rules, imageLabels: given })).toEqual(leak('inspect-host'));
+  expect(classifyHelper(container, rules)).toEqual(kept('was given a label'));
 });
 
 it('of the incident is judged without a look at its image', () => {
   expect(dependsOnImage(leakedDetails())).toBe(false);
 });
 
-describe('what stays', () => {
+describe('a container that is no leak', () => {
   it.each([
     ['the agent itself', { command: ['/run.sh', 'run'] }, 'another command'],
     ['an upgrade', { command: ['/run.sh', 'upgrade'] }, 'another command'],
     ['the state container of v1.0', { command: ['/run.sh', 'state'] }, 'another command'],
-    ['one word more', { command: [...inspectHost, '--debug'] }, 'another command'],
+    ['one argument more', { command: [...inspectHost, '--debug'] }, 'another command'],
     ['another entrypoint', { command: ['/bin/sh', 'inspect-host'] }, 'another command'],
     ['the entrypoint alone', { command: ['/run.sh'] }, 'another command'],
     ['another route', { command: findGateway.with(-1, '1.1.1.1') }, 'another command'],
-    ['one word more about the route', { command: [...findGateway, 'from'] }, 'another command'],
+    ['one argument more about the route', { command: [...findGateway, 'from'] }, 'another command'],
     ['a route in one argument', { command: ['/run.sh', '--', 'ip route get 8.8.8.8'] }, 'another command'],
-    ['words in one argument', { command: ['/run.sh inspect-host'] }, 'another command'],
+    ['the command in one argument', { command: ['/run.sh inspect-host'] }, 'another command'],
     ["somebody's command below the entrypoint", { command: ['/run.sh', '--', 'bash'] }, 'another command'],
     [
       'a kubelet that shares mounts first',
       { command: shareMnt.slice(0, -1).concat('kubelet') },
       'another command',
     ],
-    ['another word in front', { command: shareMnt.with(1, 'run') }, 'another command'],
+    ['another argument in front', { command: shareMnt.with(1, 'run') }, 'another command'],
     ['share-mnt of somebody else', { command: shareMnt.slice(2) }, 'another command'],
     ['another program of that name', { command: shareMnt.with(2, '/opt/share-mnt') }, 'another command'],
     ['another image', { image: 'library/agent:v1', labels: {} }, 'another image'],
@@ -90,9 +91,13 @@ describe('what stays', () => {
       { image: 'x', labels: { [labels.system]: 'NetworkAgent' } },
       'another image',
     ],
-    ['what we made ourselves', { labels: { [labels.role]: 'worker' } }, 'made by this entrypoint'],
-    ['one with a name of ours', { name: 'rancher-agent-upgrade' }, 'has a name of ours'],
-    ['a set-aside agent', { name: 'rancher-agent-previous-2' }, 'has a name of ours'],
+    [
+      'one that this entrypoint has created',
+      { labels: { [labels.role]: 'worker' } },
+      'created by this entrypoint',
+    ],
+    ['one with a managed name', { name: 'rancher-agent-upgrade' }, 'has a managed name'],
+    ['a parked agent', { name: 'rancher-agent-previous-2' }, 'has a managed name'],
     ['one that somebody gave a name', { name: 'inspect-by-hand' }, 'was given a name'],
     ['one of compose', { name: 'shop_inspect_1' }, 'was given a name'],
     [
@@ -105,26 +110,30 @@ describe('what stays', () => {
       { labels: { [labels.system]: 'rancher-agent', 'com.example.keep': 'yes' } },
       'was given a label',
     ],
-    ['one that restarts', { restartPolicy: 'always' }, 'restarts by itself'],
-    ['one that restarts when it fails', { restartPolicy: 'on-failure' }, 'restarts by itself'],
-    ['one that runs', { state: 'running' }, 'has not ended'],
-    ['one between two lives', { state: 'restarting' }, 'has not ended'],
-    ['a paused one', { state: 'paused' }, 'has not ended'],
-    ['one that somebody is removing right now', { state: 'removing' }, 'has not ended'],
+    ['one that restarts', { restartPolicy: 'always' }, 'has a restart policy'],
+    ['one that restarts when it fails', { restartPolicy: 'on-failure' }, 'has a restart policy'],
+    ['one that runs', { state: 'running' }, 'has not exited'],
+    ['one that the engine is about to restart', { state: 'restarting' }, 'has not exited'],
+    ['a paused one', { state: 'paused' }, 'has not exited'],
+    ['one that somebody is removing right now', { state: 'removing' }, 'has not exited'],
     [
-      'one just made: an older upgrade is about to start it',
+      'one just created: a legacy upgrade is about to start it',
       { createdAt: now - 599_999 },
       'may still be in use',
     ],
     [
-      'one just ended: an older upgrade is about to read it',
+      'one that has just exited: a legacy upgrade is about to read it',
       { finishedAt: now - 599_999 },
       'may still be in use',
     ],
-    ['one made in the future: the clock was wrong', { createdAt: now + 86_400_000 }, 'may still be in use'],
+    [
+      'one created in the future: the clock was wrong',
+      { createdAt: now + 86_400_000 },
+      'may still be in use',
+    ],
     ['one whose age is unknown', { createdAt: undefined }, 'may still be in use'],
-  ] as const)('%s', (_, parts, because) => {
-    expect(judgeHelper(leakedDetails(parts), rules)).toEqual(innocent(because));
+  ] as const)('%s', (_, parts, reason) => {
+    expect(classifyHelper(leakedDetails(parts), rules)).toEqual(kept(reason));
   });
 
   it.each([
@@ -133,28 +142,31 @@ describe('what stays', () => {
   ])('one with %s', (_, own) => {
     const container = leakedDetails({ labels: { [labels.system]: 'rancher-agent', version: '1', ...own } });
     const imageLabels = { [labels.system]: 'rancher-agent', version: '1' };
-    expect(judgeHelper(container, { ...rules, imageLabels })).toEqual(innocent('was given a label'));
+    expect(classifyHelper(container, { ...rules, imageLabels })).toEqual(kept('was given a label'));
   });
 
   it('one of another image that was given the label of agent images', () => {
     const container = leakedDetails({ image: 'corp/tool:1' });
     expect(dependsOnImage(container)).toBe(true);
-    expect(judgeHelper(container, { ...rules, imageLabels: {} })).toEqual(innocent('was given a label'));
+    expect(classifyHelper(container, { ...rules, imageLabels: {} })).toEqual(kept('was given a label'));
   });
 
-  it('a name that was made ours by the environment, even if it looks generated', () => {
+  it('one with a name that the environment has made a managed one, even if it looks generated', () => {
     const managed = namesOf(
       selectProfile('pasturestack', { PASTURESTACK_AGENT_UPGRADE_CONTAINER_NAME: 'angry_darwin' }),
     );
-    const verdict = judgeHelper(leakedDetails({ name: 'angry_darwin' }), { ...rules, names: managed });
-    expect(verdict).toEqual(innocent('has a name of ours'));
+    const classification = classifyHelper(leakedDetails({ name: 'angry_darwin' }), {
+      ...rules,
+      names: managed,
+    });
+    expect(classification).toEqual(kept('has a managed name'));
   });
 });
 
-describe('a dead one that the engine lists and cannot inspect', () => {
-  it('is a leaked helper if all that the list says agrees', () => {
-    const [suspect] = findSuspects([leakedSummary({ state: 'dead' })], names);
-    expect(suspect && judgeDeadHelper(suspect, rules)).toEqual(leak('inspect-host'));
+describe('a dead helper that the engine lists and cannot inspect', () => {
+  it('is a leaked helper if the whole list entry agrees', () => {
+    const [suspect] = findLeaks([leakedSummary({ state: 'dead' })], names);
+    expect(suspect && classifyDeadHelper(suspect, rules)).toEqual(leak('inspect-host'));
   });
 
   it.each([
@@ -165,17 +177,17 @@ describe('a dead one that the engine lists and cannot inspect', () => {
       'another image',
     ],
     ['stays, if it is young', { createdAt: now - 599_999 }, 'may still be in use'],
-  ] as const)('%s', (_, parts, because) => {
-    const [suspect] = findSuspects([leakedSummary({ state: 'dead', ...parts })], names);
-    expect(suspect && judgeDeadHelper(suspect, rules)).toEqual(innocent(because));
+  ] as const)('%s', (_, parts, reason) => {
+    const [suspect] = findLeaks([leakedSummary({ state: 'dead', ...parts })], names);
+    expect(suspect && classifyDeadHelper(suspect, rules)).toEqual(kept(reason));
   });
 });
 
 describe('the suspects in a list', () => {
-  const idsOf = (list: Parameters<typeof findSuspects>[0]): readonly string[] =>
-    findSuspects(list, names).map(({ container }) => container.id);
+  const idsOf = (list: Parameters<typeof findLeaks>[0]): readonly string[] =>
+    findLeaks(list, names).map(({ container }) => container.id);
 
-  it('come oldest first, those of one second in the order they were made, the dead ones last', () => {
+  it('come oldest first, those of one second in the order of their creation, the dead ones last', () => {
     const at = (id: string, createdAt: number, state: ContainerState = 'exited') =>
       leakedSummary({ id, name: '', createdAt, state });
     // Newest first, as every engine lists; `Created` has seconds only.
@@ -195,7 +207,7 @@ describe('the suspects in a list', () => {
     expect(idsOf([at('b', 2_000), at('c', 3_000), at('a', 1_000)])).toEqual(['a', 'b', 'c']);
   });
 
-  it('include those whose image the list knows by id alone: the tag has moved, an inspection tells', () => {
+  it('include those whose image the list shows by its id: the tag has moved, and an inspection decides', () => {
     expect(
       idsOf([leakedSummary({ id: 'a', name: '', image: `sha256:${'0'.repeat(64)}`, labels: {} })]),
     ).toEqual(['a']);
@@ -205,22 +217,22 @@ describe('the suspects in a list', () => {
     ['running', { state: 'running' }],
     ['another command', { command: '/run.sh run' }],
     ['another image', { image: 'debian:12', labels: {} }],
-    ['a name of ours', { name: 'rancher-agent-next' }],
+    ['a managed name', { name: 'rancher-agent-next' }],
     ['a given name', { name: 'by-hand' }],
-    ['our label', { labels: { [labels.role]: 'agent' } }],
+    ['a label of this entrypoint', { labels: { [labels.role]: 'agent' } }],
   ] as const)('leave out: %s', (_, parts) => {
     expect(idsOf([leakedSummary(parts)])).toEqual([]);
   });
 
   it('are old enough from the very millisecond on', () => {
-    const [suspect] = findSuspects([leakedSummary({ createdAt: now - 600_000 })], names);
+    const [suspect] = findLeaks([leakedSummary({ createdAt: now - 600_000 })], names);
     expect(suspect && isOldEnough(suspect, rules)).toBe(true);
     expect(suspect && isOldEnough(suspect, { ...rules, now: now - 1 })).toBe(false);
   });
 });
 
-describe('the corpses of ours in a list', () => {
-  it('are dead, and have a name of ours', () => {
+describe('the dead managed containers in a list', () => {
+  it('are dead and have a managed name, the oldest first', () => {
     const dead = { state: 'dead' } as const;
     const listed = [
       leakedSummary({ id: 'b', name: 'rancher-agent-previous-2', createdAt: 2_000, state: 'removing' }),
@@ -229,6 +241,32 @@ describe('the corpses of ours in a list', () => {
       leakedSummary({ id: 'd', name: 'rancher-agent-mine', ...dead }),
       leakedSummary({ id: 'e', ...dead }),
     ];
-    expect(findDead(listed, names).map(({ id }) => id)).toEqual(['a', 'b']);
+    expect(findDead(listed, names).map(({ container }) => container.id)).toEqual(['a', 'b']);
+  });
+});
+
+describe('a dead container with a managed name', () => {
+  const listed = leakedSummary({ name: 'rancher-agent-previous', state: 'dead' });
+
+  it.each([
+    ['is dead by an inspection', leakedDetails({ state: 'dead' })],
+    ['is dead by the list, where the engine cannot inspect it', undefined],
+  ])('has a class of its own if it %s', (_, found) => {
+    expect(classifyDead(listed, found)).toEqual({ class: 'dead' });
+  });
+
+  it.each([
+    ['it runs again', leakedDetails({ state: 'running' }), 'has not exited'],
+    [
+      'it is of an unmanaged image',
+      leakedDetails({ state: 'dead', image: 'x', labels: {} }),
+      'another image',
+    ],
+  ] as const)('is kept if %s', (_, found, reason) => {
+    expect(classifyDead(listed, found)).toEqual(kept(reason));
+  });
+
+  it('is kept if it is gone, and the list did not show it as dead', () => {
+    expect(classifyDead({ ...listed, state: 'removing' }, undefined)).toEqual(kept('gone'));
   });
 });

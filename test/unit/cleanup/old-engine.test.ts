@@ -3,7 +3,7 @@ import { selectProfile } from '../../../src/agent/identity/profile.ts';
 import { namesOf } from '../../../src/agent/identity/roles.ts';
 import { connectEngine } from '../../../src/engine/docker-engine.ts';
 import type { Engine } from '../../../src/engine/engine.ts';
-import { createImageLabels, listSuspects, removeSuspect, type Fate } from '../../../src/cleanup/remove.ts';
+import { createRemover, listLeaks } from '../../../src/cleanup/remove.ts';
 import { sweepLeaks, type SweepResult } from '../../../src/cleanup/sweep.ts';
 import { systemClock } from '../../../src/support/clock.ts';
 import { defaultLimits } from '../../../src/support/limits/limits.ts';
@@ -15,7 +15,7 @@ import { empty, FakeDaemon, json, text, type Answer } from '../fakes/fake-daemon
  * image whose tag has moved shown by its id, a dead container listed and not to be inspected, errors in plain text.
  */
 
-const madeAt = Date.parse('2016-07-01T12:00:00Z') / 1000;
+const createdAt = Date.parse('2016-07-01T12:00:00Z') / 1000;
 
 interface Parts {
   readonly Image?: string;
@@ -37,7 +37,7 @@ afterEach(async () => {
   await daemon.stop();
 });
 
-/** One more in the list, with what the engine says when it is inspected and when it is to be removed. */
+/** One more in the list, with the engine's answers to an inspection and to a removal. */
 function container(digit: string, parts: Parts, inspection: Answer, removal: Answer = empty(204)): string {
   const id = digit.repeat(64);
   listed.push({
@@ -46,7 +46,7 @@ function container(digit: string, parts: Parts, inspection: Answer, removal: Ans
     Image: 'rancher/agent:v1.0.2',
     ImageID: 'sha256:1',
     Command: '/run.sh inspect-host',
-    Created: madeAt,
+    Created: createdAt,
     Labels: null,
     Status: 'Exited (0) 6 days ago',
     ...parts,
@@ -106,7 +106,7 @@ function removed(): readonly string[] {
 const upstream = 'rancher/agent:v1.0.2';
 
 describe('the engine of the incident (1.10.3)', () => {
-  it('lists every container whatever is asked for: only what is no more in use is touched', async () => {
+  it('lists every container whatever is asked for: a sweep touches only those that nothing uses any more', async () => {
     container(
       'a',
       { Status: 'Up 3 minutes' },
@@ -116,57 +116,56 @@ describe('the engine of the incident (1.10.3)', () => {
     container('c', { Command: '/run.sh run' }, inspection('c', upstream));
     container('d', {}, inspection('d', upstream));
     container('e', { Status: 'Created' }, inspection('e', upstream, { Status: 'created' }));
-    expect(await sweep()).toMatchObject({ found: 2, swept: 2 });
+    expect(await sweep()).toMatchObject({ found: 2, removed: 2 });
     expect(removed()).toEqual(['e', 'd']);
     // `status=removing` would be a 500 there.
     const list = daemon.seen.find(({ url }) => url.includes('/containers/json'));
     expect(decodeURIComponent(list?.url ?? '')).not.toContain('removing');
   });
 
-  it('ignores the filter: what it lists is filtered again', async () => {
+  it('ignores the filter: the list is filtered again', async () => {
     container('a', { Status: 'Up 3 minutes' }, empty(500));
     const exited = container('b', {}, empty(500));
     const found = await (await connect()).listContainers({ states: ['exited'] });
     expect(found.map(({ id }) => id)).toEqual([exited]);
   });
 
-  it('shows an image whose tag has moved by its id: what was typed decides, and nothing else', async () => {
+  it('shows an image whose tag has moved by its id: the name that was given decides', async () => {
     const Image = `sha256:${'7'.repeat(64)}`;
     container('a', { Image }, inspection('a', upstream));
     container('b', { Image: '7'.repeat(12) }, inspection('b', 'somebody/tool:1'));
-    expect(await sweep()).toMatchObject({ found: 2, swept: 1, left: 0 });
+    expect(await sweep()).toMatchObject({ found: 2, removed: 1, left: 0 });
     expect(removed()).toEqual(['a']);
   });
 
-  it('can’t inspect a dead one: it is removed as soon as the fault is gone, and what vanished is let be', async () => {
+  it('cannot inspect a dead one: it is removed as soon as the fault is gone, and those that vanished are kept', async () => {
     const notFound = text(404, 'no such container\n');
     const sick = text(500, 'Driver overlay failed to remove root filesystem: device or resource busy\n');
     container('a', { Status: 'Dead' }, notFound, sick);
     container('b', { Status: 'Dead' }, notFound);
     container('c', {}, notFound);
-    expect(await sweep()).toMatchObject({ found: 3, swept: 1, failed: 1, left: 1 });
+    expect(await sweep()).toMatchObject({ found: 3, removed: 1, failed: 1, left: 1 });
     expect(removed()).toEqual(['b', 'a']);
     expect(daemon.seen.some(({ url }) => url.includes('force'))).toBe(false);
   });
 });
 
-it('a removal that 1.10.3 was restarted in leaves a dead one that it lists and does not know: it is tried again', async () => {
+it('a removal during which 1.10.3 restarted leaves a dead container that it lists and cannot inspect: it is tried again', async () => {
   const id = container('a', {}, text(404, 'no such container\n'));
   const engine = await connect();
   const names = namesOf(selectProfile('rancher-1.2', {}));
-  const [suspect] = await listSuspects(engine, names);
+  const [suspect] = await listLeaks(engine, names);
   if (suspect === undefined) throw new Error('none was found');
-  const rules = { names, now: Date.now(), age: 0 };
-  const remove = async (): Promise<Fate> => removeSuspect(engine, suspect, rules, createImageLabels(engine));
-  expect(await remove()).toEqual({ kind: 'kept', because: 'gone' });
+  const remove = createRemover({ engine, names, limits: { SWEEP_AGE: 0 }, clock: systemClock });
+  expect(await remove(suspect)).toEqual({ kind: 'kept', reason: 'gone' });
   daemon.on('GET', '/containers/json', json(200, [{ ...listed[0], Status: 'Dead' }]));
-  expect(await remove()).toEqual({ kind: 'removed' });
+  expect(await remove(suspect)).toEqual({ kind: 'removed' });
   expect(removed()).toEqual(['a']);
   const asked = daemon.seen.findLast(({ url }) => url.includes('/containers/json'))?.url ?? '';
   expect(decodeURIComponent(asked)).toContain(`{"id":["${id}"]}`);
 });
 
-it('an engine of today is asked for what is no more in use, the dead that it lists as `removing` included', async () => {
+it('an engine of today is asked for containers that do not run, dead ones that it lists as `removing` included', async () => {
   daemon.on('GET', '/version', json(200, { Version: '20.10.24', ApiVersion: '1.41' }));
   await sweep();
   const { searchParams } = new URL(daemon.seen.at(-1)?.url ?? '', 'http://engine');

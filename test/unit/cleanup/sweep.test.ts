@@ -10,14 +10,14 @@ import { LeakyEngine } from '../fakes/leaky-engine.ts';
 
 let clock: VirtualClock;
 let engine: LeakyEngine;
-/** What a person reads, with its level. */
-let originalMessage: string[];
+/** What a person reads, with the level of each line. */
+let lines: string[];
 let abort: AbortController;
 
 beforeEach(() => {
   clock = new VirtualClock();
   engine = new LeakyEngine(clock);
-  originalMessage = [];
+  lines = [];
   abort = new AbortController();
 });
 
@@ -25,7 +25,7 @@ function leak(...ids: readonly string[]): void {
   for (const id of ids) engine.leak(id);
 }
 
-/** `a`, `b`, … in the order they leaked. */
+/** `a`, `b`, … in the order in which they leaked. */
 function alphabet(count: number): readonly string[] {
   return Array.from({ length: count }, (_, index) => String.fromCharCode(97 + index));
 }
@@ -33,9 +33,8 @@ function alphabet(count: number): readonly string[] {
 async function sweep(parts: Omit<Partial<Sweep>, 'limits'> & { limits?: object } = {}): Promise<SweepResult> {
   const log: Log = {
     ...silentLog,
-    info: (message) => originalMessage.push(`INFO: ${message}`),
-    warn: (message, fields) =>
-      originalMessage.push(`WARN: ${message} (${String(fields?.['originalMessage'])})`),
+    info: (message) => lines.push(`INFO: ${message}`),
+    warn: (message, fields) => lines.push(`WARN: ${message} (${String(fields?.['originalMessage'])})`),
   };
   return sweepLeaks({
     engine: engine as unknown as Engine,
@@ -49,7 +48,7 @@ async function sweep(parts: Omit<Partial<Sweep>, 'limits'> & { limits?: object }
 }
 
 describe('a start on a host with leaked helpers', () => {
-  it('sweeps them oldest first, each looked at again right before, never by force, and says so in one line', async () => {
+  it('removes them oldest first, each inspected right before, never by force, and reports in one line', async () => {
     leak('a', 'b', 'c');
     const result = await sweep();
     expect(engine.calls).toEqual([
@@ -59,42 +58,42 @@ describe('a start on a host with leaked helpers', () => {
     expect(engine.forced).toEqual([]);
     expect(result).toEqual({
       found: 3,
-      swept: 3,
+      removed: 3,
       failed: 0,
       left: 0,
       end: 'all',
       originalMessage: undefined,
     });
-    expect(originalMessage).toEqual(['INFO: swept 3 leaked helpers of older entrypoints, none left']);
+    expect(lines).toEqual(['INFO: removed 3 leaked helpers of the legacy entrypoint, none left']);
   });
 
-  it('sweeps no more than its part, and the next start goes on', async () => {
+  it('removes no more than its part, and the next start goes on', async () => {
     leak(...alphabet(7));
     await sweep({ limits: { SWEEP_COUNT: 5 } });
     expect(engine.left).toEqual(['f', 'g']);
     await sweep({ limits: { SWEEP_COUNT: 1 } });
     await sweep({ limits: { SWEEP_COUNT: 1 } });
     expect(engine.left).toEqual([]);
-    expect(originalMessage).toEqual([
-      'INFO: swept 5 leaked helpers of older entrypoints, 2 left; the next start goes on',
-      'INFO: swept 1 leaked helper of older entrypoints, 1 left; the next start goes on',
-      'INFO: swept 1 leaked helper of older entrypoints, none left',
+    expect(lines).toEqual([
+      'INFO: removed 5 leaked helpers of the legacy entrypoint, 2 left; the next start goes on',
+      'INFO: removed 1 leaked helper of the legacy entrypoint, 1 left; the next start goes on',
+      'INFO: removed 1 leaked helper of the legacy entrypoint, none left',
     ]);
   });
 
-  it('that is clean says nothing, and costs one list', async () => {
+  it('reports nothing if there are none, and asks for one list', async () => {
     await sweep();
     expect(engine.calls).toEqual(['list']);
-    expect(originalMessage).toEqual([]);
+    expect(lines).toEqual([]);
   });
 
-  it('can be told to leave it', async () => {
+  it('asks for nothing if the limit is 0', async () => {
     leak('a');
     await sweep({ limits: { SWEEP_COUNT: 0 } });
     expect(engine.calls).toEqual([]);
   });
 
-  it('tells how many it found before it begins, and only if there are any', async () => {
+  it('reports how many it found before it begins, and only if there are any', async () => {
     const told: string[] = [];
     const onFound = async (count: number): Promise<void> => {
       told.push(`${count} after ${engine.calls.join()}`);
@@ -107,23 +106,23 @@ describe('a start on a host with leaked helpers', () => {
   });
 });
 
-describe('what only looked like a leaked helper', () => {
+describe('a container that only looked like a leaked helper', () => {
   it.each([
-    ['runs by now', { state: 'running' }],
+    ['runs meanwhile', { state: 'running' }],
     ['was given another name', { name: 'kept' }],
     ['turns out to be of another image', { image: 'debian', labels: {} }],
     ['turns out to have another command', { command: ['/run.sh inspect-host'] }],
-    ['ended a moment ago', { finishedAt: Date.UTC(2026, 0, 1) }],
-  ] as const)('stays when it %s, and the others go', async (_, inspected) => {
+    ['exited a moment ago', { finishedAt: Date.UTC(2026, 0, 1) }],
+  ] as const)('stays if it %s, and the others are removed', async (_, inspected) => {
     leak('a');
     engine.leak('b', { inspected });
     leak('c');
     const result = await sweep();
     expect(engine.removals).toEqual(['a', 'c']);
-    expect(result).toMatchObject({ swept: 2, failed: 0, left: 0, end: 'all' });
+    expect(result).toMatchObject({ removed: 2, failed: 0, left: 0, end: 'all' });
   });
 
-  it('is not even looked at while it is young', async () => {
+  it('is not even inspected while it is young', async () => {
     engine.leak('a', { listed: { createdAt: clock.now() - 500_000 } });
     await sweep();
     expect(engine.calls).toEqual(['list']);
@@ -132,53 +131,53 @@ describe('what only looked like a leaked helper', () => {
     expect(engine.removals).toEqual(['a']);
   });
 
-  it('does not keep the sweep from its end, however many there are', async () => {
+  it('does not count as one of those that a sweep may remove', async () => {
     for (const id of alphabet(10)) engine.leak(id, { inspected: { state: 'running' } });
     leak('z');
     await sweep({ limits: { SWEEP_COUNT: 3 } });
     expect(engine.removals).toEqual(['z']);
   });
 
-  it('one that somebody else is removing is left to them, and is no failure', async () => {
+  it('is left to somebody else who is removing it, and is no failure', async () => {
     engine.leak('a', { removal: 'conflict' });
     leak('b');
-    expect(await sweep()).toMatchObject({ swept: 1, failed: 0 });
-    expect(originalMessage).toEqual(['INFO: swept 1 leaked helper of older entrypoints, none left']);
+    expect(await sweep()).toMatchObject({ removed: 1, failed: 0 });
+    expect(lines).toEqual(['INFO: removed 1 leaked helper of the legacy entrypoint, none left']);
   });
 });
 
-describe('a storage that is sick', () => {
-  it('one that can not be removed is told with the engine’s words, and the others go', async () => {
+describe('a sweep on a storage with errors', () => {
+  it('reports what it cannot remove with the message of the engine, and removes the others', async () => {
     leak('a');
     engine.leak('b', { removal: 'unhealthy' });
     leak('c');
-    expect(await sweep()).toMatchObject({ swept: 2, failed: 1, left: 1, end: 'all' });
+    expect(await sweep()).toMatchObject({ removed: 2, failed: 1, left: 1, end: 'all' });
     expect(engine.left).toEqual(['b']);
     expect(engine.removals).toEqual(['a', 'b', 'c']);
-    expect(originalMessage).toEqual([
-      'WARN: swept 2 leaked helpers of older entrypoints, 1 left, 1 could not be removed; the next start tries again ' +
+    expect(lines).toEqual([
+      'WARN: removed 2 leaked helpers of the legacy entrypoint, 1 left, 1 could not be removed; the next start tries again ' +
         '(Driver overlay failed to remove root filesystem b)',
     ]);
   });
 
-  it('is left in peace after a few failures in a row', async () => {
+  it('stops after a few failures in a row', async () => {
     for (const id of alphabet(6)) engine.leak(id, { removal: 'unhealthy' });
     leak('z');
-    expect(await sweep()).toMatchObject({ swept: 0, failed: 3, left: 7, end: 'failures' });
+    expect(await sweep()).toMatchObject({ removed: 0, failed: 3, left: 7, end: 'failures' });
     expect(engine.removals).toEqual(['a', 'b', 'c']);
-    expect(originalMessage).toHaveLength(1);
+    expect(lines).toHaveLength(1);
   });
 
-  it('failures that are not in a row count as tries, no more', async () => {
+  it('counts failures that are not in a row as tries only', async () => {
     for (const id of alphabet(8)) engine.leak(id, { removal: 'aceg'.includes(id) ? 'unhealthy' : 'works' });
     expect(await sweep({ limits: { SWEEP_FAILURES: 2, SWEEP_COUNT: 6 } })).toMatchObject({
-      swept: 3,
+      removed: 3,
       failed: 3,
       end: 'count',
     });
   });
 
-  it('does not hide failures in a row behind containers that are let be', async () => {
+  it('does not hide failures in a row behind containers that are kept', async () => {
     for (const id of alphabet(8)) {
       if ('bdf'.includes(id)) engine.leak(id, { inspected: { state: 'running' } });
       else engine.leak(id, { removal: 'unhealthy' });
@@ -187,22 +186,22 @@ describe('a storage that is sick', () => {
     expect(engine.removals).toEqual(['a', 'c', 'e']);
   });
 
-  it('the dead ones of the last start are tried last: they keep nobody from the others', async () => {
+  it('tries the dead ones of the last start last, so that the others are removed first', async () => {
     for (const id of ['a', 'b', 'c'])
       engine.leak(id, { removal: 'unhealthy', listed: { state: 'dead' }, inspected: { state: 'dead' } });
     leak('d', 'e');
-    expect(await sweep()).toMatchObject({ swept: 2, failed: 3 });
+    expect(await sweep()).toMatchObject({ removed: 2, failed: 3 });
     expect(engine.removals).toEqual(['d', 'e', 'a', 'b', 'c']);
   });
 
-  it('a dead one that an old engine lists and can not inspect is tried as well', async () => {
+  it('tries a dead one as well that an old engine lists and cannot inspect', async () => {
     engine.leak('a', { listed: { state: 'dead' }, inspected: undefined });
     engine.leak('b', { inspected: undefined });
     await sweep();
     expect(engine.removals).toEqual(['a']);
   });
 
-  it('an engine that hangs at each removal holds a start for a bounded time', async () => {
+  it('takes a limited time on an engine that hangs at each removal', async () => {
     for (const id of alphabet(20)) engine.leak(id, { removal: 'hung' });
     const begun = clock.now();
     const result = await sweep({ limits: { SWEEP_FAILURES: 100 } });
@@ -210,68 +209,68 @@ describe('a storage that is sick', () => {
     expect(clock.now() - begun).toBeLessThan(
       defaultLimits.SWEEP_TOTAL + defaultLimits.REMOVE + defaultLimits.INSPECT,
     );
-    expect(originalMessage[0]).toContain('remove container b: no answer within 60 s');
+    expect(lines[0]).toContain('remove container b: no answer within 60 s');
   });
 });
 
-describe('nothing that goes wrong here is worse than not having swept', () => {
-  it('an engine that gives no list', async () => {
+describe('a sweep never throws', () => {
+  it('if the engine gives no list', async () => {
     engine.listFails = true;
-    expect(await sweep()).toMatchObject({ found: 0, end: 'trouble' });
-    expect(originalMessage).toEqual([
-      'WARN: could not look for leaked helpers of older entrypoints; the next start tries again ' +
+    expect(await sweep()).toMatchObject({ found: 0, end: 'error' });
+    expect(lines).toEqual([
+      'WARN: could not list the leaked helpers of the legacy entrypoint; the next start tries again ' +
         '(list containers: no answer within 30 s)',
     ]);
   });
 
-  it('an engine that goes away in the middle: what was swept is told', async () => {
+  it('if the engine goes away in between: it reports what it has removed', async () => {
     leak('a', 'b', 'c');
     let asked = 0;
     const mayGoOn = async (): Promise<boolean> => {
       asked += 1;
       return asked < 3 ? Promise.resolve(true) : Promise.reject(new Error('the socket is gone'));
     };
-    expect(await sweep({ mayGoOn })).toMatchObject({ swept: 2, left: 1, end: 'trouble' });
-    expect(originalMessage).toEqual([
-      'WARN: swept 2 leaked helpers of older entrypoints, 1 left; the engine could not be asked any more, ' +
+    expect(await sweep({ mayGoOn })).toMatchObject({ removed: 2, left: 1, end: 'error' });
+    expect(lines).toEqual([
+      'WARN: removed 2 leaked helpers of the legacy entrypoint, 1 left; the sweep could not continue, ' +
         'the next start goes on (the socket is gone)',
     ]);
   });
 
-  it('ends behind the removal in hand when it is stopped', async () => {
+  it('if it is interrupted: it ends after the removal in progress', async () => {
     leak('a', 'b', 'c');
     engine.onCall = (call) => {
       if (call === 'remove b') abort.abort(new Error('SIGTERM'));
     };
-    expect(await sweep()).toMatchObject({ swept: 2, left: 1, end: 'interrupted' });
-    expect(originalMessage).toEqual([
-      'INFO: swept 2 leaked helpers of older entrypoints, 1 left; it was stopped, the next start goes on',
+    expect(await sweep()).toMatchObject({ removed: 2, left: 1, end: 'interrupted' });
+    expect(lines).toEqual([
+      'INFO: removed 2 leaked helpers of the legacy entrypoint, 1 left; the sweep was interrupted, the next start goes on',
     ]);
   });
 
-  it('a stop that cuts the call in hand is no failure of the storage', async () => {
+  it('if a signal ends the call in progress: that is no failure', async () => {
     leak('a', 'b');
     engine.onCall = (call) => {
       if (call !== 'remove b') return;
       abort.abort(new Error('SIGTERM'));
       throw new Error('SIGTERM');
     };
-    expect(await sweep()).toMatchObject({ swept: 1, failed: 0, end: 'interrupted' });
-    expect(originalMessage[0]).toMatch(/^INFO: /);
+    expect(await sweep()).toMatchObject({ removed: 1, failed: 0, end: 'interrupted' });
+    expect(lines[0]).toMatch(/^INFO: /);
   });
 
-  it('does not even begin when it was stopped before', async () => {
+  it('if it was interrupted before: it does not begin', async () => {
     abort.abort(new Error('the lock was lost'));
     await sweep();
     expect(engine.calls).toEqual([]);
   });
 
-  it('gives way as soon as somebody else needs the engine', async () => {
+  it('if somebody else needs the engine: it ends at once', async () => {
     leak('a', 'b', 'c');
     const mayGoOn = async (): Promise<boolean> => Promise.resolve(engine.removals.length < 2);
-    expect(await sweep({ mayGoOn })).toMatchObject({ swept: 2, left: 1, end: 'busy' });
-    expect(originalMessage).toEqual([
-      'INFO: swept 2 leaked helpers of older entrypoints, 1 left; a worker needs the engine, the next start goes on',
+    expect(await sweep({ mayGoOn })).toMatchObject({ removed: 2, left: 1, end: 'busy' });
+    expect(lines).toEqual([
+      'INFO: removed 2 leaked helpers of the legacy entrypoint, 1 left; a worker needs the engine, the next start goes on',
     ]);
   });
 });

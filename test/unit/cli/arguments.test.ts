@@ -15,7 +15,7 @@ describe('--force', () => {
     expect(parseArguments([name, '--force']).request).toEqual({ kind: 'command', name, args: ['--force'] });
   });
 
-  it('behind -- belongs to the command that is become', () => {
+  it('after -- belongs to the command that is run', () => {
     expect(parseArguments(['--', 'rm', '--force']).request).toEqual({
       kind: 'become',
       command: ['rm', '--force'],
@@ -24,7 +24,7 @@ describe('--force', () => {
 
   it('is in the help, with what it does', () => {
     expect(renderHelp('1').replace(/\s+/g, ' ')).toMatch(
-      /--force .*replace a container that has the agent's name and is not one/,
+      /--force .*replace an unmanaged container that has the agent's name/,
     );
   });
 });
@@ -40,27 +40,27 @@ describe('--offline', () => {
     expect(parseArguments(['upgrade', ...words]).request).toEqual({ kind: 'command', name: 'upgrade', args });
   });
 
-  it('is a word of upgrade alone: commands that know their words refuse it', () => {
+  it('is an option of upgrade alone: commands with options of their own refuse it', () => {
     for (const name of ['ready', 'doctor', 'status', 'cleanup']) {
       expect(() => parseArguments([name, '--offline'])).toThrow(`${name}: unknown argument: --offline`);
     }
   });
 
-  it('behind -- belongs to the command that is become', () => {
+  it('after -- belongs to the command that is run', () => {
     expect(parseArguments(['--', 'upgrade', '--offline']).request).toMatchObject({ kind: 'become' });
   });
 
   it('is in the help, with what it does', () => {
-    expect(renderHelp('1').replace(/\s+/g, ' ')).toContain('(--offline: the server is not asked)');
+    expect(renderHelp('1').replace(/\s+/g, ' ')).toContain('(--offline: do not ask the server)');
   });
 });
 
-describe('what the old script did not have', () => {
+describe('commands that the legacy script did not have', () => {
   it.each([
     ['status', ['--json', '--watch']],
     ['doctor', ['--json']],
     ['ready', ['--json']],
-  ])('%s knows its own words', (name, args) => {
+  ])('accept their own options: %s', (name, args) => {
     expect(parseArguments([name, ...args]).request).toEqual({ kind: 'command', name, args });
   });
 
@@ -68,14 +68,14 @@ describe('what the old script did not have', () => {
     ['status', '--wach'],
     ['doctor', '--watch'],
     ['ready', '--force'],
-  ])('%s refuses %s and says what it knows', (name, word) => {
+  ])('refuse others and list their own: %s %s', (name, word) => {
     expect(() => parseArguments([name, word])).toThrow(`${name}: unknown argument: ${word}`);
   });
 
   it.each([
-    [['register', 'http://s:8080/v1/scripts/A'], 'leave the word out'],
+    [['register', 'http://s:8080/v1/scripts/A'], 'leave out the argument'],
     [['s:8080/v1/scripts/A'], 'begins with http://'],
-  ])('refuses %j, which would register nothing, and says how', (argv, hint) => {
+  ])('refuse %j, which would register nothing, and say how', (argv, hint) => {
     const parse = (): unknown => parseArguments(argv);
     expect(parse).toThrow(expect.objectContaining({ hint: expect.stringContaining(hint) as string }));
   });

@@ -3,13 +3,13 @@ import { createCleanupScreen } from '../../../src/cli/cleanup-screen.ts';
 import { createPaint } from '../../../src/cli/paint.ts';
 import { renderBar, SpeedMeter, type Speed } from '../../../src/cli/progress-bar.ts';
 import { renderCleanupPlan, renderCleanupReport } from '../../../src/cli/render-cleanup.ts';
-import type { CleanupScreen } from '../../../src/commands/cleanup.ts';
+import type { CleanupScreen } from '../../../src/cleanup/clean-up-host.ts';
 import type { Context } from '../../../src/commands/context.ts';
 import type { CleanupReport } from '../../../src/cleanup/report.ts';
-import type { CleanupProgress } from '../../../src/cleanup/cleanup.ts';
-import { findSuspects } from '../../../src/cleanup/leaks.ts';
+import type { RemovalProgress } from '../../../src/cleanup/removal.ts';
+import { findLeaks } from '../../../src/cleanup/leaks.ts';
 import { countLeaks } from '../../../src/cleanup/leak-figures.ts';
-import type { Survey } from '../../../src/cleanup/scan.ts';
+import type { Scan } from '../../../src/cleanup/scan.ts';
 import { namesOf } from '../../../src/agent/identity/roles.ts';
 import { selectProfile } from '../../../src/agent/identity/profile.ts';
 import { defaultLimits } from '../../../src/support/limits/limits.ts';
@@ -20,74 +20,73 @@ import { leakedDetails, leakedSummary, now, shareMnt } from '../fakes/leaked.ts'
 const limits = defaultLimits;
 const plain = { columns: 80, colour: false };
 const escape = '\u001B';
-const idle: CleanupProgress = {
+const idle: RemovalProgress = {
   total: 2_000,
-  removed: 0,
+  done: 0,
   failed: 0,
-  skipped: 0,
-  inHand: 0,
+  inProgress: 0,
   waiting: undefined,
 };
 const speed: Speed = { rate: 212.4, leftMs: 4_200 };
 
-function progress(parts: Partial<CleanupProgress>): CleanupProgress {
+function progress(parts: Partial<RemovalProgress>): RemovalProgress {
   return { ...idle, ...parts };
 }
 
-describe('the bar', () => {
-  const bar = (parts: Partial<CleanupProgress>, columns = 80, colour = false): string =>
+describe('the progress bar', () => {
+  const bar = (parts: Partial<RemovalProgress>, columns = 80, colour = false): string =>
     renderBar(progress(parts), speed, columns, createPaint(colour));
 
-  it('says how far it is, how fast, and how long it takes', () => {
-    expect(bar({ removed: 1_000 })).toBe(
+  it('shows how far the cleanup is, how fast, and how long the rest takes', () => {
+    expect(bar({ done: 1_000 })).toBe(
       '[####################--------------------] 1000 of 2000, 50 %, 212/s, 4 s left',
     );
   });
 
   it.each([
-    [{ removed: 1_000, failed: 1_000 }, 80],
-    [{ removed: 1_000, failed: 3, waiting: 'worker' }, 80],
-    [{ removed: 1_000, waiting: 'engine' }, 80],
-    [{ total: 123_456, removed: 100_000, failed: 12_345 }, 80],
-    [{ removed: 10 }, 60],
-  ] as const)('fits into the line: %j in %i columns', (parts, columns) => {
+    [{ done: 2_000, failed: 1_000 }, 80],
+    [{ done: 1_000, failed: 3, waiting: 'worker' }, 80],
+    [{ done: 1_000, waiting: 'engine' }, 80],
+    [{ total: 123_456, done: 112_345, failed: 12_345 }, 80],
+    [{ done: 10 }, 60],
+  ] as const)('fits into a line with %j in %i columns', (parts, columns) => {
     expect(bar(parts, columns).length).toBeLessThan(columns);
   });
 
-  it('has colours only where there may be some', () => {
-    expect(bar({ removed: 1, failed: 1 }, 80, true)).toContain(`${escape}[31m, 1 failed${escape}[0m`);
-    expect(bar({ removed: 1, failed: 1 })).not.toContain(escape);
+  it('has colours only where colours are allowed', () => {
+    expect(bar({ done: 1, failed: 1 }, 80, true)).toContain(`${escape}[31m, 1 failed${escape}[39m`);
+    expect(bar({ done: 1, failed: 1 })).not.toContain(escape);
   });
 });
 
-describe('the speed', () => {
-  it('is that of late, and says how long the rest takes', () => {
+describe('the speed of a cleanup', () => {
+  it('is the recent one, and shows how long the rest takes', () => {
     const meter = new SpeedMeter(10_000);
     for (let at = 0; at <= 60_000; at += 500) {
       // Slow for half a minute, then fast.
-      const removed = at <= 30_000 ? at / 100 : 300 + (at - 30_000) / 20;
-      meter.note(progress({ removed }), at);
+      const done = at <= 30_000 ? at / 100 : 300 + (at - 30_000) / 20;
+      meter.note(progress({ done }), at);
     }
-    const read = meter.read(progress({ removed: 1_800 }), 60_000);
+    const read = meter.read(progress({ done: 1_800 }), 60_000);
     expect(read.rate).toBeCloseTo(50, 0);
     expect(read.leftMs).toBeCloseTo(4_000, -2);
   });
 
-  it('is not known before anything was removed', () => {
+  it('is unknown before anything was removed', () => {
     const meter = new SpeedMeter(10_000);
     meter.note(idle, 0);
     expect(meter.read(idle, 5_000)).toEqual({ rate: 0, leftMs: undefined });
   });
 });
 
-describe('the screen', () => {
+describe('the screen of a cleanup', () => {
   let written: string;
-  let originalMessage: string[];
+  let lines: string[];
   let clock: number;
 
   beforeEach(() => {
     written = '';
-    originalMessage = [];
+    lines = [];
     clock = now;
   });
 
@@ -98,7 +97,7 @@ describe('the screen', () => {
       clock: { now: () => clock, elapsed: () => clock },
       secrets: createSecrets(),
       configuration: { limits },
-      log: { ...silentLog, info: (message: string) => originalMessage.push(message) },
+      log: { ...silentLog, info: (message: string) => lines.push(message) },
       write: (text: string) => {
         written += text;
       },
@@ -108,28 +107,28 @@ describe('the screen', () => {
 
   it('draws the bar no more often than a person sees, and a log line takes its place', () => {
     const shown = screen();
-    for (let removed = 0; removed <= 1_000; removed += 1) {
+    for (let done = 0; done <= 1_000; done += 1) {
       clock += 1;
-      shown.showProgress(progress({ removed }));
+      shown.showProgress(progress({ done }));
     }
     expect(written.split('\r').length - 1).toBe(5);
     shown.log.info('something happened');
     expect(written.endsWith(`\r${escape}[2K`)).toBe(true);
-    expect(originalMessage).toEqual(['something happened']);
+    expect(lines).toEqual(['something happened']);
   });
 
   it.each([
-    ['elsewhere', { interactive: false }],
-    ['beside JSON', { asJson: true }],
-  ])('%s says how far it is every few seconds', (_, parts) => {
+    ['where stdout is no terminal', { interactive: false }],
+    ['with --json', { asJson: true }],
+  ])('without a bar, %s, shows the progress every few seconds', (_, parts) => {
     const shown = screen(parts);
-    for (let removed = 0; removed <= 200; removed += 1) {
+    for (let done = 1; done <= 201; done += 1) {
       clock += 100;
-      shown.showProgress(progress({ removed, failed: 1 }));
+      shown.showProgress(progress({ done, failed: 1 }));
     }
     expect(written).toBe('');
-    expect(originalMessage).toHaveLength(5);
-    expect(originalMessage.at(-1)).toBe('clean-up: 201 of 2000, 10 %, 10/s, 3 min left, 1 failed');
+    expect(lines).toHaveLength(5);
+    expect(lines.at(-1)).toBe('cleanup: 201 of 2000, 10 %, 10/s, 3 min left, 1 failed');
   });
 
   it.each([
@@ -139,16 +138,16 @@ describe('the screen', () => {
     ['n\n', false],
     ['yesterday\n', false],
     ['', false],
-  ])('an answer of %j means %s', async (typed, expected) => {
+  ])('takes the answer %j for %s', async (typed, expected) => {
     const shown = screen({ typed });
     expect(await shown.confirm(2, new AbortController().signal)).toBe(expected);
-    expect(written).toBe('Look at each of these 2 once more and remove what is leaked? [y/N] ');
+    expect(written).toBe('Inspect each of these 2 again and remove what is leaked? [y/N] ');
   });
 });
 
 const names = namesOf(selectProfile('rancher-1.2', {}));
 
-function survey(parts: Partial<Survey> = {}): Survey {
+function scan(parts: Partial<Scan> = {}): Scan {
   const listed = Array.from({ length: 40 }, (_, index) =>
     leakedSummary({
       id: `a${index}`,
@@ -157,11 +156,10 @@ function survey(parts: Partial<Survey> = {}): Survey {
       ...(index % 4 === 0 ? { command: shareMnt.join(' ') } : {}),
     }),
   );
-  const suspects = findSuspects(listed, names);
+  const suspects = findLeaks(listed, names);
   return {
     suspects,
     young: 0,
-    dead: [],
     figures: countLeaks(suspects, now, limits),
     oldAgent: undefined,
     server: undefined,
@@ -171,11 +169,11 @@ function survey(parts: Partial<Survey> = {}): Survey {
 
 const options = { dryRun: false, yes: false, stopAgent: false };
 
-describe('the plan', () => {
-  const render = (parts: Partial<Survey> = {}, more = {}): string =>
-    renderCleanupPlan(survey(parts), { ...options, ...more }, { now, terminal: plain, limits });
+describe('the plan of a cleanup', () => {
+  const render = (parts: Partial<Scan> = {}, more = {}): string =>
+    renderCleanupPlan(scan(parts), { ...options, ...more }, { now, terminal: plain, limits });
 
-  it('says what would go, of what age, by kind and image', () => {
+  it('shows what cleanup would remove, of what age, by kind and image', () => {
     expect(render()).toBe(
       [
         '40 containers look like leaked helpers, 60 min to 40 h old:',
@@ -186,25 +184,27 @@ describe('the plan', () => {
     );
   });
 
-  it('says when there is nothing', () => {
-    expect(render({ suspects: [] })).toBe('No leaked helpers of older entrypoints.\n');
+  it('shows that there is nothing to remove', () => {
+    expect(render({ suspects: [] })).toBe('No leaked helpers of the legacy entrypoint.\n');
   });
 
-  it('says who leaks, who asks for it, and what helps', () => {
+  it('shows which agent leaks, which server causes it, and what helps', () => {
     const young = [1, 2, 3].map((minutes) =>
       leakedSummary({ id: `y${minutes}`, name: '', createdAt: now - minutes * 60_000 }),
     );
-    const figures = countLeaks(findSuspects(young, names), now, limits);
+    const figures = countLeaks(findLeaks(young, names), now, limits);
     const oldAgent = leakedDetails({ name: 'rancher-agent', command: ['/run.sh', 'run'] });
     const parts = { figures, oldAgent, young: 3, server: 'http://server:8080/v1' };
     const text = render(parts);
     expect(text.replace(/\s+/g, ' ')).toContain(
-      'STILL LEAKING: 3 were made of late, the last one 60 s ago. They come from the loop of rancher-agent ' +
-        '(rancher/agent:v1.0.2), asked by http://server:8080/v1. With --stop-agent it is stopped',
+      'STILL LEAKING: 3 were created recently, the last one 60 s ago. They come from the loop of rancher-agent ' +
+        '(rancher/agent:v1.0.2), whose upgrades http://server:8080/v1 requires. With --stop-agent, cleanup stops it',
     );
     expect(text.split('\n').every((line) => line.length < 80)).toBe(true);
     expect(render(parts, { stopAgent: true })).not.toContain('With --stop-agent');
-    expect(render({ figures }).replace(/\s+/g, ' ')).toContain('No agent of an older entrypoint runs here.');
+    expect(render({ figures }).replace(/\s+/g, ' ')).toContain(
+      'No agent with the legacy entrypoint runs here.',
+    );
   });
 });
 
@@ -215,7 +215,7 @@ const report: CleanupReport = {
   found: 2_000,
   removed: 1_993,
   failed: 5,
-  skipped: { 'has not ended': 2 },
+  skipped: { 'has not exited': 2 },
   young: 4,
   left: 0,
   tookMs: 9_400,
@@ -234,45 +234,46 @@ const report: CleanupReport = {
   ],
 };
 
-describe('the summary', () => {
+describe('the summary of a cleanup', () => {
   const render = (parts: Partial<CleanupReport> = {}): string =>
     renderCleanupReport({ ...report, ...parts }, { terminal: plain, limits });
 
-  it('says what went, what failed and why, who holds it, what was skipped, what came free, how long it took', () => {
+  it('shows what was removed, what failed and why, what holds it, what was skipped, the space freed and the time', () => {
     expect(render()).toBe(
       [
         'Removed 1993, failed 5, skipped 2, freed about 141 MB, in 9.4 s.',
-        '5 failed: a process still has the mount; end or restart who holds it',
+        '5 failed: a process still has the mount; stop or restart that process',
         '  e.g. aaaaaaaaaaaa bbbbbbbbbbbb',
-        '  the engine says: remove dddddddddddd…: device or resource busy',
+        '  message of the engine: remove dddddddddddd…: device or resource busy',
         '  held by cadvisor (pid 812 and 3 more, container monitoring): /rootfs/var/x',
-        'Skipped: 2 has not ended.',
-        'Too young to be judged: 4; run cleanup again later.',
+        'Skipped: 2 has not exited.',
+        'Too young: 4; run cleanup again later.',
         '',
       ].join('\n'),
     );
   });
 
   it.each([
-    ['interrupted', 'Stopped with 7 left; the next run goes on.'],
-    ['failures', 'Ended with 7 left: too many in a row failed.'],
-    ['away', 'Ended with 7 left: the engine has not answered for too long.'],
-  ] as const)('of one that ended with %s says how it goes on', (end, text) => {
+    ['interrupted', 'Interrupted with 7 left; the next run removes them.'],
+    ['failures', 'Stopped with 7 left: too many in a row failed.'],
+    ['away', 'Stopped with 7 left: the engine has not answered for too long.'],
+  ] as const)('shows what to do next if it ended with %s', (end, text) => {
     expect(render({ end, left: 7 })).toContain(text);
   });
 
-  it('says that the agent leaks on, or could not be started', () => {
+  it('shows that the agent still leaks, or could not be started', () => {
     const oldAgent = { name: 'rancher-agent', image: 'rancher/agent:v1.0.2' };
     expect(render({ oldAgent, leaking: true, agentRunsAgain: true }).replace(/\s+/g, ' ')).toContain(
-      'rancher-agent (rancher/agent:v1.0.2) runs again and will leak until it is upgraded.',
+      'rancher-agent (rancher/agent:v1.0.2) runs again and leaks until it is upgraded.',
     );
     expect(render({ oldAgent, agentRunsAgain: false })).toContain(
       'rancher-agent could not be started again: docker start rancher-agent',
     );
   });
 
-  it('of a dry run is the list', () => {
+  it('is a list in a dry run', () => {
     const container = {
+      result: 'would-remove',
       id: 'c'.repeat(64),
       kind: 'inspect-host',
       name: 'angry_darwin',
@@ -284,13 +285,13 @@ describe('the summary', () => {
     expect(render({ dryRun: true, containers: [container], skipped: {}, failures: [] })).toBe(
       [
         'cccccccccccc  inspect-host  exited    2016-07-01 12:00:00  rancher/agent:v1.0.2',
-        'Dry run: 1 container would be removed, nothing was.',
+        'Dry run: cleanup would remove 1 container. Nothing was removed.',
         '',
       ].join('\n'),
     );
   });
 
-  it('of one that was not wanted is short', () => {
+  it('is short if a person declined', () => {
     expect(render({ end: 'declined' })).toBe('Nothing was removed.\n');
   });
 });

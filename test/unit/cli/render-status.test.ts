@@ -1,36 +1,36 @@
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { renderChange, renderStatus } from '../../../src/cli/render-status.ts';
-import { judgeHost } from '../../../src/commands/host-verdict.ts';
+import { buildStatusReport, type StatusReport } from '../../../src/doctor/status-report.ts';
+import type { AgentSnapshot, StatusSnapshot } from '../../../src/doctor/snapshot.ts';
 import type { ServingRecord } from '../../../src/agent/run/serving/record.ts';
-import type { RoleHolder, StatusFacts, StatusReport } from '../../../src/commands/status-report.ts';
 import type { HostStatus } from '../../../src/host/files/status.ts';
 import { countLeaks } from '../../../src/cleanup/leak-figures.ts';
-import { findSuspects } from '../../../src/cleanup/leaks.ts';
+import { findLeaks } from '../../../src/cleanup/leaks.ts';
 import { defaultLimits } from '../../../src/support/limits/limits.ts';
-import { names, now } from '../fakes/healthy-host.ts';
+import { agent as healthyAgent, known, names, now, unknown } from '../fakes/healthy-host.ts';
 import { leakedSummary } from '../fakes/leaked.ts';
 
-const agent: RoleHolder = {
-  role: 'agent',
-  name: 'rancher-agent',
+const agent = healthyAgent({
   id: '42e2c12f76e6'.padEnd(64, '0'),
   image: 'registry.example:5000/rancher/agent:v1.2.11-hardened',
-  state: 'running',
-};
-const worker: RoleHolder = { ...agent, role: 'worker', name: 'rancher-agent-worker' };
-const corpse: RoleHolder = { ...agent, role: 'previous', name: 'rancher-agent-previous', state: 'dead' };
+  // As a list shows it.
+  startedAt: undefined,
+  exitCode: undefined,
+});
+const worker: AgentSnapshot = { ...agent, role: 'worker', name: 'rancher-agent-worker' };
+const parked: AgentSnapshot = { ...agent, role: 'previous', name: 'rancher-agent-previous', state: 'dead' };
 
-function leaksOf(count: number, age: number): StatusFacts['leaks'] {
+function leaksOf(count: number, age: number): StatusSnapshot['leaks'] {
   const listed = Array.from({ length: count }, (_, index) =>
     leakedSummary({ id: String(index).padStart(64, '0'), name: 'sad_bohr', createdAt: now - age }),
   );
-  return countLeaks(findSuspects(listed, names), now, defaultLimits);
+  return known(countLeaks(findLeaks(listed, names), now, defaultLimits));
 }
 
-function last(parts: Partial<HostStatus>): StatusFacts['status'] {
+function last(parts: Partial<HostStatus>): StatusSnapshot['status'] {
   const at = new Date(now - 5_600).toISOString();
-  return {
+  return known({
     kind: 'valid',
     status: {
       version: 2,
@@ -43,11 +43,11 @@ function last(parts: Partial<HostStatus>): StatusFacts['status'] {
       entrypointVersion: '1',
       ...parts,
     },
-  };
+  });
 }
 
-function serves(parts: Partial<ServingRecord> = {}): StatusFacts['serving'] {
-  return { kind: 'fresh', record: recordOf(parts) };
+function serves(parts: Partial<ServingRecord> = {}): StatusSnapshot['serving'] {
+  return known({ kind: 'fresh', record: recordOf(parts) });
 }
 
 function recordOf(parts: Partial<ServingRecord>): ServingRecord {
@@ -68,26 +68,27 @@ function recordOf(parts: Partial<ServingRecord>): ServingRecord {
   };
 }
 
-function report(parts: Partial<StatusFacts> = {}): StatusReport {
-  const facts: StatusFacts = {
+function report(parts: Partial<StatusSnapshot> = {}): StatusReport {
+  const snapshot: StatusSnapshot = {
+    now,
     status: last({}),
     serving: serves(),
-    containers: [agent],
-    lock: { state: 'free' },
-    attempts: [],
+    agents: known([agent]),
+    lock: known({ state: 'free' }),
+    attempts: known([]),
     leaks: leaksOf(0, 0),
     ...parts,
   };
-  return { version: 2, verdict: judgeHost(facts), checkedAt: new Date(now).toISOString(), ...facts };
+  return buildStatusReport(snapshot, defaultLimits);
 }
 
 const plain = { columns: 80, colour: false };
 
 const degraded = report({
-  containers: [agent, corpse],
+  agents: known([agent, parked]),
   status: last({
     state: 'degraded',
-    summary: "rancher-agent runs, but a container can't be removed: rancher-agent-previous",
+    summary: 'rancher-agent runs, but a container cannot be removed: rancher-agent-previous',
     originalMessage: 'Driver devicemapper failed to remove root filesystem: Device is Busy',
     hint: 'see the runbook, "a container cannot be removed"',
     next: 'the next start of the agent, or the next upgrade, tries again',
@@ -95,7 +96,7 @@ const degraded = report({
     unremovable: [
       {
         name: 'rancher-agent-previous',
-        id: corpse.id,
+        id: parked.id,
         originalMessage: 'Device is Busy',
         holders: [
           {
@@ -109,134 +110,179 @@ const degraded = report({
       },
     ],
   }),
-  attempts: [{ image: 'rancher/agent:v1.2.12', failures: 3, nextAt: new Date(now + 90_000).toISOString() }],
+  attempts: known([
+    { image: 'rancher/agent:v1.2.12', failures: 3, nextAt: new Date(now + 90_000).toISOString() },
+  ]),
   leaks: leaksOf(424, 60_000),
 });
 
-describe('the verdict on a host', () => {
-  it.each<[string, Partial<StatusFacts>, string, string]>([
-    ['all is well', {}, 'well', 'the agent serves, and nothing is left over'],
+const missing: StatusSnapshot['serving'] = known({ kind: 'missing' });
+
+describe('the verdict of status', () => {
+  it.each<[string, Partial<StatusSnapshot>, StatusReport['verdict'], readonly string[], string]>([
+    ['the agent serves', {}, 'healthy', [], 'healthy: the agent serves, for 3 h: https://rancher.example'],
     [
-      'nobody says whether the agent serves',
-      { serving: { kind: 'missing' } },
-      'well',
-      'the agent runs, and nothing is left over',
+      'no record says whether the agent serves',
+      { serving: missing },
+      'warnings',
+      [],
+      'could not be checked: serving',
     ],
     [
-      'what the agent said is of before the host was started again',
-      { serving: { kind: 'stale', record: recordOf({}) } },
-      'well',
-      'the agent runs, and nothing is left over',
+      'the record is of before the host was started again',
+      { serving: known({ kind: 'stale', record: recordOf({}) }) },
+      'warnings',
+      [],
+      'could not be checked: serving',
     ],
     [
-      'another container said that it serves',
+      'the record is of another container',
       { serving: serves({ container: 'f'.repeat(64) }) },
-      'well',
-      'the agent runs, and nothing is left over',
+      'warnings',
+      [],
+      'could not be checked: serving',
     ],
     [
-      'the state says ok, and the agent does not serve',
+      'the state is ok, and the agent does not serve',
       { serving: serves({ serving: 'no', cause: 'bootstrap-fails', message: 'the script exits with 1' }) },
-      'look',
+      'unhealthy',
+      ['bootstrap-fails'],
       'the agent runs, but does not serve: the script exits with 1',
     ],
     [
       'nobody observes the bootstrap',
       {
-        serving: serves({ serving: 'unknown', cause: 'serving-unknown', message: 'nobody looks' }),
+        serving: serves({ serving: 'unknown', cause: 'serving-unknown', message: 'nobody observes it' }),
         status: last({
           state: 'degraded',
           cause: 'serving-unknown',
-          summary: 'whether the agent serves is not known',
+          summary: 'whether the agent serves is unknown',
         }),
       },
-      'look',
-      'the agent runs; whether the agent serves is not known',
+      'warnings',
+      ['serving-unknown'],
+      'whether the agent serves is unknown',
     ],
     [
-      'the status says ok and the agent is dead',
-      { containers: [{ ...agent, state: 'exited' }] },
-      'bad',
-      'NO agent runs: rancher-agent is exited',
+      'the state is ok, and the agent has exited',
+      { agents: known([{ ...agent, state: 'exited' }]) },
+      'unhealthy',
+      ['agent-stopped'],
+      'unhealthy: rancher-agent (42e2c12f76e6) does not run: exited',
     ],
     [
-      'a clean-up has stopped the agent',
+      'the agent restarts again and again',
+      { agents: known([{ ...agent, state: 'restarting' }]) },
+      'unhealthy',
+      ['agent-restarts'],
+      'unhealthy: rancher-agent (42e2c12f76e6) restarts again and again',
+    ],
+    [
+      'a cleanup has stopped the agent',
       {
-        containers: [
+        agents: known([
           { ...agent, state: 'exited' },
           { ...agent, role: 'agent-restarter', name: 'rancher-agent-restarter' },
-        ],
+        ]),
       },
-      'busy',
+      'healthy',
+      [],
       'its agent restarter starts it again',
     ],
-    ['nothing is there', { containers: [] }, 'bad', 'NO agent: this host is not registered'],
+    ['no container is there', { agents: known([]) }, 'unhealthy', ['no-agent'], 'there is no agent'],
     [
-      'only one set aside',
-      { containers: [{ ...corpse, state: 'exited' }] },
-      'bad',
-      'NO agent runs on this host',
+      'only a parked agent is there',
+      { agents: known([{ ...parked, state: 'exited' }]) },
+      'unhealthy',
+      ['no-agent'],
+      'no agent; there is rancher-agent-previous (42e2c12f76e6), exited',
     ],
     [
-      'an upgrade is on its way',
-      { containers: [agent, worker], status: last({ state: 'working', summary: 'pulling X' }) },
-      'busy',
-      'pulling X; the agent runs',
+      'a worker runs without an agent',
+      { agents: known([worker]), status: last({ state: 'working', summary: 'pulling X' }), serving: missing },
+      'healthy',
+      [],
+      'healthy: a worker is registering or replacing the agent',
     ],
     [
-      'an upgrade is in its middle',
-      { containers: [worker], status: last({ state: 'working', summary: 'replacing' }) },
-      'busy',
-      'replacing; no agent runs for the moment',
-    ],
-    ['the worker was killed', { status: last({ state: 'working' }) }, 'look', 'whoever was at work is gone'],
-    ['an upgrade failed', { status: last({ state: 'failed' }) }, 'look', 'what was last asked for failed'],
-    ['it was put off', { status: last({ state: 'deferred' }) }, 'look', 'was put off'],
-    [
-      'a corpse stays',
-      { status: last({ state: 'degraded', cause: 'cannot-remove' }) },
-      'look',
-      "a container can't be removed",
-    ],
-    ['helpers leak', { leaks: leaksOf(9, 60_000) }, 'look', 'helpers are leaking'],
-    ['helpers leaked', { leaks: leaksOf(9, 6e6) }, 'well', 'nothing is left over'],
-    [
-      'it keeps its state in a container',
-      { containers: [agent, { ...agent, role: 'state', name: 'rancher-agent-state', state: 'created' }] },
-      'well',
-      'nothing is left over',
+      'a worker runs beside the agent',
+      { agents: known([agent, worker]), status: last({ state: 'working', summary: 'pulling X' }) },
+      'healthy',
+      [],
+      'healthy: a worker is registering or replacing the agent',
     ],
     [
-      'something is left over',
-      { containers: [agent, { ...corpse, state: 'exited' }] },
-      'look',
-      'rancher-agent-previous is left over',
+      'the worker was killed',
+      { status: last({ state: 'working' }) },
+      'warnings',
+      ['worker-died'],
+      'no worker runs any more',
     ],
     [
-      'nothing was ever said',
-      { status: { kind: 'missing' }, serving: { kind: 'missing' } },
-      'well',
-      'the agent runs',
+      'an upgrade failed',
+      { status: last({ state: 'failed', summary: 'cannot pull' }) },
+      'unhealthy',
+      ['failed'],
+      'cannot pull',
     ],
     [
-      'the engine is silent',
-      { containers: { problem: 'no answer within 30 s' } },
+      'an upgrade was deferred',
+      { status: last({ state: 'deferred' }) },
+      'warnings',
+      ['deferred'],
+      'deferred',
+    ],
+    [
+      'a container cannot be removed',
+      { agents: known([agent, parked]), status: last({ state: 'degraded', cause: 'cannot-remove' }) },
+      'warnings',
+      ['cannot-remove'],
+      'the engine could not remove rancher-agent-previous (42e2c12f76e6); and 1 more, see doctor',
+    ],
+    ['helpers leak', { leaks: leaksOf(9, 60_000) }, 'unhealthy', ['leaking-now'], 'STILL LEAKING'],
+    [
+      'helpers have leaked before',
+      { leaks: leaksOf(9, 6e6) },
+      'warnings',
+      ['leaked-before'],
+      '9 leaked helpers',
+    ],
+    [
+      'the agent keeps its state in a container',
+      {
+        agents: known([agent, { ...agent, role: 'state', name: 'rancher-agent-state', state: 'created' }]),
+      },
+      'healthy',
+      [],
+      'the agent serves',
+    ],
+    [
+      'an upgrade has left something over',
+      { agents: known([agent, { ...parked, state: 'exited' }]) },
+      'warnings',
+      ['left-over'],
+      'left over from an upgrade: rancher-agent-previous (exited)',
+    ],
+    [
+      'the engine does not answer',
+      { agents: unknown('no answer within 30 s') },
       'unknown',
-      'not known: no answer within 30 s',
+      [],
+      'could not be checked: no answer within 30 s',
     ],
-  ])('%s', (_title, parts, word, sentence) => {
-    const { verdict } = report(parts);
-    expect(verdict.word).toBe(word);
-    expect(verdict.sentence).toContain(sentence);
+  ])('says what the doctor says when %s', (_title, parts, verdict, causes, text) => {
+    const result = report(parts);
+    expect(result).toMatchObject({ verdict, causes });
+    expect(result.text).toContain(text);
   });
 });
 
 describe('the status on the screen', () => {
-  it('is short where all is well', () => {
+  it('is short on a healthy host', () => {
     expect(renderStatus(report(), now, plain)).toMatchInlineSnapshot(`
-      "host       the agent serves, and nothing is left over
+      "host       healthy: the agent serves, for 3 h: https://rancher.example
 
-      state      ok, for 5.6 s (last word 2016-07-07T23:59:54.400Z)
+      state      ok, for 5.6 s (last update 2016-07-07T23:59:54.400Z)
                  rancher-agent runs
                  (registry.example:5000/rancher/agent:v1.2.11-hardened)
       serving    yes, for 3 h
@@ -250,12 +296,13 @@ describe('the status on the screen', () => {
     `);
   });
 
-  it('answers what, since when and what next where something is wrong', () => {
+  it('shows what, since when and what is next on a host with faults', () => {
     expect(renderStatus(degraded, now, plain)).toMatchInlineSnapshot(`
-      "host       the agent serves, but a container can't be removed
+      "host       unhealthy: 424 leaked helpers, 424 in the last hour, the last one 60
+                 s ago: STILL LEAKING; and 2 more, see doctor
 
-      state      degraded, for 5.6 s (last word 2016-07-07T23:59:54.400Z)
-                 rancher-agent runs, but a container can't be removed:
+      state      degraded, for 5.6 s (last update 2016-07-07T23:59:54.400Z)
+                 rancher-agent runs, but a container cannot be removed:
                  rancher-agent-previous
       message    Driver devicemapper failed to remove root filesystem: Device is Busy
       to do      see the runbook, "a container cannot be removed"
@@ -274,27 +321,27 @@ describe('the status on the screen', () => {
 
       lock       free
       attempts   rancher/agent:v1.2.12: 3 failed, next in 90 s
-      leaked     424 helpers of older entrypoints, 424 in the last hour, STILL
+      leaked     424 helpers of the legacy entrypoint, 424 in the last hour, STILL
                  LEAKING; see doctor
       "
     `);
   });
 
-  it.each([60, 80, 100])('fits %i columns, but for words that would be useless in two', (columns) => {
+  it.each([60, 80, 100])('fits %i columns, but for words that nobody can copy from two lines', (columns) => {
     for (const line of renderStatus(degraded, now, { columns, colour: false }).split('\n')) {
       expect(line.length <= columns || line.trim().split(' ').length === 1, line).toBe(true);
     }
   });
 
-  it('says the same in colours', () => {
+  it('has the same text in colours', () => {
     const coloured = renderStatus(degraded, now, { columns: 80, colour: true });
     expect(coloured).not.toBe(renderStatus(degraded, now, plain));
     expect(stripVTControlCharacters(coloured)).toBe(renderStatus(degraded, now, plain));
   });
 
-  it('says who asked for the last upgrade, and why nothing is known of serving', () => {
+  it('shows who asked for the last upgrade, and why serving is unknown', () => {
     const shown = renderStatus(
-      report({ status: last({ askedBy: 'automation' }), serving: { kind: 'missing' } }),
+      report({ status: last({ askedBy: 'automation' }), serving: missing }),
       now,
       plain,
     );
@@ -303,9 +350,9 @@ describe('the status on the screen', () => {
     expect(shown).not.toContain('the agent serves');
   });
 
-  it('is one line for each change elsewhere', () => {
+  it('is one line for each change where stdout is no terminal', () => {
     expect(renderChange(report())).toBe(
-      '2016-07-08T00:00:00.000Z the agent serves, and nothing is left over | ok: rancher-agent runs (registry.example:5000/rancher/agent:v1.2.11-hardened)\n',
+      '2016-07-08T00:00:00.000Z healthy: the agent serves, for 3 h: https://rancher.example | ok: rancher-agent runs (registry.example:5000/rancher/agent:v1.2.11-hardened)\n',
     );
   });
 });

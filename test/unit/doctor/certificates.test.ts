@@ -1,24 +1,24 @@
 import { expect, it } from 'vitest';
 import { checkCertificates } from '../../../src/doctor/checks/certificates.ts';
-import type { CertificateRecord, ServerRecord } from '../../../src/doctor/snapshot.ts';
+import type { CertificateSnapshot, ServerSnapshot } from '../../../src/doctor/snapshot.ts';
 import { defaultLimits } from '../../../src/support/limits/limits.ts';
 import { host, known, now } from '../fakes/healthy-host.ts';
 
 const day = 24 * 3_600_000;
-const answered: ServerRecord['answer'] = {
+const answered: ServerSnapshot['answer'] = {
   kind: 'answered',
   credentials: { state: 'live' },
   skewMs: 0,
   tookMs: 1,
 };
-const expired: ServerRecord['answer'] = { kind: 'none', reason: 'the TLS certificate has expired' };
+const expired: ServerSnapshot['answer'] = { kind: 'none', reason: 'the TLS certificate has expired' };
 
-const findingsOf = (record: Partial<ServerRecord>) =>
+const findingsOf = (record: Partial<ServerSnapshot>) =>
   checkCertificates(
     host({ server: known({ url: 'https://server/v1', answer: answered, ...record }) }),
     defaultLimits,
   );
-const certificate = (endsIn: number, parts: Partial<CertificateRecord> = {}): CertificateRecord => ({
+const certificate = (endsIn: number, parts: Partial<CertificateSnapshot> = {}): CertificateSnapshot => ({
   where: 'server',
   isLeaf: true,
   name: 'server',
@@ -26,7 +26,7 @@ const certificate = (endsIn: number, parts: Partial<CertificateRecord> = {}): Ce
   ...parts,
 });
 
-it.each<[string, ServerRecord['answer'], CertificateRecord, string, string, RegExp]>([
+it.each<[string, ServerSnapshot['answer'], CertificateSnapshot, string, string, RegExp]>([
   [
     "the server's, in 29 days",
     answered,
@@ -36,20 +36,20 @@ it.each<[string, ServerRecord['answer'], CertificateRecord, string, string, RegE
     /in 29 days/,
   ],
   [
-    "the server's, over",
+    "the server's, expired",
     expired,
     certificate(-1),
     'unhealthy',
     'certificate-expired',
-    /of the server ran out on \d{4}-/,
+    /of the server expired on \d{4}-/,
   ],
   [
-    "an authority's, over, while the server answers",
+    "an authority's, expired, while the server answers",
     answered,
     certificate(-1, { where: 'ca.crt', isLeaf: false }),
     'warning',
     'certificate-expired',
-    /in ca\.crt ran out/,
+    /in ca\.crt expired/,
   ],
 ])('a certificate is named: %s', (_what, answer, one, level, cause, text) => {
   const [finding, ...others] = findingsOf({ answer, certificates: [one, certificate(31 * day)] });
@@ -58,7 +58,7 @@ it.each<[string, ServerRecord['answer'], CertificateRecord, string, string, RegE
   expect(others).toEqual([]);
 });
 
-it('a lowered floor of TLS is a warning while it is set', () => {
+it('a lowered minimum of TLS is a warning while it is set', () => {
   expect(findingsOf({ legacyTls: true })).toMatchObject([{ level: 'warning', cause: 'tls-legacy' }]);
   expect(findingsOf({})).toEqual([]);
 });

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { connectEngine } from '../../../src/engine/docker-engine.ts';
 import { diagnose } from '../../../src/doctor/diagnosis.ts';
-import { examine } from '../../../src/doctor/collect.ts';
-import type { HostRecord } from '../../../src/doctor/snapshot.ts';
+import { collect } from '../../../src/doctor/collect.ts';
+import type { HostSnapshot } from '../../../src/doctor/snapshot.ts';
 import { systemClock } from '../../../src/support/clock.ts';
 import { pathsBelow, readConfiguration } from '../../../src/support/configuration.ts';
 import { defaultLimits, type Limits } from '../../../src/support/limits/limits.ts';
@@ -19,7 +19,7 @@ let folder: string;
 
 beforeEach(async () => {
   daemon = await FakeDaemon.start();
-  folder = await mkdtemp(join(tmpdir(), 'examine-'));
+  folder = await mkdtemp(join(tmpdir(), 'collect-'));
   const proc = join(folder, 'proc');
   await mkdir(join(proc, 'self'), { recursive: true });
   await mkdir(join(proc, '1'), { recursive: true });
@@ -36,7 +36,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function look(changes: Partial<Limits> = {}): Promise<HostRecord> {
+async function collectHere(changes: Partial<Limits> = {}): Promise<HostSnapshot> {
   const limits: Limits = {
     ...defaultLimits,
     DOCTOR_CALL: 300,
@@ -46,7 +46,7 @@ async function look(changes: Partial<Limits> = {}): Promise<HostRecord> {
     ...changes,
   };
   const each = limits.DOCTOR_CALL;
-  return examine({
+  return collect({
     configuration: {
       ...readConfiguration({}, 'host'),
       limits,
@@ -126,38 +126,38 @@ const details = {
   HostConfig: { RestartPolicy: { Name: 'always' } },
 };
 
-describe('an examination', () => {
-  it('of an engine of the incident: a dead container that it lists and cannot inspect is seen, and nothing secret kept', async () => {
+describe('the snapshot of a host', () => {
+  it('has a dead container that the engine of the incident lists and cannot inspect, and no secret', async () => {
     daemon.on('GET', '/version', version).on('GET', '/info', info);
     daemon.on('GET', '/containers/json', json(200, list));
     daemon.on('GET', `/containers/${agentId}/json`, json(200, details));
     daemon.on('GET', `/containers/${deadId}/json`, text(404, 'no such container'));
-    const record = await look();
-    expect(record.agents).toMatchObject({
+    const snapshot = await collectHere();
+    expect(snapshot.agents).toMatchObject({
       known: true,
       value: [
         { role: 'agent', state: 'running', ownEntrypoint: false, server: 'http://127.0.0.1:1/v1' },
         { role: 'previous', state: 'dead', managed: true },
       ],
     });
-    expect(JSON.stringify(record)).not.toContain('verysecret0001');
-    expect(diagnose(record, defaultLimits, names, 1).causes).toEqual([
+    expect(JSON.stringify(snapshot)).not.toContain('verysecret0001');
+    expect(diagnose(snapshot, defaultLimits, 1).causes).toEqual([
       'server-unavailable',
       ...['deferred-off', 'cannot-remove', 'old-entrypoint', 'key-missing'],
     ]);
     expect(daemon.seen.map(({ method }) => method)).not.toContain('POST');
   });
 
-  it('of an engine that takes the connection and says nothing: everything else is known, in time', async () => {
+  it('has everything else in time if the engine accepts the connection and does not answer', async () => {
     daemon.on('GET', '/version', silence);
     const begun = Date.now();
-    const record = await look();
+    const snapshot = await collectHere();
     expect(Date.now() - begun).toBeLessThan(1_500);
-    expect(record.engine).toMatchObject({
+    expect(snapshot.engine).toMatchObject({
       known: false,
       why: 'connect to the engine: no answer within 300 ms',
     });
-    expect(record).toMatchObject({
+    expect(snapshot).toMatchObject({
       fileSystem: { known: true },
       lock: { known: true, value: { state: 'free' } },
       key: { known: true, value: 'missing' },
@@ -167,17 +167,17 @@ describe('an examination', () => {
     });
   });
 
-  it('of an engine that freezes between two answers: what it said first is kept, and all of it is bounded', async () => {
+  it('has the first answers of an engine that freezes in between, within a limited time', async () => {
     daemon.on('GET', '/version', version).on('GET', '/info', silence).on('GET', '/containers/json', silence);
     const begun = Date.now();
-    const record = await look({ DOCTOR_CALL: 60_000, DOCTOR_TOTAL: 500 });
+    const snapshot = await collectHere({ DOCTOR_CALL: 60_000, DOCTOR_TOTAL: 500 });
     expect(Date.now() - begun).toBeLessThan(1_500);
-    expect(record).toMatchObject({
+    expect(snapshot).toMatchObject({
       engine: { known: true },
       info: { known: false },
       containers: { known: false },
     });
-    expect(diagnose(record, defaultLimits, names, 1).unknown).toEqual([
+    expect(diagnose(snapshot, defaultLimits, 1).unknown).toEqual([
       'agents',
       'leaks',
       'restarts',
@@ -186,20 +186,20 @@ describe('an examination', () => {
     ]);
   });
 
-  it('of an engine that hangs on a single container: the others are still listed', async () => {
+  it('has all other containers if the engine hangs on a single one', async () => {
     daemon.on('GET', '/version', version).on('GET', '/info', info);
     daemon.on('GET', '/containers/json', json(200, list));
     daemon.on('GET', `/containers/${agentId}/json`, silence);
     daemon.on('GET', `/containers/${deadId}/json`, text(404, 'no such container'));
-    const record = await look();
-    expect(record.containers).toMatchObject({ known: true });
-    expect(record.agents).toMatchObject({
+    const snapshot = await collectHere();
+    expect(snapshot.containers).toMatchObject({ known: true });
+    expect(snapshot.agents).toMatchObject({
       known: true,
       value: [
         { role: 'agent', state: 'running', hangs: true },
         { state: 'dead', hangs: false },
       ],
     });
-    expect(diagnose(record, defaultLimits, names, 1).causes).toContain('agent-hangs');
+    expect(diagnose(snapshot, defaultLimits, 1).causes).toContain('agent-hangs');
   });
 });

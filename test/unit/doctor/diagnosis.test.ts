@@ -2,27 +2,27 @@ import { describe, expect, it } from 'vitest';
 import type { ContainerSummary } from '../../../src/engine/engine.ts';
 import { featuresOf } from '../../../src/engine/features.ts';
 import type { HostStatus } from '../../../src/host/files/status.ts';
-import type { HostRecord } from '../../../src/doctor/snapshot.ts';
+import type { HostSnapshot } from '../../../src/doctor/snapshot.ts';
 import { leakedSummary } from '../fakes/leaked.ts';
 import { agent, diagnosisOf, host, known, listed, now, unknown } from '../fakes/healthy-host.ts';
 
 const minute = 60_000;
 const id = (letter: string): string => letter.repeat(64);
 
-function pool(...status: readonly (readonly [string, string])[]): HostRecord['info'] {
+function pool(...status: readonly (readonly [string, string])[]): HostSnapshot['info'] {
   const { info } = host();
   if (!info.known) throw new Error('a healthy host has an engine');
   return known({ ...info.value, storageDriver: 'devicemapper', driverStatus: status });
 }
 
-function status(parts: Partial<HostStatus>): HostRecord['status'] {
+function status(parts: Partial<HostStatus>): HostSnapshot['status'] {
   const { status: healthy } = host();
   if (!healthy.known || healthy.value.kind !== 'valid') throw new Error('a healthy host has a status');
   return known({ kind: 'valid', status: { ...healthy.value.status, ...parts } });
 }
 
 /** Leaked helpers of those ages, in minutes, beside the agent. */
-function leaks(...ages: readonly number[]): HostRecord['containers'] {
+function leaks(...ages: readonly number[]): HostSnapshot['containers'] {
   const leaked = ages.map((age, index): ContainerSummary =>
     leakedSummary({
       id: index.toString(16).padStart(64, '0'),
@@ -42,7 +42,7 @@ const holder = {
   hostNamespace: false,
   mountPoints: ['/rootfs/x', '/rootfs/y'],
 };
-const answered = (parts: object): HostRecord['server'] =>
+const answered = (parts: object): HostSnapshot['server'] =>
   known({
     url: 'http://server:8080/v1',
     answer: { kind: 'answered', credentials: { state: 'live' }, skewMs: 0, tookMs: 1, ...parts },
@@ -51,7 +51,7 @@ const answered = (parts: object): HostRecord['server'] =>
 /** What is wrong with the host, and the causes that the doctor must name: these and no other. */
 const table: readonly (readonly [
   title: string,
-  parts: Partial<HostRecord>,
+  parts: Partial<HostSnapshot>,
   causes: readonly string[],
   exit: number,
 ])[] = [
@@ -232,7 +232,7 @@ const table: readonly (readonly [
     0,
   ],
   [
-    'an agent that a clean-up has stopped',
+    'an agent that a cleanup has stopped',
     {
       agents: known([
         agent({ state: 'exited', ownEntrypoint: false }),
@@ -310,17 +310,22 @@ const table: readonly (readonly [
   [
     'a disk of the agent that does not answer',
     {
-      lock: { known: false, why: 'look at the lock: no answer within 60 s', blind: false, silent: true },
+      lock: {
+        known: false,
+        why: 'look at the lock: no answer within 60 s',
+        blind: false,
+        unresponsive: true,
+      },
       key: unknown('look for the registration key: no answer within 60 s'),
       status: unknown('read the status: no answer within 60 s'),
     },
-    ['disk-silent'],
+    ['disk-unresponsive'],
     2,
   ],
   [
     'a disk of the Docker root that does not answer',
-    { fileSystem: { known: false, why: 'no answer within 60 s', blind: false, silent: true } },
-    ['disk-silent'],
+    { fileSystem: { known: false, why: 'no answer within 60 s', blind: false, unresponsive: true } },
+    ['disk-unresponsive'],
     2,
   ],
   ['no key beside an agent', { key: known('missing') }, ['key-missing'], 1],
@@ -373,7 +378,7 @@ const table: readonly (readonly [
 ];
 
 describe('the diagnosis', () => {
-  it.each(table)('%s', (_title, parts, causes, exit) => {
+  it.each(table)('has the causes and the exit status of a host: %s', (_title, parts, causes, exit) => {
     const diagnosis = diagnosisOf(parts);
     expect(diagnosis.causes).toEqual(causes);
     expect(diagnosis.exitCode).toBe(exit === 0 && diagnosis.unknown.length > 0 ? 1 : exit);
@@ -384,7 +389,7 @@ describe('the diagnosis', () => {
     }
   });
 
-  it('without an engine: one cause, and everything else that could not be known', () => {
+  it('has one cause without an engine, and everything else as unknown', () => {
     const nothing = unknown('unknown without the engine');
     const diagnosis = diagnosisOf({
       engine: { known: false, why: 'no answer within 60 s', blind: false },
@@ -396,7 +401,7 @@ describe('the diagnosis', () => {
     expect(diagnosis.unknown).toEqual(['agents', 'leaks', 'restarts']);
   });
 
-  it('what could not be looked at is no all-clear', () => {
+  it('is not healthy if something could not be checked', () => {
     const diagnosis = diagnosisOf({
       mounts: { known: false, why: 'not from here', hint: 'do that', blind: true },
     });
@@ -404,8 +409,8 @@ describe('the diagnosis', () => {
   });
 });
 
-describe('leaks', () => {
-  it('are counted by fate, by kind and by the hour, with who makes them and for whom', () => {
+describe('leaks in a diagnosis', () => {
+  it('are counted by state, by kind and by the hour, with the agent that causes them and its server', () => {
     const made = (index: number, parts: Partial<ContainerSummary>): ContainerSummary =>
       leakedSummary({
         id: String(index).padStart(64, '0'),
@@ -426,7 +431,7 @@ describe('leaks', () => {
     const line = leaking.findings.find(({ check }) => check === 'leaks');
     expect(line?.text).toBe('5 leaked helpers, 3 in the last hour, the last one 60 s ago: STILL LEAKING');
     expect(line?.figures).toMatchObject({
-      ...{ total: 5, ended: 3, neverStarted: 1, dead: 1, inspectHost: 4, shareMnt: 1 },
+      ...{ total: 5, exited: 3, neverStarted: 1, dead: 1, inspectHost: 4, shareMnt: 1 },
       ...{
         lastHour: 3,
         leaking: true,
@@ -436,7 +441,7 @@ describe('leaks', () => {
       },
     });
     expect(line?.details?.at(-1)).toBe(
-      'made by: the loop of an old agent, rancher-agent (aaaaaaaaaaaa), rancher/agent:v1.0.2, asked by http://server:8080/v1',
+      'created by: the loop of a legacy agent, rancher-agent (aaaaaaaaaaaa), rancher/agent:v1.0.2, whose upgrades http://server:8080/v1 requires',
     );
   });
 });

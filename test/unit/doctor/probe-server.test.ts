@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
-import { lookAtServer } from '../../../src/doctor/probe-server.ts';
+import { probeServer } from '../../../src/doctor/probe-server.ts';
 import { systemClock } from '../../../src/support/clock.ts';
 import { pathsBelow } from '../../../src/support/configuration.ts';
 import { createSecrets } from '../../../src/support/secrets.ts';
@@ -18,7 +18,7 @@ async function lookAt(tls: { readonly cert: string; readonly key: string }, ca: 
   await writeFile(join(folder, 'etc/agent.conf'), agentConf);
   const stub = await startStubServer({ tls });
   onTestFinished(() => stub.close());
-  const record = await lookAtServer({
+  const record = await probeServer({
     environment: {
       CATTLE_URL: `${stub.url}/v1`,
       CATTLE_ACCESS_KEY: 'access',
@@ -35,7 +35,7 @@ async function lookAt(tls: { readonly cert: string; readonly key: string }, ca: 
 
 const in2115 = Date.UTC(2115, 0, 1);
 
-it('the certificates of the server and of ca.crt are seen, each once, with the day when they run out', async () => {
+it('the certificates of the server and of ca.crt are in the snapshot, each once, with the day when they expire', async () => {
   const { record, stub } = await lookAt(
     certificates.chain,
     certificates.intermediate + certificates.authority,
@@ -51,7 +51,7 @@ it('the certificates of the server and of ca.crt are seen, each once, with the d
   expect(new Set(stub.requests.map(({ endpoint }) => endpoint))).toEqual(new Set(['configcontent-schema']));
 });
 
-it('a certificate that has run out is seen although the server is not trusted for it', async () => {
+it('an expired certificate is in the snapshot although it makes the server untrusted', async () => {
   const { record, stub } = await lookAt(certificates.expired, certificates.authority);
   expect(record.answer).toEqual({ kind: 'none', reason: 'the TLS certificate has expired' });
   expect(record.certificates?.[0]).toEqual({
@@ -63,7 +63,7 @@ it('a certificate that has run out is seen although the server is not trusted fo
   expect(stub.requests).toEqual([]);
 });
 
-it('AGENT_TLS_MIN=legacy in agent.conf is seen', async () => {
+it('AGENT_TLS_MIN=legacy in agent.conf is in the snapshot', async () => {
   const conf = 'export AGENT_TLS_MIN=legacy\n';
   const { record } = await lookAt(certificates.server, certificates.authority, conf);
   expect(record).toMatchObject({ legacyTls: true, answer: { kind: 'answered' } });

@@ -1,18 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import type { ServingRecord } from '../../../src/agent/run/serving/record.ts';
-import type { HostRecord } from '../../../src/doctor/snapshot.ts';
+import type { HostSnapshot } from '../../../src/doctor/snapshot.ts';
 import { agent, diagnosisOf, known, servingRecord, unknown } from '../fakes/healthy-host.ts';
 
 describe('the check of serving', () => {
-  const serving = (parts: Partial<ServingRecord>): HostRecord['serving'] =>
+  const serving = (parts: Partial<ServingRecord>): HostSnapshot['serving'] =>
     known({ kind: 'fresh', record: servingRecord(parts) });
-  const found = (parts: Partial<HostRecord>) => {
+  const found = (parts: Partial<HostSnapshot>) => {
     const diagnosis = diagnosisOf(parts);
     const finding = diagnosis.findings.find(({ check }) => check === 'serving');
     return { verdict: diagnosis.verdict, finding };
   };
 
-  it('says since when the agent serves, and what was observed', () => {
+  it('shows since when the agent serves, and what was observed', () => {
     expect(found({})).toMatchObject({
       verdict: 'healthy',
       finding: {
@@ -24,7 +24,7 @@ describe('the check of serving', () => {
     });
   });
 
-  it.each<[string, Partial<HostRecord>, string, string | undefined, RegExp]>([
+  it.each<[string, Partial<HostSnapshot>, string, string | undefined, RegExp]>([
     [
       'a bootstrap that fails',
       {
@@ -43,21 +43,21 @@ describe('the check of serving', () => {
       { serving: serving({ serving: 'unknown', cause: 'serving-unknown', message: 'nobody looks' }) },
       'warning',
       'serving-unknown',
-      /is not known: nobody looks/,
+      /is unknown: nobody looks/,
     ],
     [
       'an agent that has just started',
       { serving: serving({ serving: 'unknown', cause: 'starting', message: 'not long enough yet' }) },
       'ok',
       undefined,
-      /^not known yet/,
+      /^unknown yet/,
     ],
     [
       'a record that nobody keeps',
       { serving: known({ kind: 'stale', record: servingRecord() }) },
       'unknown',
       undefined,
-      /not known/,
+      /^unknown: /,
     ],
     ['a legacy agent', { serving: known({ kind: 'missing' }) }, 'unknown', undefined, /does not say/],
     [
@@ -81,7 +81,7 @@ describe('the check of serving', () => {
       undefined,
       /not mounted/,
     ],
-  ])('of %s', (_title, parts, level, cause, text) => {
+  ])('has the level and cause of %s', (_title, parts, level, cause, text) => {
     const { finding } = found(parts);
     expect(finding).toMatchObject({ level, text: expect.stringMatching(text) as string });
     expect(finding?.cause).toBe(cause);
@@ -89,7 +89,7 @@ describe('the check of serving', () => {
       expect(finding.text).not.toContain('agent serves,');
   });
 
-  it('has nothing to add where no agent runs', () => {
+  it('has no finding where no agent runs', () => {
     expect(found({ agents: known([agent({ state: 'exited' })]) }).finding).toBeUndefined();
   });
 });

@@ -3,8 +3,10 @@ import { selectProfile } from '../../../src/agent/identity/profile.ts';
 import type { ServingRecord } from '../../../src/agent/run/serving/record.ts';
 import type { ContainerSummary } from '../../../src/engine/engine.ts';
 import { featuresOf } from '../../../src/engine/features.ts';
+import { countLeaks } from '../../../src/cleanup/leak-figures.ts';
+import { findLeaks } from '../../../src/cleanup/leaks.ts';
 import { diagnose, type Diagnosis } from '../../../src/doctor/diagnosis.ts';
-import type { AgentRecord, HostRecord, Seen } from '../../../src/doctor/snapshot.ts';
+import type { AgentSnapshot, HostSnapshot, Seen } from '../../../src/doctor/snapshot.ts';
 import { defaultLimits, type Limits } from '../../../src/support/limits/limits.ts';
 
 export const now = Date.parse('2016-07-08T00:00:00Z');
@@ -24,7 +26,7 @@ export function unknown(why: string): Extract<Seen<never>, { known: false }> {
 }
 
 /** The agent of a healthy host. */
-export function agent(parts: Partial<AgentRecord> = {}): AgentRecord {
+export function agent(parts: Partial<AgentSnapshot> = {}): AgentSnapshot {
   return {
     role: 'agent',
     managed: true,
@@ -78,7 +80,8 @@ export function servingRecord(parts: Partial<ServingRecord> = {}): ServingRecord
 }
 
 /** A host on which nothing is wrong, but for what a test says. */
-export function host(parts: Partial<HostRecord> = {}): HostRecord {
+export function host(parts: Partial<HostSnapshot> = {}): HostSnapshot {
+  const containers = parts.containers ?? known([listed()]);
   return {
     now,
     engine: known({
@@ -94,7 +97,10 @@ export function host(parts: Partial<HostRecord> = {}): HostRecord {
       text: '',
     }),
     fileSystem: known({ freeBytes: 12e9, totalBytes: 100e9, freeInodes: 6e6, totalInodes: 7e6 }),
-    containers: known([listed()]),
+    containers,
+    leaks: containers.known
+      ? known(countLeaks(findLeaks(containers.value, names), now, defaultLimits))
+      : containers,
     agents: known([agent()]),
     mounts: known({ holders: [], complete: true, kernelDetaches: true }),
     lock: known({ state: 'free' }),
@@ -121,6 +127,6 @@ export function host(parts: Partial<HostRecord> = {}): HostRecord {
   };
 }
 
-export function diagnosisOf(parts: Partial<HostRecord>, limits: Limits = defaultLimits): Diagnosis {
-  return diagnose(host(parts), limits, names, 400);
+export function diagnosisOf(parts: Partial<HostSnapshot>, limits: Limits = defaultLimits): Diagnosis {
+  return diagnose(host(parts), limits, 400);
 }
