@@ -5,6 +5,7 @@ import type { WorkerCall } from '../agent/worker/client.ts';
 import { selectWorkerEnvironment, workerVariables, type WorkerTask } from '../agent/worker/request.ts';
 import type { EngineOptions } from '../engine/reads.ts';
 import type { ContainerDetails, Engine, EngineInfo } from '../engine/engine.ts';
+import { diskHint } from '../host/errors.ts';
 import { systemClock, type Clock } from '../support/clock.ts';
 import { remarksOn, type Configuration, type Environment } from '../support/configuration.ts';
 import { ConfigurationError } from '../support/errors.ts';
@@ -84,7 +85,7 @@ export async function withAgentConf(context: Context): Promise<Context> {
 async function tellingIfSilent<T>({ configuration, log }: Context, reading: Promise<T>): Promise<T> {
   const timer = setTimeout(() => {
     log.error('the disk of /var/lib/rancher does not answer; nothing is done before it does', {
-      hint: 'look at that disk: dmesg -T | tail -50',
+      hint: diskHint('that disk'),
     });
   }, configuration.limits.HOST_FILE);
   try {

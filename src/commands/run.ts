@@ -20,6 +20,7 @@ import { decideUpgrade, readRequirement } from '../agent/run/upgrade-decision.ts
 import { Upgrader } from '../agent/run/upgrader.ts';
 import { isWorkerRunning } from '../agent/worker/client.ts';
 import { workerVariables } from '../agent/worker/request.ts';
+import { shortId } from '../engine/containers.ts';
 import type { ContainerDetails, Engine } from '../engine/engine.ts';
 import { releaseClonedMounts } from '../host/mounts/cloned.ts';
 import { StorageLowError } from '../host/errors.ts';
@@ -160,7 +161,7 @@ async function standBy(
 /** Two agents that the engine starts at boot prepare the same mounts. */
 function mountsLockOf(context: Context, engine: Engine, own: ContainerDetails | undefined): MountsLock {
   return {
-    container: own?.id.slice(0, 12),
+    container: own === undefined ? undefined : shortId(own.id),
     clock: context.clock,
     hasEnded: async (container) => {
       const found = await engine.inspectContainer(container).catch(() => 'unknown' as const);

@@ -6,6 +6,7 @@ import { reconcileHost } from '../agent/worker/reconcile.ts';
 import { upgradeAgent } from '../agent/worker/upgrade.ts';
 import { doWork, type Work } from '../agent/worker/session.ts';
 import { readAsker, workerTasks, workerVariables, type WorkerTask } from '../agent/worker/request.ts';
+import { diskHint } from '../host/errors.ts';
 import { createKeptLog, workerLogOf } from '../host/files/kept-log.ts';
 import { findOwnContainer } from '../host/own-container.ts';
 import { sweepLeaks } from '../cleanup/sweep.ts';
@@ -68,7 +69,7 @@ async function bounded({ configuration }: Context, work: () => Promise<number>):
   } catch (error) {
     if (!(error instanceof DeadlineError)) throw error;
     throw new TryAgainLaterError(`the worker hangs: ${error.message}`, {
-      hint: 'look at the disk of /var/lib/rancher: dmesg -T | tail -50',
+      hint: diskHint('the disk of /var/lib/rancher'),
       cause: error,
     });
   }

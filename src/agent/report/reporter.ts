@@ -172,9 +172,9 @@ function basisOf(
 
 function draftOf({
   holders,
-  ...isDead
+  ...container
 }: UnremovableContainer): NonNullable<StatusDraft['unremovable']>[number] {
-  return { ...isDead, ...(holders === undefined ? {} : { holders: [...holders] }) };
+  return { ...container, ...(holders === undefined ? {} : { holders: [...holders] }) };
 }
 
 /** The last line: what happened, in whose words, and what to do. */

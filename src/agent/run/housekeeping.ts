@@ -1,4 +1,5 @@
 import { readStatus } from '../../host/files/status.ts';
+import { isDead } from '../../engine/containers.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { isEngineError } from '../../engine/errors.ts';
 import type { Clock } from '../../support/clock.ts';
@@ -89,7 +90,7 @@ async function reconcileForgotten({ engine, names, log, reconcile }: Leftovers):
     names: [names.worker, names.next, names.nextSpare, ...names.previous],
   });
   const isAtWork = rest.some(({ name, state }) => name === names.worker && state === 'running');
-  const forgotten = rest.filter(({ state }) => state !== 'dead' && state !== 'removing');
+  const forgotten = rest.filter((container) => !isDead(container));
   if (isAtWork || forgotten.length === 0) return false;
   log.info(`settling what was forgotten: ${forgotten.map(({ name }) => name).join(', ')}`);
   await reconcile();

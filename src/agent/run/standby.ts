@@ -4,7 +4,7 @@ import { deadlineIn } from '../../support/deadline.ts';
 import { messageOf, TryAgainLaterError } from '../../support/errors.ts';
 import type { Limits } from '../../support/limits/limits.ts';
 import type { Log } from '../../support/log.ts';
-import { isAgentImage, labels as labelNames, type RoleNames } from '../identity/roles.ts';
+import { isAgentContainer, type RoleNames } from '../identity/roles.ts';
 
 /** The role that a container's name gives to the `run` inside it. */
 export type StandbyRole = 'agent' | 'next' | 'previous' | 'other';
@@ -160,9 +160,7 @@ export function isActiveName(name: string, names: RoleNames): boolean {
 async function isVacant({ engine, names }: StandingBy, ownName: string): Promise<boolean> {
   const elders = roleOf(ownName, names) === 'next' ? names.previous : namesBefore(ownName, names.previous);
   const others = await engine.listContainers({ names: [names.agent, ...elders] });
-  const agents = others.filter(
-    ({ labels, image }) => labels[labelNames.system] === 'rancher-agent' || isAgentImage(image),
-  );
+  const agents = others.filter(isAgentContainer);
   return !agents.some(({ state }) => state === 'running' || state === 'restarting');
 }
 

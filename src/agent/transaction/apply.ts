@@ -4,10 +4,11 @@ import {
   type ContainerSpec,
   type Engine,
 } from '../../engine/engine.ts';
-import { isEngineError } from '../../engine/errors.ts';
+import { describeContainer } from '../../engine/containers.ts';
+import { isEngineError, isWorthRetrying } from '../../engine/errors.ts';
 import type { Clock } from '../../support/clock.ts';
 import { deadlineIn } from '../../support/deadline.ts';
-import { EngineUnavailableError, InterruptedError, messageOf } from '../../support/errors.ts';
+import { InterruptedError, messageOf } from '../../support/errors.ts';
 import type { Limits } from '../../support/limits/limits.ts';
 import type { Log } from '../../support/log.ts';
 import { doubling, retry } from '../../support/retry.ts';
@@ -65,12 +66,12 @@ export interface UnremovableContainer {
 
 /** A container could not be removed after bounded tries. */
 export class UnremovableError extends Error {
-  readonly isDead: UnremovableContainer;
+  readonly container: UnremovableContainer;
 
-  constructor(isDead: UnremovableContainer) {
-    super(`${isDead.name} can't be removed: ${isDead.originalMessage}`);
+  constructor(container: UnremovableContainer) {
+    super(`${container.name} cannot be removed: ${container.originalMessage}`);
     this.name = 'UnremovableError';
-    this.isDead = isDead;
+    this.container = container;
   }
 }
 
@@ -85,7 +86,7 @@ export async function performStep(step: Step, context: ApplyContext): Promise<vo
     case 'create-next':
       return createNext(step.name === 'spare' ? names.nextSpare : names.next, context);
     case 'start':
-      log.info(`starting ${describe(step.container)}`);
+      log.info(`starting ${describeContainer(step.container)}`);
       return engine.startContainer(step.container.id);
     case 'standby':
       return watch(step.container, limits.STANDBY, context, context.interrupted);
@@ -93,7 +94,7 @@ export async function performStep(step: Step, context: ApplyContext): Promise<vo
       return proveReady(step.container, context);
     case 'stop':
       await keepOverReboots(step.container, context);
-      log.info(`stopping ${describe(step.container)}`);
+      log.info(`stopping ${describeContainer(step.container)}`);
       return engine.stopContainer(step.container.id, limits.STOP_GRACE);
     case 'park':
       return rename(step.container, nameInPool(step.parkedIndex, names) ?? names.agent, context);
@@ -102,7 +103,7 @@ export async function performStep(step: Step, context: ApplyContext): Promise<vo
     case 'demote':
       return rename(step.container, nameAfterDemotion(step.parkedIndex, names), context);
     case 'verify':
-      log.info(`watching ${describe(step.container)}`, { for: `${limits.VERIFY / 1000} s` });
+      log.info(`watching ${describeContainer(step.container)}`, { for: `${limits.VERIFY / 1000} s` });
       return watch(step.container, limits.VERIFY, context, hurry(context.interrupted));
     case 'watch':
       return watchBootstrap(step.container, context);
@@ -137,7 +138,7 @@ async function proveReady(next: Observed, context: ApplyContext): Promise<void> 
   if (context.awaitReady === undefined)
     await watch(next, context.limits.STANDBY, context, context.interrupted);
   else {
-    context.log.info(`waiting until ${describe(next)} has proven that it can serve`);
+    context.log.info(`waiting until ${describeContainer(next)} has proven that it can serve`);
     await keepingLog(next, context, async () => context.awaitReady?.(next));
   }
   if (!context.rejected.has(next.id)) context.ready.add(next.id);
@@ -170,7 +171,7 @@ async function keepOverReboots(container: Observed, { engine }: ApplyContext): P
 
 async function restorePolicy(agent: Observed, policy: string, context: ApplyContext): Promise<void> {
   const known = restartPolicies.find((each) => each === policy);
-  context.log.info(`giving ${describe(agent)} its restart policy back`, { policy });
+  context.log.info(`giving ${describeContainer(agent)} its restart policy back`, { policy });
   await context.engine.setRestartPolicy(agent.id, known ?? 'always');
 }
 
@@ -195,7 +196,7 @@ async function createNext(name: string, context: ApplyContext): Promise<void> {
  */
 async function rename(container: Observed, to: string, context: ApplyContext): Promise<void> {
   if (container.name === to) return;
-  context.log.info(`renaming ${describe(container)} to ${to}`);
+  context.log.info(`renaming ${describeContainer(container)} to ${to}`);
   try {
     await context.engine.renameContainer(container.id, to);
   } catch (error) {
@@ -237,7 +238,7 @@ async function watch(
     const mayComeBack = restarts < context.limits.CALL_TRIES && wasStoppedByRequest(container, seen.last);
     if (!mayComeBack || !(await comesBack(container, context, signal)))
       return reject(container, seen.last, context);
-    context.log.info(`${describe(container)} was restarted by somebody else: watching it again`);
+    context.log.info(`${describeContainer(container)} was restarted by somebody else: watching it again`);
   }
 }
 
@@ -293,7 +294,7 @@ async function reject(
   context: ApplyContext,
 ): Promise<void> {
   const { log, rejected } = context;
-  log.warn(`${describe(container)} did not stay up`, {
+  log.warn(`${describeContainer(container)} did not stay up`, {
     state: now?.state ?? 'gone',
     status: now?.exitCode ?? 0,
   });
@@ -316,13 +317,13 @@ async function keepLastLog(
  */
 async function discard(container: Observed, context: ApplyContext): Promise<void> {
   const { engine, limits, log, clock, interrupted } = context;
-  log.info(`removing ${describe(container)}`);
+  log.info(`removing ${describeContainer(container)}`);
   const policy = {
     what: `remove ${container.name}`,
     tries: container.state === 'dead' ? 1 : limits.REMOVE_TRIES,
     pause: doubling(limits.REMOVE_PAUSE_MIN, limits.REMOVE_PAUSE_MAX),
     total: limits.REMOVE_TOTAL,
-    worthRetrying: (error: Error) => !interrupted.aborted && isRemovalWorthRetrying(error),
+    worthRetrying: (error: Error) => !interrupted.aborted && isWorthRetrying(error),
     clock,
     log,
     ...(interrupted.aborted ? {} : { signal: interrupted }),
@@ -355,16 +356,4 @@ async function quiet(container: Observed, context: ApplyContext): Promise<void> 
     if (!isEngineError(error)) throw error;
   }
   if (isUp(container)) await engine.stopContainer(container.id, limits.STOP_GRACE);
-}
-
-function isRemovalWorthRetrying(error: Error): boolean {
-  return (
-    error instanceof EngineUnavailableError ||
-    isEngineError(error, 'failed') ||
-    isEngineError(error, 'conflict')
-  );
-}
-
-function describe(container: Observed): string {
-  return `${container.name} (${container.id.slice(0, 12)}, ${container.image})`;
 }

@@ -1,4 +1,5 @@
 import { findMountHolders, type MountHolder } from '../../host/mounts/holders.ts';
+import { shortId } from '../../engine/containers.ts';
 import type { Engine } from '../../engine/engine.ts';
 import type { Clock } from '../../support/clock.ts';
 import type { Paths } from '../../support/configuration.ts';
@@ -71,7 +72,7 @@ export function describeHolder({ pid, command, processes, container }: Holder): 
 async function nameHolder({ engine }: HolderView, holder: MountHolder): Promise<Holder> {
   const { pid, command, processes, container, mountPoints } = holder;
   const found = container === undefined ? undefined : await engine.inspectContainer(container);
-  const name = found?.name ?? container?.slice(0, 12);
+  const name = found?.name ?? (container === undefined ? undefined : shortId(container));
   return {
     pid,
     command,

@@ -1,3 +1,4 @@
+import { isDead } from '../../engine/containers.ts';
 import type {
   ContainerDetails,
   ContainerMount,
@@ -6,14 +7,7 @@ import type {
   Engine,
 } from '../../engine/engine.ts';
 import type { Environment } from '../../support/configuration.ts';
-import {
-  checksReadiness,
-  isAgentContainer,
-  isAgentImage,
-  labels,
-  canStandBy,
-  type RoleNames,
-} from '../identity/roles.ts';
+import { checksReadiness, isAgentContainer, labels, canStandBy, type RoleNames } from '../identity/roles.ts';
 
 /** A container in one of our roles, as far as decisions need it. */
 export interface Observed {
@@ -147,7 +141,7 @@ function fromDetails(details: ContainerDetails, policyOf: (details: ContainerDet
     startedAt: details.startedAt,
     restartCount: details.restartCount,
     managed: isAgentContainer(details),
-    isDead: isDeadState(details.state),
+    isDead: isDead(details),
     ...policyOf(details),
     pid: details.pid ?? 0,
     createdAt: details.createdAt,
@@ -162,7 +156,7 @@ function fromDetails(details: ContainerDetails, policyOf: (details: ContainerDet
 }
 
 function fromDead(summary: ContainerSummary): Observed | undefined {
-  if (!isDeadState(summary.state)) return undefined;
+  if (!isDead(summary)) return undefined;
   return {
     id: summary.id,
     name: summary.name,
@@ -172,7 +166,7 @@ function fromDead(summary: ContainerSummary): Observed | undefined {
     state: summary.state,
     startedAt: undefined,
     restartCount: 0,
-    managed: summary.labels[labels.system] === 'rancher-agent' || isAgentImage(summary.image),
+    managed: isAgentContainer(summary),
     isDead: true,
     removalStarted: false,
     canStandBy: canStandBy(summary.labels),
@@ -183,10 +177,6 @@ function fromDead(summary: ContainerSummary): Observed | undefined {
 
 function adopted(found: Observed): Observed {
   return found.managed ? found : { ...found, managed: true, foreign: true };
-}
-
-function isDeadState(state: ContainerState): boolean {
-  return state === 'dead' || state === 'removing';
 }
 
 /** Every container of an observation, the agent first. */

@@ -1,3 +1,4 @@
+import { shortId } from '../../engine/containers.ts';
 import { labels } from '../identity/roles.ts';
 import { everyone, oldAgents, type Observation, type Observed } from './observe.ts';
 
@@ -208,11 +209,10 @@ class Situation {
    */
   policyToRestore({ id, restartPolicy = '' }: Observed): string | undefined {
     if (restartPolicy !== 'always' && restartPolicy !== 'no') return undefined;
-    const shortId = id.slice(0, 12);
     const told = everyone(this.#observation)
       .filter((other) => other.managed && other.id !== id)
       .map((other) => /^([^=]*)=(.*)$/.exec(other.labels?.[labels.formerRestart] ?? ''))
-      .find((match) => match?.[1] === shortId);
+      .find((match) => match?.[1] === shortId(id));
     const policy = told?.[2] ?? 'always';
     return policy === restartPolicy ? undefined : policy;
   }

@@ -1,5 +1,13 @@
 import type { ContainerSpec, Engine } from '../../engine/engine.ts';
-import { isEngineError } from '../../engine/errors.ts';
+import { describeContainer, shortId } from '../../engine/containers.ts';
+import {
+  daemonLogHint,
+  isEngineError,
+  isNoSpace,
+  isOutage,
+  isWorthRetrying,
+  noSpaceHint,
+} from '../../engine/errors.ts';
 import type { Clock } from '../../support/clock.ts';
 import { deadlineIn, formatDuration } from '../../support/deadline.ts';
 import {
@@ -187,7 +195,7 @@ class Transaction {
 
   async #weigh(step: Step, key: string, error: unknown): Promise<void> {
     if (error instanceof UnremovableError) {
-      this.#unremovable.set(error.isDead.id, error.isDead);
+      this.#unremovable.set(error.container.id, error.container);
       return;
     }
     if (error instanceof HoldError && this.#goal.kind === 'replace' && !this.#touchedAgent) {
@@ -206,7 +214,7 @@ class Transaction {
     const failures = (this.#failures.get(key) ?? 0) + 1;
     this.#failures.set(key, failures);
     const { limits, log, clock } = this.#options;
-    if (isWorthRepeating(error) && failures < limits.CALL_TRIES) {
+    if (isWorthRetrying(error) && failures < limits.CALL_TRIES) {
       log.warn(`${key} failed, trying again`, { try: failures, error: messageOf(error) });
       await clock.sleep(doubling(limits.CALL_PAUSE, limits.REMOVE_PAUSE_MAX)(failures));
       return;
@@ -221,7 +229,7 @@ class Transaction {
   }
 
   #isInterruption(error: unknown): boolean {
-    return this.#options.interrupted.aborted && !isWorthRepeating(error) && !isEngineError(error);
+    return this.#options.interrupted.aborted && !isWorthRetrying(error) && !isEngineError(error);
   }
 
   /** Gives the replacement up for settling. @returns false if that is what we were doing already */
@@ -326,8 +334,8 @@ class Transaction {
   /** Those that are still there, under the names they have by now. */
   #presentUnremovable(observation: Observation): readonly UnremovableContainer[] {
     return everyone(observation).flatMap(({ id, name }) => {
-      const isDead = this.#unremovable.get(id);
-      return isDead === undefined ? [] : [{ ...isDead, name }];
+      const container = this.#unremovable.get(id);
+      return container === undefined ? [] : [{ ...container, name }];
     });
   }
 
@@ -352,13 +360,13 @@ class Transaction {
 function withFormerPolicy(spec: ContainerSpec, { agent }: Observation): ContainerSpec {
   const policy = agent?.restartPolicy ?? '';
   if (agent === undefined || policy === '' || policy === 'always') return spec;
-  const value = `${agent.id.slice(0, 12)}=${policy}`;
+  const value = `${shortId(agent.id)}=${policy}`;
   return { ...spec, labels: { ...spec.labels, [labels.formerRestart]: value } };
 }
 
 function keyOf(step: Step): string {
   const container = containerOf(step);
-  return container === undefined ? step.do : `${step.do} ${container.name} (${container.id.slice(0, 12)})`;
+  return container === undefined ? step.do : `${step.do} ${container.name} (${shortId(container.id)})`;
 }
 
 function containerOf(step: Step): Observed | undefined {
@@ -376,15 +384,6 @@ function isRenaming(step: Step): boolean {
 
 function unremovableOf(container: Observed, originalMessage: string): UnremovableContainer {
   return { id: container.id, name: container.name, originalMessage };
-}
-
-/** An engine that stumbled or didn't answer may do it next time; a refusal stays one. A taken name may be a ghost's. */
-function isWorthRepeating(error: unknown): boolean {
-  return isOutage(error) || isEngineError(error, 'conflict');
-}
-
-function isOutage(error: unknown): error is Error {
-  return error instanceof EngineUnavailableError || isEngineError(error, 'failed');
 }
 
 function asUnavailable(error: Error): EngineUnavailableError {
@@ -424,17 +423,16 @@ const verbs: Readonly<Record<Step['do'], string>> = {
 };
 
 function hintFor(error: unknown): string {
-  if (isEngineError(error) && /no space left on device/i.test(error.originalMessage)) {
-    return 'free space or inodes below the Docker root, then start the upgrade again';
+  if (isEngineError(error) && isNoSpace(error.originalMessage)) {
+    return noSpaceHint;
   }
   if (isEngineError(error, 'conflict'))
     return 'docker ps -a shows who has the name; remove or rename that container';
-  return 'the log of the Docker daemon says more: journalctl -u docker';
+  return daemonLogHint;
 }
 
 function failureError(why: Failure, container: Observed | undefined): Error {
-  const name =
-    container === undefined ? '' : `${container.name} (${container.id.slice(0, 12)}, ${container.image})`;
+  const name = container === undefined ? '' : describeContainer(container);
   switch (why) {
     case 'unmanaged-in-role':
       return unmanagedError(container?.name ?? '', name);
@@ -457,7 +455,7 @@ function failureError(why: Failure, container: Observed | undefined): Error {
       });
     case 'other-agent-does-not-stop':
       return new CannotChangeError(`another agent runs on this host and can't be stopped: ${name}`, {
-        hint: 'its process hangs: the log of the Docker daemon says more: journalctl -u docker',
+        hint: `its process does not exit; ${daemonLogHint}`,
       });
     case 'name-not-free':
       return new CannotChangeError(`a container can't be renamed: ${name}`, {

@@ -1,3 +1,4 @@
+import { describeContainer } from '../../engine/containers.ts';
 import { CannotChangeError } from '../../support/errors.ts';
 import { everyone, type Observation, type Observed } from './observe.ts';
 
@@ -11,7 +12,7 @@ export function requireOwnNames(observation: Observation, own: readonly string[]
   const asking = everyone(observation).find((container) => isOwn(container, own));
   if (asking !== undefined) throw ownContainerError(asking);
   const { agent } = observation;
-  if (agent?.managed === false) throw unmanagedError(agent.name, nameInFull(agent));
+  if (agent?.managed === false) throw unmanagedError(agent.name, describeContainer(agent));
 }
 
 /** Whether a container is one of ours in the sense of *the one this process, or its caller, runs in*. */
@@ -21,7 +22,7 @@ export function isOwn(container: Observed, own: readonly string[]): boolean {
 
 export function ownContainerError(container: Observed): CannotChangeError {
   return new CannotChangeError(
-    `${nameInFull(container)} is the container in which this very command runs: it is left alone`,
+    `${describeContainer(container)} is the container in which this very command runs: it is left alone`,
     { hint: `start it under another name than ${container.name}, or without --name` },
   );
 }
@@ -34,8 +35,4 @@ export function unmanagedError(name: string, fullName: string): CannotChangeErro
       hint: `rename or remove it yourself: docker rename ${name} NEW_NAME; or start again with --force to have it replaced`,
     },
   );
-}
-
-function nameInFull({ name, id, image }: Observed): string {
-  return `${name} (${id.slice(0, 12)}, ${image})`;
 }

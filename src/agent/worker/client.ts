@@ -1,14 +1,10 @@
 import type { ContainerDetails, ContainerExit, Engine } from '../../engine/engine.ts';
-import { isEngineError } from '../../engine/errors.ts';
-import { StorageLowError } from '../../host/errors.ts';
+import { describeContainer, shortId } from '../../engine/containers.ts';
+import { daemonLogHint, isEngineError, isNoSpace, isOutage, noSpaceHint } from '../../engine/errors.ts';
+import { diskHint, StorageLowError } from '../../host/errors.ts';
 import type { Clock } from '../../support/clock.ts';
 import { deadlineIn, type Deadline } from '../../support/deadline.ts';
-import {
-  CannotChangeError,
-  EngineUnavailableError,
-  messageOf,
-  TryAgainLaterError,
-} from '../../support/errors.ts';
+import { CannotChangeError, messageOf, TryAgainLaterError } from '../../support/errors.ts';
 import type { Limits } from '../../support/limits/limits.ts';
 import type { Log } from '../../support/log.ts';
 import { doubling, retry } from '../../support/retry.ts';
@@ -159,7 +155,7 @@ async function makeWorkerFrom(
   const { engine, names, log } = call;
   const spec = buildWorkerSpec(request, volume);
   const id = await engine.createContainer(names.worker, spec);
-  log.info(`made the worker ${names.worker}`, { task: request.task, id: id.slice(0, 12) });
+  log.info(`made the worker ${names.worker}`, { task: request.task, id: shortId(id) });
   try {
     // Asked for before the start where the engine allows it: a quick worker would be gone before we ask.
     const armed = engine.features.waitConditions ? await engine.awaitExit(id, call.signal) : undefined;
@@ -253,7 +249,7 @@ async function inspectPatiently(call: WorkerCall, id: string): Promise<Container
       what: 'look after the worker',
       tries: limits.REMOVE_TRIES,
       pause: doubling(limits.REMOVE_PAUSE_MIN, limits.REMOVE_PAUSE_MAX),
-      worthRetrying: (error) => error instanceof EngineUnavailableError,
+      worthRetrying: isOutage,
       clock,
       log,
       signal,
@@ -268,7 +264,7 @@ async function clearAway(call: WorkerCall, worker: ContainerDetails, tries: numb
   // Somebody with another request may be about to start the one just created: give them the time.
   if (worker.state === 'created' && tries < limits.CALL_TRIES) return;
   if (worker.state === 'removing' && tries < limits.REMOVE_TRIES) return;
-  log.info(`removing an ended worker`, { id: worker.id.slice(0, 12), state: worker.state });
+  log.info(`removing an ended worker`, { id: shortId(worker.id), state: worker.state });
   try {
     await engine.removeContainer(worker.id, { force: false });
   } catch (error) {
@@ -302,14 +298,14 @@ function hungError({ names }: WorkerCall): TryAgainLaterError {
   return new TryAgainLaterError(
     'the worker hangs: a disk of this host does not answer, and it can not end before',
     {
-      hint: `look at the disks: dmesg -T | tail -50; ${names.worker} goes as soon as they answer, or with a reboot`,
+      hint: `${diskHint('the disks')}; ${names.worker} goes as soon as they answer, or with a reboot`,
     },
   );
 }
 
 function unmanagedError(found: ContainerDetails): CannotChangeError {
   return new CannotChangeError(
-    `the container ${found.name} (${found.image}) has our worker's name: left alone`,
+    `the container ${describeContainer(found)} has our worker's name: left alone`,
     {
       hint: `rename or remove it yourself: docker rename ${found.name} NEW_NAME`,
     },
@@ -320,14 +316,14 @@ function asOutcome(error: unknown): unknown {
   if (!isEngineError(error)) return error;
   const details = { originalMessage: error.originalMessage, cause: error };
   // Too full even for the one that would have looked at the storage: the same end as if it had.
-  if (/no space left on device/i.test(error.originalMessage)) {
+  if (isNoSpace(error.originalMessage)) {
     return new StorageLowError('the storage of this host is full: the worker could not be made', {
       ...details,
-      hint: 'free space or inodes below the Docker root, then try again',
+      hint: noSpaceHint,
     });
   }
   return new CannotChangeError('the worker could not be made', {
     ...details,
-    hint: 'the log of the Docker daemon says more: journalctl -u docker',
+    hint: daemonLogHint,
   });
 }

@@ -1,5 +1,5 @@
 import type { Engine, ImageDetails } from '../../engine/engine.ts';
-import { isEngineError } from '../../engine/errors.ts';
+import { isEngineError, isNoSpace, isOutage, noSpaceHint } from '../../engine/errors.ts';
 import type { RegistryAuth } from '../../engine/registry-auth.ts';
 import { StorageLowError } from '../../host/errors.ts';
 import type { Clock } from '../../support/clock.ts';
@@ -60,7 +60,7 @@ async function pullPatiently(pull: Pull, reference: string, auth: RegistryAuth |
       tries: limits.CALL_TRIES,
       pause: doubling(limits.CALL_PAUSE, limits.REMOVE_PAUSE_MAX),
       total: limits.PULL_TOTAL,
-      worthRetrying: (error) => error instanceof EngineUnavailableError || isEngineError(error, 'failed'),
+      worthRetrying: isOutage,
       clock,
       log,
       signal,
@@ -78,10 +78,10 @@ function asOutcome(error: unknown, reference: string): unknown {
     originalMessage: isEngineError(error) ? error.originalMessage : messageOf(error.cause),
     cause: error,
   };
-  if (/no space left on device/i.test(details.originalMessage)) {
+  if (isNoSpace(details.originalMessage)) {
     return new StorageLowError(`the storage of this host is low: the image ${reference} does not fit`, {
       ...details,
-      hint: 'free space or inodes below the Docker root, then try again',
+      hint: noSpaceHint,
     });
   }
   return new CannotChangeError(`the image ${reference} can't be pulled`, {

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { isDead, shortId } from '../../engine/containers.ts';
 import type { Engine, EngineInfo } from '../../engine/engine.ts';
 import { HostFolderUnwritableError } from '../../host/errors.ts';
 import type { Asker } from '../../host/files/status.ts';
@@ -62,7 +63,7 @@ export async function doWork(
     version: request.version,
     ...(request.askedBy === undefined ? {} : { askedBy: request.askedBy }),
     ...(request.target === undefined ? {} : { target: request.target }),
-    ...(request.container === undefined ? {} : { container: request.container.slice(0, 12) }),
+    ...(request.container === undefined ? {} : { container: shortId(request.container) }),
   });
   const outcome = await conclude(request, async (signal) => perform({ ...request, reporter, signal }));
   await reporter.ended(outcome);
@@ -97,7 +98,7 @@ async function underLock(
         owner: {
           command: request.command,
           pid: process.pid,
-          ...(request.container === undefined ? {} : { container: request.container.slice(0, 12) }),
+          ...(request.container === undefined ? {} : { container: shortId(request.container) }),
         },
         hasEnded: async (container) => hasEnded(request.engine, container),
         limits: configuration.limits,
@@ -121,9 +122,7 @@ async function underLock(
 async function hasEnded(engine: Engine, container: string): Promise<boolean> {
   try {
     const found = await engine.inspectContainer(container);
-    return (
-      found === undefined || found.state === 'exited' || found.state === 'dead' || found.state === 'removing'
-    );
+    return found === undefined || found.state === 'exited' || isDead(found);
   } catch {
     return false;
   }

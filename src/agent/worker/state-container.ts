@@ -5,9 +5,10 @@ import type {
   Engine,
   EngineInfo,
 } from '../../engine/engine.ts';
-import { isEngineError } from '../../engine/errors.ts';
+import { describeContainer } from '../../engine/containers.ts';
+import { daemonLogHint, isEngineError, isWorthRetrying } from '../../engine/errors.ts';
 import type { Clock } from '../../support/clock.ts';
-import { CannotChangeError, EngineUnavailableError } from '../../support/errors.ts';
+import { CannotChangeError } from '../../support/errors.ts';
 import type { Limits } from '../../support/limits/limits.ts';
 import type { Log } from '../../support/log.ts';
 import { doubling, retry } from '../../support/retry.ts';
@@ -53,10 +54,7 @@ export async function ensureStateContainer(
     what: `create ${name}`,
     tries: limits.REMOVE_TRIES,
     pause: doubling(limits.REMOVE_PAUSE_MIN, limits.REMOVE_PAUSE_MAX),
-    worthRetrying: (error: Error) =>
-      error instanceof EngineUnavailableError ||
-      isEngineError(error, 'failed') ||
-      isEngineError(error, 'conflict'),
+    worthRetrying: isWorthRetrying,
     clock,
     log,
     signal,
@@ -67,7 +65,7 @@ export async function ensureStateContainer(
     if (!isEngineError(error)) throw error;
     throw new CannotChangeError(`the container ${name}, which holds the agent's state, could not be made`, {
       originalMessage: error.originalMessage,
-      hint: `docker ps -a --filter name=${name}; the log of the Docker daemon says more: journalctl -u docker`,
+      hint: `docker ps -a --filter name=${name}; ${daemonLogHint}`,
       cause: error,
     });
   }
@@ -100,7 +98,7 @@ export async function findStateContainer(
   if (found === undefined || isAgentContainer(found)) return found;
   const { name } = found;
   throw new CannotChangeError(
-    `the container ${name} (${found.id.slice(0, 12)}, ${found.image}) has the name of the agent's state container and is not one: it is left alone`,
+    `the container ${describeContainer(found)} has the name of the agent's state container and is not one: it is left alone`,
     { hint: `rename or remove it yourself: docker rename ${name} NEW_NAME` },
   );
 }

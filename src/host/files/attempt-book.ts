@@ -1,5 +1,5 @@
 import { noAttempts, readAttempts, writeAttempts, type Attempts } from './attempts.ts';
-import { StorageSilentError } from '../errors.ts';
+import { diskHint, StorageSilentError } from '../errors.ts';
 import type { Configuration } from '../../support/configuration.ts';
 import { DeadlineError, withDeadline } from '../../support/deadline.ts';
 import { messageOf } from '../../support/errors.ts';
@@ -59,7 +59,7 @@ async function answered<T>(ms: number, work: () => Promise<T>): Promise<T> {
   } catch (error) {
     if (!(error instanceof DeadlineError)) throw error;
     throw new StorageSilentError(`the disk of /var/lib/rancher does not answer: ${error.message}`, {
-      hint: 'look at that disk: dmesg -T | tail -50',
+      hint: diskHint('that disk'),
       cause: error,
     });
   }

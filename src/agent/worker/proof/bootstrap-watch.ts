@@ -1,9 +1,9 @@
 import * as v from 'valibot';
 import type { ContainerDetails } from '../../../engine/engine.ts';
-import { isEngineError } from '../../../engine/errors.ts';
+import { isOutage } from '../../../engine/errors.ts';
 import { readInside } from '../../../host/read-inside.ts';
 import { deadlineIn, formatDuration, type Deadline } from '../../../support/deadline.ts';
-import { EngineUnavailableError, messageOf } from '../../../support/errors.ts';
+import { messageOf } from '../../../support/errors.ts';
 import { BootstrapFailsError, NotReadyError } from '../../transaction/not-ready.ts';
 import { oldAgents, type Observation, type Observed } from '../../transaction/observe.ts';
 import { keysRevoked, servingUnknown } from '../../run/serving/causes.ts';
@@ -141,7 +141,7 @@ async function lookPatiently(work: Work, agent: Observed): Promise<Look> {
   try {
     return await lookAtAgent(work, agent);
   } catch (error) {
-    if (!(error instanceof EngineUnavailableError) && !isEngineError(error, 'failed')) throw error;
+    if (!isOutage(error)) throw error;
     work.log.warn('the engine does not answer while the bootstrap is watched', { error: messageOf(error) });
     return { isStopped: false, end: 'unknown' };
   }
