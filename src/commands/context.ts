@@ -1,6 +1,5 @@
 import { namesOf, readNames, type RoleNames } from '../agent/identity/roles.ts';
-import { hostSocketOf, selectProfile, type Profile } from '../agent/identity/profile.ts';
-import { chooseStateVolume } from '../agent/identity/state-volume.ts';
+import { chooseStateVolume, hostSocketOf, selectProfile, type Profile } from '../agent/identity/profile.ts';
 import type { WorkerCall } from '../agent/worker/client.ts';
 import { selectWorkerEnvironment, workerVariables, type WorkerTask } from '../agent/worker/request.ts';
 import type { EngineOptions } from '../engine/reads.ts';

@@ -1,3 +1,4 @@
+import type { Engine } from '../../engine/engine.ts';
 import type { Environment, ProfileName } from '../../support/configuration.ts';
 
 /**
@@ -157,6 +158,19 @@ export function selectOverrides(environment: Environment): Environment {
 export function hostSocketOf(profile: Profile, environment: Environment): string {
   const told = profile.passedEnvironment.includes('HOST_DOCKER_SOCK') ? environment['HOST_DOCKER_SOCK'] : '';
   return told === undefined || told === '' ? '/var/run/docker.sock' : told;
+}
+
+/** The state volume in use: the first of the profile's names that exists, else the first (contract §1). */
+export async function chooseStateVolume(
+  engine: Pick<Engine, 'hasVolume'>,
+  profile: Profile,
+): Promise<string> {
+  const [first = 'rancher-agent-state', ...others] = profile.stateVolumes;
+  if (others.length === 0 || (await engine.hasVolume(first))) return first;
+  for (const volume of others) {
+    if (await engine.hasVolume(volume)) return volume;
+  }
+  return first;
 }
 
 function replaceNames(

@@ -14,6 +14,7 @@ import { DeadlineError, withDeadline } from '../../support/deadline.ts';
 import type { Log } from '../../support/log.ts';
 import type { Secrets } from '../../support/secrets.ts';
 import type { UnremovableContainer } from '../transaction/apply.ts';
+import type { Step } from '../transaction/plan.ts';
 import { createMetricsWriter } from './metrics.ts';
 import type { Outcome } from './outcome.ts';
 
@@ -152,6 +153,15 @@ export function createReporter(options: ReporterOptions): AgentReporter {
       }
     },
   };
+}
+
+/** Steps between one agent's end and the next one's promotion, in a rollback as well: nothing waits for the disk. */
+const passing: readonly Step['do'][] = ['park', 'promote', 'demote', 'start'];
+
+/** Reports the step that a transaction does now. @param summary for the status file */
+export async function reportStep(reporter: Reporter, step: Step, summary: string): Promise<void> {
+  if (passing.includes(step.do)) reporter.passing(summary, step.do);
+  else await reporter.working(summary, step.do);
 }
 
 /** What every state of one piece of work has. */

@@ -4,7 +4,7 @@ import type { Clock } from '../../support/clock.ts';
 import type { Configuration } from '../../support/configuration.ts';
 import { ExitCode } from '../../support/errors.ts';
 import type { Log } from '../../support/log.ts';
-import { lookUpAttempts } from '../../host/files/attempt-book.ts';
+import { lookUpAttempts } from '../../host/files/attempts.ts';
 import { findFlapping, isCalm, flappingHint, type Flapping } from '../worker/flapping.ts';
 import type { Reporter } from '../report/reporter.ts';
 import { isUnfinishedUpgrade } from './serving/state.ts';

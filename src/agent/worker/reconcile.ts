@@ -1,12 +1,12 @@
 import { recordSuccess } from '../../host/files/attempts.ts';
 import type { HostStatus } from '../../host/files/status.ts';
 import { messageOf } from '../../support/errors.ts';
-import { noteAttempts } from '../../host/files/attempt-book.ts';
+import { noteAttempts } from '../../host/files/attempts.ts';
 import { nameHolders } from '../transaction/mount-holders.ts';
 import { judgeTransaction, type Outcome } from '../report/outcome.ts';
 import { isAgentContainer } from '../identity/roles.ts';
 import { endsWithServing } from '../run/serving/causes.ts';
-import { tellStep } from '../report/tell-step.ts';
+import { reportStep } from '../report/reporter.ts';
 import { runTransaction } from '../transaction/transaction.ts';
 import { createProof } from './proof/proof.ts';
 import { viewOf, type Work } from './session.ts';
@@ -38,7 +38,7 @@ export async function reconcileHost(work: Work): Promise<Outcome> {
     goal: { kind: 'reconcile' },
     ...readOwnership(configuration.environment, work.container),
     holdersOf: async (container) => nameHolders(viewOf(work), container),
-    onStep: async (step) => tellStep(work.reporter, step, `settling: ${step.do}`),
+    onStep: async (step) => reportStep(work.reporter, step, `settling: ${step.do}`),
     awaitReady: proof.awaitReady,
     watchBootstrap: proof.watchBootstrap,
     interrupted: AbortSignal.any([work.signal, lifetime]),

@@ -13,20 +13,19 @@ import { readRegistryCredentials } from '../../host/registry-credentials.ts';
 import { dockerConfigFolder, type Environment } from '../../support/configuration.ts';
 import { formatDuration } from '../../support/deadline.ts';
 import { InterruptedError, TryAgainLaterError } from '../../support/errors.ts';
-import { changeAttempts, lookUpAttempts, noteAttempts } from '../../host/files/attempt-book.ts';
+import { changeAttempts, lookUpAttempts, noteAttempts } from '../../host/files/attempts.ts';
 import { nameHolders } from '../transaction/mount-holders.ts';
-import { describeChange } from './direction.ts';
-import type { Observation, Observed } from '../transaction/observe.ts';
+import type { Observation } from '../transaction/observe.ts';
 import { judgeTransaction, type Outcome } from '../report/outcome.ts';
 import { findFlapping, FlappingError, flappingHint } from './flapping.ts';
 import type { Step } from '../transaction/plan.ts';
 import { checksReadiness, labels, canStandBy } from '../identity/roles.ts';
 import { buildAgentSpec, type AgentIngredients } from '../identity/agent-spec.ts';
 import { dockerRootOf, ensureStateContainer } from './state-container.ts';
-import { chooseStateVolume } from '../identity/state-volume.ts';
+import { chooseStateVolume } from '../identity/profile.ts';
 import { requireStorage } from './storage-guard.ts';
 import { ensureImage, type Target } from './pull-image.ts';
-import { tellStep } from '../report/tell-step.ts';
+import { reportStep } from '../report/reporter.ts';
 import { runTransaction, type TransactionResult } from '../transaction/transaction.ts';
 import type { Serving } from './proof/serving.ts';
 import { createProof } from './proof/proof.ts';
@@ -114,13 +113,13 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
         await refuseFlapping(work, target.reference);
         await coolDown(work, target.reference);
       }
-      change = agent === undefined ? undefined : describeReplacement(agent, target);
+      change = agent === undefined ? undefined : `upgrading from ${agent.image} to ${target.reference}`;
       if (change !== undefined) log.info(change);
       await changeAttempts(work, (attempts) =>
         recordBegin(attempts, target.reference, clock.now(), configuration.limits),
       );
     },
-    onStep: async (step) => tellStep(work.reporter, step, withRemark(describeStep(step), change)),
+    onStep: async (step) => reportStep(work.reporter, step, withRemark(describeStep(step), change)),
     interrupted: AbortSignal.any([work.signal, lifetime.signal]),
     awaitReady: proof.awaitReady,
     watchBootstrap: proof.watchBootstrap,
@@ -154,11 +153,6 @@ async function provideState(
     varLibWritable,
   });
   return { stateVolume, dockerRoot: dockerRootOf(state, info) };
-}
-
-function describeReplacement(agent: Observed, { reference, image }: Target): string {
-  const from = { reference: agent.image, labels: agent.labels ?? {} };
-  return `upgrading ${describeChange(from, { reference, labels: image.labels })}`;
 }
 
 function withRemark(summary: string, remark: string | undefined): string {
