@@ -14,7 +14,7 @@ import { DeadlineError, withDeadline } from '../../support/deadline.ts';
 import type { Log } from '../../support/log.ts';
 import type { Secrets } from '../../support/secrets.ts';
 import type { UnremovableContainer } from '../transaction/apply.ts';
-import type { Step } from '../transaction/plan.ts';
+import type { Step } from '../transaction/steps.ts';
 import { createMetricsWriter } from './metrics.ts';
 import type { Outcome } from './outcome.ts';
 

@@ -1,31 +1,24 @@
-import {
-  restartPolicies,
-  type ContainerDetails,
-  type ContainerSpec,
-  type Engine,
-} from '../../engine/engine.ts';
+import { restartPolicies, type ContainerSpec } from '../../engine/engine.ts';
 import { describeContainer } from '../../engine/containers.ts';
 import { isEngineError, isWorthRetrying } from '../../engine/errors.ts';
-import type { Clock } from '../../support/clock.ts';
-import { deadlineIn } from '../../support/deadline.ts';
 import { InterruptedError, messageOf } from '../../support/errors.ts';
-import type { Limits } from '../../support/limits/limits.ts';
-import type { Log } from '../../support/log.ts';
 import { doubling, retry } from '../../support/retry.ts';
-import { readLastLog } from './last-log.ts';
 import type { Holder } from './mount-holders.ts';
 import { NotReadyError } from './not-ready.ts';
 import type { Observed } from './observe.ts';
-import { isUp, type Step } from './plan.ts';
+import { isUp } from './situation.ts';
+import type { Step } from './steps.ts';
+import { keepLastLog, watch, type WatchContext } from './watch.ts';
 import type { RoleNames } from '../identity/roles.ts';
 import { isOwn, ownContainerError } from './unmanaged.ts';
 
-export interface ApplyContext {
-  readonly engine: Engine;
+export interface ApplyContext extends WatchContext {
+  readonly history: WatchContext['history'] & {
+    /** Ids that have proven that they can serve. */
+    readonly ready: Set<string>;
+    readonly bootstraps: Map<string, 'settled' | 'keep-parked'>;
+  };
   readonly names: RoleNames;
-  readonly limits: Limits;
-  readonly clock: Clock;
-  readonly log: Log;
   readonly nextSpec?: ContainerSpec;
   readonly interrupted: AbortSignal;
   /** Ids of the containers in which we and our caller run. */
@@ -42,16 +35,6 @@ export interface ApplyContext {
    * @throws BootstrapFailsError when the parked agent should come back
    */
   readonly watchBootstrap?: (agent: Observed) => Promise<'settled' | 'keep-parked'>;
-  /** Masks secrets in what an agent wrote. */
-  readonly scrub?: (text: string) => string;
-  /** The last log lines of agents that did not stay up, by id. Filled by `verify` and `stand-by`. */
-  readonly lastLogs?: Map<string, readonly string[]>;
-  /** Filled by `verify` and `stand-by`. */
-  readonly rejected: Set<string>;
-  readonly watched: Map<string, number>;
-  /** Filled by `ready` and `watch`. */
-  readonly ready: Set<string>;
-  readonly bootstraps: Map<string, 'settled' | 'keep-parked'>;
 }
 
 /** A container of ours that stays although it should not. */
@@ -141,12 +124,12 @@ async function proveReady(next: Observed, context: ApplyContext): Promise<void> 
     context.log.info(`waiting until ${describeContainer(next)} has proven that it can serve`);
     await keepingLog(next, context, async () => context.awaitReady?.(next));
   }
-  if (!context.rejected.has(next.id)) context.ready.add(next.id);
+  if (!context.history.rejected.has(next.id)) context.history.ready.add(next.id);
 }
 
 async function watchBootstrap(agent: Observed, context: ApplyContext): Promise<void> {
   const parked = await keepingLog(agent, context, async () => context.watchBootstrap?.(agent));
-  context.bootstraps.set(agent.id, parked ?? 'settled');
+  context.history.bootstraps.set(agent.id, parked ?? 'settled');
 }
 
 /** An agent that is not good enough is removed soon: what it said last is kept before that. */
@@ -216,99 +199,6 @@ function hurry(interrupted: AbortSignal): AbortSignal {
   if (interrupted.aborted) onAbort();
   else interrupted.addEventListener('abort', onAbort, { once: true });
   return hurrying.signal;
-}
-
-/**
- * Looks at a container until it has been up for `ms` milliseconds without a restart. One that ends or restarts
- * meanwhile is rejected; the plan then says what follows. One that somebody else restarts is watched again from then on: such
- * an agent exits with status 1, has no process for a moment, and is as good as before.
- */
-async function watch(
-  container: Observed,
-  ms: number,
-  context: ApplyContext,
-  signal: AbortSignal,
-): Promise<void> {
-  for (let restarts = 0; ; restarts += 1) {
-    const seen = await watchOnce(container, ms, context, signal);
-    if (seen.stayedUp) {
-      context.watched.set(container.id, ms);
-      return;
-    }
-    const mayComeBack = restarts < context.limits.CALL_TRIES && wasStoppedByRequest(container, seen.last);
-    if (!mayComeBack || !(await comesBack(container, context, signal)))
-      return reject(container, seen.last, context);
-    context.log.info(`${describeContainer(container)} was restarted by somebody else: watching it again`);
-  }
-}
-
-type Seen =
-  { readonly stayedUp: true } | { readonly stayedUp: false; readonly last: ContainerDetails | undefined };
-
-async function watchOnce(
-  container: Observed,
-  ms: number,
-  { engine, clock, limits }: ApplyContext,
-  signal: AbortSignal,
-): Promise<Seen> {
-  const pause = Math.max(1, Math.min(limits.VERIFY_POLL, ms));
-  for (let seen = 0; seen < ms; seen += pause) {
-    await clock.sleep(pause, signal);
-    const last = await engine.inspectContainer(container.id);
-    if (last?.state !== 'running' || last.restartCount > container.restartCount)
-      return { stayedUp: false, last };
-  }
-  return { stayedUp: true };
-}
-
-/**
- * A container with the policy `always` that exits by itself is `restarting` at once, or has restarted. `exited` it is only when
- * somebody asked the engine to stop it: `docker stop`, or the first half of `docker restart`.
- */
-function wasStoppedByRequest(container: Observed, last: ContainerDetails | undefined): boolean {
-  return (
-    last?.state === 'exited' && last.restartPolicy === 'always' && last.restartCount <= container.restartCount
-  );
-}
-
-/** Whether it runs again within RESTART_GAP. */
-async function comesBack(
-  container: Observed,
-  { engine, clock, limits }: ApplyContext,
-  signal: AbortSignal,
-): Promise<boolean> {
-  const deadline = deadlineIn(limits.RESTART_GAP, clock);
-  while (deadline.left() > 0) {
-    await clock.sleep(Math.min(limits.VERIFY_POLL, deadline.left()), signal);
-    const now = await engine.inspectContainer(container.id);
-    if (!wasStoppedByRequest(container, now))
-      return now?.state === 'running' && now.restartCount <= container.restartCount;
-  }
-  return false;
-}
-
-/** What it wrote last is read now: the rollback removes the container, and its log with it. */
-async function reject(
-  container: Observed,
-  now: ContainerDetails | undefined,
-  context: ApplyContext,
-): Promise<void> {
-  const { log, rejected } = context;
-  log.warn(`${describeContainer(container)} did not stay up`, {
-    state: now?.state ?? 'gone',
-    status: now?.exitCode ?? 0,
-  });
-  rejected.add(container.id);
-  await keepLastLog(container, context);
-}
-
-async function keepLastLog(
-  container: Observed,
-  { engine, limits, log, scrub, lastLogs }: ApplyContext,
-): Promise<void> {
-  const lines = await readLastLog(engine, container.id, limits, scrub ?? ((text) => text));
-  lastLogs?.set(container.id, lines);
-  for (const line of lines) log.warn(`last log line of ${container.name}: ${line}`);
 }
 
 /**

@@ -1,21 +1,9 @@
 import type { ContainerSpec, Engine } from '../../engine/engine.ts';
-import { describeContainer, shortId } from '../../engine/containers.ts';
-import {
-  daemonLogHint,
-  isEngineError,
-  isNoSpace,
-  isOutage,
-  isWorthRetrying,
-  noSpaceHint,
-} from '../../engine/errors.ts';
+import { shortId } from '../../engine/containers.ts';
+import { isEngineError, isOutage, isWorthRetrying } from '../../engine/errors.ts';
 import type { Clock } from '../../support/clock.ts';
 import { deadlineIn, formatDuration } from '../../support/deadline.ts';
-import {
-  CannotChangeError,
-  EngineUnavailableError,
-  EntrypointError,
-  messageOf,
-} from '../../support/errors.ts';
+import { CannotChangeError, messageOf } from '../../support/errors.ts';
 import type { Limits } from '../../support/limits/limits.ts';
 import type { Log } from '../../support/log.ts';
 import { doubling } from '../../support/retry.ts';
@@ -30,10 +18,13 @@ import {
   type Observation,
   type Observed,
 } from './observe.ts';
-import { isUp, planStep, type History, type Failure, type Goal, type Step } from './plan.ts';
-import { HoldError, NotReadyError } from './not-ready.ts';
+import { planStep } from './plan.ts';
+import { isUp } from './situation.ts';
+import { RunHistory } from './run-history.ts';
+import { describeStep, type Goal, type Step } from './steps.ts';
+import { asUnavailable, explainFailure, explainStep } from './explain.ts';
+import { HoldError } from './not-ready.ts';
 import { labels, type RoleNames } from '../identity/roles.ts';
-import { unmanagedError } from './unmanaged.ts';
 
 /**
  * The transaction: observe, plan, do one idempotent step, observe again, until the plan says done.
@@ -101,13 +92,7 @@ export async function runTransaction(options: TransactionOptions): Promise<Trans
 
 class Transaction {
   readonly #options: TransactionOptions;
-  readonly #rejected = new Set<string>();
-  readonly #unmovable = new Set<string>();
-  readonly #watched = new Map<string, number>();
-  readonly #ready = new Set<string>();
-  readonly #bootstraps = new Map<string, 'settled' | 'keep-parked'>();
-  readonly #lastLogs = new Map<string, readonly string[]>();
-  readonly #unremovable = new Map<string, UnremovableContainer>();
+  readonly #history = new RunHistory();
   readonly #failures = new Map<string, number>();
   readonly #repeats = new Map<string, number>();
   readonly #ages: Ages;
@@ -136,10 +121,11 @@ class Transaction {
         return this.#result(observation, false);
       }
       if (this.#mayStop(observation)) return await this.#stopHere(observation);
-      const step = planStep(observation, this.#goal, this.#history(), this.#timeouts());
+      const step = planStep(observation, this.#goal, this.#history, this.#timeouts());
       if (step.do === 'done') return this.#result(observation, this.#error === undefined);
       if (step.do === 'fail') {
-        if (!this.#rollBack(failureError(step.why, step.container))) return this.#result(observation, false);
+        if (!this.#rollBack(explainFailure(step.why, step.container)))
+          return this.#result(observation, false);
         continue;
       }
       await this.#try(step, observation);
@@ -153,11 +139,13 @@ class Transaction {
 
   /** One step; its failure is weighed here: again after a pause, named as a corpse, or the way back. */
   async #try(step: Step, observation: Observation): Promise<void> {
-    const key = keyOf(step);
+    const key = describeStep(step);
     try {
       if (step.do === 'create-next') await this.#options.beforeCreating?.(observation);
       await this.#options.onStep?.(step);
-      this.#remember(step);
+      if ((step.do === 'stop' || step.do === 'discard') && step.container.id === this.#incumbent)
+        this.#touchedAgent = true;
+      this.#history.prepare(step);
       await performStep(step, this.#contextOf(observation));
       this.#countRepeat(key, step);
     } catch (error) {
@@ -169,11 +157,7 @@ class Transaction {
     const { awaitReady, watchBootstrap, nextSpec, ...options } = this.#options;
     return {
       ...options,
-      rejected: this.#rejected,
-      watched: this.#watched,
-      ready: this.#ready,
-      bootstraps: this.#bootstraps,
-      lastLogs: this.#lastLogs,
+      history: this.#history,
       ...(nextSpec && { nextSpec: withFormerPolicy(nextSpec, observation) }),
       ...(awaitReady && { awaitReady: async (next: Observed) => awaitReady(next, observation) }),
       ...(watchBootstrap && {
@@ -182,20 +166,9 @@ class Transaction {
     };
   }
 
-  #remember(step: Step): void {
-    const id = containerOf(step)?.id;
-    if (id === undefined) return;
-    if ((step.do === 'stop' || step.do === 'discard') && id === this.#incumbent) this.#touchedAgent = true;
-    if (step.do === 'demote') this.#rejected.add(id);
-    // In another role, or started again, it has to prove itself anew.
-    if (step.do === 'promote' || step.do === 'start') this.#watched.delete(id);
-    // Another process proves nothing for this one.
-    if (step.do === 'start') this.#ready.delete(id);
-  }
-
   async #weigh(step: Step, key: string, error: unknown): Promise<void> {
     if (error instanceof UnremovableError) {
-      this.#unremovable.set(error.container.id, error.container);
+      this.#history.unremovable.set(error.container.id, error.container);
       return;
     }
     if (error instanceof HoldError && this.#goal.kind === 'replace' && !this.#touchedAgent) {
@@ -206,9 +179,9 @@ class Transaction {
       // One whose bootstrap was still watched has been verified: it stays, and so does the parked one.
       if (step.do !== 'standby' && step.do !== 'ready' && step.do !== 'verify') return;
       // A container that still has to show that it runs can't be waited for any more.
-      const cause = asOutcome(step, error);
+      const cause = explainStep(step, error);
       this.#rollBack(cause);
-      this.#giveUpOn(step, cause);
+      this.#history.giveUp(step, messageOf(cause));
       return;
     }
     const failures = (this.#failures.get(key) ?? 0) + 1;
@@ -219,13 +192,13 @@ class Transaction {
       await clock.sleep(doubling(limits.CALL_PAUSE, limits.REMOVE_PAUSE_MAX)(failures));
       return;
     }
-    const cause = asOutcome(step, error);
+    const cause = explainStep(step, error);
     // A dead next one that keeps its name (1.10.3) stands in nobody's way: there is a spare name.
     const mayGoOn = step.do === 'park' && step.container.isDead && step.container.id !== this.#incumbent;
     const rollsBack = !mayGoOn && this.#rollBack(cause);
     // Going back must not ask again what has just been answered.
     const isAnswer = step.do === 'start' || step.do === 'ready' || step.do === 'watch';
-    if (!rollsBack || isAnswer) this.#giveUpOn(step, cause);
+    if (!rollsBack || isAnswer) this.#history.giveUp(step, messageOf(cause));
   }
 
   #isInterruption(error: unknown): boolean {
@@ -241,17 +214,6 @@ class Transaction {
     return true;
   }
 
-  /** What can't be done counts as impossible from here on, so that the plan looks for another way. */
-  #giveUpOn(step: Step, error: Error): void {
-    const container = containerOf(step);
-    if (container === undefined) return;
-    const { id } = container;
-    if (step.do === 'discard' || step.do === 'stop')
-      this.#unremovable.set(id, unremovableOf(container, messageOf(error)));
-    else if (isRenaming(step)) this.#unmovable.add(id);
-    else this.#rejected.add(id);
-  }
-
   /** A step that succeeds and changes nothing would be planned for ever. */
   #countRepeat(key: string, step: Step): void {
     const repeats = (this.#repeats.get(key) ?? 0) + 1;
@@ -261,7 +223,7 @@ class Transaction {
       hint: 'somebody or something else on this host undoes it',
     });
     if (step.do !== 'discard') this.#rollBack(error);
-    this.#giveUpOn(step, error);
+    this.#history.giveUp(step, messageOf(error));
   }
 
   /**
@@ -277,12 +239,12 @@ class Transaction {
   }
 
   #wasWatched(agent: Observed): boolean {
-    return (this.#watched.get(agent.id) ?? 0) >= this.#options.limits.VERIFY;
+    return (this.#history.watched.get(agent.id) ?? 0) >= this.#options.limits.VERIFY;
   }
 
   #canRollBack(observation: Observation): boolean {
     return oldAgents(observation).some(
-      (old) => old.managed && !old.removalStarted && !this.#unremovable.has(old.id),
+      (old) => old.managed && !old.removalStarted && !this.#history.unremovable.has(old.id),
     );
   }
 
@@ -316,38 +278,20 @@ class Transaction {
     }
   }
 
-  #history(): History {
-    return {
-      rejected: this.#rejected,
-      unremovable: new Set(this.#unremovable.keys()),
-      unmovable: this.#unmovable,
-      watched: this.#watched,
-      ready: this.#ready,
-      bootstraps: this.#bootstraps,
-    };
-  }
-
   #timeouts(): { verifyMs: number; standbyMs: number } {
     return { verifyMs: this.#options.limits.VERIFY, standbyMs: this.#options.limits.STANDBY };
   }
 
-  /** Those that are still there, under the names they have by now. */
-  #presentUnremovable(observation: Observation): readonly UnremovableContainer[] {
-    return everyone(observation).flatMap(({ id, name }) => {
-      const container = this.#unremovable.get(id);
-      return container === undefined ? [] : [{ ...container, name }];
-    });
-  }
-
   #result(observation: Observation, reached: boolean): TransactionResult {
     const { agent } = observation;
-    const [lastLog] = this.#lastLogs.values();
+    const [lastLog] = this.#history.lastLogs.values();
     return {
       reached,
       agent,
       agentRuns: agent?.managed === true && isUp(agent),
-      restarts: agent?.state === 'restarting' || (agent !== undefined && this.#rejected.has(agent.id)),
-      unremovable: this.#presentUnremovable(observation),
+      restarts:
+        agent?.state === 'restarting' || (agent !== undefined && this.#history.rejected.has(agent.id)),
+      unremovable: this.#history.unremovableIn(observation),
       touchedAgent: this.#touchedAgent,
       isIncumbent: agent !== undefined && agent.id === this.#incumbent,
       error: this.#error,
@@ -364,110 +308,7 @@ function withFormerPolicy(spec: ContainerSpec, { agent }: Observation): Containe
   return { ...spec, labels: { ...spec.labels, [labels.formerRestart]: value } };
 }
 
-function keyOf(step: Step): string {
-  const container = containerOf(step);
-  return container === undefined ? step.do : `${step.do} ${container.name} (${shortId(container.id)})`;
-}
-
-function containerOf(step: Step): Observed | undefined {
-  return 'container' in step ? step.container : undefined;
-}
-
 function incumbentOf(observation: Observation): string | undefined {
   const { agent } = observation;
   return (agent ?? oldAgents(observation).find((old) => old.managed && isUp(old)))?.id;
-}
-
-function isRenaming(step: Step): boolean {
-  return step.do === 'park' || step.do === 'promote' || step.do === 'demote';
-}
-
-function unremovableOf(container: Observed, originalMessage: string): UnremovableContainer {
-  return { id: container.id, name: container.name, originalMessage };
-}
-
-function asUnavailable(error: Error): EngineUnavailableError {
-  if (error instanceof EngineUnavailableError) return error;
-  return new EngineUnavailableError(`could not look at the agent's containers: ${error.message}`, {
-    hint: hintFor(error),
-    cause: error,
-  });
-}
-
-function asOutcome(step: Step, error: unknown): Error {
-  if (error instanceof EntrypointError && !isEngineError(error)) return error;
-  const subject = 'container' in step ? step.container.name : 'the next agent';
-  const originalMessage = isEngineError(error) ? error.originalMessage : messageOf(error);
-  return new CannotChangeError(`could not ${verbs[step.do]} ${subject}`, {
-    originalMessage,
-    hint: hintFor(error),
-    cause: error,
-  });
-}
-
-const verbs: Readonly<Record<Step['do'], string>> = {
-  'create-next': 'create',
-  start: 'start',
-  standby: 'bring up',
-  ready: 'bring up',
-  stop: 'stop',
-  park: 'park',
-  promote: 'promote',
-  demote: 'take back',
-  verify: 'verify',
-  watch: 'watch the bootstrap of',
-  'restore-policy': 'restore the restart policy of',
-  discard: 'remove',
-  done: 'finish',
-  fail: 'finish',
-};
-
-function hintFor(error: unknown): string {
-  if (isEngineError(error) && isNoSpace(error.originalMessage)) {
-    return noSpaceHint;
-  }
-  if (isEngineError(error, 'conflict'))
-    return 'docker ps -a shows who has the name; remove or rename that container';
-  return daemonLogHint;
-}
-
-function failureError(why: Failure, container: Observed | undefined): Error {
-  const name = container === undefined ? '' : describeContainer(container);
-  switch (why) {
-    case 'unmanaged-in-role':
-      return unmanagedError(container?.name ?? '', name);
-    case 'parked-names-taken':
-      return new CannotChangeError(
-        'all names for setting the old agent aside are taken by containers that stay',
-        {
-          hint: 'containers that cannot be removed mean sick storage: see the runbook, "a container cannot be removed"',
-        },
-      );
-    case 'next-does-not-run':
-      return new NotReadyError('next-does-not-run', `the new agent does not stay up: ${name}`, {
-        hint: 'the image is broken or not made for this host: docker run --rm IMAGE --version',
-        ...(container !== undefined && { originalMessage: describeEnd(container) }),
-      });
-    case 'agent-does-not-run':
-      return new NotReadyError('agent-does-not-run', `the agent does not stay up: ${name}`, {
-        hint: `see why: docker logs --tail 50 ${container?.name ?? ''}`,
-        ...(container !== undefined && { originalMessage: describeEnd(container) }),
-      });
-    case 'other-agent-does-not-stop':
-      return new CannotChangeError(`another agent runs on this host and can't be stopped: ${name}`, {
-        hint: `its process does not exit; ${daemonLogHint}`,
-      });
-    case 'name-not-free':
-      return new CannotChangeError(`a container can't be renamed: ${name}`, {
-        hint: 'sick storage, if it is dead: see the runbook, "a container cannot be removed"',
-      });
-    case 'no-agent':
-      return new CannotChangeError('there is no agent on this host and nothing to make one from', {
-        hint: 'register this host again: docker run … IMAGE URL',
-      });
-  }
-}
-
-function describeEnd(container: Observed): string {
-  return `state ${container.state}, restarted ${container.restartCount} times`;
 }

@@ -18,7 +18,7 @@ import { nameHolders } from '../transaction/mount-holders.ts';
 import type { Observation } from '../transaction/observe.ts';
 import { judgeTransaction, type Outcome } from '../report/outcome.ts';
 import { findFlapping, FlappingError, flappingHint } from './flapping.ts';
-import type { Step } from '../transaction/plan.ts';
+import type { Step } from '../transaction/steps.ts';
 import { checksReadiness, labels, canStandBy } from '../identity/roles.ts';
 import { buildAgentSpec, type AgentIngredients } from '../identity/agent-spec.ts';
 import { dockerRootOf, ensureStateContainer } from './state-container.ts';

@@ -1,6 +1,7 @@
 import type { ApplyContext } from '../../../src/agent/transaction/apply.ts';
 import { findKeyHolder, observeRoles } from '../../../src/agent/transaction/observe.ts';
-import type { Goal, Step } from '../../../src/agent/transaction/plan.ts';
+import { RunHistory } from '../../../src/agent/transaction/run-history.ts';
+import type { Goal, Step } from '../../../src/agent/transaction/steps.ts';
 import { isAgentImage, labels, namesOf, type RoleNames } from '../../../src/agent/identity/roles.ts';
 import { selectProfile } from '../../../src/agent/identity/profile.ts';
 import {
@@ -367,9 +368,6 @@ export function stepContext({ host }: World, engine = new SimulatedEngine(host))
     clock: host.clock,
     log: silentLog,
     interrupted: new AbortController().signal,
-    rejected: new Set(),
-    watched: new Map(),
-    ready: new Set(),
-    bootstraps: new Map(),
+    history: new RunHistory(),
   };
 }

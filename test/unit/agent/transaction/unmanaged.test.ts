@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { performStep, type ApplyContext } from '../../../../src/agent/transaction/apply.ts';
 import { findKeyHolder, observeRoles, type Observed } from '../../../../src/agent/transaction/observe.ts';
-import type { Step } from '../../../../src/agent/transaction/plan.ts';
+import type { Step } from '../../../../src/agent/transaction/steps.ts';
 import { labels } from '../../../../src/agent/identity/roles.ts';
 import { requireOwnNames } from '../../../../src/agent/transaction/unmanaged.ts';
 import { runTransaction, type TransactionResult } from '../../../../src/agent/transaction/transaction.ts';
@@ -14,6 +14,7 @@ import {
   emptyScene,
   keys,
   names,
+  stepContext,
   World,
   type SceneDescription,
 } from '../../fakes/transaction-world.ts';
@@ -136,21 +137,10 @@ describe('the container in which the work, or who asked for it, runs', () => {
 
   it.each(steps)('is never touched: $do', async (step) => {
     const calls: Call[] = [];
-    const { host } = new World(emptyScene);
-    const context: ApplyContext = {
-      engine: new SimulatedEngine(host, { afterCall: (call) => calls.push(call) }),
-      names,
-      limits: defaultLimits,
-      clock: host.clock,
-      log: silentLog,
-      interrupted: new AbortController().signal,
-      rejected: new Set(),
-      watched: new Map(),
-      ready: new Set(),
-      bootstraps: new Map(),
-      // As a host name gives it: the short id.
-      own: [id.slice(0, 12)],
-    };
+    const world = new World(emptyScene);
+    const engine = new SimulatedEngine(world.host, { afterCall: (call) => calls.push(call) });
+    // As a host name gives it: the short id.
+    const context: ApplyContext = { ...stepContext(world, engine), own: [id.slice(0, 12)] };
     await expect(performStep(step, context)).rejects.toThrow(/in which this very command runs/);
     expect(calls).toEqual([]);
   });

@@ -1,0 +1,101 @@
+import { describeContainer } from '../../engine/containers.ts';
+import { daemonLogHint, isEngineError, isNoSpace, noSpaceHint } from '../../engine/errors.ts';
+import {
+  CannotChangeError,
+  EngineUnavailableError,
+  EntrypointError,
+  messageOf,
+} from '../../support/errors.ts';
+import { NotReadyError } from './not-ready.ts';
+import type { Observed } from './observe.ts';
+import type { Failure, Step } from './steps.ts';
+import { unmanagedError } from './unmanaged.ts';
+
+/** What stopped an observation. */
+export function asUnavailable(error: Error): EngineUnavailableError {
+  if (error instanceof EngineUnavailableError) return error;
+  return new EngineUnavailableError(`could not look at the agent's containers: ${error.message}`, {
+    hint: hintFor(error),
+    cause: error,
+  });
+}
+
+/** What stopped a step, as an error with a hint for a person. */
+export function explainStep(step: Step, error: unknown): Error {
+  if (error instanceof EntrypointError && !isEngineError(error)) return error;
+  const subject = 'container' in step ? step.container.name : 'the next agent';
+  const originalMessage = isEngineError(error) ? error.originalMessage : messageOf(error);
+  return new CannotChangeError(`could not ${verbs[step.do]} ${subject}`, {
+    originalMessage,
+    hint: hintFor(error),
+    cause: error,
+  });
+}
+
+const verbs: Readonly<Record<Step['do'], string>> = {
+  'create-next': 'create',
+  start: 'start',
+  standby: 'bring up',
+  ready: 'bring up',
+  stop: 'stop',
+  park: 'park',
+  promote: 'promote',
+  demote: 'take back',
+  verify: 'verify',
+  watch: 'watch the bootstrap of',
+  'restore-policy': 'restore the restart policy of',
+  discard: 'remove',
+  done: 'finish',
+  fail: 'finish',
+};
+
+function hintFor(error: unknown): string {
+  if (isEngineError(error) && isNoSpace(error.originalMessage)) {
+    return noSpaceHint;
+  }
+  if (isEngineError(error, 'conflict'))
+    return 'docker ps -a shows who has the name; remove or rename that container';
+  return daemonLogHint;
+}
+
+/** Why no plan leads to the goal. */
+export function explainFailure(why: Failure, container: Observed | undefined): Error {
+  const name = container === undefined ? '' : describeContainer(container);
+  switch (why) {
+    case 'unmanaged-in-role':
+      return unmanagedError(container?.name ?? '', name);
+    case 'parked-names-taken':
+      return new CannotChangeError(
+        'all names for setting the old agent aside are taken by containers that stay',
+        {
+          hint: 'containers that cannot be removed mean sick storage: see the runbook, "a container cannot be removed"',
+        },
+      );
+    case 'next-does-not-run':
+      return new NotReadyError('next-does-not-run', `the new agent does not stay up: ${name}`, {
+        hint: 'the image is broken or not made for this host: docker run --rm IMAGE --version',
+        ...(container !== undefined && { originalMessage: describeEnd(container) }),
+      });
+    case 'agent-does-not-run':
+      return new NotReadyError('agent-does-not-run', `the agent does not stay up: ${name}`, {
+        hint: `see why: docker logs --tail 50 ${container?.name ?? ''}`,
+        ...(container !== undefined && { originalMessage: describeEnd(container) }),
+      });
+    case 'other-agent-does-not-stop':
+      return new CannotChangeError(`another agent runs on this host and can't be stopped: ${name}`, {
+        hint: `its process does not exit; ${daemonLogHint}`,
+      });
+    case 'name-not-free':
+      return new CannotChangeError(`a container can't be renamed: ${name}`, {
+        hint: 'sick storage, if it is dead: see the runbook, "a container cannot be removed"',
+      });
+    case 'no-agent':
+      return new CannotChangeError('there is no agent on this host and nothing to make one from', {
+        hint: 'register this host again: docker run … IMAGE URL',
+      });
+  }
+}
+
+function describeEnd(container: Observed): string {
+  return `state ${container.state}, restarted ${container.restartCount} times`;
+}
