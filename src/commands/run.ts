@@ -5,6 +5,7 @@ import { workerNames } from '../agent/worker/family.ts';
 import { keepHouse, reconcileLeftovers } from '../agent/run/housekeeping.ts';
 import { waitForPromotion, isActiveName } from '../agent/run/standby.ts';
 import { inspectOwnContainer, ownImageOf, workerImageOf } from '../agent/identity/self.ts';
+import { hostOf } from '../agent/host.ts';
 import { judgeError } from '../agent/report/outcome.ts';
 import { createReporter, type Reporter } from '../agent/report/reporter.ts';
 import { isAgentContainer, type RoleNames } from '../agent/identity/roles.ts';
@@ -105,11 +106,11 @@ export async function run(given: Context): Promise<never> {
   if (reportsErrors(environment)) {
     void inBackground(context, 'reporting errors to the server', async () => watchForErrors(context));
   }
-  const tracker = trackServing(context, own);
+  const tracker = trackServing(hostOf(context, engine), own);
   const reporter = createReporter({ ...context, serving: () => tracker.summary() });
   void inBackground(context, 'keeping the record of serving', async () => tracker.keep(reporter, signal));
   void inBackground(context, 'looking for what a restart cures', async () =>
-    watchForCures(context, { tracker, heartbeat }),
+    watchForCures(hostOf(context, engine), { tracker, heartbeat }),
   );
   const upgrader = createUpgrader(context, { engine, own, image, reporter, tracker });
   return keepBootstrapRunning({
@@ -216,7 +217,7 @@ function createUpgrader(
     ...context,
     limits: configuration.limits,
     decide: async (required) =>
-      decideUpgrade({ ...context, engine, reporter, serving: tracker }, required, running),
+      decideUpgrade({ ...hostOf(context, engine), reporter, serving: tracker }, required, running),
     upgrade: async (wanted) => {
       try {
         await requirePoolRoom(engine, own, configuration.limits);

@@ -1,3 +1,4 @@
+import { hostOf } from '../agent/host.ts';
 import { judgeError, type Outcome } from '../agent/report/outcome.ts';
 import { registerAgent } from '../agent/worker/register.ts';
 import { createReporter } from '../agent/report/reporter.ts';
@@ -88,7 +89,7 @@ async function work(context: Context, task: Exclude<WorkerTask, 'inspect-host'>)
     // No signal for the engine's calls: the step in hand is finished, the transaction stops at a safe point.
     const { paths, hostname } = context.configuration;
     const [engine, [container]] = await Promise.all([openEngine(context), findOwnContainer(paths, hostname)]);
-    return await doWork({ ...request, engine, container }, async (work) => {
+    return await doWork({ ...request, ...hostOf(context, engine), container }, async (work) => {
       const outcome = await perform(work, task);
       if (task !== 'reconcile') await sweepBehind(work, outcome);
       return outcome;

@@ -7,12 +7,11 @@ import {
   type ServingSummary,
   type StatusDraft,
 } from '../../host/files/status.ts';
-import type { Clock } from '../../support/clock.ts';
 import type { Configuration } from '../../support/configuration.ts';
 import { messageOf, messageBeyond } from '../../support/errors.ts';
 import { DeadlineError, withDeadline } from '../../support/deadline.ts';
 import type { Log } from '../../support/log.ts';
-import type { Secrets } from '../../support/secrets.ts';
+import type { Host } from '../host.ts';
 import type { UnremovableContainer } from '../transaction/apply.ts';
 import type { Step } from '../transaction/steps.ts';
 import { createMetricsWriter } from './metrics.ts';
@@ -38,11 +37,8 @@ export interface AgentReporter extends Reporter {
   refreshServing(): Promise<void>;
 }
 
-export interface ReporterOptions {
+export interface ReporterOptions extends Pick<Host, 'clock' | 'log' | 'secrets'> {
   readonly configuration: Pick<Configuration, 'paths' | 'limits' | 'environment'>;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly secrets: Secrets;
   readonly command: string;
   readonly version: string;
   /** The image that is wanted, if one is. */

@@ -2,24 +2,17 @@ import { readStatus } from '../../host/files/status.ts';
 import { isDead } from '../../engine/containers.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { isEngineError } from '../../engine/errors.ts';
-import type { Clock } from '../../support/clock.ts';
-import type { Paths } from '../../support/configuration.ts';
 import { deadlineIn, type Deadline } from '../../support/deadline.ts';
 import { messageOf } from '../../support/errors.ts';
-import type { Limits } from '../../support/limits/limits.ts';
-import type { Log } from '../../support/log.ts';
-import { isAgentContainer, type RoleNames } from '../identity/roles.ts';
+import type { Host } from '../host.ts';
+import { isAgentContainer } from '../identity/roles.ts';
 
-export interface Leftovers {
-  readonly engine: Engine;
-  readonly names: RoleNames;
+export interface Leftovers extends Pick<
+  Host,
+  'engine' | 'names' | 'limits' | 'clock' | 'log' | 'paths' | 'signal'
+> {
   /** What a worker may be called here (`workerNames`). */
   readonly workers: readonly string[];
-  readonly limits: Limits;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly paths: Paths;
-  readonly signal: AbortSignal;
   /** Follows the worker that runs to its end; false if there was none. */
   readonly followWorker: () => Promise<boolean>;
   /** Has a worker settle what is left. */

@@ -1,9 +1,7 @@
-import type { ContainerDetails, Engine } from '../../engine/engine.ts';
-import type { Clock } from '../../support/clock.ts';
+import type { ContainerDetails } from '../../engine/engine.ts';
 import { deadlineIn } from '../../support/deadline.ts';
 import { messageOf, TryAgainLaterError } from '../../support/errors.ts';
-import type { Limits } from '../../support/limits/limits.ts';
-import type { Log } from '../../support/log.ts';
+import type { Host } from '../host.ts';
 import { isAgentContainer, type RoleNames } from '../identity/roles.ts';
 
 /** The role that a container's name gives to the `run` inside it. */
@@ -16,13 +14,7 @@ export function roleOf(name: string, names: RoleNames): StandbyRole {
   return names.previous.includes(name) || /-previous(-\d)?$/.test(name) ? 'previous' : 'other';
 }
 
-export interface StandingBy {
-  readonly engine: Engine;
-  readonly names: RoleNames;
-  readonly limits: Limits;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly signal: AbortSignal;
+export interface StandingBy extends Pick<Host, 'engine' | 'names' | 'limits' | 'clock' | 'log' | 'signal'> {
   readonly own: ContainerDetails;
   /** Has a worker finish the transaction that we are part of; the signal ends the waiting, not the worker. */
   readonly reconcile: (signal: AbortSignal) => Promise<void>;

@@ -1,11 +1,9 @@
 import { readRequiredImage, type RequiredImage } from '../../control-plane/required-image.ts';
 import type { Engine } from '../../engine/engine.ts';
-import type { Clock } from '../../support/clock.ts';
-import type { Configuration } from '../../support/configuration.ts';
 import { ExitCode } from '../../support/errors.ts';
-import type { Log } from '../../support/log.ts';
 import { lookUpAttempts } from '../../host/files/attempts.ts';
 import { findFlapping, isCalm, flappingHint, type Flapping } from '../worker/flapping.ts';
+import type { Host } from '../host.ts';
 import type { Reporter } from '../report/reporter.ts';
 import { isUnfinishedUpgrade } from './serving/state.ts';
 import type { ServingTracker } from './serving/tracker.ts';
@@ -17,11 +15,8 @@ export interface OwnImage {
   readonly imageId: string | undefined;
 }
 
-export interface Decision {
+export interface Decision extends Pick<Host, 'paths' | 'limits' | 'clock' | 'log'> {
   readonly engine: Pick<Engine, 'inspectImage'>;
-  readonly configuration: Pick<Configuration, 'paths' | 'limits'>;
-  readonly clock: Clock;
-  readonly log: Log;
   readonly reporter: Reporter;
   /** Of the active agent: takes a failure back when, or as soon as, the agent serves. */
   readonly serving?: Pick<ServingTracker, 'failureIsOver'>;
@@ -50,11 +45,10 @@ export async function decideUpgrade(
   required: RequiredImage,
   own: OwnImage,
 ): Promise<UpgradeDecision> {
-  const { configuration, clock, log } = decision;
+  const { limits, clock, log } = decision;
   if (required.kind === 'unclear') log.warn(`no upgrade: REQUIRED_IMAGE is unclear: ${required.reason}`);
   if (required.kind !== 'image') return nothing;
   const { image } = required;
-  const { limits } = configuration;
   const { history } = await lookUpAttempts(decision);
   if (await isReached(decision, image, own)) {
     await tellAgreement(decision, image, isCalm(history, image, limits, clock.now()));

@@ -1,11 +1,7 @@
 import { findMountHolders, type MountHolder } from '../../host/mounts/holders.ts';
 import { shortId } from '../../engine/containers.ts';
-import type { Engine } from '../../engine/engine.ts';
-import type { Clock } from '../../support/clock.ts';
-import type { Paths } from '../../support/configuration.ts';
 import { messageOf } from '../../support/errors.ts';
-import type { Limits } from '../../support/limits/limits.ts';
-import type { Log } from '../../support/log.ts';
+import type { Host } from '../host.ts';
 import type { Observed } from './observe.ts';
 
 /** Who keeps a container's mounts, and with them the container: `device or resource busy` names nobody. */
@@ -19,13 +15,7 @@ export interface Holder {
   readonly mountPoint: string;
 }
 
-export interface HolderView {
-  readonly engine: Engine;
-  readonly paths: Paths;
-  readonly limits: Limits;
-  readonly clock: Clock;
-  readonly log: Log;
-}
+export type HolderView = Pick<Host, 'engine' | 'paths' | 'limits' | 'clock' | 'log'>;
 
 /**
  * Looks for the holders of a container that could not be removed, whatever the engine's words were: wordings changed

@@ -1,11 +1,8 @@
-import type { ContainerSpec, Engine } from '../../engine/engine.ts';
+import type { ContainerSpec } from '../../engine/engine.ts';
 import { shortId } from '../../engine/containers.ts';
 import { isEngineError, isOutage, isWorthRetrying } from '../../engine/errors.ts';
-import type { Clock } from '../../support/clock.ts';
 import { deadlineIn, formatDuration } from '../../support/deadline.ts';
 import { CannotChangeError, messageOf } from '../../support/errors.ts';
-import type { Limits } from '../../support/limits/limits.ts';
-import type { Log } from '../../support/log.ts';
 import { doubling } from '../../support/retry.ts';
 import { Ages } from './ages.ts';
 import { performStep, UnremovableError, type ApplyContext, type UnremovableContainer } from './apply.ts';
@@ -24,7 +21,8 @@ import { RunHistory } from './run-history.ts';
 import { describeStep, type Goal, type Step } from './steps.ts';
 import { asUnavailable, explainFailure, explainStep } from './explain.ts';
 import { HoldError } from './not-ready.ts';
-import { labels, type RoleNames } from '../identity/roles.ts';
+import type { Host } from '../host.ts';
+import { labels } from '../identity/roles.ts';
 
 /**
  * The transaction: observe, plan, do one idempotent step, observe again, until the plan says done.
@@ -36,12 +34,7 @@ import { labels, type RoleNames } from '../identity/roles.ts';
  * Any failure turns the goal into `settle`, which has a time of its own: the sound one of what is there stays or comes
  * back, everything else goes. Nothing is remembered from one run to the next.
  */
-export interface TransactionOptions {
-  readonly engine: Engine;
-  readonly names: RoleNames;
-  readonly limits: Limits;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface TransactionOptions extends Pick<Host, 'engine' | 'names' | 'limits' | 'clock' | 'log'> {
   readonly goal: Goal;
   /** What `create-next` makes; only a replacement needs it. */
   readonly nextSpec?: ContainerSpec;

@@ -1,17 +1,11 @@
 import { describeContainer } from '../../engine/containers.ts';
-import type { ContainerDetails, Engine } from '../../engine/engine.ts';
-import type { Clock } from '../../support/clock.ts';
+import type { ContainerDetails } from '../../engine/engine.ts';
 import { deadlineIn } from '../../support/deadline.ts';
-import type { Limits } from '../../support/limits/limits.ts';
-import type { Log } from '../../support/log.ts';
+import type { Host } from '../host.ts';
 import { readLastLog } from './last-log.ts';
 import type { Observed } from './observe.ts';
 
-export interface WatchContext {
-  readonly engine: Engine;
-  readonly limits: Limits;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface WatchContext extends Pick<Host, 'engine' | 'limits' | 'clock' | 'log'> {
   /** Masks secrets in what an agent wrote. */
   readonly scrub?: (text: string) => string;
   /** What the watching learns. */

@@ -1,34 +1,25 @@
-import type { ContainerDetails, ContainerExit, Engine } from '../../engine/engine.ts';
+import type { ContainerDetails, ContainerExit } from '../../engine/engine.ts';
 import { describeContainer, shortId } from '../../engine/containers.ts';
 import { daemonLogHint, isEngineError, isNoSpace, isOutage, noSpaceHint } from '../../engine/errors.ts';
 import { diskHint, StorageLowError } from '../../host/errors.ts';
-import type { Clock } from '../../support/clock.ts';
 import { deadlineIn, type Deadline } from '../../support/deadline.ts';
 import { CannotChangeError, messageOf, TryAgainLaterError } from '../../support/errors.ts';
-import type { Limits } from '../../support/limits/limits.ts';
-import type { Log } from '../../support/log.ts';
 import { doubling, retry } from '../../support/retry.ts';
 import { listenForHung } from './hung-worker.ts';
-import { isAgentContainer, labels, type RoleNames } from '../identity/roles.ts';
+import type { Host } from '../host.ts';
+import { isAgentContainer, labels } from '../identity/roles.ts';
 import { buildWorkerSpec, digestOfRequest, type WorkerRequest } from './request.ts';
 
 /**
  * The caller's side of the work. There is at most one worker on a host: its name is the outer lock, which the daemon
  * keeps for us. Whoever wants something done makes the worker or, finding one, follows it to its end and looks again.
- * Killing the caller changes nothing for the worker.
+ * Killing the caller changes nothing for the worker: the signal ends the following alone.
  */
-export interface WorkerCall {
-  readonly engine: Engine;
-  readonly names: RoleNames;
-  readonly limits: Limits;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface WorkerCall extends Pick<Host, 'engine' | 'names' | 'limits' | 'clock' | 'log' | 'signal'> {
   /** Volume for `/var/lib/rancher` on hosts where that folder can't be made. */
   readonly stateVolume: string;
   /** Copies what the worker says. */
   readonly write: (chunk: Buffer, stream: 'stdout' | 'stderr') => void;
-  /** Ends the following, not the worker. */
-  readonly signal: AbortSignal;
 }
 
 /** The kernel's status for a process ended by SIGKILL, as shells and Docker show it. */

@@ -2,12 +2,10 @@ import type { Engine, ImageDetails } from '../../engine/engine.ts';
 import { isEngineError, isNoSpace, isOutage, noSpaceHint } from '../../engine/errors.ts';
 import type { RegistryAuth } from '../../engine/registry-auth.ts';
 import { StorageLowError } from '../../host/errors.ts';
-import type { Clock } from '../../support/clock.ts';
 import { deadlineIn, DeadlineError } from '../../support/deadline.ts';
 import { CannotChangeError, EngineUnavailableError, messageOf } from '../../support/errors.ts';
-import type { Limits } from '../../support/limits/limits.ts';
-import type { Log } from '../../support/log.ts';
 import { doubling, retry } from '../../support/retry.ts';
+import type { Host } from '../host.ts';
 
 /** The image that an agent is to be made from. */
 export interface Target {
@@ -17,14 +15,10 @@ export interface Target {
 }
 
 /** What it takes to have an image on this host. */
-export interface Pull {
+export interface Pull extends Pick<Host, 'limits' | 'clock' | 'log' | 'signal'> {
   readonly engine: Pick<Engine, 'inspectImage' | 'pullImage'>;
   /** Finds what the registry wants to be shown, if there is anything to show. */
   readonly login?: () => Promise<RegistryAuth | undefined>;
-  readonly limits: Limits;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly signal: AbortSignal;
 }
 
 /**

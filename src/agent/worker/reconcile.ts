@@ -9,7 +9,7 @@ import { endsWithServing } from '../run/serving/causes.ts';
 import { reportStep } from '../report/reporter.ts';
 import { runTransaction } from '../transaction/transaction.ts';
 import { createProof } from './proof/proof.ts';
-import { viewOf, type Work } from './session.ts';
+import type { Work } from './session.ts';
 import { readOwnership } from './request.ts';
 
 /**
@@ -37,7 +37,7 @@ export async function reconcileHost(work: Work): Promise<Outcome> {
     scrub: (text) => work.secrets.scrub(text),
     goal: { kind: 'reconcile' },
     ...readOwnership(configuration.environment, work.container),
-    holdersOf: async (container) => nameHolders(viewOf(work), container),
+    holdersOf: async (container) => nameHolders(work, container),
     onStep: async (step) => reportStep(work.reporter, step, `settling: ${step.do}`),
     awaitReady: proof.awaitReady,
     watchBootstrap: proof.watchBootstrap,

@@ -29,7 +29,7 @@ import { reportStep } from '../report/reporter.ts';
 import { runTransaction, type TransactionResult } from '../transaction/transaction.ts';
 import type { Serving } from './proof/serving.ts';
 import { createProof } from './proof/proof.ts';
-import { viewOf, type Work } from './session.ts';
+import type { Work } from './session.ts';
 import { readOwnership } from './request.ts';
 
 /** What an agent is to be made from. */
@@ -124,7 +124,7 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
     awaitReady: proof.awaitReady,
     watchBootstrap: proof.watchBootstrap,
     ...readOwnership(configuration.environment, work.container),
-    holdersOf: async (container) => nameHolders(viewOf(work), container),
+    holdersOf: async (container) => nameHolders(work, container),
   });
   lifetime.end();
   const serving = result.reached ? await proof.conclude(result) : undefined;

@@ -5,39 +5,19 @@ import { HostFolderUnwritableError } from '../../host/errors.ts';
 import type { Asker } from '../../host/files/status.ts';
 import { inspectHost, type HostFacts } from '../../host/inspection.ts';
 import { withHostLock } from '../../host/files/lock.ts';
-import type { Clock } from '../../support/clock.ts';
-import type { Configuration } from '../../support/configuration.ts';
 import { EntrypointError, messageOf, type ExitCode } from '../../support/errors.ts';
-import type { Log } from '../../support/log.ts';
-import type { Secrets } from '../../support/secrets.ts';
-import type { HolderView } from '../transaction/mount-holders.ts';
+import type { ConfiguredHost } from '../host.ts';
 import { judgeError, type Outcome } from '../report/outcome.ts';
-import type { Profile } from '../identity/profile.ts';
 import { createReporter, type Reporter } from '../report/reporter.ts';
-import type { RoleNames } from '../identity/roles.ts';
 import { workerVariables } from './request.ts';
 
-/** What a piece of work on a host has in hand. */
-export interface Work {
-  readonly engine: Engine;
-  readonly configuration: Configuration;
-  readonly profile: Profile;
-  readonly names: RoleNames;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly secrets: Secrets;
+/** What a piece of work on a host has in hand. Its signal is also aborted when the lock of the host is lost. */
+export interface Work extends ConfiguredHost {
   readonly reporter: Reporter;
-  /** Aborted by SIGTERM, SIGINT, or when the host's lock is lost. */
-  readonly signal: AbortSignal;
   /** Id of the container that does the work, if it is one. */
   readonly container: string | undefined;
   /** Who asked for it; undefined where the host itself did. */
   readonly askedBy?: Asker;
-}
-
-/** What it takes to look for the holders of a container. */
-export function viewOf({ engine, configuration, clock, log }: Work): HolderView {
-  return { engine, clock, log, paths: configuration.paths, limits: configuration.limits };
 }
 
 export interface WorkRequest extends Omit<Work, 'reporter'> {

@@ -7,12 +7,10 @@ import type {
 } from '../../engine/engine.ts';
 import { describeContainer } from '../../engine/containers.ts';
 import { daemonLogHint, isEngineError, isWorthRetrying } from '../../engine/errors.ts';
-import type { Clock } from '../../support/clock.ts';
 import { CannotChangeError } from '../../support/errors.ts';
-import type { Limits } from '../../support/limits/limits.ts';
-import type { Log } from '../../support/log.ts';
 import { doubling, retry } from '../../support/retry.ts';
-import { isAgentContainer, labels, type RoleNames } from '../identity/roles.ts';
+import type { Host } from '../host.ts';
+import { isAgentContainer, labels } from '../identity/roles.ts';
 
 /*
  * Profile `rancher-1.0` keeps the agent's state in the volumes of a container that does nothing else, and mounts them
@@ -30,26 +28,17 @@ export interface StateIngredients {
 const cattleFolder = '/var/lib/cattle';
 const rancherFolder = '/var/lib/rancher';
 
-export interface StateKeeping {
-  readonly engine: Engine;
-  readonly names: RoleNames;
-  readonly limits: Limits;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly signal: AbortSignal;
-}
-
 /**
  * The state container, made if it is missing. An engine that stumbles or restarts meanwhile is asked again; each try
  * looks first, since the answer to the one before may have been lost.
  * @throws CannotChangeError when it can't be made, or a stranger has its name; EngineUnavailableError
  */
 export async function ensureStateContainer(
-  keeping: StateKeeping,
+  host: Pick<Host, 'engine' | 'names' | 'limits' | 'clock' | 'log' | 'signal'>,
   name: string,
   ingredients: StateIngredients,
 ): Promise<ContainerDetails> {
-  const { limits, clock, log, signal } = keeping;
+  const { limits, clock, log, signal } = host;
   const policy = {
     what: `create ${name}`,
     tries: limits.REMOVE_TRIES,
@@ -60,7 +49,7 @@ export async function ensureStateContainer(
     signal,
   };
   try {
-    return await retry(policy, async () => findOrMake(keeping, name, ingredients));
+    return await retry(policy, async () => findOrMake(host, name, ingredients));
   } catch (error) {
     if (!isEngineError(error)) throw error;
     throw new CannotChangeError(`the container ${name}, which holds the agent's state, could not be made`, {
@@ -72,7 +61,7 @@ export async function ensureStateContainer(
 }
 
 async function findOrMake(
-  { engine, names, log }: StateKeeping,
+  { engine, names, log }: Pick<Host, 'engine' | 'names' | 'log'>,
   name: string,
   ingredients: StateIngredients,
 ): Promise<ContainerDetails> {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { diskHint, StorageSilentError } from '../errors.ts';
-import type { Configuration, Paths } from '../../support/configuration.ts';
+import type { Paths } from '../../support/configuration.ts';
 import { DeadlineError, withDeadline } from '../../support/deadline.ts';
 import { messageOf } from '../../support/errors.ts';
 import type { Limits } from '../../support/limits/limits.ts';
@@ -188,13 +188,13 @@ export async function writeAttempts(paths: Paths, attempts: Attempts): Promise<v
 
 /** What it takes to use the record while work waits for it: never longer than HOST_FILE. */
 export interface AttemptBook {
-  readonly configuration: Pick<Configuration, 'paths' | 'limits'>;
+  readonly paths: Paths;
+  readonly limits: Limits;
   readonly log: Log;
 }
 
 /** @throws StorageSilentError */
-export async function lookUpAttempts({ configuration }: Omit<AttemptBook, 'log'>): Promise<Attempts> {
-  const { paths, limits } = configuration;
+export async function lookUpAttempts({ paths, limits }: Omit<AttemptBook, 'log'>): Promise<Attempts> {
   return answered(limits.HOST_FILE, async () => (await readAttempts(paths)).attempts);
 }
 
@@ -204,10 +204,9 @@ export async function lookUpAttempts({ configuration }: Omit<AttemptBook, 'log'>
  * @throws StorageSilentError
  */
 export async function changeAttempts(
-  { configuration, log }: AttemptBook,
+  { paths, limits, log }: AttemptBook,
   change: (attempts: Attempts) => Attempts,
 ): Promise<Attempts> {
-  const { paths, limits } = configuration;
   return answered(limits.HOST_FILE, async () => {
     const { attempts, problem } = await readAttempts(paths);
     if (problem !== undefined) log.warn('the record of attempts could not be read', { problem });

@@ -55,7 +55,8 @@ async function decide(
   };
   const decision = {
     engine: { inspectImage },
-    configuration: { paths: pathsBelow(folder), limits: defaultLimits },
+    paths: pathsBelow(folder),
+    limits: defaultLimits,
     clock,
     log: silentLog,
     reporter: reporter(),
