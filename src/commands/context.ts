@@ -1,7 +1,6 @@
 import { namesOf, readNames, type RoleNames } from '../agent/identity/roles.ts';
-import { chooseStateVolume, hostSocketOf, selectProfile, type Profile } from '../agent/identity/profile.ts';
-import type { WorkerCall } from '../agent/worker/client.ts';
-import { selectWorkerEnvironment, workerVariables, type WorkerTask } from '../agent/worker/request.ts';
+import { selectProfile, type Profile } from '../agent/identity/profile.ts';
+import { workerVariables } from '../agent/worker/request.ts';
 import type { EngineOptions } from '../engine/reads.ts';
 import type { ContainerDetails, Engine, EngineInfo } from '../engine/engine.ts';
 import { diskHint } from '../host/errors.ts';
@@ -123,39 +122,5 @@ function engineOptions(context: Context, signal: AbortSignal | undefined): Engin
     log,
     clock,
     ...(signal === undefined ? {} : { signal }),
-  };
-}
-
-/** Has a worker, made from `image`, do a task with our settings and `extra`, and follows it. @returns its exit status */
-export async function delegate(
-  context: Context,
-  engine: Engine,
-  task: WorkerTask,
-  image: string,
-  extra: Environment = {},
-): Promise<number> {
-  const environment = { ...selectWorkerEnvironment(context.configuration.environment, task), ...extra };
-  const hostSocket = hostSocketOf(context.profile, context.configuration.environment);
-  const { runThroughWorker } = await import('../agent/worker/client.ts');
-  return runThroughWorker(await callOf(context, engine), { task, image, environment, hostSocket });
-}
-
-/** Follows the worker that runs to its end. @returns false if there was none */
-export async function followWorker(context: Context, engine: Engine): Promise<boolean> {
-  const { followRunningWorker } = await import('../agent/worker/client.ts');
-  return (await followRunningWorker(await callOf(context, engine))) !== undefined;
-}
-
-async function callOf(context: Context, engine: Engine): Promise<WorkerCall> {
-  const { names, configuration, clock, log, signal, write, profile } = context;
-  return {
-    engine,
-    names,
-    limits: configuration.limits,
-    clock,
-    log,
-    stateVolume: await chooseStateVolume(engine, profile),
-    write,
-    signal,
   };
 }

@@ -7,7 +7,7 @@ import { labels } from './roles.ts';
 export interface AgentIngredients {
   readonly profile: Profile;
   /** As the server or person named it: what people and older scripts see. */
-  readonly image: string;
+  readonly targetImage: string;
   readonly imageId: string;
   /** Where the allowed names are taken from: the old container's environment, or the registration's. */
   readonly environment: Environment;
@@ -24,7 +24,7 @@ export interface AgentIngredients {
 export function buildAgentSpec(ingredients: AgentIngredients): ContainerSpec {
   const { profile } = ingredients;
   const spec: ContainerSpec = {
-    image: ingredients.image,
+    image: ingredients.targetImage,
     command: ['run'],
     environment: buildAgentEnvironment(profile, withHostFacts(ingredients)),
     labels: {},

@@ -1,4 +1,5 @@
-import { readRequiredImage, type RequiredImage } from '../../control-plane/required-image.ts';
+import type { BootstrapScript } from '../../control-plane/bootstrap.ts';
+import type { RequiredImage } from '../../control-plane/required-image.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { ExitCode } from '../../support/errors.ts';
 import { lookUpAttempts } from '../../host/files/attempts.ts';
@@ -24,7 +25,7 @@ export interface Decision extends Pick<Host, 'paths' | 'limits' | 'clock' | 'log
 
 /** What is to be done about the image that a server requires. */
 export type UpgradeDecision =
-  | { readonly do: 'upgrade'; readonly image: string }
+  | { readonly do: 'upgrade'; readonly targetImage: string }
   /** It is reached, or none that is known is required. */
   | { readonly do: 'nothing' }
   /** It is not followed before then; milliseconds since 1970. */
@@ -48,29 +49,29 @@ export async function decideUpgrade(
   const { limits, clock, log } = decision;
   if (required.kind === 'unclear') log.warn(`no upgrade: REQUIRED_IMAGE is unclear: ${required.reason}`);
   if (required.kind !== 'image') return nothing;
-  const { image } = required;
+  const { image: targetImage } = required;
   const { history } = await lookUpAttempts(decision);
-  if (await isReached(decision, image, own)) {
-    await tellAgreement(decision, image, isCalm(history, image, limits, clock.now()));
+  if (await isReached(decision, targetImage, own)) {
+    await tellAgreement(decision, targetImage, isCalm(history, targetImage, limits, clock.now()));
     return nothing;
   }
-  const flapping = findFlapping(history, image, limits, clock.now());
+  const flapping = findFlapping(history, targetImage, limits, clock.now());
   if (flapping !== undefined) {
     await reportFlapping(decision, flapping, own);
     return { do: 'wait', until: flapping.until };
   }
-  log.info(`the server requires ${image}, this is ${own.image}: upgrading`);
-  return { do: 'upgrade', image };
+  log.info(`the server requires ${targetImage}, this is ${own.image}: upgrading`);
+  return { do: 'upgrade', targetImage };
 }
 
 /**
  * What a server's script requires of an agent of that image. PastureStack's, told by the names it uses, never upgrades
  * agents of Rancher's own image, whatever it requires of others (control-plane §8).
  */
-export function readRequirement(script: string, ownImage: string): RequiredImage {
+export function requirementOf({ script, requiredImage }: BootstrapScript, ownImage: string): RequiredImage {
   const isSpared =
     script.includes('pasturestack-node-agent') && /^(docker\.io\/)?rancher\/agent(:|$)/.test(ownImage);
-  return isSpared ? { kind: 'none' } : readRequiredImage(script);
+  return isSpared ? { kind: 'none' } : requiredImage;
 }
 
 async function isReached({ engine, log }: Decision, image: string, own: OwnImage): Promise<boolean> {

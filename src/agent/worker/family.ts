@@ -15,7 +15,9 @@ export function followProfile(work: Work, target: Target): Work {
   if (name === undefined || name === work.profile.name) return work;
   const profile = selectProfile(name, work.configuration.environment);
   if (![profile.agentName, ...profile.legacyAgentNames].includes(work.names.agent)) return work;
-  work.log.info(`${target.reference} is an image of the family ${name}, this one is of ${work.profile.name}`);
+  work.log.info(
+    `${target.targetImage} is an image of the family ${name}, this one is of ${work.profile.name}`,
+  );
   return { ...work, profile, names: namesOf(profile) };
 }
 
@@ -23,11 +25,11 @@ export function followProfile(work: Work, target: Target): Work {
  * The family of an image: its own word. One of another entrypoint has none; there the official names, behind any mirror's
  * prefix, are as good. Undefined where neither says anything.
  */
-export function profileOfImage({ reference, image }: Target): ProfileName | undefined {
+export function profileOfImage({ targetImage, image }: Target): ProfileName | undefined {
   const told = image.environment?.['AGENT_PROFILE'];
   if (told !== undefined) return profileNames.find((name) => name === told);
-  if (/(^|\/)pasturestack\/node-agent([:@]|$)/.test(reference)) return 'pasturestack';
-  const version = /(?:^|\/)rancher\/agent:v1\.(\d+)/.exec(reference)?.[1];
+  if (/(^|\/)pasturestack\/node-agent([:@]|$)/.test(targetImage)) return 'pasturestack';
+  const version = /(?:^|\/)rancher\/agent:v1\.(\d+)/.exec(targetImage)?.[1];
   if (version === undefined) return undefined;
   return version === '0' ? 'rancher-1.0' : 'rancher-1.2';
 }

@@ -30,17 +30,15 @@ export class FlappingError extends TryAgainLaterError {
  */
 export function findFlapping(
   history: readonly TargetChange[],
-  image: string,
+  targetImage: string,
   limits: Limits,
   now: number,
 ): Flapping | undefined {
-  const until = flappingEndsAt(history, image, limits, now);
+  const until = flappingEndsAt(history, targetImage, limits, now);
   if (until === undefined) return undefined;
   const told = history.slice(-(2 * limits.FLAPPING_RETURNS + 1));
   const changes = told.map((change) => `${change.image} at ${timeOf(change.at)}`).join(', ');
-  const sentence =
-    `different images are required in turn: ${changes}, and now ${image} again, ` +
-    `which is not followed before ${timeOf(until)}`;
+  const sentence = `flapping requirement: the images alternate (${changes}); ignoring ${targetImage} until ${timeOf(until)}`;
   return { sentence, until };
 }
 

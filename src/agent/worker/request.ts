@@ -10,8 +10,8 @@ export type WorkerTask = (typeof workerTasks)[number];
 
 export interface WorkerRequest {
   readonly task: WorkerTask;
-  /** The image the worker itself is made from: ours. */
-  readonly image: string;
+  /** The image that the worker itself is created from: ours. */
+  readonly workerImage: string;
   /** What it needs to know, keys and tokens included: they travel in the environment, never as arguments or labels. */
   readonly environment: Environment;
   /** Where the engine's socket is on the host, if not where it always is. */
@@ -63,7 +63,7 @@ export function digestOfRequest(request: WorkerRequest): string {
     .filter(([name]) => name !== workerVariables.caller && name !== workerVariables.askedBy)
     .sort(([a], [b]) => (a < b ? -1 : 1));
   return createHash('sha256')
-    .update(JSON.stringify([request.task, request.image, entries]))
+    .update(JSON.stringify([request.task, request.workerImage, entries]))
     .digest('hex')
     .slice(0, 32);
 }
@@ -76,7 +76,7 @@ export function digestOfRequest(request: WorkerRequest): string {
  */
 export function buildWorkerSpec(request: WorkerRequest, stateVolume?: string): ContainerSpec {
   return {
-    image: request.image,
+    image: request.workerImage,
     command: ['worker', request.task],
     environment: {
       ...request.environment,

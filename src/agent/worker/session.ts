@@ -6,7 +6,8 @@ import type { Asker } from '../../host/files/status.ts';
 import { inspectHost, type HostFacts } from '../../host/inspection.ts';
 import { withHostLock } from '../../host/files/lock.ts';
 import { EntrypointError, messageOf, type ExitCode } from '../../support/errors.ts';
-import type { ConfiguredHost } from '../host.ts';
+import type { Log } from '../../support/log.ts';
+import { hostOf, type ConfiguredHost } from '../host.ts';
 import { judgeError, type Outcome } from '../report/outcome.ts';
 import { createReporter, type Reporter } from '../report/reporter.ts';
 import { workerVariables } from './request.ts';
@@ -20,85 +21,90 @@ export interface Work extends ConfiguredHost {
   readonly askedBy?: Asker;
 }
 
-export interface WorkRequest extends Omit<Work, 'reporter'> {
+/** What a worker knows before it has reached the engine. */
+export interface WorkStart extends Omit<Work, 'engine' | 'limits' | 'paths' | 'reporter'> {
   readonly command: string;
   readonly version: string;
   readonly target?: string;
 }
 
 /**
- * Does a piece of work under the host's lock, and turns its end, whatever it is, into a state that a person can read.
+ * Does a piece of work under the host's lock. Whatever stops it is classified here and nowhere else: it becomes a state that a
+ * person can read.
+ * @param connect opens the engine
  * @returns the exit status
  */
 export async function doWork(
-  request: WorkRequest,
+  start: WorkStart,
+  connect: () => Promise<Engine>,
   perform: (work: Work) => Promise<Outcome>,
 ): Promise<ExitCode> {
-  const reporter = createReporter({
-    configuration: request.configuration,
-    clock: request.clock,
-    log: request.log,
-    secrets: request.secrets,
-    command: request.command,
-    version: request.version,
-    ...(request.askedBy === undefined ? {} : { askedBy: request.askedBy }),
-    ...(request.target === undefined ? {} : { target: request.target }),
-    ...(request.container === undefined ? {} : { container: shortId(request.container) }),
+  const reporter = reporterOf(start);
+  const outcome = await outcomeOf(start.log, async () => {
+    const { container, askedBy } = start;
+    const work: Work = {
+      ...hostOf(start, await connect()),
+      reporter,
+      container,
+      ...(askedBy === undefined ? {} : { askedBy }),
+    };
+    return underLock(work, start.command, perform);
   });
-  const outcome = await conclude(request, async (signal) => perform({ ...request, reporter, signal }));
   await reporter.ended(outcome);
   return outcome.exitCode;
 }
 
-async function conclude(
-  request: WorkRequest,
-  perform: (signal: AbortSignal) => Promise<Outcome>,
-): Promise<Outcome> {
+function reporterOf({ container, ...start }: WorkStart): Reporter {
+  return createReporter({ ...start, ...(container === undefined ? {} : { container: shortId(container) }) });
+}
+
+async function outcomeOf(log: Log, work: () => Promise<Outcome>): Promise<Outcome> {
   try {
-    return await underLock(request, perform);
+    return await work();
   } catch (error) {
     if (!(error instanceof EntrypointError)) {
-      request.log.error('this is a defect of the entrypoint', { error: stackOf(error) });
+      log.error('this is a defect of the entrypoint', { error: stackOf(error) });
     }
     return judgeError(error);
   }
 }
 
-/** A host whose folder can't be written has no lock file; the worker's name, which the daemon keeps, still is one. */
+/** A host whose folder cannot be written has no lock file. The worker's name, which the engine keeps, is a lock as well. */
 async function underLock(
-  request: WorkRequest,
-  perform: (signal: AbortSignal) => Promise<Outcome>,
+  work: Work,
+  command: string,
+  perform: (work: Work) => Promise<Outcome>,
 ): Promise<Outcome> {
-  const { configuration, clock, log, signal } = request;
-  const progress = { locked: false };
+  const { engine, paths, limits, clock, log, signal, container } = work;
+  const progress = { isLocked: false };
   try {
     return await withHostLock(
       {
-        folder: configuration.paths.entrypoint,
+        folder: paths.entrypoint,
         owner: {
-          command: request.command,
+          command,
           pid: process.pid,
-          ...(request.container === undefined ? {} : { container: shortId(request.container) }),
+          ...(container === undefined ? {} : { container: shortId(container) }),
         },
-        hasEnded: async (container) => hasEnded(request.engine, container),
-        limits: configuration.limits,
+        hasEnded: async (other) => hasEnded(engine, other),
+        limits,
         clock,
         log,
         signal,
       },
       async (lockSignal) => {
-        progress.locked = true;
-        return perform(lockSignal);
+        progress.isLocked = true;
+        return perform({ ...work, signal: lockSignal });
       },
     );
   } catch (error) {
-    if (progress.locked || !(error instanceof HostFolderUnwritableError)) throw error;
+    if (progress.isLocked || !(error instanceof HostFolderUnwritableError)) throw error;
     log.warn('going on without the lock file of this host', { error: messageOf(error) });
-    return perform(signal);
+    return perform(work);
   }
 }
 
-/** Whether the engine knows that a container has no process; one that can't be asked about may well have one. */
+/** Whether the engine knows that a container has no process; one that cannot be asked about may well have one. */
 async function hasEnded(engine: Engine, container: string): Promise<boolean> {
   try {
     const found = await engine.inspectContainer(container);

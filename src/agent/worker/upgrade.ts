@@ -12,12 +12,12 @@ import { readOwnership } from './request.ts';
 
 /**
  * The worker's `upgrade`: the agent, with the keys and settings it has, made from another image.
- * @param reference the image wanted
+ * @param targetImage the image that the agent is to be created from
  * @throws ConfigurationError when there is no agent whose keys could be taken over
  */
-export async function upgradeAgent(given: Work, reference: string): Promise<Outcome> {
+export async function upgradeAgent(given: Work, targetImage: string): Promise<Outcome> {
   const info = await given.engine.readInfo();
-  const target = await prepareTarget(given, reference, info);
+  const target = await prepareTarget(given, targetImage, info);
   const work = followProfile(given, target);
   const { engine, names, clock, secrets, reporter, configuration } = work;
   const { adopt, own } = readOwnership(configuration.environment, work.container);

@@ -15,7 +15,7 @@ import {
   type AgentSettings,
   type ServerAccess,
 } from '../../../control-plane/open-connection.ts';
-import { readRequirement } from '../upgrade-decision.ts';
+import { requirementOf } from '../upgrade-decision.ts';
 
 export type { BootstrapLoop } from './loop.ts';
 export { revokedCause } from './tell-state.ts';
@@ -121,5 +121,5 @@ export async function askRequiredImage(
   const settings = readAgentSettings(access.configuration.environment);
   const { client } = await openConnection(access, settings.cattleUrl);
   const bootstrap = await fetchBootstrap(client, settings.cattleUrl, settings.keys);
-  return bootstrap.ok ? readRequirement(bootstrap.script, image) : undefined;
+  return bootstrap.ok ? requirementOf(bootstrap, image) : undefined;
 }

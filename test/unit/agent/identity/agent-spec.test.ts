@@ -37,7 +37,7 @@ const everything: Environment = Object.fromEntries(
 function ingredients(profile: ProfileName, parts: Partial<AgentIngredients> = {}): AgentIngredients {
   return {
     profile: selectProfile(profile, {}),
-    image: 'mirror.example/rancher/agent:v1.2.11',
+    targetImage: 'mirror.example/rancher/agent:v1.2.11',
     imageId: 'sha256:abc',
     environment: { CATTLE_ACCESS_KEY: 'access', CATTLE_SECRET_KEY: 'secret' },
     varLibWritable: true,
@@ -248,10 +248,10 @@ describe('the digest', () => {
   });
 
   it('goes by the image, not by its name: a mirror, a digest or another tag of it is nothing to replace', () => {
-    const mirrored = { image: 'mirror.example/rancher/agent@sha256:0123' };
+    const mirrored = { targetImage: 'mirror.example/rancher/agent@sha256:0123' };
     const spec = specOf('rancher-1.2', mirrored);
     expect(spec.labels).toEqual(specOf('rancher-1.2').labels);
-    expect(spec.image).toBe(mirrored.image);
+    expect(spec.image).toBe(mirrored.targetImage);
   });
 
   it('depends on the order of lists: the order of mounts matters', () => {

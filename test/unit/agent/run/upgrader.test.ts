@@ -30,7 +30,7 @@ function activeAgent() {
     decide: (required) => {
       const image = required.kind === 'image' ? required.image : own;
       return Promise.resolve(
-        world.decision ?? (image === own ? { do: 'nothing' } : { do: 'upgrade', image }),
+        world.decision ?? (image === own ? { do: 'nothing' } : { do: 'upgrade', targetImage: image }),
       );
     },
     upgrade: (image) => {

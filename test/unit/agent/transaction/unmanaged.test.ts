@@ -48,7 +48,7 @@ function hostWith(scene: Partial<SceneDescription>): Host {
 }
 
 const nextSpec = {
-  ...buildWorkerSpec({ task: 'reconcile', image: '', environment: {} }),
+  ...buildWorkerSpec({ task: 'reconcile', workerImage: '', environment: {} }),
   environment: keys,
   labels: { [labels.role]: 'agent', [labels.spec]: 'digest-of-the-wanted-agent' },
   restart: 'always',
@@ -167,7 +167,7 @@ describe('the container in which the work, or who asked for it, runs', () => {
   it('two callers that want the same still share one worker', () => {
     const digest = (caller: string, force: boolean): string | undefined => {
       const environment = describeCaller({ id: caller, name: 'job', command: ['upgrade'] }, words(force));
-      return buildWorkerSpec({ task: 'upgrade', image: 'i', environment }).labels[labels.request];
+      return buildWorkerSpec({ task: 'upgrade', workerImage: 'i', environment }).labels[labels.request];
     };
     expect(digest('a', false)).toBe(digest('b', false));
     expect(digest('a', false)).not.toBe(digest('a', true));

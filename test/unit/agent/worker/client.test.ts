@@ -23,7 +23,7 @@ const clock: Clock = {
   random: () => 0,
 };
 const names = namesOf(selectProfile('rancher-1.2', {}));
-const request: WorkerRequest = { task: 'upgrade', image: 'rancher/agent:v2', environment: {} };
+const request: WorkerRequest = { task: 'upgrade', workerImage: 'rancher/agent:v2', environment: {} };
 const old = 'a'.repeat(64);
 const made = 'b'.repeat(64);
 const taken = text(
@@ -51,7 +51,7 @@ function inspection(id: string, status: string, digest = digestOfRequest(request
     Name: `/${names.worker}`,
     Image: 'sha256:2',
     State: { Status: status, Running: status === 'running', Dead: status === 'dead', ExitCode: 0 },
-    Config: { Image: request.image, Labels: { [labels.role]: 'worker', [labels.request]: digest } },
+    Config: { Image: request.workerImage, Labels: { [labels.role]: 'worker', [labels.request]: digest } },
   });
 }
 

@@ -7,9 +7,9 @@ import type { Work } from '../../../../src/agent/worker/session.ts';
 import type { ProfileName } from '../../../../src/support/configuration.ts';
 import { silentLog } from '../../../../src/support/log.ts';
 
-function target(reference: string, profile?: string): Target {
+function target(targetImage: string, profile?: string): Target {
   const environment = profile === undefined ? {} : { AGENT_PROFILE: profile };
-  return { reference, image: { id: 'i', labels: {}, repoTags: [], repoDigests: [], environment } };
+  return { targetImage, image: { id: 'i', labels: {}, repoTags: [], repoDigests: [], environment } };
 }
 
 describe('the family of an image', () => {

@@ -75,7 +75,7 @@ function pullCount(): number {
 describe('an image that is on the host', () => {
   it('is not pulled', async () => {
     daemon.on('GET', path, image);
-    expect(await ensure()).toMatchObject({ reference, image: { id: 'sha256:2' } });
+    expect(await ensure()).toMatchObject({ targetImage: reference, image: { id: 'sha256:2' } });
     expect(pullCount()).toBe(0);
   });
 });
@@ -83,7 +83,7 @@ describe('an image that is on the host', () => {
 describe('an image that is not', () => {
   it('is pulled', async () => {
     pulls(success);
-    expect(await ensure()).toMatchObject({ reference, image: { id: 'sha256:2' } });
+    expect(await ensure()).toMatchObject({ targetImage: reference, image: { id: 'sha256:2' } });
     expect(pullCount()).toBe(1);
   });
 
