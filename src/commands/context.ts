@@ -42,7 +42,7 @@ export function createContext(
 }
 
 /**
- * The context of an agent's `run`, with the names that its container was made with: they aren't in its environment
+ * The context of an agent's `run`, with the names that its container was made with: they are not in its environment
  * (contract §4), and what it has done, its successor included, must have the same ones.
  */
 export function adoptNames(context: Context, own: ContainerDetails | undefined): Context {

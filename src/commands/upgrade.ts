@@ -6,7 +6,7 @@ import { describeCaller } from '../agent/worker/request.ts';
 import { openEngine, requireSoundConfiguration, type Context } from './context.ts';
 
 /**
- * `upgrade`: the agent of this host made anew from *this* image (contract §2). The work is a worker's, so that
+ * `upgrade`: the agent of this host created again from *this* image (contract §2). The work is a worker's, so that
  * killing this process, as old servers do every five seconds, changes nothing.
  * `force` replaces an unmanaged container that has the agent's name; `offline` promotes the new agent without asking the server.
  * @returns the exit status

@@ -35,7 +35,7 @@ export async function worker(context: Context, args: readonly string[]): Promise
   startHeartbeat(configuration.limits);
   const kept = keepLog(context);
   const target = configuration.environment[workerVariables.targetImage];
-  kept.info(`the worker begins: ${task}`, { ...(target === undefined ? {} : { target }), version });
+  kept.info(`the worker starts: ${task}`, { ...(target === undefined ? {} : { target }), version });
   try {
     const keeping = { ...context, log: logToBoth(context.log, kept) };
     const status = await bounded(keeping, async () =>
@@ -111,7 +111,7 @@ async function perform(work: Work, task: Exclude<WorkerTask, 'inspect-host'>): P
 }
 
 /**
- * Sweeps what older entrypoints leaked, behind the work and under the same lock. Not before it: a removal on a sick host
+ * Sweeps what legacy entrypoints leaked, behind the work and under the same lock. Not before it: a removal on a sick host
  * takes up to a minute, and nothing may come between a host and its new agent. What was put off for now (storage is low)
  * is followed by a sweep as well, since leaked helpers are what fills it up; what failed is not: a host in trouble is
  * left in peace. `settle` needs none, the `run` that asked for it sweeps by itself.

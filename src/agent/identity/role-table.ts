@@ -12,7 +12,7 @@ export type RoleTitle =
   | 'upgrade'
   | 'state';
 
-/** Every role with the names that stand for it, the agent in office first. */
+/** Every role with the names that stand for it, the active agent first. */
 export function roleTable(names: RoleNames): readonly (readonly [RoleTitle, readonly string[]])[] {
   return [
     ['agent', [names.agent]],

@@ -36,7 +36,7 @@ export function createMetricsWriter(view: MetricsView): MetricsWriter {
       });
       complained = false;
     } catch (error) {
-      if (!complained) view.log.warn("the metrics can't be written", { error: messageOf(error) });
+      if (!complained) view.log.warn('the metrics cannot be written', { error: messageOf(error) });
       complained = true;
     }
   };

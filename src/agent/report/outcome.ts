@@ -99,7 +99,7 @@ function judgeReached(result: TransactionResult): Outcome {
     {
       state: 'degraded',
       exitCode: ExitCode.cannotChange,
-      summary: `${running}, but a container can't be removed: ${names}`,
+      summary: `${running}, but a container cannot be removed: ${names}`,
       cause: 'cannot-remove',
       originalMessage: result.unremovable.map(({ originalMessage }) => originalMessage).join('; '),
       hint: hintFor(result.unremovable),
@@ -115,7 +115,7 @@ function hintFor(unremovable: readonly UnremovableContainer[]): string {
   const held = unremovable.flatMap(({ name, holders = [] }) =>
     holders.length === 0 ? [] : [`${name} is held by ${holders.map(describeHolder).join(', ')}`],
   );
-  return held.length === 0 ? runbook : `${held.join('; ')}: end or restart that, or ${runbook}`;
+  return held.length === 0 ? runbook : `${held.join('; ')}: stop or restart that, or ${runbook}`;
 }
 
 function describeAgent(result: TransactionResult): string {

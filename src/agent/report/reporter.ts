@@ -52,7 +52,7 @@ export interface ReporterOptions extends Pick<Host, 'clock' | 'log' | 'secrets'>
 
 type Draft = Pick<StatusDraft, 'state' | 'summary'> & Partial<StatusDraft>;
 
-/** A reporter for one piece of work. A status file that can't be written is said once and stops nothing. */
+/** A reporter for one piece of work. A status file that cannot be written is said once and stops nothing. */
 export function createReporter(options: ReporterOptions): AgentReporter {
   const { configuration, clock, log, secrets } = options;
   const { paths, limits } = configuration;
@@ -71,7 +71,7 @@ export function createReporter(options: ReporterOptions): AgentReporter {
   let writing: Promise<void> | undefined;
   let lastWritten: Promise<unknown> = Promise.resolve();
   const scrub = (text: string): string => secrets.scrub(text);
-  /** One after the other: what a disk that hangs still writes later must not stand over what was said after it. */
+  /** One after the other: what a disk that does not respond still writes later must not stand over what was said after it. */
   const writeInTurn = async (draft: Draft): Promise<void> => {
     const written = lastWritten.then(async () =>
       writeStatus({ paths, now: clock.now(), scrub }, { ...basisOf(options), ...draft }),
@@ -94,7 +94,7 @@ export function createReporter(options: ReporterOptions): AgentReporter {
       await withDeadline('write the status', limits.HOST_FILE, async () => written);
     } catch (error) {
       if (error instanceof DeadlineError) isSilentUntil(written);
-      if (!complained) log.warn("the status can't be kept on this host", { error: messageOf(error) });
+      if (!complained) log.warn('the status cannot be written on this host', { error: messageOf(error) });
       complained = true;
     }
     await writeMetrics();
@@ -130,12 +130,12 @@ export function createReporter(options: ReporterOptions): AgentReporter {
     },
     async refreshServing() {
       const serving = options.serving?.();
-      // Each call that hangs keeps one of Node's four threads, and what is said next says it as well.
+      // Each call that is not answered keeps one of Node's four threads, and what is said next says it as well.
       if (serving === undefined || silent || writing !== undefined) return;
       await awaitDisk(refreshInTurn(serving));
     },
     async readBefore() {
-      // Each call that hangs keeps one of Node's four threads.
+      // Each call that is not answered keeps one of Node's four threads.
       if (silent) return undefined;
       const reading = readStatus(paths);
       try {

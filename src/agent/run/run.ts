@@ -151,7 +151,7 @@ async function startHousekeeping(run: AgentRun, image: string): Promise<void> {
     reconcile: async () => reconcile(run, image),
     followWorker: async () => followWorker(run),
   };
-  void inBackground(run, 'keeping house', async () => keepHouse(leftovers));
+  void inBackground(run, 'housekeeping', async () => keepHouse(leftovers));
   return inBackground(run, 'reconciling what is left over', async () => {
     await reconcileLeftovers(leftovers);
     // One sweeper at a time: a worker sweeps for itself, and no transaction waits for this one.

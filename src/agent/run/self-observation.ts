@@ -61,7 +61,7 @@ export async function stopObserving(
   heartbeat.stop();
   tracker.becameUnknown(
     servingUnknown,
-    'CATTLE_EXEC_AGENT: the bootstrap takes the place of the entrypoint, which could observe it',
+    'CATTLE_EXEC_AGENT: the bootstrap replaces the entrypoint, which can no longer observe it',
   );
   await tracker.settled(reporter);
 }

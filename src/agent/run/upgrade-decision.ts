@@ -33,13 +33,13 @@ export type UpgradeDecision =
 
 const nothing: UpgradeDecision = { do: 'nothing' };
 
-/** The cause in the status file while servers require different images in turn. */
+/** The cause in the status file while servers require different images alternately. */
 const flappingCause = 'flapping-requirement';
 
 /**
  * Decides on an upgrade in the place of the server's script, which compares names only: behind a registry mirror, with
  * a digest or another tag of the very same image, its comparison can never be satisfied (incident, why 8). Servers that
- * require different images in turn are not followed either: no worker is made for them at all.
+ * require different images alternately are not followed either: no worker is made for them at all.
  */
 export async function decideUpgrade(
   decision: Decision,

@@ -28,7 +28,7 @@ export interface UpgraderParts extends Pick<Host, 'limits' | 'clock' | 'log' | '
  *
  * The server says what it requires when a bootstrap begins, which may be half a day before the next one. So an upgrade
  * that did not succeed, or was refused for now, is taken up again here, with pauses that grow; before each, the server
- * is asked again, because whoever required an image that doesn't run has often put that right by then. Ends when there
+ * is asked again, because whoever required an image that does not run has often put that right by then. Ends when there
  * is nothing to do; success ends the whole agent.
  */
 export class Upgrader {
@@ -60,7 +60,7 @@ export class Upgrader {
     this.#pursue()
       .catch((error: unknown) => {
         if (this.#parts.signal.aborted) return;
-        this.#parts.log.error('the upgrade that the server requires was given up; the agent runs on', {
+        this.#parts.log.error('giving up the upgrade that the server requires; the agent runs on', {
           error: messageOf(error),
         });
       })
@@ -103,7 +103,7 @@ export class Upgrader {
       return (await upgrade(decision.targetImage)) === 0 ? undefined : clock.elapsed();
     } catch (error) {
       signal.throwIfAborted();
-      log.error('the upgrade that the server requires did not succeed; the agent runs on', {
+      log.error('the upgrade that the server requires failed; the agent runs on', {
         error: messageOf(error),
       });
       return clock.elapsed();
@@ -114,9 +114,9 @@ export class Upgrader {
   async #pause(notBefore: number, failures: number): Promise<void> {
     const { limits, clock, log, signal } = this.#parts;
     const whole = doubling(limits.ATTEMPT_PAUSE_MIN, limits.UPGRADE_RETRY_MAX)(failures);
-    // Some of it is chance: hosts that failed together don't come back together.
+    // Some of it is chance: hosts that failed together do not come back together.
     const pause = Math.round(Math.max(notBefore - clock.elapsed(), whole) * (1 + clock.random() / 2));
-    log.info(`the server is asked again which image it requires, in ${formatDuration(pause)}`);
+    log.info(`asking the server again which image it requires, in ${formatDuration(pause)}`);
     const pausing = (this.#pausing = new AbortController());
     try {
       await clock.sleep(pause, AbortSignal.any([signal, pausing.signal]));
@@ -131,7 +131,7 @@ export class Upgrader {
       return await ask();
     } catch (error) {
       signal.throwIfAborted();
-      log.info('the server could not be asked; what it required last counts', { error: messageOf(error) });
+      log.info('could not reach the server; keeping its last required image', { error: messageOf(error) });
       return undefined;
     }
   }

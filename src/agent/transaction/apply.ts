@@ -16,7 +16,7 @@ export interface ApplyContext extends WatchContext {
   readonly history: WatchContext['history'] & {
     /** Ids that have proven that they can serve. */
     readonly ready: Set<string>;
-    readonly bootstraps: Map<string, 'settled' | 'keep-parked'>;
+    readonly bootstraps: Map<string, 'proven' | 'keep-parked'>;
   };
   readonly names: RoleNames;
   readonly nextSpec?: ContainerSpec;
@@ -34,7 +34,7 @@ export interface ApplyContext extends WatchContext {
    * Watches the bootstrap of an agent that was promoted. Left out: it counts as settled.
    * @throws BootstrapFailsError when the parked agent should come back
    */
-  readonly watchBootstrap?: (agent: Observed) => Promise<'settled' | 'keep-parked'>;
+  readonly watchBootstrap?: (agent: Observed) => Promise<'proven' | 'keep-parked'>;
 }
 
 /** A container of ours that stays although it should not. */
@@ -129,7 +129,7 @@ async function proveReady(next: Observed, context: ApplyContext): Promise<void> 
 
 async function watchBootstrap(agent: Observed, context: ApplyContext): Promise<void> {
   const parked = await keepingLog(agent, context, async () => context.watchBootstrap?.(agent));
-  context.history.bootstraps.set(agent.id, parked ?? 'settled');
+  context.history.bootstraps.set(agent.id, parked ?? 'proven');
 }
 
 /** An agent that is not good enough is removed soon: what it said last is kept before that. */
@@ -188,8 +188,8 @@ async function rename(container: Observed, to: string, context: ApplyContext): P
 }
 
 /**
- * Only a signal leaves no time to watch an agent in office to the end. Going back for a lock that was lost (its disk may be
- * silent) would stop the agent that runs and start one that perhaps can't.
+ * Only a signal leaves no time to watch an active agent to the end. Rolling back for a lost lock (its disk may be
+ * unresponsive) would stop the agent that runs and start one that perhaps cannot.
  */
 function hurry(interrupted: AbortSignal): AbortSignal {
   const hurrying = new AbortController();
@@ -203,7 +203,7 @@ function hurry(interrupted: AbortSignal): AbortSignal {
 
 /**
  * Removes a container: restart policy off, stopped, then a bounded number of tries. Not by force: an old engine would
- * then forget it and leave its files behind unnamed (engine-notes). A corpse from an earlier run gets a single try.
+ * then forget it and leave its files behind unnamed (engine-notes). A dead container of an earlier run gets a single try.
  */
 async function discard(container: Observed, context: ApplyContext): Promise<void> {
   const { engine, limits, log, clock, interrupted } = context;

@@ -14,7 +14,7 @@ import { unmanagedError } from './unmanaged.ts';
 /** What stopped an observation. */
 export function asUnavailable(error: Error): EngineUnavailableError {
   if (error instanceof EngineUnavailableError) return error;
-  return new EngineUnavailableError(`could not look at the agent's containers: ${error.message}`, {
+  return new EngineUnavailableError(`cannot inspect the agent's containers: ${error.message}`, {
     hint: hintFor(error),
     cause: error,
   });
@@ -25,7 +25,7 @@ export function explainStep(step: Step, error: unknown): Error {
   if (error instanceof EntrypointError && !isEngineError(error)) return error;
   const subject = 'container' in step ? step.container.name : 'the next agent';
   const originalMessage = isEngineError(error) ? error.originalMessage : messageOf(error);
-  return new CannotChangeError(`could not ${verbs[step.do]} ${subject}`, {
+  return new CannotChangeError(`cannot ${verbs[step.do]} ${subject}`, {
     originalMessage,
     hint: hintFor(error),
     cause: error,
@@ -59,16 +59,20 @@ function hintFor(error: unknown): string {
 }
 
 /** Why no plan leads to the goal. */
-export function explainFailure(why: Failure, container: Observed | undefined): Error {
+export function explainFailure(
+  why: Failure,
+  container: Observed | undefined,
+  parkedNames: readonly string[],
+): Error {
   const name = container === undefined ? '' : describeContainer(container);
   switch (why) {
     case 'unmanaged-in-role':
       return unmanagedError(container?.name ?? '', name);
     case 'parked-names-taken':
       return new CannotChangeError(
-        'all names for setting the old agent aside are taken by containers that stay',
+        `cannot park the old agent: ${parkedNames.join(', ')} are taken by containers that cannot be removed`,
         {
-          hint: 'containers that cannot be removed mean sick storage: see the runbook, "a container cannot be removed"',
+          hint: 'usually the storage is faulty: see the runbook, "a container cannot be removed"',
         },
       );
     case 'next-does-not-run':
@@ -82,12 +86,12 @@ export function explainFailure(why: Failure, container: Observed | undefined): E
         ...(container !== undefined && { originalMessage: describeEnd(container) }),
       });
     case 'other-agent-does-not-stop':
-      return new CannotChangeError(`another agent runs on this host and can't be stopped: ${name}`, {
+      return new CannotChangeError(`another agent runs on this host and cannot be stopped: ${name}`, {
         hint: `its process does not exit; ${daemonLogHint}`,
       });
     case 'name-not-free':
-      return new CannotChangeError(`a container can't be renamed: ${name}`, {
-        hint: 'sick storage, if it is dead: see the runbook, "a container cannot be removed"',
+      return new CannotChangeError(`a container cannot be renamed: ${name}`, {
+        hint: 'if it is dead, the storage is faulty: see the runbook, "a container cannot be removed"',
       });
     case 'no-agent':
       return new CannotChangeError('there is no agent on this host and nothing to make one from', {

@@ -43,11 +43,11 @@ export async function nameHoldersOf(
       clock,
       exceptPid: process.pid,
     });
-    if (!complete) log.info('not all processes could be asked for their mounts in time');
+    if (!complete) log.info('could not read the mounts of all processes in time');
     const shown = holders.slice(0, limits.HOLDERS_SHOWN);
     return await Promise.all(shown.map(async (holder) => nameHolder(view, holder)));
   } catch (error) {
-    log.debug(`who holds ${what} could not be found out`, { error: messageOf(error) });
+    log.debug(`cannot find out who holds ${what}`, { error: messageOf(error) });
     return [];
   }
 }

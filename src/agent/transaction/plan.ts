@@ -7,10 +7,10 @@ import type { Fail, Goal, History, Replacement, Step, Timeouts } from './steps.t
  * again.
  *
  * What every step keeps:
- * - an agent's container is stopped only when its replacement exists and, if it can stand by, is up;
+ * - an agent's container is stopped only when its replacement exists and, if it can be on standby, is up;
  * - a container is discarded only while another one holds the keys, unless its host never had an agent before;
  * - at most one container acts as the agent: one that is to start acting waits until the others are stopped;
- * - strangers' containers are never touched.
+ * - unmanaged containers are never touched.
  */
 
 /** Plans the next step towards a goal. */
@@ -33,7 +33,7 @@ function planReplacement(situation: Situation, goal: Replacement): Step {
     return { do: 'fail', why: 'unmanaged-in-role', container: situation.unmanagedNext };
   const isTakingOver = agent === undefined && next !== undefined && isWanted(next, goal);
   if (olds.length > 0 && !isTakingOver) {
-    // What an upgrade to something else left is settled first.
+    // What an upgrade to something else left is reconciled first.
     const reconciling = planReconciling(situation);
     if (reconciling.do !== 'done') return reconciling;
   }
@@ -61,14 +61,14 @@ function planFinish(situation: Situation, agent: Observed): Step {
   return situation.mustBeWatched(agent) ? { do: 'watch', container: agent } : planTidying(situation, agent);
 }
 
-/** Nothing of the new one is there yet: make sure that there is a way back, and begin. */
+/** Nothing of the new one is there yet: make sure that a rollback is possible, and begin. */
 function planBeginning(situation: Situation, name: 'first' | 'spare'): Step {
   const { agent } = situation;
   const preparing = agent === undefined || agent.isDead ? undefined : planRollback(situation, agent);
   return preparing ?? { do: 'create-next', name };
 }
 
-/** Brings the next one up, if it can stand by, before the old one is touched. Undefined: it may take over. */
+/** Brings the next one up, if it can be on standby, before the old one is touched. Undefined: it may take over. */
 function planRelief(
   situation: Situation,
   next: Observed,
@@ -79,7 +79,7 @@ function planRelief(
     return { do: 'fail', why: 'next-does-not-run', container: next };
   }
   if (!canStandBy) {
-    // An old engine starts a created container at boot; one that can't stand by acts at once beside the agent.
+    // An old engine starts a created container at boot; one that cannot be on standby acts at once beside the agent.
     const actsBesideAgent = isUp(next) && situation.agent !== undefined && isUp(situation.agent);
     return actsBesideAgent ? { do: 'stop', container: next } : undefined;
   }
@@ -100,7 +100,7 @@ function planTakeOver(situation: Situation, next: Observed): Step {
 }
 
 /**
- * Looked at before the agent is stopped: with nowhere to set it aside, or with one beside it that would keep its
+ * Looked at before the agent is stopped: with nowhere to park it, or with one beside it that would keep its
  * replacement from acting, nothing may be touched. Undefined: neither is so.
  */
 function planRollback(situation: Situation, agent: Observed): Step | undefined {
@@ -126,7 +126,7 @@ function planBringingUp(situation: Situation, container: Observed): Step | undef
   return isUp(container) ? undefined : { do: 'start', container };
 }
 
-/** Stops whoever acts beside a container. Undefined: nobody does, or the other one can't be stopped and both act. */
+/** Stops whoever acts beside a container. Undefined: nobody does, or the other one cannot be stopped and both act. */
 function planSilence(situation: Situation, container: Observed): Step | undefined {
   const other = situation.activeBeside(container);
   if (other === undefined) return undefined;
@@ -142,7 +142,7 @@ function planParking(situation: Situation, container: Observed): Step {
   return planFreeingName(situation) ?? { do: 'park', container, parkedIndex: situation.freeParkedIndex() };
 }
 
-/** Makes room in the pool of set-aside names. Undefined: there is room. */
+/** Makes room in the pool of parking names. Undefined: there is room. */
 function planFreeingName(situation: Situation): Step | undefined {
   if (situation.freeParkedIndex() >= 0) return undefined;
   const container = situation.findRubbish();
@@ -154,9 +154,9 @@ function planReconciling(situation: Situation): Step {
   const { agent } = situation;
   if (agent === undefined || agent.isDead) return planSuccession(situation, agent);
   const fitness = situation.fitnessOf(agent);
-  // A stranger that was adopted never counts as an agent while there is a real one.
+  // An adopted container never counts as an agent while there is a real one.
   const hasFailed =
-    fitness === 'broken' || fitness === 'shaky' || agent.removalStarted || agent.foreign === true;
+    fitness === 'broken' || fitness === 'shaky' || agent.removalStarted || agent.adopted === true;
   if (hasFailed && situation.olds.some((old) => situation.fitnessOf(old) !== 'broken')) {
     return planDemotion(situation, agent);
   }
@@ -173,7 +173,7 @@ function planReconciling(situation: Situation): Step {
 
 /**
  * Frees the agent's name for an old one. Not by removing what has it: a removal takes time, and one that fails leaves
- * a corpse, which old engines can't even rename (engine-notes).
+ * a dead container, which old engines cannot even rename (engine-notes).
  */
 function planDemotion(situation: Situation, agent: Observed): Step {
   const container = agent;
@@ -210,7 +210,7 @@ function planWithBrokenAgent(situation: Situation, agent: Observed): Step {
   return discardNext(situation, next);
 }
 
-/** Nobody is in office: a next one that is ready, else the best of the old ones, else the next one. */
+/** Nobody is active: a next one that is ready, else the best of the old ones, else the next one. */
 function planSuccession(situation: Situation, isDead: Observed | undefined): Step {
   const proving = planProof(situation);
   if (proving !== undefined) return proving;
@@ -246,7 +246,7 @@ function planProof(situation: Situation): Step | undefined {
 }
 
 /**
- * The agent's name can't be had: better one that acts under another name than none. One that can only stand by there
+ * The agent's name cannot be had: better one that acts under another name than none. One that can only be on standby there
  * is at least up and has the transaction finished when things are better.
  */
 function planInPlace(situation: Situation, failure: Fail): Step {
@@ -262,13 +262,13 @@ function planInPlace(situation: Situation, failure: Fail): Step {
   return container === undefined || isOneUp ? failure : { do: 'start', container };
 }
 
-/** Prefers one that isn't broken, one that is no stranger's, one that acts, an old one, one that runs, one that ran last. */
+/** Prefers one that is not broken, one that was always managed, one that acts, an old one, one that runs, one that ran last. */
 function rankSuccessors(situation: Situation): readonly Observed[] {
   const { olds, removalStarted, next } = situation;
   const candidates = [...olds, ...(next === undefined || next.isDead ? [] : [next]), ...removalStarted];
   const rank = (container: Observed): readonly number[] => [
     Number(situation.fitnessOf(container) !== 'broken'),
-    Number(container.foreign !== true),
+    Number(container.adopted !== true),
     Number(container === next && situation.isReady(next) && situation.canBeRenamed(next)),
     Number(situation.isActive(container)),
     Number(olds.includes(container)),
@@ -284,7 +284,7 @@ function compareRanks(a: readonly number[], b: readonly number[]): number {
   return differences.find((difference) => difference !== 0) ?? 0;
 }
 
-/** The agent is sound: everything else goes, and what can't be removed is named in the end. */
+/** The agent is sound: everything else goes, and what cannot be removed is named in the end. */
 function planTidying(situation: Situation, agent: Observed): Step {
   const olds = situation.keepsParked(agent) ? [] : situation.olds;
   const rest = [
@@ -301,7 +301,7 @@ function planTidying(situation: Situation, agent: Observed): Step {
   return { do: 'discard', container: discarded };
 }
 
-/** A next one that can't be removed keeps the name under which we create. */
+/** A next one that cannot be removed keeps the name under which we create. */
 function discardNext(situation: Situation, next: Observed): Step {
   return situation.canBeRemoved(next) ? { do: 'discard', container: next } : planParking(situation, next);
 }

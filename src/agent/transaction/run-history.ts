@@ -8,7 +8,7 @@ export class RunHistory implements History {
   readonly unmovable = new Set<string>();
   readonly watched = new Map<string, number>();
   readonly ready = new Set<string>();
-  readonly bootstraps = new Map<string, 'settled' | 'keep-parked'>();
+  readonly bootstraps = new Map<string, 'proven' | 'keep-parked'>();
   readonly unremovable = new Map<string, UnremovableContainer>();
   /** The last log lines of agents that did not stay up, by id. */
   readonly lastLogs = new Map<string, readonly string[]>();

@@ -8,21 +8,21 @@ export type Fitness =
   | 'fresh'
   /** Up, not for long. */
   | 'young'
-  /** Up, not for long, and not for the first time: a crash loop, or an accident of an agent long in office. */
+  /** Up, not for long, and not for the first time: a crash loop, or an accident of an agent that was active for long. */
   | 'shaky'
   /** Up for long enough. */
   | 'sound'
   /** Has run and was stopped. */
   | 'stopped'
-  /** Came up and failed, restarts again and again, can't be started, or is a corpse. */
+  /** Came up and failed, restarts again and again, cannot be started, or is dead. */
   | 'broken';
 
-/** An observation with the questions that planning asks of it. Strangers are in nobody's role; they only hold names. */
+/** An observation with the questions that planning asks of it. Unmanaged containers have no role; they only take names. */
 export class Situation {
   readonly agent: Observed | undefined;
   readonly next: Observed | undefined;
   readonly besideNext: Observed | undefined;
-  /** The ways back: old agents that could serve again. */
+  /** Whom a rollback can return to: old agents that could serve again. */
   readonly olds: readonly Observed[];
   /** Old agents whose removal somebody began: they no longer survive a reboot. */
   readonly removalStarted: readonly Observed[];
@@ -75,7 +75,7 @@ export class Situation {
   }
 
   /**
-   * Whether an agent may be relied upon. While there is a way back, only what was watched in office counts: one that
+   * Whether an agent may be relied upon. While a rollback is possible, only what was watched while active counts: one that
    * stood by for hours has shown nothing. One that a person has paused is that person's business.
    */
   isProven(agent: Observed): boolean {
@@ -84,7 +84,7 @@ export class Situation {
     return this.fitnessOf(agent) === 'sound';
   }
 
-  /** Whether it works as an agent: one that stands by does so only in office. */
+  /** Whether it works as an agent: one on standby works only when active. */
   isActive(container: Observed): boolean {
     const isActiveName = container === this.agent || this.#observation.legacy.includes(container);
     return isUp(container) && (isActiveName || !container.canStandBy);
@@ -125,7 +125,7 @@ export class Situation {
     return policy === restartPolicy ? undefined : policy;
   }
 
-  /** Something of ours under a set-aside name that is of no use and may be removable. */
+  /** Something of ours under a parking name that is of no use and may be removable. */
   findRubbish(): Observed | undefined {
     return this.#observation.previous.find(
       (observed) =>
@@ -139,7 +139,7 @@ export class Situation {
     return this.#observation.next === undefined;
   }
 
-  /** Whether a corpse keeps the name of the next one for good, and there is the other one. */
+  /** Whether a dead container keeps the name of the next one for good, and there is the other one. */
   isSpareNeeded(next: Observed): boolean {
     return next.isDead && this.#observation.besideNext === undefined;
   }

@@ -15,7 +15,7 @@ export type Goal =
       /** Its `run` proves on standby that it can serve. */
       readonly checksReadiness: boolean;
     }
-  /** One agent of those that are there, the one in office if it is sound, and nothing else. */
+  /** One agent of those that are there, the active one if it is sound, and nothing else. */
   | { readonly kind: 'reconcile' };
 
 export type Replacement = Goal & { kind: 'replace' };
@@ -33,7 +33,7 @@ export interface History {
   /** Ids that may be promoted: they have proven that they can serve, or the rules let them go on without that. */
   readonly ready: ReadonlySet<string>;
   /** Ids whose bootstrap was watched after their promotion, and whether the parked agents may go. */
-  readonly bootstraps: ReadonlyMap<string, 'settled' | 'keep-parked'>;
+  readonly bootstraps: ReadonlyMap<string, 'proven' | 'keep-parked'>;
 }
 
 export interface Timeouts {

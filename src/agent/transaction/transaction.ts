@@ -27,11 +27,11 @@ import { labels } from '../identity/roles.ts';
 /**
  * The transaction: observe, plan, do one idempotent step, observe again, until the plan says done.
  *
- * 1. create the next agent and let it stand by: a failure up to here costs nothing;
- * 2. stop the old agent, set it aside, promote the next one;
+ * 1. create the next agent and leave it on standby: a failure up to here costs nothing;
+ * 2. stop the old agent, park it, promote the next one;
  * 3. watch the new one for a while, then discard the old one.
  *
- * Any failure turns the goal into `settle`, which has a time of its own: the sound one of what is there stays or comes
+ * Any failure turns the goal into `reconcile`, which has a time of its own: the sound one of what is there stays or comes
  * back, everything else goes. Nothing is remembered from one run to the next.
  */
 export interface TransactionOptions extends Pick<Host, 'engine' | 'names' | 'limits' | 'clock' | 'log'> {
@@ -40,7 +40,7 @@ export interface TransactionOptions extends Pick<Host, 'engine' | 'names' | 'lim
   readonly nextSpec?: ContainerSpec;
   /** Who has which role, if somebody has just looked. */
   readonly firstLook?: Observation;
-  /** Strangers that have our names are replaced like old agents (`--force`). */
+  /** Unmanaged containers that have our names are replaced like old agents (`--force`). */
   readonly adopt?: boolean;
   /** Ids of the containers in which we and our caller run: never stopped, renamed or removed. */
   readonly own?: readonly string[];
@@ -48,7 +48,7 @@ export interface TransactionOptions extends Pick<Host, 'engine' | 'names' | 'lim
   readonly holdersOf?: (container: Observed) => Promise<readonly Holder[]>;
   /** See `ApplyContext`; the observation is the one that the step was planned from. */
   readonly awaitReady?: (next: Observed, observation: Observation) => Promise<void>;
-  readonly watchBootstrap?: (agent: Observed, observation: Observation) => Promise<'settled' | 'keep-parked'>;
+  readonly watchBootstrap?: (agent: Observed, observation: Observation) => Promise<'proven' | 'keep-parked'>;
   /** Masks secrets in what an agent wrote to its log. */
   readonly scrub?: (text: string) => string;
   /** Asked before anything is created: may wait (cooling down), or refuse by throwing (storage low). */
@@ -68,9 +68,9 @@ export interface TransactionResult {
   /** Whether it restarts again and again, or was seen to fail. */
   readonly restarts: boolean;
   readonly unremovable: readonly UnremovableContainer[];
-  /** Whether the agent that was in office at the beginning was stopped at any time. */
+  /** Whether the agent that was active at the beginning was stopped at any time. */
   readonly touchedAgent: boolean;
-  /** Whether it is that one which is in office now. */
+  /** Whether it is that agent which is active now. */
   readonly isIncumbent: boolean;
   /** Why the goal was not reached. */
   readonly error: Error | undefined;
@@ -78,7 +78,7 @@ export interface TransactionResult {
   readonly lastLog?: readonly string[];
 }
 
-/** Runs a transaction to its end. Throws only if the engine can't be asked any more. */
+/** Runs a transaction to its end. Throws only if the engine cannot be asked any more. */
 export async function runTransaction(options: TransactionOptions): Promise<TransactionResult> {
   return new Transaction(options).run();
 }
@@ -90,7 +90,7 @@ class Transaction {
   readonly #repeats = new Map<string, number>();
   readonly #ages: Ages;
   #goal: Goal;
-  /** Id of the agent that was in office at the beginning. */
+  /** Id of the agent that was active at the beginning. */
   #incumbent: string | undefined;
   #touchedAgent = false;
   /** Nothing more is to be done for now, and nothing is to be undone. */
@@ -117,20 +117,20 @@ class Transaction {
       const step = planStep(observation, this.#goal, this.#history, this.#timeouts());
       if (step.do === 'done') return this.#result(observation, this.#error === undefined);
       if (step.do === 'fail') {
-        if (!this.#rollBack(explainFailure(step.why, step.container)))
+        if (!this.#rollBack(explainFailure(step.why, step.container, this.#options.names.previous)))
           return this.#result(observation, false);
         continue;
       }
       await this.#try(step, observation);
     }
     const observation = await this.#observe();
-    this.#error ??= new CannotChangeError('the upgrade did not come to an end within its bound of steps', {
+    this.#error ??= new CannotChangeError('the upgrade did not finish within its limit of steps', {
       hint: 'this is a defect: please report it with the log of this run',
     });
     return this.#result(observation, false);
   }
 
-  /** One step; its failure is weighed here: again after a pause, named as a corpse, or the way back. */
+  /** One step; its failure is weighed here: again after a pause, named as unremovable, or a rollback. */
   async #try(step: Step, observation: Observation): Promise<void> {
     const key = describeStep(step);
     try {
@@ -171,7 +171,7 @@ class Transaction {
     if (this.#isInterruption(error)) {
       // One whose bootstrap was still watched has been verified: it stays, and so does the parked one.
       if (step.do !== 'standby' && step.do !== 'ready' && step.do !== 'verify') return;
-      // A container that still has to show that it runs can't be waited for any more.
+      // A container that still has to show that it runs cannot be waited for any more.
       const cause = explainStep(step, error);
       this.#rollBack(cause);
       this.#history.giveUp(step, messageOf(cause));
@@ -189,7 +189,7 @@ class Transaction {
     // A dead next one that keeps its name (1.10.3) stands in nobody's way: there is a spare name.
     const mayGoOn = step.do === 'park' && step.container.isDead && step.container.id !== this.#incumbent;
     const rollsBack = !mayGoOn && this.#rollBack(cause);
-    // Going back must not ask again what has just been answered.
+    // A rollback must not ask again what has just been answered.
     const isAnswer = step.do === 'start' || step.do === 'ready' || step.do === 'watch';
     if (!rollsBack || isAnswer) this.#history.giveUp(step, messageOf(cause));
   }
@@ -198,11 +198,11 @@ class Transaction {
     return this.#options.interrupted.aborted && !isWorthRetrying(error) && !isEngineError(error);
   }
 
-  /** Gives the replacement up for settling. @returns false if that is what we were doing already */
+  /** Gives up the replacement and reconciles instead. @returns false if that is what we were doing already */
   #rollBack(error: Error): boolean {
     this.#error ??= error;
     if (this.#goal.kind === 'reconcile') return false;
-    this.#options.log.error(`${messageOf(error)}: going back`);
+    this.#options.log.error(`${messageOf(error)}: rolling back`);
     this.#goal = { kind: 'reconcile' };
     return true;
   }
@@ -212,7 +212,7 @@ class Transaction {
     const repeats = (this.#repeats.get(key) ?? 0) + 1;
     this.#repeats.set(key, repeats);
     if (repeats < this.#options.limits.CALL_TRIES) return;
-    const error = new CannotChangeError(`${key}: done ${repeats} times without an error, and to no effect`, {
+    const error = new CannotChangeError(`${key}: done ${repeats} times without an error and without effect`, {
       hint: 'somebody or something else on this host undoes it',
     });
     if (step.do !== 'discard') this.#rollBack(error);
@@ -262,7 +262,7 @@ class Transaction {
       } catch (error) {
         if (!isOutage(error)) throw error;
         if (deadline.left() === 0) throw asUnavailable(error);
-        log.warn('the engine does not answer, looking again', {
+        log.warn('the engine does not answer; looking again', {
           error: error.message,
           left: formatDuration(deadline.left()),
         });

@@ -39,7 +39,7 @@ export async function watch(
     const mayComeBack = restarts < context.limits.CALL_TRIES && wasStoppedByRequest(container, seen.last);
     if (!mayComeBack || !(await comesBack(container, context, signal)))
       return reject(container, seen.last, context);
-    context.log.info(`${describeContainer(container)} was restarted by somebody else: watching it again`);
+    context.log.info(`${describeContainer(container)} was restarted from outside: watching it again`);
   }
 }
 

@@ -22,8 +22,8 @@ export interface Pull extends Pick<Host, 'limits' | 'clock' | 'log' | 'signal'> 
 }
 
 /**
- * Makes sure that the image is on this host: pulls it if it isn't. A failure costs nothing, the agent runs on.
- * @throws CannotChangeError with the registry's words; StorageLowError when the image doesn't fit
+ * Makes sure that the image is on this host: pulls it if it is not. A failure costs nothing, the agent runs on.
+ * @throws CannotChangeError with the registry's words; StorageLowError when the image does not fit
  */
 export async function ensureImage(pull: Pull, targetImage: string): Promise<Target> {
   const { engine, log } = pull;
@@ -43,7 +43,7 @@ export async function ensureImage(pull: Pull, targetImage: string): Promise<Targ
   });
 }
 
-/** A pull may be begun anew at any time: the engine keeps the layers that it has. */
+/** A pull may be started again at any time: the engine keeps the layers that it has. */
 async function pullPatiently(pull: Pull, targetImage: string, auth: RegistryAuth | undefined): Promise<void> {
   const { engine, limits, clock, log, signal } = pull;
   const deadline = deadlineIn(limits.PULL_TOTAL, clock);
@@ -64,7 +64,7 @@ async function pullPatiently(pull: Pull, targetImage: string, auth: RegistryAuth
   );
 }
 
-/** An engine that can't be reached stays that; one that waits in vain for a registry looks the same but for the cause. */
+/** An engine that cannot be reached stays that; one that waits in vain for a registry looks the same but for the cause. */
 function asOutcome(error: unknown, targetImage: string): unknown {
   const isHung = error instanceof EngineUnavailableError && error.cause instanceof DeadlineError;
   if (!isEngineError(error) && !isHung) return error;
@@ -78,7 +78,7 @@ function asOutcome(error: unknown, targetImage: string): unknown {
       hint: noSpaceHint,
     });
   }
-  return new CannotChangeError(`the image ${targetImage} can't be pulled`, {
+  return new CannotChangeError(`the image ${targetImage} cannot be pulled`, {
     ...details,
     hint: hintFor(targetImage),
   });

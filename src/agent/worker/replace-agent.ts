@@ -41,7 +41,7 @@ export interface Replacement {
   readonly info: EngineInfo;
   /** Who has which role, if somebody has just looked. */
   readonly observation?: Observation;
-  /** Whether failed attempts at this image make it wait; a person who registers a host doesn't. */
+  /** Whether failed attempts at this image make it wait; a person who registers a host does not. */
   readonly waitsOutBackOff: boolean;
 }
 
@@ -51,7 +51,7 @@ export async function prepareTarget(work: Work, targetImage: string, info: Engin
     work.reporter.working('looking at the storage', 'preflight'),
     requireStorage(work.configuration, info),
   ]);
-  await work.reporter.working(`making sure that ${targetImage} is here`, 'pull');
+  await work.reporter.working(`making sure that ${targetImage} is on this host`, 'pull');
   const { limits } = work.configuration;
   const login = async (): Promise<RegistryAuth | undefined> => findLogin(work, targetImage);
   return ensureImage({ ...work, limits, login }, targetImage);
@@ -163,7 +163,7 @@ function withRemark(summary: string, remark: string | undefined): string {
 function startLifetime(ms: number): { readonly signal: AbortSignal; readonly end: () => void } {
   const controller = new AbortController();
   const timer = setTimeout(() => {
-    controller.abort(new TryAgainLaterError("the worker's time was up", { hint: 'the next try goes on' }));
+    controller.abort(new TryAgainLaterError("the worker's time is up", { hint: 'the next try continues' }));
   }, ms);
   return {
     signal: controller.signal,

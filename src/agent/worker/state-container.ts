@@ -31,7 +31,7 @@ const rancherFolder = '/var/lib/rancher';
 /**
  * The state container, made if it is missing. An engine that stumbles or restarts meanwhile is asked again; each try
  * looks first, since the answer to the one before may have been lost.
- * @throws CannotChangeError when it can't be made, or a stranger has its name; EngineUnavailableError
+ * @throws CannotChangeError when it cannot be made, or an unmanaged container has its name; EngineUnavailableError
  */
 export async function ensureStateContainer(
   host: Pick<Host, 'engine' | 'names' | 'limits' | 'clock' | 'log' | 'signal'>,
@@ -52,7 +52,7 @@ export async function ensureStateContainer(
     return await retry(policy, async () => findOrMake(host, name, ingredients));
   } catch (error) {
     if (!isEngineError(error)) throw error;
-    throw new CannotChangeError(`the container ${name}, which holds the agent's state, could not be made`, {
+    throw new CannotChangeError(`the container ${name}, which holds the agent's state, cannot be created`, {
       originalMessage: error.originalMessage,
       hint: `docker ps -a --filter name=${name}; ${daemonLogHint}`,
       cause: error,
@@ -73,12 +73,12 @@ async function findOrMake(
   const id = await engine.createContainer(name, buildStateSpec(ingredients, before));
   const made = await findStateContainer(engine, id);
   if (made !== undefined) return made;
-  throw new CannotChangeError(`the container ${name} was made and is not there`, {
+  throw new CannotChangeError(`the container ${name} was created and is not there`, {
     hint: 'somebody or something else on this host removed it',
   });
 }
 
-/** @throws CannotChangeError when a stranger has its name: the agent would get the stranger's volumes */
+/** @throws CannotChangeError when an unmanaged container has its name: the agent would get the volumes of that container */
 export async function findStateContainer(
   engine: Engine,
   nameOrId: string,
@@ -94,7 +94,7 @@ export async function findStateContainer(
 
 /**
  * What the state container is made from.
- * @param before what the agent in office sees: volumes that a lost state container left behind (`docker container
+ * @param before what the active agent sees: volumes that a lost state container left behind (`docker container
  *   prune` removes it) are taken up again, or the agent would forget what it keeps there
  */
 export function buildStateSpec(

@@ -34,7 +34,7 @@ async function readFacts(paths: Paths, limits: Limits, info: EngineInfo): Promis
 }
 
 /**
- * Before the worker itself is made. Its caller doesn't see the host's disk, but a devicemapper pool, which a single
+ * Before the worker itself is made. Its caller does not see the host's disk, but a devicemapper pool, which a single
  * container more may corrupt, stands in the engine's info. Hosts with another driver are not asked for that: a caller
  * may have but seconds.
  *

@@ -209,12 +209,12 @@ export async function changeAttempts(
 ): Promise<Attempts> {
   return answered(limits.HOST_FILE, async () => {
     const { attempts, problem } = await readAttempts(paths);
-    if (problem !== undefined) log.warn('the record of attempts could not be read', { problem });
+    if (problem !== undefined) log.warn('cannot read the record of attempts', { problem });
     const changed = change(attempts);
     try {
       await writeAttempts(paths, changed);
     } catch (error) {
-      log.warn('the record of attempts could not be kept', { error: messageOf(error) });
+      log.warn('cannot write the record of attempts', { error: messageOf(error) });
     }
     return changed;
   });
@@ -228,7 +228,7 @@ export async function noteAttempts(
   try {
     return await changeAttempts(book, change);
   } catch (error) {
-    book.log.warn('the record of attempts could not be kept', { error: messageOf(error) });
+    book.log.warn('cannot write the record of attempts', { error: messageOf(error) });
     return noAttempts;
   }
 }

@@ -34,7 +34,7 @@ export const keys = { CATTLE_ACCESS_KEY: 'access', CATTLE_SECRET_KEY: 'secret' }
 const wantedDigest = 'digest-of-the-wanted-agent';
 
 /**
- * Who made a container: us for this goal, us for an earlier one, us from an image that can't stand by, upstream's
+ * Who made a container: us for this goal, us for an earlier one, us from an image that cannot be on standby, the legacy entrypoint's
  * script, somebody else.
  */
 export type Maker = 'wanted' | 'managed' | 'managed-cold' | 'upstream' | 'unmanaged';
@@ -51,7 +51,7 @@ export interface Actor {
 
 /** What a next agent's proof, or the watch over its bootstrap, comes to. */
 export type Proof = 'ready' | 'refused' | 'deferred' | 'held';
-export type Watch = 'settled' | 'keep-parked' | 'fails';
+export type Watch = 'proven' | 'keep-parked' | 'fails';
 
 export interface SceneDescription {
   /** Whether the wanted image proves on standby that it can serve, and what that comes to. */
@@ -123,7 +123,7 @@ export class World {
       checksReadiness: scene.canStandBy && scene.proof !== undefined,
     };
     this.#proof = scene.proof ?? 'ready';
-    this.#watch = scene.watch ?? 'settled';
+    this.#watch = scene.watch ?? 'proven';
     this.host.addImage(this.wanted);
     this.#reconcile(names.agent, scene.agent);
     this.#reconcile(names.next, scene.next);
@@ -138,7 +138,7 @@ export class World {
 
   /** Whether the wanted image can become the agent. */
   get canServe(): boolean {
-    return this.wanted.health === 'good' && this.#proof === 'ready' && this.#watch === 'settled';
+    return this.wanted.health === 'good' && this.#proof === 'ready' && this.#watch === 'proven';
   }
 
   /** Runs one transaction as a worker would: the next agent is made from the keys found. */
@@ -274,13 +274,13 @@ export class World {
   #check(call: Call): void {
     if (call.verb === 'list' || call.verb === 'inspect') return;
     if (call.id !== undefined && this.#unmanagedContainers.has(call.id))
-      this.#note(call, "touches a stranger's container");
+      this.#note(call, 'touches an unmanaged container');
     if (call.verb === 'create') this.#checkName(call);
     this.#checkKeys(call);
     this.#checkActing(call);
   }
 
-  /** The spare name is only for when a corpse keeps the first one. */
+  /** The spare name is only for when a dead container keeps the first one. */
   #checkName(call: Call): void {
     const isBlocked = this.host.named(names.next)?.body === 'dead';
     if (call.toName === (isBlocked ? names.nextSpare : names.next)) return;

@@ -113,7 +113,7 @@ function observeFailure({ serving }: BootstrapLoop, error: unknown): Turn {
   return { kind: 'nothing', reason };
 }
 
-/** What the server requires now, for whoever can't wait for the next bootstrap; undefined without a whole script. */
+/** What the server requires now, for whoever cannot wait for the next bootstrap; undefined without a whole script. */
 export async function askRequiredImage(
   access: ServerAccess,
   image: string,

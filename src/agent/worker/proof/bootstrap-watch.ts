@@ -14,7 +14,7 @@ import { servingOf, type Serving } from './serving.ts';
 
 export interface WatchResult {
   readonly serving: Serving;
-  readonly parked: 'settled' | 'keep-parked';
+  readonly parked: 'proven' | 'keep-parked';
 }
 
 /** What a record says about the bootstrap's proof (readiness.md, 4): pure. */
@@ -78,13 +78,13 @@ export async function watchBootstrap(
     // What was seen last proves nothing of an agent that is not seen now: it may have ended.
     const verdict =
       seen.record === undefined ? 'undecided' : judgeBootstrap(seen.record, clock.elapsed(), bounds);
-    if (verdict === 'proven') return { serving: { kind: 'serves' }, parked: 'settled' };
+    if (verdict === 'proven') return { serving: { kind: 'serves' }, parked: 'proven' };
     if (verdict === 'unknown' || verdict === 'revoked') break;
     if (verdict === 'fails') return await concludeFailure(work, record, parked);
     if (!wasReady && record?.serving === 'no' && record.cause !== undefined) break;
     await clock.sleep(limits.READY_POLL * 4, signal);
   }
-  return { serving: servingOf(record), parked: isRescue ? 'keep-parked' : 'settled' };
+  return { serving: servingOf(record), parked: isRescue ? 'keep-parked' : 'proven' };
 }
 
 /** Rolls back if that can help: a legacy agent does not work while its server requires another image. */
@@ -100,7 +100,7 @@ async function concludeFailure(
       hint: "see why: docker logs of the agent, or the worker's log on the host",
     });
   }
-  return { serving: { kind: 'not-serving', cause: 'bootstrap-fails', message }, parked: 'settled' };
+  return { serving: { kind: 'not-serving', cause: 'bootstrap-fails', message }, parked: 'proven' };
 }
 
 function describeFailure(record: ServingRecord | undefined): string {

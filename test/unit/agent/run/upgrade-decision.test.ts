@@ -110,7 +110,7 @@ describe('two servers behind one address that require different images', () => {
     expect(told?.nextAttemptAt).toBe('2026-01-01T01:00:00.000Z');
   });
 
-  it('end the quarrel when they agree: the state is ok again, not before nobody is sent to and fro any more', async () => {
+  it('stop flapping when they agree: the state is ok again, but not while an image would still be refused', async () => {
     await sentTo(a, b, a, b);
     await decide(a, b);
     await decide(b, b);

@@ -76,7 +76,7 @@ interface Learnt {
   readonly unmovable?: readonly string[];
   readonly watched?: Readonly<Record<string, number>>;
   readonly ready?: readonly string[];
-  readonly bootstraps?: Readonly<Record<string, 'settled' | 'keep-parked'>>;
+  readonly bootstraps?: Readonly<Record<string, 'proven' | 'keep-parked'>>;
 }
 
 function history({

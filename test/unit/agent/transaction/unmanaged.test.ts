@@ -61,13 +61,13 @@ function changesOf(calls: readonly Call[], id: string | undefined): readonly Cal
 
 const words = (force: boolean) => ({ force, upgradeNames: ['rancher-agent-upgrade'] });
 
-describe("a stranger's container under the agent's name", () => {
+describe("an unmanaged container with the agent's name", () => {
   it('is not touched, and nothing is created beside it', async () => {
     const { world, calls, replace } = hostWith({ agent: actor('unmanaged', 'running') });
     const unmanaged = world.agent();
     const result = await replace({});
     expect(result).toMatchObject({ reached: false, touchedAgent: false });
-    expect(result.error?.message).toMatch(/nginx:latest\) has our name but is not an agent/);
+    expect(result.error?.message).toMatch(/nginx:latest\) has one of our names but is not an agent/);
     expect(changesOf(calls, unmanaged?.id)).toEqual([]);
     expect(calls.some(({ verb }) => verb === 'create')).toBe(false);
   });
@@ -141,7 +141,7 @@ describe('the container in which the work, or who asked for it, runs', () => {
     const engine = new SimulatedEngine(world.host, { afterCall: (call) => calls.push(call) });
     // As a host name gives it: the short id.
     const context: ApplyContext = { ...stepContext(world, engine), own: [id.slice(0, 12)] };
-    await expect(performStep(step, context)).rejects.toThrow(/in which this very command runs/);
+    await expect(performStep(step, context)).rejects.toThrow(/is the container that runs this command/);
     expect(calls).toEqual([]);
   });
 
@@ -151,7 +151,7 @@ describe('the container in which the work, or who asked for it, runs', () => {
     const own = observation.agent?.id ?? '';
     expect(() => {
       requireOwnNames(observation, [own]);
-    }).toThrow(/rancher\/agent:earlier\) is the container in which this very command runs/);
+    }).toThrow(/rancher\/agent:earlier\) is the container that runs this command/);
     expect(() => {
       requireOwnNames(observation, ['', 'b'.repeat(64)]);
     }).not.toThrow();

@@ -131,7 +131,7 @@ describe('an image that is not', () => {
     expect(error).toHaveProperty('originalMessage', `pull image ${reference}: no answer within 200 ms`);
   });
 
-  it('a pull that reports and reports, and is not done in time, is given up and not begun anew', async () => {
+  it('a pull that reports and reports, and is not done in time, is given up and not started again', async () => {
     pulls((response) => {
       response.writeHead(200);
       const timer = setInterval(() => response.write('{"status":"Downloading"}\n'), 50);
