@@ -26,7 +26,7 @@ import { watchForErrors } from '../report/events.ts';
 import { createReporter } from '../report/reporter.ts';
 import { isWorkerRunning } from '../worker/client.ts';
 import { delegate, followWorker, type Caller } from '../worker/delegate.ts';
-import { workerNames } from '../worker/family.ts';
+import { workerNames } from '../worker/follow-profile.ts';
 import { workerVariables } from '../worker/request.ts';
 
 /** What the agent's container runs with. */

@@ -1,6 +1,6 @@
 import { ConfigurationError } from '../../support/errors.ts';
 import { addEnvironmentSecrets } from '../../support/secrets.ts';
-import { followProfile } from './family.ts';
+import { followProfile } from './follow-profile.ts';
 import { findKeyHolder, observeRoles } from '../transaction/observe.ts';
 import type { Outcome } from '../report/outcome.ts';
 import { requireSameIdentity } from './identity-guard.ts';

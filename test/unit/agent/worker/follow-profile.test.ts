@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { profileOfImage, followProfile } from '../../../../src/agent/worker/family.ts';
+import { profileOfImage, followProfile } from '../../../../src/agent/worker/follow-profile.ts';
 import { selectProfile } from '../../../../src/agent/identity/profile.ts';
 import { namesOf } from '../../../../src/agent/identity/roles.ts';
 import type { Target } from '../../../../src/agent/worker/pull-image.ts';
