@@ -134,7 +134,7 @@ describe('a removal that fails', () => {
       isIncumbent: false,
       error: undefined,
     });
-    expect(outcome.hint).toMatch(/^old is held by cadvisor \(pid 8 and 3 more, container monitor\): end or/);
+    expect(outcome.hint).toMatch(/^old is held by cadvisor \(pid 8 and 3 more, container monitor\): stop or/);
     expect(outcome.unremovable).toEqual([container]);
   });
 

@@ -246,7 +246,7 @@ describe('a next agent of an earlier upgrade that is dead and keeps its name (1.
     world.host.breakRemovalOf(world.wanted);
     await world.run();
     const { result, calls } = await world.run();
-    expect(result?.error?.message).toMatch(/can't be renamed/);
+    expect(result?.error?.message).toMatch(/cannot be renamed/);
     expect(calls.some(({ verb }) => verb === 'create' || verb === 'stop')).toBe(false);
     expect(world.acting().map(({ image }) => image.reference)).toEqual(['rancher/agent:v1.2.11']);
   });
