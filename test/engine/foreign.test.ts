@@ -49,7 +49,9 @@ describe("somebody's container named rancher-agent", () => {
     const before = scene.server.registrations.length;
     const result = await register(scene.server.registrationUrl);
     expect(result, result.stderr).toMatchObject({ status: 73 });
-    expect(result.stderr).toMatch(/rancher-agent \([0-9a-f]{12}, mycompany\/web:1\) has one of our names but is not/);
+    expect(result.stderr).toMatch(
+      /rancher-agent \([0-9a-f]{12}, mycompany\/web:1\) has one of our names but is not/,
+    );
     expect(result.stderr).toContain('--force');
     expect(scene.server.registrations).toHaveLength(before);
     expect(await scene.readStatus()).toMatchObject({ state: 'failed', exitCode: 73, cause: 'cannot-change' });

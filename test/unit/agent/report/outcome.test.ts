@@ -74,7 +74,7 @@ describe('how work ends', () => {
     const unremovable = [{ id: 'c'.repeat(64), name: 'rancher-agent-previous', originalMessage: 'busy' }];
     const judged = judgeTransaction(resultWith({ reached: true, agent, agentRuns: true, unremovable }));
     expect(judged).toMatchObject({ state: 'degraded', exitCode: 73, originalMessage: 'busy', unremovable });
-    expect(judged.summary).toContain("cannot be removed: rancher-agent-previous (cccccccccccc)");
+    expect(judged.summary).toContain('cannot be removed: rancher-agent-previous (cccccccccccc)');
     expect(judged.hint).toBe('see the runbook, "a container cannot be removed"');
   });
 });
