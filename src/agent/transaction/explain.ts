@@ -6,7 +6,7 @@ import {
   EntrypointError,
   messageOf,
 } from '../../support/errors.ts';
-import { NotReadyError } from './not-ready.ts';
+import { agentDoesNotRun, nextDoesNotRun } from './not-ready.ts';
 import type { Observed } from './observe.ts';
 import type { Failure, Step } from './steps.ts';
 import { unmanagedError } from './unmanaged.ts';
@@ -76,15 +76,9 @@ export function explainFailure(
         },
       );
     case 'next-does-not-run':
-      return new NotReadyError('next-does-not-run', `the new agent does not stay up: ${name}`, {
-        hint: 'the image is broken or not made for this host: docker run --rm IMAGE --version',
-        ...(container !== undefined && { originalMessage: describeEnd(container) }),
-      });
+      return nextDoesNotRun(container ?? nobody, describeEnd(container));
     case 'agent-does-not-run':
-      return new NotReadyError('agent-does-not-run', `the agent does not stay up: ${name}`, {
-        hint: `see why: docker logs --tail 50 ${container?.name ?? ''}`,
-        ...(container !== undefined && { originalMessage: describeEnd(container) }),
-      });
+      return agentDoesNotRun(container ?? nobody, describeEnd(container));
     case 'other-agent-does-not-stop':
       return new CannotChangeError(`another agent runs on this host and cannot be stopped: ${name}`, {
         hint: `its process does not exit; ${daemonLogHint}`,
@@ -94,12 +88,15 @@ export function explainFailure(
         hint: 'if it is dead, the storage is faulty: see the runbook, "a container cannot be removed"',
       });
     case 'no-agent':
-      return new CannotChangeError('there is no agent on this host and nothing to make one from', {
+      return new CannotChangeError('there is no agent on this host and nothing to create one from', {
         hint: 'register this host again: docker run … IMAGE URL',
       });
   }
 }
 
-function describeEnd(container: Observed): string {
-  return `state ${container.state}, restarted ${container.restartCount} times`;
+/** A plan that fails for an agent always names it. */
+const nobody = { name: 'an agent', id: '', image: '' };
+
+function describeEnd(container: Observed | undefined): string {
+  return `state ${container?.state ?? 'unknown'}, restarted ${container?.restartCount ?? 0} times`;
 }

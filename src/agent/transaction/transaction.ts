@@ -213,7 +213,7 @@ class Transaction {
     this.#repeats.set(key, repeats);
     if (repeats < this.#options.limits.CALL_TRIES) return;
     const error = new CannotChangeError(`${key}: done ${repeats} times without an error and without effect`, {
-      hint: 'somebody or something else on this host undoes it',
+      hint: 'another program or person on this host undoes it',
     });
     if (step.do !== 'discard') this.#rollBack(error);
     this.#history.giveUp(step, messageOf(error));

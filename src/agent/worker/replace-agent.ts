@@ -48,7 +48,7 @@ export interface Replacement {
 /** Preflight: is there room, and is the image there? Nothing has been created yet. */
 export async function prepareTarget(work: Work, targetImage: string, info: EngineInfo): Promise<Target> {
   await Promise.all([
-    work.reporter.working('looking at the storage', 'preflight'),
+    work.reporter.working('checking the storage', 'preflight'),
     requireStorage(work.configuration, info),
   ]);
   await work.reporter.working(`making sure that ${targetImage} is on this host`, 'pull');

@@ -74,7 +74,7 @@ async function findOrMake(
   const made = await findStateContainer(engine, id);
   if (made !== undefined) return made;
   throw new CannotChangeError(`the container ${name} was created and is not there`, {
-    hint: 'somebody or something else on this host removed it',
+    hint: 'another program or person on this host removed it',
   });
 }
 

@@ -32,7 +32,7 @@ export async function upgradeAgent(given: Work, targetImage: string): Promise<Ou
   addEnvironmentSecrets(secrets, holder.environment);
   const [facts] = await Promise.all([
     inspectForAgent(work, info),
-    reporter.working('looking at the host', 'preflight'),
+    reporter.working('inspecting the host', 'preflight'),
   ]);
   // What a state container holds stays where it is, whatever can be written.
   const state = names.state === undefined ? undefined : await findStateContainer(engine, names.state);

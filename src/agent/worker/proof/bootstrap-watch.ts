@@ -4,7 +4,7 @@ import { isOutage } from '../../../engine/errors.ts';
 import { readInside } from '../../../host/read-inside.ts';
 import { deadlineIn, formatDuration, type Deadline } from '../../../support/deadline.ts';
 import { messageOf } from '../../../support/errors.ts';
-import { BootstrapFailsError, NotReadyError } from '../../transaction/not-ready.ts';
+import { agentDoesNotRun, BootstrapFailsError } from '../../transaction/not-ready.ts';
 import { oldAgents, type Observation, type Observed } from '../../transaction/observe.ts';
 import { keysRevoked, servingUnknown } from '../../run/serving/causes.ts';
 import { servingFile, servingRecordSchema, type ServingRecord } from '../../run/serving/record.ts';
@@ -73,7 +73,7 @@ export async function watchBootstrap(
   while (deadline.left() > 0) {
     const seen = await lookPatiently(work, agent);
     gap = seen.isStopped ? (gap ?? deadlineIn(limits.RESTART_GAP, clock)) : undefined;
-    if (gap?.left() === 0) throw doesNotStayUp(agent, seen.end);
+    if (gap?.left() === 0) throw agentDoesNotRun(agent, seen.end);
     record = seen.record ?? record;
     // What was seen last proves nothing of an agent that is not seen now: it may have ended.
     const verdict =
@@ -131,7 +131,7 @@ async function lookAtAgent(work: Work, agent: Observed): Promise<Look> {
   const hasRestarted = now !== undefined && now.restartCount > agent.restartCount;
   if (now?.state === 'exited' && now.restartPolicy === 'always' && !hasRestarted)
     return { isStopped: true, end };
-  if (now?.state !== 'running' || hasRestarted) throw doesNotStayUp(agent, end);
+  if (now?.state !== 'running' || hasRestarted) throw agentDoesNotRun(agent, end);
   const record = await readRecord(work, now);
   return { isStopped: false, end, ...(record === undefined ? {} : { record }) };
 }
@@ -145,17 +145,6 @@ async function lookPatiently(work: Work, agent: Observed): Promise<Look> {
     work.log.warn('the engine does not answer while the bootstrap is watched', { error: messageOf(error) });
     return { isStopped: false, end: 'unknown' };
   }
-}
-
-function doesNotStayUp(agent: Observed, originalMessage: string): NotReadyError {
-  return new NotReadyError(
-    'agent-does-not-run',
-    `the agent does not stay up: ${agent.name} (${agent.image})`,
-    {
-      hint: `see why: docker logs --tail 50 ${agent.name}`,
-      originalMessage,
-    },
-  );
 }
 
 /** What an agent says of itself now; undefined where it says nothing, or does not run. Throws nothing. */
