@@ -72,7 +72,7 @@ function planBeginning(situation: Situation, name: 'first' | 'spare'): Step {
 function planRelief(
   situation: Situation,
   next: Observed,
-  { canStandBy: canStandBy, checksReadiness }: Pick<Replacement, 'canStandBy' | 'checksReadiness'>,
+  { canStandBy, checksReadiness }: Pick<Replacement, 'canStandBy' | 'checksReadiness'>,
 ): Step | undefined {
   const fitness = situation.fitnessOf(next);
   if (fitness === 'broken' || fitness === 'shaky') {

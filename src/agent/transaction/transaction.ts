@@ -51,7 +51,7 @@ export interface TransactionOptions extends Pick<Host, 'engine' | 'names' | 'lim
   readonly watchBootstrap?: (agent: Observed, observation: Observation) => Promise<'proven' | 'keep-parked'>;
   /** Masks secrets in what an agent wrote to its log. */
   readonly scrub?: (text: string) => string;
-  /** Asked before anything is created: may wait (cooling down), or refuse by throwing (storage low). */
+  /** Asked before anything is created: may wait (back-off), or refuse by throwing (storage low). */
   readonly beforeCreating?: (observation: Observation) => Promise<void>;
   /** Told before each step, for the status file. */
   readonly onStep?: (step: Step) => Promise<void>;

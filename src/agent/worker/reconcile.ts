@@ -1,7 +1,6 @@
-import { recordSuccess } from '../../host/files/attempts.ts';
+import { noteAttempts, recordSuccess } from '../../host/files/attempts.ts';
 import type { HostStatus } from '../../host/files/status.ts';
 import { messageOf } from '../../support/errors.ts';
-import { noteAttempts } from '../../host/files/attempts.ts';
 import { nameHolders } from '../transaction/mount-holders.ts';
 import { judgeTransaction, type Outcome } from '../report/outcome.ts';
 import { isAgentContainer } from '../identity/roles.ts';

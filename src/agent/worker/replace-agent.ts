@@ -1,6 +1,9 @@
 import {
+  changeAttempts,
   findAttempt,
+  lookUpAttempts,
   nextAttemptAt,
+  noteAttempts,
   recordAbandon,
   recordBegin,
   recordFailure,
@@ -13,7 +16,6 @@ import { readRegistryCredentials } from '../../host/registry-credentials.ts';
 import { dockerConfigFolder, type Environment } from '../../support/configuration.ts';
 import { formatDuration } from '../../support/deadline.ts';
 import { InterruptedError, TryAgainLaterError } from '../../support/errors.ts';
-import { changeAttempts, lookUpAttempts, noteAttempts } from '../../host/files/attempts.ts';
 import { nameHolders } from '../transaction/mount-holders.ts';
 import type { Observation } from '../transaction/observe.ts';
 import { judgeTransaction, type Outcome } from '../report/outcome.ts';
@@ -111,7 +113,7 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
     beforeCreating: async ({ agent }) => {
       if (replacement.waitsOutBackOff) {
         await refuseFlapping(work, target.targetImage);
-        await coolDown(work, target.targetImage);
+        await waitForBackOff(work, target.targetImage);
       }
       change = agent === undefined ? undefined : `upgrading from ${agent.image} to ${target.targetImage}`;
       if (change !== undefined) log.info(change);
@@ -201,7 +203,7 @@ async function concludeAttempt(
 /**
  * Two servers want different images. The agent that is there stays; the worker stays as well for a while, so that a
  * script that asks every few seconds makes nothing new.
- * @throws PingPongError
+ * @throws FlappingError
  */
 async function refuseFlapping(work: Work, targetImage: string): Promise<void> {
   const { clock, configuration, log, reporter, signal } = work;
@@ -216,7 +218,7 @@ async function refuseFlapping(work: Work, targetImage: string): Promise<void> {
 }
 
 /** The last attempt failed: waits here, so that callers find a worker and make nothing new. */
-async function coolDown(work: Work, targetImage: string): Promise<void> {
+async function waitForBackOff(work: Work, targetImage: string): Promise<void> {
   const { clock, configuration, log, reporter, signal } = work;
   const record = findAttempt(await lookUpAttempts(work), targetImage);
   const now = clock.now();
