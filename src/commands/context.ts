@@ -1,10 +1,9 @@
 import { namesOf, readNames, type RoleNames } from '../agent/identity/roles.ts';
-import { hostSocketOf, selectProfile, type Profile } from '../agent/identity/profile.ts';
-import { chooseStateVolume } from '../agent/identity/state-volume.ts';
-import type { WorkerCall } from '../agent/worker/client.ts';
-import type { WorkerTask } from '../agent/worker/request.ts';
+import { selectProfile, type Profile } from '../agent/identity/profile.ts';
+import { workerVariables } from '../agent/worker/request.ts';
 import type { EngineOptions } from '../engine/reads.ts';
 import type { ContainerDetails, Engine, EngineInfo } from '../engine/engine.ts';
+import { diskHint } from '../host/errors.ts';
 import { systemClock, type Clock } from '../support/clock.ts';
 import { remarksOn, type Configuration, type Environment } from '../support/configuration.ts';
 import { ConfigurationError } from '../support/errors.ts';
@@ -43,7 +42,7 @@ export function createContext(
 }
 
 /**
- * The context of an agent's `run`, with the names that its container was made with: they aren't in its environment
+ * The context of an agent's `run`, with the names that its container was made with: they are not in its environment
  * (contract §4), and what it has done, its successor included, must have the same ones.
  */
 export function adoptNames(context: Context, own: ContainerDetails | undefined): Context {
@@ -68,7 +67,6 @@ export function requireSoundConfiguration({
 export async function withAgentConf(context: Context): Promise<Context> {
   const { configuration, log, secrets } = context;
   const { readAgentConf } = await import('../control-plane/agent-conf.ts');
-  const { workerVariables } = await import('../agent/worker/request.ts');
   const reading = readAgentConf(`${configuration.paths.rancher}/etc/agent.conf`);
   const { variables, problems } = await tellingIfSilent(context, reading);
   for (const problem of problems) log.warn(`agent.conf: ${problem}`);
@@ -85,7 +83,7 @@ export async function withAgentConf(context: Context): Promise<Context> {
 async function tellingIfSilent<T>({ configuration, log }: Context, reading: Promise<T>): Promise<T> {
   const timer = setTimeout(() => {
     log.error('the disk of /var/lib/rancher does not answer; nothing is done before it does', {
-      hint: 'look at that disk: dmesg -T | tail -50',
+      hint: diskHint('that disk'),
     });
   }, configuration.limits.HOST_FILE);
   try {
@@ -124,40 +122,5 @@ function engineOptions(context: Context, signal: AbortSignal | undefined): Engin
     log,
     clock,
     ...(signal === undefined ? {} : { signal }),
-  };
-}
-
-/** Has a worker, made from `image`, do a task with our settings and `extra`, and follows it. @returns its exit status */
-export async function delegate(
-  context: Context,
-  engine: Engine,
-  task: WorkerTask,
-  image: string,
-  extra: Environment = {},
-): Promise<number> {
-  const { selectWorkerEnvironment } = await import('../agent/worker/request.ts');
-  const environment = { ...selectWorkerEnvironment(context.configuration.environment, task), ...extra };
-  const hostSocket = hostSocketOf(context.profile, context.configuration.environment);
-  const { runThroughWorker } = await import('../agent/worker/client.ts');
-  return runThroughWorker(await callOf(context, engine), { task, image, environment, hostSocket });
-}
-
-/** Follows the worker that runs to its end. @returns false if there was none */
-export async function followWorker(context: Context, engine: Engine): Promise<boolean> {
-  const { followRunningWorker } = await import('../agent/worker/client.ts');
-  return (await followRunningWorker(await callOf(context, engine))) !== undefined;
-}
-
-async function callOf(context: Context, engine: Engine): Promise<WorkerCall> {
-  const { names, configuration, clock, log, signal, write, profile } = context;
-  return {
-    engine,
-    names,
-    limits: configuration.limits,
-    clock,
-    log,
-    stateVolume: await chooseStateVolume(engine, profile),
-    write,
-    signal,
   };
 }

@@ -1,6 +1,6 @@
 import { isRancherFolderMounted } from '../host/mounts/rancher-folder.ts';
 import { ExitCode, messageOf } from '../support/errors.ts';
-import { askEngineInfo, delegate, openEngine, type Context } from './context.ts';
+import { askEngineInfo, openEngine, type Context } from './context.ts';
 
 /**
  * `inspect-host`: the host's capabilities on stdout (contract §2). Where the host's folders are mounted it looks
@@ -16,8 +16,11 @@ export async function inspectHost(context: Context): Promise<number> {
   const { configuration, signal } = context;
   const { inspectOwnContainer, ownImageOf } = await import('../agent/identity/self.ts');
   const engine = await openEngine(context, signal);
-  const image = ownImageOf(await inspectOwnContainer(engine, configuration), configuration);
-  return delegate(context, engine, 'inspect-host', image);
+  const workerImage = ownImageOf(await inspectOwnContainer(engine, configuration), configuration);
+  const { delegate } = await import('../agent/worker/delegate.ts');
+  const { hostOf } = await import('../agent/host.ts');
+  const caller = { ...hostOf(context, engine), write: context.write };
+  return delegate(caller, { task: 'inspect-host', workerImage });
 }
 
 /** Inspects the host from a container that has its `/var/lib/rancher`. */

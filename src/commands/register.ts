@@ -1,24 +1,30 @@
 import { inspectOwnContainer, ownImageOf } from '../agent/identity/self.ts';
 import { requirePoolRoom } from '../agent/worker/storage-guard.ts';
-import { describeCaller, workerVariables } from '../agent/worker/request.ts';
+import { hostOf } from '../agent/host.ts';
+import { delegate } from '../agent/worker/delegate.ts';
+import { describeCaller } from '../agent/worker/request.ts';
 import { chooseProxy } from '../control-plane/http/proxy.ts';
 import { parseFingerprint } from '../control-plane/trust.ts';
 import { validateAgentIp } from '../control-plane/agent-ip.ts';
 import { parseServerUrl } from '../control-plane/url.ts';
 import { ExitCode } from '../support/errors.ts';
-import { delegate, openEngine, requireSoundConfiguration, type Context } from './context.ts';
+import { openEngine, requireSoundConfiguration, type Context } from './context.ts';
 
 /**
- * Registers this host with the server behind `url` and puts an agent in office (contract §2). What a person typed is
- * checked here, before anything is made; the rest is the worker's.
- * @param force replaces a stranger's container that has the agent's name
+ * Registers this host with the server behind `registrationUrl` and creates its agent (contract §2). What a person typed is
+ * checked here, before anything is created; the rest is done by the worker.
+ * @param force replaces an unmanaged container that has the agent's name
  * @returns the exit status
- * @throws ConfigurationError for a URL, an address, a fingerprint or a proxy that can't work
+ * @throws ConfigurationError for a URL, an address, a fingerprint or a proxy that cannot work
  */
-export async function registerUrl(context: Context, url: string, force: boolean): Promise<number> {
+export async function registerUrl(
+  context: Context,
+  registrationUrl: string,
+  force: boolean,
+): Promise<number> {
   requireSoundConfiguration(context);
   const { configuration, secrets, signal } = context;
-  const server = parseServerUrl(url, configuration.profile);
+  const server = parseServerUrl(registrationUrl, configuration.profile);
   secrets.add(server.token);
   const agentIp = configuration.environment['CATTLE_AGENT_IP'];
   if (agentIp !== undefined && agentIp !== '') validateAgentIp(agentIp);
@@ -26,13 +32,18 @@ export async function registerUrl(context: Context, url: string, force: boolean)
   chooseProxy(new URL(server.href), configuration.environment);
   const engine = await openEngine(context, signal);
   const own = await inspectOwnContainer(engine, configuration);
-  const image = ownImageOf(own, configuration);
+  const targetImage = ownImageOf(own, configuration);
   await requirePoolRoom(engine, own, configuration.limits);
-  return delegate(context, engine, 'register', image, {
-    [workerVariables.targetImage]: image,
-    [workerVariables.registrationUrl]: url,
-    ...describeCaller(own, { force, upgradeNames: context.names.upgrades }),
-  });
+  return delegate(
+    { ...hostOf(context, engine), write: context.write },
+    {
+      task: 'register',
+      workerImage: targetImage,
+      targetImage,
+      registrationUrl,
+      about: describeCaller(own, { force, upgradeNames: context.names.upgrades }),
+    },
+  );
 }
 
 /** `register`: the same with `RANCHER_URL`; without it there is nothing to do (contract §2). */

@@ -1,10 +1,12 @@
 import { inspectOwnContainer, ownImageOf } from '../agent/identity/self.ts';
 import { requirePoolRoom } from '../agent/worker/storage-guard.ts';
-import { describeCaller, workerVariables } from '../agent/worker/request.ts';
-import { delegate, openEngine, requireSoundConfiguration, type Context } from './context.ts';
+import { hostOf } from '../agent/host.ts';
+import { delegate } from '../agent/worker/delegate.ts';
+import { describeCaller } from '../agent/worker/request.ts';
+import { openEngine, requireSoundConfiguration, type Context } from './context.ts';
 
 /**
- * `upgrade`: the agent of this host made anew from *this* image (contract §2). The work is a worker's, so that
+ * `upgrade`: the agent of this host created again from *this* image (contract §2). The work is a worker's, so that
  * killing this process, as old servers do every five seconds, changes nothing.
  * `force` replaces an unmanaged container that has the agent's name; `offline` promotes the new agent without asking the server.
  * @returns the exit status
@@ -17,11 +19,9 @@ export async function upgrade(
   const { configuration, signal } = context;
   const engine = await openEngine(context, signal);
   const own = await inspectOwnContainer(engine, configuration);
-  const image = ownImageOf(own, configuration);
+  const targetImage = ownImageOf(own, configuration);
   await requirePoolRoom(engine, own, configuration.limits);
-  const caller = describeCaller(own, { ...options, upgradeNames: context.names.upgrades });
-  return delegate(context, engine, 'upgrade', image, {
-    [workerVariables.targetImage]: image,
-    ...caller,
-  });
+  const about = describeCaller(own, { ...options, upgradeNames: context.names.upgrades });
+  const caller = { ...hostOf(context, engine), write: context.write };
+  return delegate(caller, { task: 'upgrade', workerImage: targetImage, targetImage, about });
 }

@@ -1,11 +1,12 @@
-import { judgeError, type Outcome } from '../agent/report/outcome.ts';
+import type { Outcome } from '../agent/report/outcome.ts';
 import { registerAgent } from '../agent/worker/register.ts';
-import { createReporter } from '../agent/report/reporter.ts';
 import { startHeartbeat } from '../agent/run/heartbeat.ts';
 import { reconcileHost } from '../agent/worker/reconcile.ts';
 import { upgradeAgent } from '../agent/worker/upgrade.ts';
-import { doWork, type Work } from '../agent/worker/session.ts';
+import { doWork, type Work, type WorkStart } from '../agent/worker/session.ts';
 import { readAsker, workerTasks, workerVariables, type WorkerTask } from '../agent/worker/request.ts';
+import type { Engine } from '../engine/engine.ts';
+import { diskHint } from '../host/errors.ts';
 import { createKeptLog, workerLogOf } from '../host/files/kept-log.ts';
 import { findOwnContainer } from '../host/own-container.ts';
 import { sweepLeaks } from '../cleanup/sweep.ts';
@@ -34,7 +35,7 @@ export async function worker(context: Context, args: readonly string[]): Promise
   startHeartbeat(configuration.limits);
   const kept = keepLog(context);
   const target = configuration.environment[workerVariables.targetImage];
-  kept.info(`the worker begins: ${task}`, { ...(target === undefined ? {} : { target }), version });
+  kept.info(`the worker starts: ${task}`, { ...(target === undefined ? {} : { target }), version });
   try {
     const keeping = { ...context, log: logToBoth(context.log, kept) };
     const status = await bounded(keeping, async () =>
@@ -67,36 +68,31 @@ async function bounded({ configuration }: Context, work: () => Promise<number>):
     return await withDeadline('do the work', configuration.limits.WORKER_LIFE, work);
   } catch (error) {
     if (!(error instanceof DeadlineError)) throw error;
-    throw new TryAgainLaterError(`the worker hangs: ${error.message}`, {
-      hint: 'look at the disk of /var/lib/rancher: dmesg -T | tail -50',
+    throw new TryAgainLaterError(`the worker is hung: ${error.message}`, {
+      hint: diskHint('the disk of /var/lib/rancher'),
       cause: error,
     });
   }
 }
 
 async function work(context: Context, task: Exclude<WorkerTask, 'inspect-host'>): Promise<number> {
-  const target = context.configuration.environment[workerVariables.targetImage];
-  const askedBy = readAsker(context.configuration.environment);
-  const request = {
+  const { paths, hostname, environment } = context.configuration;
+  const [container] = await findOwnContainer(paths, hostname);
+  const target = environment[workerVariables.targetImage];
+  const start: WorkStart = {
     ...context,
     command: task,
-    ...(task === 'reconcile' ? {} : { askedBy }),
+    container,
+    ...(task === 'reconcile' ? {} : { askedBy: readAsker(environment) }),
     ...(target === undefined ? {} : { target }),
   };
-  try {
-    // No signal for the engine's calls: the step in hand is finished, the transaction stops at a safe point.
-    const { paths, hostname } = context.configuration;
-    const [engine, [container]] = await Promise.all([openEngine(context), findOwnContainer(paths, hostname)]);
-    return await doWork({ ...request, engine, container }, async (work) => {
-      const outcome = await perform(work, task);
-      if (task !== 'reconcile') await sweepBehind(work, outcome);
-      return outcome;
-    });
-  } catch (error) {
-    const outcome = judgeError(error);
-    await createReporter(request).ended(outcome);
-    return outcome.exitCode;
-  }
+  // No signal for the engine's calls: the step in hand is finished, the transaction stops at a safe point.
+  const connect = async (): Promise<Engine> => openEngine(context);
+  return doWork(start, connect, async (work) => {
+    const outcome = await perform(work, task);
+    if (task !== 'reconcile') await sweepBehind(work, outcome);
+    return outcome;
+  });
 }
 
 async function perform(work: Work, task: Exclude<WorkerTask, 'inspect-host'>): Promise<Outcome> {
@@ -104,36 +100,35 @@ async function perform(work: Work, task: Exclude<WorkerTask, 'inspect-host'>): P
     case 'register':
       return registerAgent(
         work,
-        require(work, workerVariables.registrationUrl),
-        require(work, workerVariables.targetImage),
+        variableOf(work, workerVariables.registrationUrl),
+        variableOf(work, workerVariables.targetImage),
       );
     case 'upgrade':
-      return upgradeAgent(work, require(work, workerVariables.targetImage));
+      return upgradeAgent(work, variableOf(work, workerVariables.targetImage));
     case 'reconcile':
       return reconcileHost(work);
   }
 }
 
 /**
- * Sweeps what older entrypoints leaked, behind the work and under the same lock. Not before it: a removal on a sick host
+ * Sweeps what legacy entrypoints leaked, behind the work and under the same lock. Not before it: a removal on a sick host
  * takes up to a minute, and nothing may come between a host and its new agent. What was put off for now (storage is low)
  * is followed by a sweep as well, since leaked helpers are what fills it up; what failed is not: a host in trouble is
  * left in peace. `settle` needs none, the `run` that asked for it sweeps by itself.
  */
 async function sweepBehind(work: Work, outcome: Outcome): Promise<void> {
   if (outcome.state === 'failed') return;
-  const { reporter, configuration } = work;
+  const { reporter } = work;
   await sweepLeaks({
     ...work,
-    limits: configuration.limits,
     onFound: async () => reporter.working(`${outcome.summary}; sweeping leaked helpers`, 'sweep'),
   });
 }
 
-function require({ configuration }: Work, variable: string): string {
+function variableOf({ configuration }: Work, variable: string): string {
   const value = configuration.environment[variable];
   if (value !== undefined && value !== '') return value;
   throw new ConfigurationError(`${variable} is not set`, {
-    hint: 'workers are made by upgrade, register and run',
+    hint: 'do not start a worker yourself: upgrade, register and run create one',
   });
 }

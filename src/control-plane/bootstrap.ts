@@ -1,10 +1,19 @@
 import { ServerUnavailableError, messageOf } from '../support/errors.ts';
 import { isHtml, parseJson, readApiError } from './http/answer.ts';
 import type { Credentials, HttpClient, HttpResponse } from './http/client.ts';
+import { readRequiredImage, type RequiredImage } from './required-image.ts';
 import { joinUrl } from './url.ts';
 
+/** One whole bootstrap script. */
+export interface BootstrapScript {
+  /** As the server sent it. */
+  readonly script: string;
+  /** What it says about the image that the server requires of its agents. */
+  readonly requiredImage: RequiredImage;
+}
+
 export type Bootstrap =
-  | { readonly ok: true; readonly script: string }
+  | ({ readonly ok: true } & BootstrapScript)
   /** The reason is for people; so is the hint, where the error has one. */
   | {
       readonly ok: false;
@@ -51,7 +60,7 @@ export function judgeBootstrap(response: Pick<HttpResponse, 'status' | 'text' | 
   if (text.startsWith('#!/bin/bash\n')) {
     if (text.includes('\0')) return refuse('not-a-script', 'the bootstrap script has NUL bytes in it');
     if (!text.endsWith('\n')) return refuse('truncated', 'the bootstrap script is cut off');
-    return { ok: true, script: text };
+    return { ok: true, script: text, requiredImage: readRequiredImage(text) };
   }
   if ('#!/bin/bash'.startsWith(text)) return refuse('truncated', 'the bootstrap script is cut off');
   if (isHtml(response)) {

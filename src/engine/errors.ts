@@ -1,4 +1,4 @@
-import { EntrypointError, ExitCode } from '../support/errors.ts';
+import { EngineUnavailableError, EntrypointError, ExitCode } from '../support/errors.ts';
 
 /**
  * The engine answered, and the answer was no. Kinds go by the status code alone: 1.10.3 sends text/plain and wordings
@@ -16,7 +16,7 @@ export class EngineError extends EntrypointError {
 
   constructor(what: string, status: number, originalMessage: string) {
     super(`${what}: the engine says ${status}: ${originalMessage}`, {
-      hint: 'the log of the Docker daemon says more: journalctl -u docker',
+      hint: daemonLogHint,
     });
     this.kind = kindOf(status);
     this.status = status;
@@ -28,6 +28,30 @@ export class EngineError extends EntrypointError {
 export function isEngineError(error: unknown, kind?: EngineErrorKind): error is EngineError {
   return error instanceof EngineError && (kind === undefined || error.kind === kind);
 }
+
+/** What a person can do when the engine's answer explains too little. */
+export const daemonLogHint = 'the log of the Docker daemon says more: journalctl -u docker';
+
+/** The engine did not answer, or it failed while it tried (5xx): the same call may succeed later. */
+export function isOutage(error: unknown): error is EngineUnavailableError | EngineError {
+  return error instanceof EngineUnavailableError || isEngineError(error, 'failed');
+}
+
+/**
+ * Whether the same change may be tried again. After an outage it may. So it may after a conflict: a name that is taken, or a
+ * container that is busy, is often free a moment later. Any other refusal is final.
+ */
+export function isWorthRetrying(error: unknown): boolean {
+  return isOutage(error) || isEngineError(error, 'conflict');
+}
+
+/** Whether a message of the engine says that the disk of the Docker root is full. */
+export function isNoSpace(engineMessage: string): boolean {
+  return /no space left on device/i.test(engineMessage);
+}
+
+/** What a person can do about it. */
+export const noSpaceHint = 'free space or inodes below the Docker root, then try again';
 
 /** The engine's words out of an answer body: JSON `{"message":…}` or, on old engines, plain text. */
 export function readErrorText(body: string): string {

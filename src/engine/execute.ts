@@ -1,5 +1,6 @@
 import { deadlineIn, withDeadline } from '../support/deadline.ts';
 import { systemClock } from '../support/clock.ts';
+import { shortId } from './containers.ts';
 import type { ExecuteCall, ExecuteResult } from './engine.ts';
 import { EngineError } from './errors.ts';
 import { copyLog } from './log-stream.ts';
@@ -12,7 +13,7 @@ import { guard, type EngineRequest, type Transport } from './transport.ts';
  */
 export async function executeIn(transport: Transport, id: string, call: ExecuteCall): Promise<ExecuteResult> {
   const deadline = deadlineIn(call.deadlineMs, systemClock);
-  const what = `run ${call.command[0]} in container ${id.slice(0, 12)}`;
+  const what = `run ${call.command[0]} in container ${shortId(id)}`;
   const lifetime = new AbortController();
   const signal =
     call.signal === undefined ? lifetime.signal : AbortSignal.any([lifetime.signal, call.signal]);

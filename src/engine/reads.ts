@@ -3,7 +3,7 @@ import { EngineUnavailableError } from '../support/errors.ts';
 import type { Limits } from '../support/limits/limits.ts';
 import type { Log } from '../support/log.ts';
 import { doubling, retry } from '../support/retry.ts';
-import { isEngineError } from './errors.ts';
+import { isOutage } from './errors.ts';
 import type { EngineAnswer, EngineRequest, Transport } from './transport.ts';
 
 export interface EngineOptions {
@@ -39,7 +39,7 @@ export async function repeatRead<T>(
       what: request.what,
       tries: options.limits.CALL_TRIES,
       pause: doubling(options.limits.CALL_PAUSE, options.limits.CALL_PAUSE_MAX),
-      worthRetrying: (error) => error instanceof EngineUnavailableError || isEngineError(error, 'failed'),
+      worthRetrying: isOutage,
       clock: options.clock ?? systemClock,
       log: options.log,
       ...(options.signal === undefined ? {} : { signal: options.signal }),

@@ -64,6 +64,11 @@ function reasonFor(systemCode: string): string {
   return `permission denied (${systemCode})`;
 }
 
+/** What a person can do about a disk that does not answer. @param disk e.g. `the disk of the Docker root` */
+export function diskHint(disk: string): string {
+  return `look at ${disk}: dmesg -T | tail -50`;
+}
+
 /** The disk of the Docker root does not answer: nothing was begun. */
 export class StorageSilentError extends TryAgainLaterError {
   override readonly code = 'storage-silent';

@@ -214,6 +214,6 @@ describe('a state that needs a person', () => {
     expect(event?.eventType).not.toContain(keys.secretKey);
     expect(reported()).toHaveLength(1);
     const kept = await readFile(join(scene.host.stateDir, 'entrypoint/reported.json'), 'utf8');
-    expect(kept).toContain("can't be pulled");
+    expect(kept).toContain('cannot be pulled');
   });
 });

@@ -359,7 +359,7 @@ describe('metrics and status, on a host whose agent.conf names a textfile', () =
     await run('rm', ['-r', scene.host.pathInHost('/var/lib/textfile')]);
     const result = await scene.upgrade(images.b);
     expect(result, result.stderr).toMatchObject({ status: 0 });
-    expect(result.stderr.match(/the metrics can't be written/g)).toHaveLength(1);
+    expect(result.stderr.match(/the metrics cannot be written/g)).toHaveLength(1);
     await scene.removeUpgradeContainer();
     await scene.settled();
     expect(await scene.readStatus()).toMatchObject({ state: 'ok' });

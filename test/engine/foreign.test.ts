@@ -49,7 +49,9 @@ describe("somebody's container named rancher-agent", () => {
     const before = scene.server.registrations.length;
     const result = await register(scene.server.registrationUrl);
     expect(result, result.stderr).toMatchObject({ status: 73 });
-    expect(result.stderr).toMatch(/rancher-agent \([0-9a-f]{12}, mycompany\/web:1\) has our name but is not/);
+    expect(result.stderr).toMatch(
+      /rancher-agent \([0-9a-f]{12}, mycompany\/web:1\) has one of our names but is not/,
+    );
     expect(result.stderr).toContain('--force');
     expect(scene.server.registrations).toHaveLength(before);
     expect(await scene.readStatus()).toMatchObject({ state: 'failed', exitCode: 73, cause: 'cannot-change' });
@@ -96,7 +98,7 @@ describe('a registration that somebody started as rancher-agent', () => {
       ...['/var/run/docker.sock:/var/run/docker.sock', ...quick, images.a, scene.server.registrationUrl],
     );
     expect(result, result.stderr).toMatchObject({ status: 73 });
-    expect(result.stderr).toContain('is the container in which this very command runs');
+    expect(result.stderr).toContain('is the container that runs this command');
     expect(result.stderr).toContain('start it under another name than rancher-agent');
     expect(await scene.names()).toEqual(['rancher-agent']);
   });

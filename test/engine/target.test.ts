@@ -25,14 +25,6 @@ function created(): readonly string[] {
     .map(({ query }) => query['name'] ?? '(generated)');
 }
 
-/** Image B with another version, under that name. */
-async function makeImage(reference: string, version: string): Promise<void> {
-  const id = await scene.host.docker('create', images.b, 'state');
-  const label = `LABEL io.rancher.agent-entrypoint.version=${version}`;
-  await scene.host.docker('commit', '--change', label, id, reference);
-  await scene.host.docker('rm', id);
-}
-
 describe('the image that runs, required by another name', () => {
   const mirrored = 'mirror.example:5000/rancher/agent:v1.2.11';
 
@@ -63,18 +55,15 @@ describe('the image that runs, required by another name', () => {
   });
 });
 
-describe('the direction of an upgrade', () => {
-  it.each([
-    ['99.1.0', /^up from rancher\/agent:test-a to rancher\/agent:other \(\S+ to 99\.1\.0\)/],
-    ['0.0.0-0', /^down from rancher\/agent:test-a to rancher\/agent:other \(\S+ to 0\.0\.0-0\)/],
-  ])('to version %s is said in the log and in the state', async (version, expected) => {
+describe('an upgrade to another image', () => {
+  it('reports in the log and in the state from which image to which it goes', async () => {
     const other = 'rancher/agent:other';
-    await makeImage(other, version);
+    await scene.host.docker('tag', images.b, other);
     const result = await scene.upgrade(other);
     expect(result, result.stderr).toMatchObject({ status: 0 });
-    expect(/^INFO: upgrading (.*)$/m.exec(result.stderr)?.[1]).toMatch(expected);
-    const summary = String((await scene.readStatus())['summary']);
-    expect(summary.split('; upgrading ')[1]).toMatch(expected);
+    const change = `upgrading from ${images.a} to ${other}`;
+    expect(result.stderr).toContain(change);
+    expect((await scene.readStatus())['summary']).toContain(change);
   });
 });
 

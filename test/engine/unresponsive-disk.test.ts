@@ -122,7 +122,7 @@ it('keeps nobody waiting for a worker that the kernel does not let end, and make
     const result = await scene.upgrade(image, ...soon);
     expect(result, result.stderr).toMatchObject({ status: 75 });
     expect(result.stderr).toMatch(/^STUCK: a disk of this host does not answer.* \(exit status 75\)$/m);
-    expect(result.stderr).toContain('the worker hangs: a disk of this host does not answer');
+    expect(result.stderr).toContain('the worker is hung: a disk on this host is not responding');
     await scene.removeUpgradeContainer();
     expect((await scene.names()).join()).toBe('rancher-agent,rancher-agent-worker');
     expect(await scene.host.inspect('rancher-agent-worker')).toMatchObject({ State: { Running: true } });

@@ -60,7 +60,7 @@ describe("an upgrade as the server's script starts it", () => {
     expect(await scene.names()).toEqual(['rancher-agent']);
   });
 
-  it("says once that the worker's log can't be followed, and waits for its end all the same", async () => {
+  it('says once that the log of the worker cannot be followed, and waits for its end all the same', async () => {
     scene.host.proxy.addRule({
       match: ({ path }) => path.endsWith('/logs'),
       action: {
@@ -71,7 +71,7 @@ describe("an upgrade as the server's script starts it", () => {
     });
     const result = await scene.upgrade(images.a);
     expect(result).toMatchObject({ status: 0 });
-    expect(result.stderr.split("the worker's log can't be followed").length).toBe(2);
+    expect(result.stderr.split('cannot follow the log of the worker').length).toBe(2);
     expect(result.stderr).toContain('does not support reading');
     await scene.removeUpgradeContainer();
   });
@@ -155,7 +155,7 @@ describe('an old agent that cannot be removed', () => {
         ...limits({ REMOVE_PAUSE_MIN: 100, REMOVE_PAUSE_MAX: 1000 }),
       );
       expect(result, result.stderr).toMatchObject({ status: 73 });
-      expect(result.stderr).toContain("can't be removed: rancher-agent-previous");
+      expect(result.stderr).toContain('cannot be removed: rancher-agent-previous');
       const status = await scene.readStatus();
       expect(status).toMatchObject({ state: 'degraded', exitCode: 73, cause: 'cannot-remove' });
       expect(status['unremovable']).toMatchObject([{ name: 'rancher-agent-previous', id: old }]);

@@ -262,7 +262,10 @@ describe('JSON of the server', () => {
       const answers = [...values.map((value) => answer(toJson(value))), undefined];
       const { cattleUrl, accessKey, secretKey, detectedAgentIp } = await loadRegistrationEnvironment(
         connectionTo(answers),
-        { url: 'http://rancher.example:8080/v1', profile: 'rancher-1.2' },
+        {
+          server: parseServerUrl('http://rancher.example:8080/v1', 'rancher-1.2'),
+          profile: 'rancher-1.2',
+        },
       );
       return { cattleUrl, accessKey, secretKey, detectedAgentIp };
     });

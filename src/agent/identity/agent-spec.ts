@@ -6,8 +6,8 @@ import { labels } from './roles.ts';
 
 export interface AgentIngredients {
   readonly profile: Profile;
-  /** As the server or person named it: what people and older scripts see. */
-  readonly image: string;
+  /** As the server or person named it: what people and legacy scripts see. */
+  readonly targetImage: string;
   readonly imageId: string;
   /** Where the allowed names are taken from: the old container's environment, or the registration's. */
   readonly environment: Environment;
@@ -24,7 +24,7 @@ export interface AgentIngredients {
 export function buildAgentSpec(ingredients: AgentIngredients): ContainerSpec {
   const { profile } = ingredients;
   const spec: ContainerSpec = {
-    image: ingredients.image,
+    image: ingredients.targetImage,
     command: ['run'],
     environment: buildAgentEnvironment(profile, withHostFacts(ingredients)),
     labels: {},
@@ -42,7 +42,7 @@ export function buildAgentSpec(ingredients: AgentIngredients): ContainerSpec {
   // there is nothing to replace. The server's script would compare the names, but an agent from that image never runs
   // that branch: its `run` blanks it (incident §2.8).
   const digest = digestOf({ ...spec, image: '' }, ingredients.imageId);
-  // Names that were overridden aren't passed in the environment (contract §4), and the agent's own `run` needs them.
+  // Names that were overridden are not passed in the environment (contract §4), and the agent's own `run` needs them.
   const isNamed = Object.keys(profile.overrides).length > 0;
   return {
     ...spec,
@@ -54,7 +54,7 @@ export function buildAgentSpec(ingredients: AgentIngredients): ContainerSpec {
   };
 }
 
-/** What upstream's helper found out about the host, and its caller exported (contract §2). */
+/** What the legacy entrypoint's helper found out about the host, and its caller exported (contract §2). */
 function withHostFacts({ profile, environment, systemd }: AgentIngredients): Environment {
   const isAsked = profile.passedEnvironment.includes('CATTLE_SYSTEMD') && systemd !== undefined;
   return isAsked ? { ...environment, CATTLE_SYSTEMD: String(systemd) } : environment;

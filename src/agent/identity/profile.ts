@@ -1,14 +1,15 @@
+import type { Engine } from '../../engine/engine.ts';
 import type { Environment, ProfileName } from '../../support/configuration.ts';
 
 /**
- * What differs between the families of agent images (contract §1 and §4). A profile is data; the image says which one
+ * What differs between the profiles of agent images (contract §1 and §4). A profile is data; the image says which one
  * it is (`AGENT_PROFILE`), nobody guesses.
  */
 export interface Profile {
   readonly name: ProfileName;
   /** Name of the agent's container; what the server's script looks for. */
   readonly agentName: string;
-  /** Names under which an agent of an older family may run; it is replaced as well. */
+  /** Names under which an agent of an older profile may run; it is replaced as well. */
   readonly legacyAgentNames: readonly string[];
   /** Names of the container that the server's script makes to have the agent upgraded. */
   readonly upgradeNames: readonly string[];
@@ -17,7 +18,7 @@ export interface Profile {
   readonly passedEnvironment: readonly string[];
   readonly oomScoreAdjust: number | undefined;
   readonly hostCgroupNamespace: boolean;
-  /** Name of the container that holds the state volumes, for the family that has one. */
+  /** Name of the container that holds the state volumes, for the profile that has one. */
   readonly stateContainerName: string | undefined;
   /** The address under which the server saw us becomes `CATTLE_AGENT_IP` (v1.0.x only). */
   readonly exportsDetectedIp: boolean;
@@ -157,6 +158,19 @@ export function selectOverrides(environment: Environment): Environment {
 export function hostSocketOf(profile: Profile, environment: Environment): string {
   const told = profile.passedEnvironment.includes('HOST_DOCKER_SOCK') ? environment['HOST_DOCKER_SOCK'] : '';
   return told === undefined || told === '' ? '/var/run/docker.sock' : told;
+}
+
+/** The state volume in use: the first of the profile's names that exists, else the first (contract §1). */
+export async function chooseStateVolume(
+  engine: Pick<Engine, 'hasVolume'>,
+  profile: Profile,
+): Promise<string> {
+  const [first = 'rancher-agent-state', ...others] = profile.stateVolumes;
+  if (others.length === 0 || (await engine.hasVolume(first))) return first;
+  for (const volume of others) {
+    if (await engine.hasVolume(volume)) return volume;
+  }
+  return first;
 }
 
 function replaceNames(

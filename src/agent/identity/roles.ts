@@ -15,17 +15,17 @@ export interface RoleNames {
   readonly next: string;
   /** The same, where a dead container that can be neither removed nor renamed (1.10.3) keeps the first name. */
   readonly nextSpare: string;
-  /** Where the old agent is set aside: three names, because a dead container may hold one for good. */
+  /** Where the old agent is parked: three names, because a dead container may hold one for good. */
   readonly previous: readonly string[];
   /** The helper that does the work. */
   readonly worker: string;
-  /** Where a worker that can be neither removed nor used is set aside. */
+  /** Where a worker that can be neither removed nor used is parked. */
   readonly deadWorker: string;
   /** Starts an agent again that a cleanup has stopped. */
   readonly restarter: string;
   /** Made by the server's script, not by us. */
   readonly upgrades: readonly string[];
-  /** What the agent's volumes come from, in the family that has such a container. */
+  /** What the agent's volumes come from, in the profile that has such a container. */
   readonly state?: string;
 }
 
@@ -87,7 +87,7 @@ export const labels = {
   request: 'io.rancher.agent-entrypoint.request',
   /** Names of this host's containers that differ from the profile's, for the agent's own `run`. */
   names: 'io.rancher.agent-entrypoint.names',
-  /** On images: their `run` stands by until its container gets the agent's name. */
+  /** On images: their `run` is on standby until its container gets the agent's name. */
   version: 'io.rancher.agent-entrypoint.version',
   /** On images: their `run` proves on standby that it can serve. */
   readiness: readinessLabel,
@@ -112,8 +112,8 @@ export function readNames(own: Readonly<Record<string, string>>): Environment {
 }
 
 /**
- * Whether an image's `run` is ours, so that it stands by while its container isn't named as the agent. An empty label
- * is none: an image made from ours can't take a label away, only empty it.
+ * Whether an image's `run` is ours, so that it is on standby while its container is not named as the agent. An empty label
+ * is none: an image made from ours cannot take a label away, only empty it.
  */
 export function canStandBy(imageLabels: Readonly<Record<string, string>>): boolean {
   return (imageLabels[labels.version] ?? '') !== '';

@@ -70,12 +70,12 @@ export function keyOf(text: string): string {
   return text.replace(/\b[0-9a-f]{12,64}\b/g, 'ID').replace(/\brestarted \d+ times/g, 'restarted');
 }
 
-/** A host whose folder can't be written remembers as long as this process lives. */
+/** A host whose folder cannot be written remembers as long as this process lives. */
 async function remember({ configuration, log }: ErrorEvents, reported: Reported): Promise<Reported> {
   try {
     await writeReported(configuration.paths, reported);
   } catch (error) {
-    log.debug('what was reported can not be kept on this host', { error: messageOf(error) });
+    log.debug('cannot keep on this host what was reported', { error: messageOf(error) });
   }
   return reported;
 }

@@ -8,17 +8,14 @@ import {
   type ServingFigures,
 } from '../../host/files/metrics-file.ts';
 import { readStatus } from '../../host/files/status.ts';
-import type { Clock } from '../../support/clock.ts';
 import { metricsVariable, type Configuration } from '../../support/configuration.ts';
 import { withDeadline } from '../../support/deadline.ts';
 import { messageOf } from '../../support/errors.ts';
-import type { Log } from '../../support/log.ts';
+import type { Host } from '../host.ts';
 import { readServing, type ServingReading } from '../run/serving/file.ts';
 
-export interface MetricsView {
+export interface MetricsView extends Pick<Host, 'clock' | 'log'> {
   readonly configuration: Pick<Configuration, 'paths' | 'limits' | 'environment'>;
-  readonly clock: Clock;
-  readonly log: Log;
 }
 
 /** Writes the textfile for Prometheus if one is asked for. Never throws; a failure is told once. */
@@ -39,7 +36,7 @@ export function createMetricsWriter(view: MetricsView): MetricsWriter {
       });
       complained = false;
     } catch (error) {
-      if (!complained) view.log.warn("the metrics can't be written", { error: messageOf(error) });
+      if (!complained) view.log.warn('the metrics cannot be written', { error: messageOf(error) });
       complained = true;
     }
   };

@@ -1,3 +1,4 @@
+import { shortId } from '../../engine/containers.ts';
 import type { HostState } from '../../host/files/status.ts';
 import {
   EntrypointError,
@@ -94,14 +95,14 @@ const registerAgain = 'register this host again: docker run … IMAGE with its r
 function judgeReached(result: TransactionResult): Outcome {
   const running = `${result.agent?.name ?? 'the agent'} runs (${result.agent?.image ?? 'unknown image'})`;
   if (result.unremovable.length === 0) return { state: 'ok', exitCode: ExitCode.ok, summary: running };
-  const names = result.unremovable.map((isDead) => `${isDead.name} (${isDead.id.slice(0, 12)})`).join(', ');
+  const names = result.unremovable.map(({ name, id }) => `${name} (${shortId(id)})`).join(', ');
   return withUnremovable(
     {
       state: 'degraded',
       exitCode: ExitCode.cannotChange,
-      summary: `${running}, but a container can't be removed: ${names}`,
+      summary: `${running}, but a container cannot be removed: ${names}`,
       cause: 'cannot-remove',
-      originalMessage: result.unremovable.map((isDead) => isDead.originalMessage).join('; '),
+      originalMessage: result.unremovable.map(({ originalMessage }) => originalMessage).join('; '),
       hint: hintFor(result.unremovable),
       next: 'the next start of the agent, or the next upgrade, tries again',
     },
@@ -115,7 +116,7 @@ function hintFor(unremovable: readonly UnremovableContainer[]): string {
   const held = unremovable.flatMap(({ name, holders = [] }) =>
     holders.length === 0 ? [] : [`${name} is held by ${holders.map(describeHolder).join(', ')}`],
   );
-  return held.length === 0 ? runbook : `${held.join('; ')}: end or restart that, or ${runbook}`;
+  return held.length === 0 ? runbook : `${held.join('; ')}: stop or restart that, or ${runbook}`;
 }
 
 function describeAgent(result: TransactionResult): string {

@@ -7,13 +7,13 @@ import {
   type ServingSummary,
   type StatusDraft,
 } from '../../host/files/status.ts';
-import type { Clock } from '../../support/clock.ts';
 import type { Configuration } from '../../support/configuration.ts';
 import { messageOf, messageBeyond } from '../../support/errors.ts';
 import { DeadlineError, withDeadline } from '../../support/deadline.ts';
 import type { Log } from '../../support/log.ts';
-import type { Secrets } from '../../support/secrets.ts';
+import type { Host } from '../host.ts';
 import type { UnremovableContainer } from '../transaction/apply.ts';
+import type { Step } from '../transaction/steps.ts';
 import { createMetricsWriter } from './metrics.ts';
 import type { Outcome } from './outcome.ts';
 
@@ -37,11 +37,8 @@ export interface AgentReporter extends Reporter {
   refreshServing(): Promise<void>;
 }
 
-export interface ReporterOptions {
+export interface ReporterOptions extends Pick<Host, 'clock' | 'log' | 'secrets'> {
   readonly configuration: Pick<Configuration, 'paths' | 'limits' | 'environment'>;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly secrets: Secrets;
   readonly command: string;
   readonly version: string;
   /** The image that is wanted, if one is. */
@@ -55,7 +52,7 @@ export interface ReporterOptions {
 
 type Draft = Pick<StatusDraft, 'state' | 'summary'> & Partial<StatusDraft>;
 
-/** A reporter for one piece of work. A status file that can't be written is said once and stops nothing. */
+/** A reporter for one piece of work. A status file that cannot be written is said once and stops nothing. */
 export function createReporter(options: ReporterOptions): AgentReporter {
   const { configuration, clock, log, secrets } = options;
   const { paths, limits } = configuration;
@@ -74,7 +71,7 @@ export function createReporter(options: ReporterOptions): AgentReporter {
   let writing: Promise<void> | undefined;
   let lastWritten: Promise<unknown> = Promise.resolve();
   const scrub = (text: string): string => secrets.scrub(text);
-  /** One after the other: what a disk that hangs still writes later must not stand over what was said after it. */
+  /** One after the other: what a disk that does not respond still writes later must not stand over what was said after it. */
   const writeInTurn = async (draft: Draft): Promise<void> => {
     const written = lastWritten.then(async () =>
       writeStatus({ paths, now: clock.now(), scrub }, { ...basisOf(options), ...draft }),
@@ -97,7 +94,7 @@ export function createReporter(options: ReporterOptions): AgentReporter {
       await withDeadline('write the status', limits.HOST_FILE, async () => written);
     } catch (error) {
       if (error instanceof DeadlineError) isSilentUntil(written);
-      if (!complained) log.warn("the status can't be kept on this host", { error: messageOf(error) });
+      if (!complained) log.warn('the status cannot be written on this host', { error: messageOf(error) });
       complained = true;
     }
     await writeMetrics();
@@ -133,12 +130,12 @@ export function createReporter(options: ReporterOptions): AgentReporter {
     },
     async refreshServing() {
       const serving = options.serving?.();
-      // Each call that hangs keeps one of Node's four threads, and what is said next says it as well.
+      // Each call that is not answered keeps one of Node's four threads, and what is said next says it as well.
       if (serving === undefined || silent || writing !== undefined) return;
       await awaitDisk(refreshInTurn(serving));
     },
     async readBefore() {
-      // Each call that hangs keeps one of Node's four threads.
+      // Each call that is not answered keeps one of Node's four threads.
       if (silent) return undefined;
       const reading = readStatus(paths);
       try {
@@ -152,6 +149,15 @@ export function createReporter(options: ReporterOptions): AgentReporter {
       }
     },
   };
+}
+
+/** Steps between one agent's end and the next one's promotion, in a rollback as well: nothing waits for the disk. */
+const passing: readonly Step['do'][] = ['park', 'promote', 'demote', 'start'];
+
+/** Reports the step that a transaction does now. @param summary for the status file */
+export async function reportStep(reporter: Reporter, step: Step, summary: string): Promise<void> {
+  if (passing.includes(step.do)) reporter.passing(summary, step.do);
+  else await reporter.working(summary, step.do);
 }
 
 /** What every state of one piece of work has. */
@@ -172,9 +178,9 @@ function basisOf(
 
 function draftOf({
   holders,
-  ...isDead
+  ...container
 }: UnremovableContainer): NonNullable<StatusDraft['unremovable']>[number] {
-  return { ...isDead, ...(holders === undefined ? {} : { holders: [...holders] }) };
+  return { ...container, ...(holders === undefined ? {} : { holders: [...holders] }) };
 }
 
 /** The last line: what happened, in whose words, and what to do. */

@@ -1,48 +1,42 @@
 import { readStatus } from '../../host/files/status.ts';
+import { isDead } from '../../engine/containers.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { isEngineError } from '../../engine/errors.ts';
-import type { Clock } from '../../support/clock.ts';
-import type { Paths } from '../../support/configuration.ts';
 import { deadlineIn, type Deadline } from '../../support/deadline.ts';
 import { messageOf } from '../../support/errors.ts';
-import type { Limits } from '../../support/limits/limits.ts';
-import type { Log } from '../../support/log.ts';
-import { isAgentContainer, type RoleNames } from '../identity/roles.ts';
+import type { Host } from '../host.ts';
+import { isAgentContainer } from '../identity/roles.ts';
 
-export interface Leftovers {
-  readonly engine: Engine;
-  readonly names: RoleNames;
+export interface Leftovers extends Pick<
+  Host,
+  'engine' | 'names' | 'limits' | 'clock' | 'log' | 'paths' | 'signal'
+> {
   /** What a worker may be called here (`workerNames`). */
   readonly workers: readonly string[];
-  readonly limits: Limits;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly paths: Paths;
-  readonly signal: AbortSignal;
   /** Follows the worker that runs to its end; false if there was none. */
   readonly followWorker: () => Promise<boolean>;
-  /** Has a worker settle what is left. */
+  /** Has a worker reconcile what is left. */
   readonly reconcile: () => Promise<unknown>;
 }
 
 /**
- * At the start of an agent in office: lets the worker that put it there finish, has what an interrupted one left
- * settled, and removes the container that the server's script made for the upgrade (contract §5).
+ * At the start of an active agent: lets the worker that promoted it finish, has what an interrupted one left
+ * reconciled, and removes the container that the server's script made for the upgrade (contract §5).
  */
 export async function reconcileLeftovers(leftovers: Leftovers): Promise<void> {
   const { log } = leftovers;
   const hasFollowed = await leftovers.followWorker();
   const reason = await findReasonToReconcile(leftovers, hasFollowed);
   if (reason !== undefined) {
-    log.info(`settling: ${reason}`);
+    log.info(`reconciling: ${reason}`);
     await leftovers.reconcile();
   }
   await removeUpgradeContainers(leftovers);
 }
 
 /**
- * While the agent is in office: an upgrade may die with everybody who followed it, and nobody asks for it again. Looks
- * rarely, and more rarely after each find, so that what can't be settled is not tried for ever at one pace. Ends when
+ * While the agent is active: an upgrade may die with everybody who followed it, and nobody asks for it again. Looks
+ * rarely, and more rarely after each find, so that what cannot be reconciled is not tried for ever at one pace. Ends when
  * the signal is aborted.
  */
 export async function keepHouse(leftovers: Leftovers): Promise<never> {
@@ -57,7 +51,7 @@ export async function keepHouse(leftovers: Leftovers): Promise<never> {
       due = turn + ((await reconcileForgotten(leftovers)) ? 2 * turn : limits.HOUSEKEEPING_TURNS);
     } catch (error) {
       signal.throwIfAborted();
-      log.debug('keeping house did not succeed; the next turn looks again', { error: messageOf(error) });
+      log.debug('housekeeping failed; the next turn tries again', { error: messageOf(error) });
     }
   }
 }
@@ -83,15 +77,15 @@ async function removeForgottenWorker(
   await engine.removeContainer(worker.id, { force: false });
 }
 
-/** @returns whether there was something; corpses don't count, they had their tries */
+/** @returns whether there was something; dead containers do not count: they had their tries */
 async function reconcileForgotten({ engine, names, log, reconcile }: Leftovers): Promise<boolean> {
   const rest = await engine.listContainers({
     names: [names.worker, names.next, names.nextSpare, ...names.previous],
   });
   const isAtWork = rest.some(({ name, state }) => name === names.worker && state === 'running');
-  const forgotten = rest.filter(({ state }) => state !== 'dead' && state !== 'removing');
+  const forgotten = rest.filter((container) => !isDead(container));
   if (isAtWork || forgotten.length === 0) return false;
-  log.info(`settling what was forgotten: ${forgotten.map(({ name }) => name).join(', ')}`);
+  log.info(`reconciling what was forgotten: ${forgotten.map(({ name }) => name).join(', ')}`);
   await reconcile();
   return true;
 }
@@ -115,7 +109,7 @@ async function findReasonToReconcile(
   return state === 'working' || state === 'degraded' ? `the last work ended as "${state}"` : undefined;
 }
 
-/** One that still follows the worker ends by itself in a moment; one of an older entrypoint would delete us. */
+/** One that still follows the worker ends by itself in a moment; one of a legacy entrypoint would delete us. */
 async function removeUpgradeContainers(leftovers: Leftovers): Promise<void> {
   for (const name of leftovers.names.upgrades) {
     try {

@@ -4,11 +4,10 @@ import { join } from 'node:path';
 import { resolveInRoot } from '../../host/mounts/root.ts';
 import { seesHostMounts } from '../../host/mounts/namespace.ts';
 import { readTextIfExists } from '../../host/files/files.ts';
-import type { Clock } from '../../support/clock.ts';
-import type { Paths } from '../../support/configuration.ts';
 import { withDeadline } from '../../support/deadline.ts';
 import { systemCodeOf } from '../../support/errors.ts';
 import type { Limits } from '../../support/limits/limits.ts';
+import type { Host } from '../host.ts';
 import { resolverChanged, socketDead } from './serving/causes.ts';
 import type { Reason } from './serving/decision.ts';
 
@@ -18,11 +17,7 @@ import type { Reason } from './serving/decision.ts';
  * host that gets other name servers writes another file.
  */
 
-export interface CureWatch {
-  readonly paths: Paths;
-  readonly limits: Limits;
-  readonly clock: Clock;
-  readonly signal: AbortSignal;
+export interface CureWatch extends Pick<Host, 'paths' | 'limits' | 'clock' | 'signal'> {
   /** Of the engine, in this container. */
   readonly socketPath: string;
   /** Of the engine, on the host. */

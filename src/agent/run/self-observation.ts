@@ -1,10 +1,8 @@
 import type { ContainerDetails } from '../../engine/engine.ts';
 import { chooseProxy } from '../../control-plane/http/proxy.ts';
-import type { Clock } from '../../support/clock.ts';
-import type { Configuration, Environment } from '../../support/configuration.ts';
-import type { Log } from '../../support/log.ts';
-import type { Secrets } from '../../support/secrets.ts';
-import { hostSocketOf, type Profile } from '../identity/profile.ts';
+import type { Environment } from '../../support/configuration.ts';
+import type { ConfiguredHost } from '../host.ts';
+import { hostSocketOf } from '../identity/profile.ts';
 import type { AgentReporter } from '../report/reporter.ts';
 import type { Heartbeat } from './heartbeat.ts';
 import { watchCures } from './restart-cures.ts';
@@ -13,21 +11,12 @@ import { servingFileOf } from './serving/file.ts';
 import { servingFile } from './serving/record.ts';
 import { createServingTracker, type ServingTracker } from './serving/tracker.ts';
 
-export interface SelfObservation {
-  readonly configuration: Configuration;
-  readonly profile: Profile;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly secrets: Secrets;
-  readonly signal: AbortSignal;
-}
-
 /** The tracker of an agent that has become active. @param own its container, if it is one */
 export function trackServing(
-  { configuration, clock, log, secrets }: SelfObservation,
+  { configuration, clock, log, secrets, limits, paths }: ConfiguredHost,
   own: Pick<ContainerDetails, 'id' | 'startedAt'> | undefined,
 ): ServingTracker {
-  const { limits, paths, environment } = configuration;
+  const { environment } = configuration;
   return createServingTracker({
     clock,
     limits,
@@ -42,11 +31,11 @@ export function trackServing(
 
 /** Tells the health check, and the state of the host, of what a restart of this container cures. Until the signal is aborted. */
 export async function watchForCures(
-  observation: SelfObservation,
+  host: ConfiguredHost,
   { tracker, heartbeat }: { readonly tracker: ServingTracker; readonly heartbeat: Heartbeat },
 ): Promise<never> {
-  const { configuration, profile, clock, signal } = observation;
-  const { limits, paths, environment, socketPath } = configuration;
+  const { configuration, profile, clock, signal, limits, paths } = host;
+  const { environment, socketPath } = configuration;
   return watchCures({
     paths,
     limits,
@@ -72,7 +61,7 @@ export async function stopObserving(
   heartbeat.stop();
   tracker.becameUnknown(
     servingUnknown,
-    'CATTLE_EXEC_AGENT: the bootstrap takes the place of the entrypoint, which could observe it',
+    'CATTLE_EXEC_AGENT: the bootstrap replaces the entrypoint, which can no longer observe it',
   );
   await tracker.settled(reporter);
 }

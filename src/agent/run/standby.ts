@@ -1,28 +1,20 @@
-import type { ContainerDetails, Engine } from '../../engine/engine.ts';
-import type { Clock } from '../../support/clock.ts';
+import type { ContainerDetails } from '../../engine/engine.ts';
 import { deadlineIn } from '../../support/deadline.ts';
 import { messageOf, TryAgainLaterError } from '../../support/errors.ts';
-import type { Limits } from '../../support/limits/limits.ts';
-import type { Log } from '../../support/log.ts';
-import { isAgentImage, labels as labelNames, type RoleNames } from '../identity/roles.ts';
+import type { Host } from '../host.ts';
+import { isAgentContainer, type RoleNames } from '../identity/roles.ts';
 
 /** The role that a container's name gives to the `run` inside it. */
 export type StandbyRole = 'agent' | 'next' | 'previous' | 'other';
 
-/** The role of that name; by its ending, because another family's entrypoint may have set us aside. */
+/** The role of that name; by its ending, because an entrypoint of another profile may have parked us. */
 export function roleOf(name: string, names: RoleNames): StandbyRole {
   if (name === names.agent || names.legacyAgents.includes(name)) return 'agent';
   if (name === names.next || name === names.nextSpare || /-next(-\d)?$/.test(name)) return 'next';
   return names.previous.includes(name) || /-previous(-\d)?$/.test(name) ? 'previous' : 'other';
 }
 
-export interface StandingBy {
-  readonly engine: Engine;
-  readonly names: RoleNames;
-  readonly limits: Limits;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly signal: AbortSignal;
+export interface StandingBy extends Pick<Host, 'engine' | 'names' | 'limits' | 'clock' | 'log' | 'signal'> {
   readonly own: ContainerDetails;
   /** Has a worker finish the transaction that we are part of; the signal ends the waiting, not the worker. */
   readonly reconcile: (signal: AbortSignal) => Promise<void>;
@@ -30,16 +22,16 @@ export interface StandingBy {
 
 /**
  * Waits until our container has the agent's name. A `run` that finds itself under another role's name (a new agent
- * before its promotion, or one that an engine started at boot) doesn't act: two agents with the same keys would. If
+ * before its promotion, or one that an engine started at boot) does not act: two agents with the same keys would. If
  * nobody is at work, it has the transaction finished; that ends in our promotion or our removal. Where neither can be
- * had, because a stranger or a corpse keeps the name, an agent under a wrong name is better than none.
+ * had, because an unmanaged or a dead container keeps the name, an agent under a wrong name is better than none.
  *
  * @throws TryAgainLaterError when nothing comes of it within the worker's time; Docker then starts us again
  */
 export async function waitForPromotion(standing: StandingBy): Promise<void> {
   const { names, log, own } = standing;
   if (isActiveName(own.name, names)) return;
-  log.info(`standing by as ${own.name}: an agent acts only under the name ${names.agent}`);
+  log.info(`on standby as ${own.name}: only the agent with the name ${names.agent} is active`);
   const watch = watchRename(standing);
   try {
     await standBy(standing, watch);
@@ -59,14 +51,14 @@ async function standBy(standing: StandingBy, watch: RenameWatch): Promise<void> 
     if (name !== undefined && isActiveName(name, names)) return;
     if (clock.elapsed() - aloneSince < limits.STANDBY_ALONE) continue;
     if (settled >= limits.STANDBY_TRIES && name !== undefined && (await isVacant(standing, name))) {
-      log.error(`the name ${names.agent} can't be had: acting as ${name} instead`);
+      log.error(`the name ${names.agent} is not free: this agent is active as ${name} instead`);
       return;
     }
     if (await isPromotedDuring(standing, watch, async (signal) => reconcileQuietly(standing, signal))) return;
     settled += 1;
     aloneSince = clock.elapsed();
   }
-  throw new TryAgainLaterError(`still standing by as ${own.name}`, { hint: 'see docker run … IMAGE status' });
+  throw new TryAgainLaterError(`still on standby as ${own.name}`, { hint: 'see docker run … IMAGE status' });
 }
 
 /** Our own name now; undefined while the engine does not say. An engine that does not answer is waited for here. */
@@ -104,7 +96,7 @@ async function isPromotedDuring(
       if (seen !== undefined && isActiveName(seen, standing.names)) return true;
     }
   } finally {
-    over.abort(new Error('no more standing by'));
+    over.abort(new Error('the standby is over'));
   }
 }
 
@@ -129,7 +121,7 @@ function watchRename({ engine, limits, clock, log, signal, own }: StandingBy): R
   const following = engine.followRenames(own.id, ring, AbortSignal.any([signal, over.signal]));
   following.catch((error: unknown) => {
     if (!over.signal.aborted && !signal.aborted) {
-      log.debug('the engine does not tell of new names; looking now and then', { error: messageOf(error) });
+      log.debug('the engine does not report new names; looking now and then', { error: messageOf(error) });
     }
   });
   return {
@@ -141,11 +133,11 @@ function watchRename({ engine, limits, clock, log, signal, own }: StandingBy): R
       } finally {
         heard = rings;
         sleeping.catch(() => undefined);
-        turn.abort(new Error('the bell has rung'));
+        turn.abort(new Error('the engine reported a new name'));
       }
     },
     takeDown() {
-      over.abort(new Error('no more standing by'));
+      over.abort(new Error('the standby is over'));
     },
   };
 }
@@ -156,13 +148,11 @@ export function isActiveName(name: string, names: RoleNames): boolean {
   return role === 'agent' || role === 'other';
 }
 
-/** Whether no agent acts: of several that stand by, one that was in office before comes first. */
+/** Whether no agent acts: of several on standby, one that was active before comes first. */
 async function isVacant({ engine, names }: StandingBy, ownName: string): Promise<boolean> {
   const elders = roleOf(ownName, names) === 'next' ? names.previous : namesBefore(ownName, names.previous);
   const others = await engine.listContainers({ names: [names.agent, ...elders] });
-  const agents = others.filter(
-    ({ labels, image }) => labels[labelNames.system] === 'rancher-agent' || isAgentImage(image),
-  );
+  const agents = others.filter(isAgentContainer);
   return !agents.some(({ state }) => state === 'running' || state === 'restarting');
 }
 
@@ -177,6 +167,6 @@ async function reconcileQuietly(standing: StandingBy, signal: AbortSignal): Prom
   } catch (error) {
     standing.signal.throwIfAborted();
     if (signal.aborted) return;
-    standing.log.warn('the transaction could not be finished yet', { error: messageOf(error) });
+    standing.log.warn('the transaction is not finished yet', { error: messageOf(error) });
   }
 }

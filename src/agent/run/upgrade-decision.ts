@@ -1,11 +1,10 @@
-import { readRequiredImage, type RequiredImage } from '../../control-plane/required-image.ts';
+import type { BootstrapScript } from '../../control-plane/bootstrap.ts';
+import type { RequiredImage } from '../../control-plane/required-image.ts';
 import type { Engine } from '../../engine/engine.ts';
-import type { Clock } from '../../support/clock.ts';
-import type { Configuration } from '../../support/configuration.ts';
 import { ExitCode } from '../../support/errors.ts';
-import type { Log } from '../../support/log.ts';
-import { lookUpAttempts } from '../../host/files/attempt-book.ts';
+import { lookUpAttempts } from '../../host/files/attempts.ts';
 import { findFlapping, isCalm, flappingHint, type Flapping } from '../worker/flapping.ts';
+import type { Host } from '../host.ts';
 import type { Reporter } from '../report/reporter.ts';
 import { isUnfinishedUpgrade } from './serving/state.ts';
 import type { ServingTracker } from './serving/tracker.ts';
@@ -17,11 +16,8 @@ export interface OwnImage {
   readonly imageId: string | undefined;
 }
 
-export interface Decision {
+export interface Decision extends Pick<Host, 'paths' | 'limits' | 'clock' | 'log'> {
   readonly engine: Pick<Engine, 'inspectImage'>;
-  readonly configuration: Pick<Configuration, 'paths' | 'limits'>;
-  readonly clock: Clock;
-  readonly log: Log;
   readonly reporter: Reporter;
   /** Of the active agent: takes a failure back when, or as soon as, the agent serves. */
   readonly serving?: Pick<ServingTracker, 'failureIsOver'>;
@@ -29,7 +25,7 @@ export interface Decision {
 
 /** What is to be done about the image that a server requires. */
 export type UpgradeDecision =
-  | { readonly do: 'upgrade'; readonly image: string }
+  | { readonly do: 'upgrade'; readonly targetImage: string }
   /** It is reached, or none that is known is required. */
   | { readonly do: 'nothing' }
   /** It is not followed before then; milliseconds since 1970. */
@@ -37,46 +33,45 @@ export type UpgradeDecision =
 
 const nothing: UpgradeDecision = { do: 'nothing' };
 
-/** The cause in the status file while servers require different images in turn. */
+/** The cause in the status file while servers require different images alternately. */
 const flappingCause = 'flapping-requirement';
 
 /**
  * Decides on an upgrade in the place of the server's script, which compares names only: behind a registry mirror, with
  * a digest or another tag of the very same image, its comparison can never be satisfied (incident §2.8). Servers that
- * require different images in turn are not followed either: no worker is made for them at all.
+ * require different images alternately are not followed either: no worker is made for them at all.
  */
 export async function decideUpgrade(
   decision: Decision,
   required: RequiredImage,
   own: OwnImage,
 ): Promise<UpgradeDecision> {
-  const { configuration, clock, log } = decision;
+  const { limits, clock, log } = decision;
   if (required.kind === 'unclear') log.warn(`no upgrade: REQUIRED_IMAGE is unclear: ${required.reason}`);
   if (required.kind !== 'image') return nothing;
-  const { image } = required;
-  const { limits } = configuration;
+  const { image: targetImage } = required;
   const { history } = await lookUpAttempts(decision);
-  if (await isReached(decision, image, own)) {
-    await tellAgreement(decision, image, isCalm(history, image, limits, clock.now()));
+  if (await isReached(decision, targetImage, own)) {
+    await tellAgreement(decision, targetImage, isCalm(history, targetImage, limits, clock.now()));
     return nothing;
   }
-  const flapping = findFlapping(history, image, limits, clock.now());
+  const flapping = findFlapping(history, targetImage, limits, clock.now());
   if (flapping !== undefined) {
     await reportFlapping(decision, flapping, own);
     return { do: 'wait', until: flapping.until };
   }
-  log.info(`the server requires ${image}, this is ${own.image}: upgrading`);
-  return { do: 'upgrade', image };
+  log.info(`the server requires ${targetImage}, this is ${own.image}: upgrading`);
+  return { do: 'upgrade', targetImage };
 }
 
 /**
  * What a server's script requires of an agent of that image. PastureStack's, told by the names it uses, never upgrades
  * agents of Rancher's own image, whatever it requires of others (control-plane §8).
  */
-export function readRequirement(script: string, ownImage: string): RequiredImage {
+export function requirementOf({ script, requiredImage }: BootstrapScript, ownImage: string): RequiredImage {
   const isSpared =
     script.includes('pasturestack-node-agent') && /^(docker\.io\/)?rancher\/agent(:|$)/.test(ownImage);
-  return isSpared ? { kind: 'none' } : readRequiredImage(script);
+  return isSpared ? { kind: 'none' } : requiredImage;
 }
 
 async function isReached({ engine, log }: Decision, image: string, own: OwnImage): Promise<boolean> {

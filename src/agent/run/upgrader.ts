@@ -1,22 +1,26 @@
 import type { RequiredImage } from '../../control-plane/required-image.ts';
-import type { Clock } from '../../support/clock.ts';
 import { formatDuration } from '../../support/deadline.ts';
-import { messageOf } from '../../support/errors.ts';
-import type { Limits } from '../../support/limits/limits.ts';
-import type { Log } from '../../support/log.ts';
+import { CannotChangeError, messageOf } from '../../support/errors.ts';
 import { doubling } from '../../support/retry.ts';
-import type { UpgradeDecision } from './upgrade-decision.ts';
+import type { ContainerDetails } from '../../engine/engine.ts';
+import { StorageLowError } from '../../host/errors.ts';
+import type { Host } from '../host.ts';
+import { workerImageOf } from '../identity/self.ts';
+import { judgeError } from '../report/outcome.ts';
+import type { Reporter } from '../report/reporter.ts';
+import { delegate, type Caller } from '../worker/delegate.ts';
+import { workerVariables } from '../worker/request.ts';
+import { requirePoolRoom } from '../worker/storage-guard.ts';
+import { askRequiredImage } from './bootstrap/bootstrap-loop.ts';
+import type { ServingTracker } from './serving/tracker.ts';
+import { decideUpgrade, type UpgradeDecision } from './upgrade-decision.ts';
 
-export interface UpgraderParts {
+export interface UpgraderParts extends Pick<Host, 'limits' | 'clock' | 'log' | 'signal'> {
   readonly decide: (required: RequiredImage) => Promise<UpgradeDecision>;
   /** Has a worker upgrade to that image. @returns its exit status */
-  readonly upgrade: (image: string) => Promise<number>;
+  readonly upgrade: (targetImage: string) => Promise<number>;
   /** What the server requires by now; undefined if it gave no whole script. */
   readonly ask: () => Promise<RequiredImage | undefined>;
-  readonly limits: Limits;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly signal: AbortSignal;
 }
 
 /**
@@ -24,7 +28,7 @@ export interface UpgraderParts {
  *
  * The server says what it requires when a bootstrap begins, which may be half a day before the next one. So an upgrade
  * that did not succeed, or was refused for now, is taken up again here, with pauses that grow; before each, the server
- * is asked again, because whoever required an image that doesn't run has often put that right by then. Ends when there
+ * is asked again, because whoever required an image that does not run has often put that right by then. Ends when there
  * is nothing to do; success ends the whole agent.
  */
 export class Upgrader {
@@ -56,7 +60,7 @@ export class Upgrader {
     this.#pursue()
       .catch((error: unknown) => {
         if (this.#parts.signal.aborted) return;
-        this.#parts.log.error('the upgrade that the server requires was given up; the agent runs on', {
+        this.#parts.log.error('giving up the upgrade that the server requires; the agent runs on', {
           error: messageOf(error),
         });
       })
@@ -96,10 +100,10 @@ export class Upgrader {
       const decision = await decide(required);
       if (decision.do === 'nothing') return undefined;
       if (decision.do === 'wait') return clock.elapsed() + (decision.until - clock.now());
-      return (await upgrade(decision.image)) === 0 ? undefined : clock.elapsed();
+      return (await upgrade(decision.targetImage)) === 0 ? undefined : clock.elapsed();
     } catch (error) {
       signal.throwIfAborted();
-      log.error('the upgrade that the server requires did not succeed; the agent runs on', {
+      log.error('the upgrade that the server requires failed; the agent runs on', {
         error: messageOf(error),
       });
       return clock.elapsed();
@@ -110,9 +114,9 @@ export class Upgrader {
   async #pause(notBefore: number, failures: number): Promise<void> {
     const { limits, clock, log, signal } = this.#parts;
     const whole = doubling(limits.ATTEMPT_PAUSE_MIN, limits.UPGRADE_RETRY_MAX)(failures);
-    // Some of it is chance: hosts that failed together don't come back together.
+    // Some of it is chance: hosts that failed together do not come back together.
     const pause = Math.round(Math.max(notBefore - clock.elapsed(), whole) * (1 + clock.random() / 2));
-    log.info(`the server is asked again which image it requires, in ${formatDuration(pause)}`);
+    log.info(`asking the server again which image it requires, in ${formatDuration(pause)}`);
     const pausing = (this.#pausing = new AbortController());
     try {
       await clock.sleep(pause, AbortSignal.any([signal, pausing.signal]));
@@ -127,7 +131,7 @@ export class Upgrader {
       return await ask();
     } catch (error) {
       signal.throwIfAborted();
-      log.info('the server could not be asked; what it required last counts', { error: messageOf(error) });
+      log.info('could not reach the server; keeping its last required image', { error: messageOf(error) });
       return undefined;
     }
   }
@@ -136,4 +140,42 @@ export class Upgrader {
 function isSameRequirement(a: RequiredImage | undefined, b: RequiredImage | undefined): boolean {
   if (a?.kind !== 'image' || b?.kind !== 'image') return a?.kind === b?.kind;
   return a.image === b.image;
+}
+
+/** An upgrader that asks the server of this agent, and has a worker replace the agent. */
+export function createUpgrader(
+  caller: Caller & Host,
+  agent: {
+    readonly own: ContainerDetails | undefined;
+    /** The image that this agent runs from, as it was named. */
+    readonly image: string;
+    readonly reporter: Reporter;
+    readonly serving: Pick<ServingTracker, 'failureIsOver'>;
+  },
+): Upgrader {
+  const { own, image, reporter, serving } = agent;
+  return new Upgrader({
+    ...caller,
+    decide: async (required) =>
+      decideUpgrade({ ...caller, reporter, serving }, required, { image, imageId: own?.imageId }),
+    upgrade: async (targetImage) => {
+      try {
+        await requirePoolRoom(caller.engine, own, caller.limits);
+        const workerImage = await workerImageOf(caller.engine, own, image);
+        const about = { [workerVariables.askedBy]: 'server' };
+        return await delegate(caller, { task: 'upgrade', workerImage, targetImage, about });
+      } catch (error) {
+        await reportWithoutWorker(reporter, error, image);
+        throw error;
+      }
+    },
+    ask: async () => askRequiredImage(caller, image),
+  });
+}
+
+/** A worker reports its own outcome. Where none could be created nobody else does. */
+async function reportWithoutWorker(reporter: Reporter, error: unknown, image: string): Promise<void> {
+  if (!(error instanceof StorageLowError || error instanceof CannotChangeError)) return;
+  const outcome = judgeError(error);
+  await reporter.ended({ ...outcome, summary: `${outcome.summary}; the agent (${image}) runs on` });
 }

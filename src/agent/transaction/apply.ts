@@ -1,30 +1,24 @@
-import {
-  restartPolicies,
-  type ContainerDetails,
-  type ContainerSpec,
-  type Engine,
-} from '../../engine/engine.ts';
-import { isEngineError } from '../../engine/errors.ts';
-import type { Clock } from '../../support/clock.ts';
-import { deadlineIn } from '../../support/deadline.ts';
-import { EngineUnavailableError, InterruptedError, messageOf } from '../../support/errors.ts';
-import type { Limits } from '../../support/limits/limits.ts';
-import type { Log } from '../../support/log.ts';
+import { restartPolicies, type ContainerSpec } from '../../engine/engine.ts';
+import { describeContainer } from '../../engine/containers.ts';
+import { isEngineError, isWorthRetrying } from '../../engine/errors.ts';
+import { InterruptedError, messageOf } from '../../support/errors.ts';
 import { doubling, retry } from '../../support/retry.ts';
-import { readLastLog } from './last-log.ts';
 import type { Holder } from './mount-holders.ts';
 import { NotReadyError } from './not-ready.ts';
 import type { Observed } from './observe.ts';
-import { isUp, type Step } from './plan.ts';
+import { isUp } from './situation.ts';
+import type { Step } from './steps.ts';
+import { keepLastLog, watch, type WatchContext } from './watch.ts';
 import type { RoleNames } from '../identity/roles.ts';
 import { isOwn, ownContainerError } from './unmanaged.ts';
 
-export interface ApplyContext {
-  readonly engine: Engine;
+export interface ApplyContext extends WatchContext {
+  readonly history: WatchContext['history'] & {
+    /** Ids that have proven that they can serve. */
+    readonly ready: Set<string>;
+    readonly bootstraps: Map<string, 'proven' | 'keep-parked'>;
+  };
   readonly names: RoleNames;
-  readonly limits: Limits;
-  readonly clock: Clock;
-  readonly log: Log;
   readonly nextSpec?: ContainerSpec;
   readonly interrupted: AbortSignal;
   /** Ids of the containers in which we and our caller run. */
@@ -40,17 +34,7 @@ export interface ApplyContext {
    * Watches the bootstrap of an agent that was promoted. Left out: it counts as settled.
    * @throws BootstrapFailsError when the parked agent should come back
    */
-  readonly watchBootstrap?: (agent: Observed) => Promise<'settled' | 'keep-parked'>;
-  /** Masks secrets in what an agent wrote. */
-  readonly scrub?: (text: string) => string;
-  /** The last log lines of agents that did not stay up, by id. Filled by `verify` and `stand-by`. */
-  readonly lastLogs?: Map<string, readonly string[]>;
-  /** Filled by `verify` and `stand-by`. */
-  readonly rejected: Set<string>;
-  readonly watched: Map<string, number>;
-  /** Filled by `ready` and `watch`. */
-  readonly ready: Set<string>;
-  readonly bootstraps: Map<string, 'settled' | 'keep-parked'>;
+  readonly watchBootstrap?: (agent: Observed) => Promise<'proven' | 'keep-parked'>;
 }
 
 /** A container of ours that stays although it should not. */
@@ -65,12 +49,12 @@ export interface UnremovableContainer {
 
 /** A container could not be removed after bounded tries. */
 export class UnremovableError extends Error {
-  readonly isDead: UnremovableContainer;
+  readonly container: UnremovableContainer;
 
-  constructor(isDead: UnremovableContainer) {
-    super(`${isDead.name} can't be removed: ${isDead.originalMessage}`);
+  constructor(container: UnremovableContainer) {
+    super(`${container.name} cannot be removed: ${container.originalMessage}`);
     this.name = 'UnremovableError';
-    this.isDead = isDead;
+    this.container = container;
   }
 }
 
@@ -85,7 +69,7 @@ export async function performStep(step: Step, context: ApplyContext): Promise<vo
     case 'create-next':
       return createNext(step.name === 'spare' ? names.nextSpare : names.next, context);
     case 'start':
-      log.info(`starting ${describe(step.container)}`);
+      log.info(`starting ${describeContainer(step.container)}`);
       return engine.startContainer(step.container.id);
     case 'standby':
       return watch(step.container, limits.STANDBY, context, context.interrupted);
@@ -93,7 +77,7 @@ export async function performStep(step: Step, context: ApplyContext): Promise<vo
       return proveReady(step.container, context);
     case 'stop':
       await keepOverReboots(step.container, context);
-      log.info(`stopping ${describe(step.container)}`);
+      log.info(`stopping ${describeContainer(step.container)}`);
       return engine.stopContainer(step.container.id, limits.STOP_GRACE);
     case 'park':
       return rename(step.container, nameInPool(step.parkedIndex, names) ?? names.agent, context);
@@ -102,7 +86,7 @@ export async function performStep(step: Step, context: ApplyContext): Promise<vo
     case 'demote':
       return rename(step.container, nameAfterDemotion(step.parkedIndex, names), context);
     case 'verify':
-      log.info(`watching ${describe(step.container)}`, { for: `${limits.VERIFY / 1000} s` });
+      log.info(`watching ${describeContainer(step.container)}`, { for: `${limits.VERIFY / 1000} s` });
       return watch(step.container, limits.VERIFY, context, hurry(context.interrupted));
     case 'watch':
       return watchBootstrap(step.container, context);
@@ -137,15 +121,15 @@ async function proveReady(next: Observed, context: ApplyContext): Promise<void> 
   if (context.awaitReady === undefined)
     await watch(next, context.limits.STANDBY, context, context.interrupted);
   else {
-    context.log.info(`waiting until ${describe(next)} has proven that it can serve`);
+    context.log.info(`waiting until ${describeContainer(next)} has proven that it can serve`);
     await keepingLog(next, context, async () => context.awaitReady?.(next));
   }
-  if (!context.rejected.has(next.id)) context.ready.add(next.id);
+  if (!context.history.rejected.has(next.id)) context.history.ready.add(next.id);
 }
 
 async function watchBootstrap(agent: Observed, context: ApplyContext): Promise<void> {
   const parked = await keepingLog(agent, context, async () => context.watchBootstrap?.(agent));
-  context.bootstraps.set(agent.id, parked ?? 'settled');
+  context.history.bootstraps.set(agent.id, parked ?? 'proven');
 }
 
 /** An agent that is not good enough is removed soon: what it said last is kept before that. */
@@ -170,7 +154,7 @@ async function keepOverReboots(container: Observed, { engine }: ApplyContext): P
 
 async function restorePolicy(agent: Observed, policy: string, context: ApplyContext): Promise<void> {
   const known = restartPolicies.find((each) => each === policy);
-  context.log.info(`giving ${describe(agent)} its restart policy back`, { policy });
+  context.log.info(`giving ${describeContainer(agent)} its restart policy back`, { policy });
   await context.engine.setRestartPolicy(agent.id, known ?? 'always');
 }
 
@@ -195,7 +179,7 @@ async function createNext(name: string, context: ApplyContext): Promise<void> {
  */
 async function rename(container: Observed, to: string, context: ApplyContext): Promise<void> {
   if (container.name === to) return;
-  context.log.info(`renaming ${describe(container)} to ${to}`);
+  context.log.info(`renaming ${describeContainer(container)} to ${to}`);
   try {
     await context.engine.renameContainer(container.id, to);
   } catch (error) {
@@ -204,8 +188,8 @@ async function rename(container: Observed, to: string, context: ApplyContext): P
 }
 
 /**
- * Only a signal leaves no time to watch an agent in office to the end. Going back for a lock that was lost (its disk may be
- * silent) would stop the agent that runs and start one that perhaps can't.
+ * Only a signal leaves no time to watch an active agent to the end. Rolling back for a lost lock (its disk may be
+ * unresponsive) would stop the agent that runs and start one that perhaps cannot.
  */
 function hurry(interrupted: AbortSignal): AbortSignal {
   const hurrying = new AbortController();
@@ -218,112 +202,18 @@ function hurry(interrupted: AbortSignal): AbortSignal {
 }
 
 /**
- * Looks at a container until it has been up for `ms` milliseconds without a restart. One that ends or restarts
- * meanwhile is rejected; the plan then says what follows. One that somebody else restarts is watched again from then on: such
- * an agent exits with status 1, has no process for a moment, and is as good as before.
- */
-async function watch(
-  container: Observed,
-  ms: number,
-  context: ApplyContext,
-  signal: AbortSignal,
-): Promise<void> {
-  for (let restarts = 0; ; restarts += 1) {
-    const seen = await watchOnce(container, ms, context, signal);
-    if (seen.stayedUp) {
-      context.watched.set(container.id, ms);
-      return;
-    }
-    const mayComeBack =
-      restarts < context.limits.VERIFY_RESTARTS && wasStoppedByRequest(container, seen.last);
-    if (!mayComeBack || !(await comesBack(container, context, signal)))
-      return reject(container, seen.last, context);
-    context.log.info(`${describe(container)} was restarted by somebody else: watching it again`);
-  }
-}
-
-type Seen =
-  { readonly stayedUp: true } | { readonly stayedUp: false; readonly last: ContainerDetails | undefined };
-
-async function watchOnce(
-  container: Observed,
-  ms: number,
-  { engine, clock, limits }: ApplyContext,
-  signal: AbortSignal,
-): Promise<Seen> {
-  const pause = Math.max(1, Math.min(limits.VERIFY_POLL, ms));
-  for (let seen = 0; seen < ms; seen += pause) {
-    await clock.sleep(pause, signal);
-    const last = await engine.inspectContainer(container.id);
-    if (last?.state !== 'running' || last.restartCount > container.restartCount)
-      return { stayedUp: false, last };
-  }
-  return { stayedUp: true };
-}
-
-/**
- * A container with the policy `always` that exits by itself is `restarting` at once, or has restarted. `exited` it is only when
- * somebody asked the engine to stop it: `docker stop`, or the first half of `docker restart`.
- */
-function wasStoppedByRequest(container: Observed, last: ContainerDetails | undefined): boolean {
-  return (
-    last?.state === 'exited' && last.restartPolicy === 'always' && last.restartCount <= container.restartCount
-  );
-}
-
-/** Whether it runs again within RESTART_GAP. */
-async function comesBack(
-  container: Observed,
-  { engine, clock, limits }: ApplyContext,
-  signal: AbortSignal,
-): Promise<boolean> {
-  const deadline = deadlineIn(limits.RESTART_GAP, clock);
-  while (deadline.left() > 0) {
-    await clock.sleep(Math.min(limits.VERIFY_POLL, deadline.left()), signal);
-    const now = await engine.inspectContainer(container.id);
-    if (!wasStoppedByRequest(container, now))
-      return now?.state === 'running' && now.restartCount <= container.restartCount;
-  }
-  return false;
-}
-
-/** What it wrote last is read now: the rollback removes the container, and its log with it. */
-async function reject(
-  container: Observed,
-  now: ContainerDetails | undefined,
-  context: ApplyContext,
-): Promise<void> {
-  const { log, rejected } = context;
-  log.warn(`${describe(container)} did not stay up`, {
-    state: now?.state ?? 'gone',
-    status: now?.exitCode ?? 0,
-  });
-  rejected.add(container.id);
-  await keepLastLog(container, context);
-}
-
-async function keepLastLog(
-  container: Observed,
-  { engine, limits, log, scrub, lastLogs }: ApplyContext,
-): Promise<void> {
-  const lines = await readLastLog(engine, container.id, limits, scrub ?? ((text) => text));
-  lastLogs?.set(container.id, lines);
-  for (const line of lines) log.warn(`last log line of ${container.name}: ${line}`);
-}
-
-/**
  * Removes a container: restart policy off, stopped, then a bounded number of tries. Not by force: an old engine would
- * then forget it and leave its files behind unnamed (engine-notes §3). A corpse from an earlier run gets a single try.
+ * then forget it and leave its files behind unnamed (engine-notes). A dead container of an earlier run gets a single try.
  */
 async function discard(container: Observed, context: ApplyContext): Promise<void> {
   const { engine, limits, log, clock, interrupted } = context;
-  log.info(`removing ${describe(container)}`);
+  log.info(`removing ${describeContainer(container)}`);
   const policy = {
     what: `remove ${container.name}`,
     tries: container.state === 'dead' ? 1 : limits.REMOVE_TRIES,
     pause: doubling(limits.REMOVE_PAUSE_MIN, limits.REMOVE_PAUSE_MAX),
     total: limits.REMOVE_TOTAL,
-    worthRetrying: (error: Error) => !interrupted.aborted && isRemovalWorthRetrying(error),
+    worthRetrying: (error: Error) => !interrupted.aborted && isWorthRetrying(error),
     clock,
     log,
     ...(interrupted.aborted ? {} : { signal: interrupted }),
@@ -356,16 +246,4 @@ async function quiet(container: Observed, context: ApplyContext): Promise<void> 
     if (!isEngineError(error)) throw error;
   }
   if (isUp(container)) await engine.stopContainer(container.id, limits.STOP_GRACE);
-}
-
-function isRemovalWorthRetrying(error: Error): boolean {
-  return (
-    error instanceof EngineUnavailableError ||
-    isEngineError(error, 'failed') ||
-    isEngineError(error, 'conflict')
-  );
-}
-
-function describe(container: Observed): string {
-  return `${container.name} (${container.id.slice(0, 12)}, ${container.image})`;
 }

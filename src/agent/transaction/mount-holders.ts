@@ -1,10 +1,7 @@
 import { findMountHolders, type MountHolder } from '../../host/mounts/holders.ts';
-import type { Engine } from '../../engine/engine.ts';
-import type { Clock } from '../../support/clock.ts';
-import type { Paths } from '../../support/configuration.ts';
+import { shortId } from '../../engine/containers.ts';
 import { messageOf } from '../../support/errors.ts';
-import type { Limits } from '../../support/limits/limits.ts';
-import type { Log } from '../../support/log.ts';
+import type { Host } from '../host.ts';
 import type { Observed } from './observe.ts';
 
 /** Who keeps a container's mounts, and with them the container: `device or resource busy` names nobody. */
@@ -18,13 +15,7 @@ export interface Holder {
   readonly mountPoint: string;
 }
 
-export interface HolderView {
-  readonly engine: Engine;
-  readonly paths: Paths;
-  readonly limits: Limits;
-  readonly clock: Clock;
-  readonly log: Log;
-}
+export type HolderView = Pick<Host, 'engine' | 'paths' | 'limits' | 'clock' | 'log'>;
 
 /**
  * Looks for the holders of a container that could not be removed, whatever the engine's words were: wordings changed
@@ -52,11 +43,11 @@ export async function nameHoldersOf(
       clock,
       exceptPid: process.pid,
     });
-    if (!complete) log.info('not all processes could be asked for their mounts in time');
+    if (!complete) log.info('could not read the mounts of all processes in time');
     const shown = holders.slice(0, limits.HOLDERS_SHOWN);
     return await Promise.all(shown.map(async (holder) => nameHolder(view, holder)));
   } catch (error) {
-    log.debug(`who holds ${what} could not be found out`, { error: messageOf(error) });
+    log.debug(`cannot find out who holds ${what}`, { error: messageOf(error) });
     return [];
   }
 }
@@ -71,7 +62,7 @@ export function describeHolder({ pid, command, processes, container }: Holder): 
 async function nameHolder({ engine }: HolderView, holder: MountHolder): Promise<Holder> {
   const { pid, command, processes, container, mountPoints } = holder;
   const found = container === undefined ? undefined : await engine.inspectContainer(container);
-  const name = found?.name ?? container?.slice(0, 12);
+  const name = found?.name ?? (container === undefined ? undefined : shortId(container));
   return {
     pid,
     command,

@@ -1,3 +1,5 @@
+import { describeContainer } from '../../engine/containers.ts';
+import type { ContainerDetails } from '../../engine/engine.ts';
 import { EntrypointError, ExitCode, TryAgainLaterError, type OutcomeDetails } from '../../support/errors.ts';
 import type { StateCause } from '../../support/causes.ts';
 
@@ -31,4 +33,26 @@ export class BootstrapFailsError extends NotReadyError {
   constructor(message: string, details: OutcomeDetails = {}) {
     super('bootstrap-fails', message, details);
   }
+}
+
+type Named = Pick<ContainerDetails, 'name' | 'id' | 'image'>;
+
+/** The next agent exits or restarts on standby. @param end how the engine describes that */
+export function nextDoesNotRun(next: Named, end: string): NotReadyError {
+  return new NotReadyError(
+    'next-does-not-run',
+    `the new agent does not stay up: ${describeContainer(next)}`,
+    {
+      hint: 'the image is broken or not built for this host: docker run --rm IMAGE --version',
+      originalMessage: end,
+    },
+  );
+}
+
+/** The promoted agent exits or restarts. @param end how the engine describes that */
+export function agentDoesNotRun(agent: Named, end: string): NotReadyError {
+  return new NotReadyError('agent-does-not-run', `the agent does not stay up: ${describeContainer(agent)}`, {
+    hint: `see why: docker logs --tail 50 ${agent.name}`,
+    originalMessage: end,
+  });
 }

@@ -1,3 +1,4 @@
+import { isDead } from '../../engine/containers.ts';
 import type {
   ContainerDetails,
   ContainerMount,
@@ -6,14 +7,7 @@ import type {
   Engine,
 } from '../../engine/engine.ts';
 import type { Environment } from '../../support/configuration.ts';
-import {
-  checksReadiness,
-  isAgentContainer,
-  isAgentImage,
-  labels,
-  canStandBy,
-  type RoleNames,
-} from '../identity/roles.ts';
+import { checksReadiness, isAgentContainer, labels, canStandBy, type RoleNames } from '../identity/roles.ts';
 
 /** A container in one of our roles, as far as decisions need it. */
 export interface Observed {
@@ -27,11 +21,11 @@ export interface Observed {
   /** Milliseconds since 1970; undefined if it never ran. */
   readonly startedAt: number | undefined;
   readonly restartCount: number;
-  /** Made by us or an agent of an older entrypoint; everything else is a stranger's. */
+  /** Created by us, or an agent of the legacy entrypoint; everything else is unmanaged. */
   readonly managed: boolean;
-  /** A stranger's that may be replaced all the same (`--force`); its keys are never taken. */
-  readonly foreign?: true;
-  /** Marked for removal and not gone: it can't be started again. */
+  /** An unmanaged container that may be replaced all the same (`--force`); its keys are never taken. */
+  readonly adopted?: true;
+  /** Marked for removal and not gone: it cannot be started again. */
   readonly isDead: boolean;
   /**
    * Its removal has begun, and no reboot brings it back. Every agent gets the policy `always` before it is parked, so a parked
@@ -46,7 +40,7 @@ export interface Observed {
   readonly checksReadiness?: boolean;
   /** Milliseconds since 1970; undefined if the engine does not say. */
   readonly createdAt?: number | undefined;
-  /** Made from an image of ours (a container has the labels of its image): acts only in office. */
+  /** Made from an image of ours (a container has the labels of its image): acts only when it is active. */
   readonly canStandBy: boolean;
   readonly environment: Environment;
   /** Host folders and volumes, as they were asked for: `source:target`. */
@@ -55,7 +49,7 @@ export interface Observed {
   readonly mounts?: readonly ContainerMount[];
   /** Its image's and its own. */
   readonly labels?: Readonly<Record<string, string>>;
-  /** Names of its own storage layers, as they appear in mounts; empty where the engine doesn't say. */
+  /** Names of its own storage layers, as they appear in mounts; empty where the engine does not say. */
   readonly layers?: readonly string[];
 }
 
@@ -66,9 +60,9 @@ export interface Observation {
   readonly next: Observed | undefined;
   /** Whether it has the spare name. */
   readonly nextHasSpareName?: boolean;
-  /** Beside it, under the other one of the two names: a corpse, or somebody's that is not to be there. */
+  /** Beside it, under the other one of the two names: a dead container, or one that should not be there. */
   readonly besideNext?: Observed;
-  /** One entry per set-aside name, in the pool's order. */
+  /** One entry per parking name, in the pool's order. */
   readonly previous: readonly (Observed | undefined)[];
   /** Milliseconds since 1970, by the same clock as `startedAt`. */
   readonly now: number;
@@ -76,10 +70,10 @@ export interface Observation {
 
 /**
  * Looks at the host: one filtered list, and one inspection per container found. A container that is listed but that
- * inspection doesn't find is gone by now, unless the list says `Dead`: then it is a corpse of an old engine
- * (engine-notes §3: 404 is not proof of absence).
+ * inspection does not find is gone by now, unless the list says `Dead`: then it is dead, on an old engine
+ * (engine-notes: 404 is not proof of absence).
  *
- * @param adopt strangers that have our names count as old agents (`--force`)
+ * @param adopt unmanaged containers that have our names count as old agents (`--force`)
  */
 export async function observeRoles(
   engine: Engine,
@@ -147,7 +141,7 @@ function fromDetails(details: ContainerDetails, policyOf: (details: ContainerDet
     startedAt: details.startedAt,
     restartCount: details.restartCount,
     managed: isAgentContainer(details),
-    isDead: isDeadState(details.state),
+    isDead: isDead(details),
     ...policyOf(details),
     pid: details.pid ?? 0,
     createdAt: details.createdAt,
@@ -162,7 +156,7 @@ function fromDetails(details: ContainerDetails, policyOf: (details: ContainerDet
 }
 
 function fromDead(summary: ContainerSummary): Observed | undefined {
-  if (!isDeadState(summary.state)) return undefined;
+  if (!isDead(summary)) return undefined;
   return {
     id: summary.id,
     name: summary.name,
@@ -172,7 +166,7 @@ function fromDead(summary: ContainerSummary): Observed | undefined {
     state: summary.state,
     startedAt: undefined,
     restartCount: 0,
-    managed: summary.labels[labels.system] === 'rancher-agent' || isAgentImage(summary.image),
+    managed: isAgentContainer(summary),
     isDead: true,
     removalStarted: false,
     canStandBy: canStandBy(summary.labels),
@@ -182,11 +176,7 @@ function fromDead(summary: ContainerSummary): Observed | undefined {
 }
 
 function adopted(found: Observed): Observed {
-  return found.managed ? found : { ...found, managed: true, foreign: true };
-}
-
-function isDeadState(state: ContainerState): boolean {
-  return state === 'dead' || state === 'removing';
+  return found.managed ? found : { ...found, managed: true, adopted: true };
 }
 
 /** Every container of an observation, the agent first. */
@@ -195,7 +185,7 @@ export function everyone(observation: Observation): readonly Observed[] {
   return [agent, ...legacy, next, besideNext, ...previous].filter((observed) => observed !== undefined);
 }
 
-/** Old agents that could serve again: set aside, or under a legacy name. */
+/** Old agents that could serve again: parked, or under a legacy name. */
 export function oldAgents(observation: Observation): readonly Observed[] {
   return [...observation.previous, ...observation.legacy].filter(
     (observed): observed is Observed => observed !== undefined && !observed.isDead,
@@ -203,8 +193,8 @@ export function oldAgents(observation: Observation): readonly Observed[] {
 }
 
 /**
- * The environment that holds the host's keys: the agent's own, else that of one set aside, else of the next one. A
- * corpse is read last: better an agent from a dead one's keys than none. A stranger's is nobody's keys.
+ * The environment that holds the host's keys: the agent's own, else that of a parked one, else of the next one. A
+ * dead one is read last: better an agent from a dead one's keys than none. An unmanaged container has no keys of ours.
  */
 export function findKeyHolder(observation: Observation): Observed | undefined {
   const candidates = [
@@ -213,7 +203,7 @@ export function findKeyHolder(observation: Observation): Observed | undefined {
     observation.next,
     observation.besideNext,
     ...observation.previous,
-  ].filter((observed): observed is Observed => observed?.managed === true && observed.foreign !== true);
+  ].filter((observed): observed is Observed => observed?.managed === true && observed.adopted !== true);
   const holders = candidates.filter((observed) => hasKeys(observed.environment));
   return holders.find((observed) => !observed.isDead) ?? holders[0] ?? candidates.find(hasAnyEnvironment);
 }

@@ -1,15 +1,8 @@
-import type { ContainerSpec, Engine } from '../../engine/engine.ts';
-import { isEngineError } from '../../engine/errors.ts';
-import type { Clock } from '../../support/clock.ts';
+import type { ContainerSpec } from '../../engine/engine.ts';
+import { shortId } from '../../engine/containers.ts';
+import { isEngineError, isOutage, isWorthRetrying } from '../../engine/errors.ts';
 import { deadlineIn, formatDuration } from '../../support/deadline.ts';
-import {
-  CannotChangeError,
-  EngineUnavailableError,
-  EntrypointError,
-  messageOf,
-} from '../../support/errors.ts';
-import type { Limits } from '../../support/limits/limits.ts';
-import type { Log } from '../../support/log.ts';
+import { CannotChangeError, messageOf } from '../../support/errors.ts';
 import { doubling } from '../../support/retry.ts';
 import { Ages } from './ages.ts';
 import { performStep, UnremovableError, type ApplyContext, type UnremovableContainer } from './apply.ts';
@@ -22,33 +15,32 @@ import {
   type Observation,
   type Observed,
 } from './observe.ts';
-import { isUp, planStep, type History, type Failure, type Goal, type Step } from './plan.ts';
-import { HoldError, NotReadyError } from './not-ready.ts';
-import { labels, type RoleNames } from '../identity/roles.ts';
-import { unmanagedError } from './unmanaged.ts';
+import { planStep } from './plan.ts';
+import { isUp } from './situation.ts';
+import { RunHistory } from './run-history.ts';
+import { describeStep, type Goal, type Step } from './steps.ts';
+import { asUnavailable, explainFailure, explainStep } from './explain.ts';
+import { HoldError } from './not-ready.ts';
+import type { Host } from '../host.ts';
+import { labels } from '../identity/roles.ts';
 
 /**
  * The transaction: observe, plan, do one idempotent step, observe again, until the plan says done.
  *
- * 1. create the next agent and let it stand by: a failure up to here costs nothing;
- * 2. stop the old agent, set it aside, promote the next one;
+ * 1. create the next agent and leave it on standby: a failure up to here costs nothing;
+ * 2. stop the old agent, park it, promote the next one;
  * 3. watch the new one for a while, then discard the old one.
  *
- * Any failure turns the goal into `settle`, which has a time of its own: the sound one of what is there stays or comes
+ * Any failure turns the goal into `reconcile`, which has a time of its own: the sound one of what is there stays or comes
  * back, everything else goes. Nothing is remembered from one run to the next.
  */
-export interface TransactionOptions {
-  readonly engine: Engine;
-  readonly names: RoleNames;
-  readonly limits: Limits;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface TransactionOptions extends Pick<Host, 'engine' | 'names' | 'limits' | 'clock' | 'log'> {
   readonly goal: Goal;
   /** What `create-next` makes; only a replacement needs it. */
   readonly nextSpec?: ContainerSpec;
   /** Who has which role, if somebody has just looked. */
   readonly firstLook?: Observation;
-  /** Strangers that have our names are replaced like old agents (`--force`). */
+  /** Unmanaged containers that have our names are replaced like old agents (`--force`). */
   readonly adopt?: boolean;
   /** Ids of the containers in which we and our caller run: never stopped, renamed or removed. */
   readonly own?: readonly string[];
@@ -56,10 +48,10 @@ export interface TransactionOptions {
   readonly holdersOf?: (container: Observed) => Promise<readonly Holder[]>;
   /** See `ApplyContext`; the observation is the one that the step was planned from. */
   readonly awaitReady?: (next: Observed, observation: Observation) => Promise<void>;
-  readonly watchBootstrap?: (agent: Observed, observation: Observation) => Promise<'settled' | 'keep-parked'>;
+  readonly watchBootstrap?: (agent: Observed, observation: Observation) => Promise<'proven' | 'keep-parked'>;
   /** Masks secrets in what an agent wrote to its log. */
   readonly scrub?: (text: string) => string;
-  /** Asked before anything is created: may wait (cooling down), or refuse by throwing (storage low). */
+  /** Asked before anything is created: may wait (back-off), or refuse by throwing (storage low). */
   readonly beforeCreating?: (observation: Observation) => Promise<void>;
   /** Told before each step, for the status file. */
   readonly onStep?: (step: Step) => Promise<void>;
@@ -76,9 +68,9 @@ export interface TransactionResult {
   /** Whether it restarts again and again, or was seen to fail. */
   readonly restarts: boolean;
   readonly unremovable: readonly UnremovableContainer[];
-  /** Whether the agent that was in office at the beginning was stopped at any time. */
+  /** Whether the agent that was active at the beginning was stopped at any time. */
   readonly touchedAgent: boolean;
-  /** Whether it is that one which is in office now. */
+  /** Whether it is that agent which is active now. */
   readonly isIncumbent: boolean;
   /** Why the goal was not reached. */
   readonly error: Error | undefined;
@@ -86,25 +78,19 @@ export interface TransactionResult {
   readonly lastLog?: readonly string[];
 }
 
-/** Runs a transaction to its end. Throws only if the engine can't be asked any more. */
+/** Runs a transaction to its end. Throws only if the engine cannot be asked any more. */
 export async function runTransaction(options: TransactionOptions): Promise<TransactionResult> {
   return new Transaction(options).run();
 }
 
 class Transaction {
   readonly #options: TransactionOptions;
-  readonly #rejected = new Set<string>();
-  readonly #unmovable = new Set<string>();
-  readonly #watched = new Map<string, number>();
-  readonly #ready = new Set<string>();
-  readonly #bootstraps = new Map<string, 'settled' | 'keep-parked'>();
-  readonly #lastLogs = new Map<string, readonly string[]>();
-  readonly #unremovable = new Map<string, UnremovableContainer>();
+  readonly #history = new RunHistory();
   readonly #failures = new Map<string, number>();
   readonly #repeats = new Map<string, number>();
   readonly #ages: Ages;
   #goal: Goal;
-  /** Id of the agent that was in office at the beginning. */
+  /** Id of the agent that was active at the beginning. */
   #incumbent: string | undefined;
   #touchedAgent = false;
   /** Nothing more is to be done for now, and nothing is to be undone. */
@@ -128,28 +114,31 @@ class Transaction {
         return this.#result(observation, false);
       }
       if (this.#mayStop(observation)) return await this.#stopHere(observation);
-      const step = planStep(observation, this.#goal, this.#history(), this.#timeouts());
+      const step = planStep(observation, this.#goal, this.#history, this.#timeouts());
       if (step.do === 'done') return this.#result(observation, this.#error === undefined);
       if (step.do === 'fail') {
-        if (!this.#rollBack(failureError(step.why, step.container))) return this.#result(observation, false);
+        if (!this.#rollBack(explainFailure(step.why, step.container, this.#options.names.previous)))
+          return this.#result(observation, false);
         continue;
       }
       await this.#try(step, observation);
     }
     const observation = await this.#observe();
-    this.#error ??= new CannotChangeError('the upgrade did not come to an end within its bound of steps', {
+    this.#error ??= new CannotChangeError('the upgrade did not finish within its limit of steps', {
       hint: 'this is a defect: please report it with the log of this run',
     });
     return this.#result(observation, false);
   }
 
-  /** One step; its failure is weighed here: again after a pause, named as a corpse, or the way back. */
+  /** One step; its failure is weighed here: again after a pause, named as unremovable, or a rollback. */
   async #try(step: Step, observation: Observation): Promise<void> {
-    const key = keyOf(step);
+    const key = describeStep(step);
     try {
       if (step.do === 'create-next') await this.#options.beforeCreating?.(observation);
       await this.#options.onStep?.(step);
-      this.#remember(step);
+      if ((step.do === 'stop' || step.do === 'discard') && step.container.id === this.#incumbent)
+        this.#touchedAgent = true;
+      this.#history.prepare(step);
       await performStep(step, this.#contextOf(observation));
       this.#countRepeat(key, step);
     } catch (error) {
@@ -161,11 +150,7 @@ class Transaction {
     const { awaitReady, watchBootstrap, nextSpec, ...options } = this.#options;
     return {
       ...options,
-      rejected: this.#rejected,
-      watched: this.#watched,
-      ready: this.#ready,
-      bootstraps: this.#bootstraps,
-      lastLogs: this.#lastLogs,
+      history: this.#history,
       ...(nextSpec && { nextSpec: withFormerPolicy(nextSpec, observation) }),
       ...(awaitReady && { awaitReady: async (next: Observed) => awaitReady(next, observation) }),
       ...(watchBootstrap && {
@@ -174,20 +159,9 @@ class Transaction {
     };
   }
 
-  #remember(step: Step): void {
-    const id = containerOf(step)?.id;
-    if (id === undefined) return;
-    if ((step.do === 'stop' || step.do === 'discard') && id === this.#incumbent) this.#touchedAgent = true;
-    if (step.do === 'demote') this.#rejected.add(id);
-    // In another role, or started again, it has to prove itself anew.
-    if (step.do === 'promote' || step.do === 'start') this.#watched.delete(id);
-    // Another process proves nothing for this one.
-    if (step.do === 'start') this.#ready.delete(id);
-  }
-
   async #weigh(step: Step, key: string, error: unknown): Promise<void> {
     if (error instanceof UnremovableError) {
-      this.#unremovable.set(error.isDead.id, error.isDead);
+      this.#history.unremovable.set(error.container.id, error.container);
       return;
     }
     if (error instanceof HoldError && this.#goal.kind === 'replace' && !this.#touchedAgent) {
@@ -197,51 +171,40 @@ class Transaction {
     if (this.#isInterruption(error)) {
       // One whose bootstrap was still watched has been verified: it stays, and so does the parked one.
       if (step.do !== 'standby' && step.do !== 'ready' && step.do !== 'verify') return;
-      // A container that still has to show that it runs can't be waited for any more.
-      const cause = asOutcome(step, error);
+      // A container that still has to show that it runs cannot be waited for any more.
+      const cause = explainStep(step, error);
       this.#rollBack(cause);
-      this.#giveUpOn(step, cause);
+      this.#history.giveUp(step, messageOf(cause));
       return;
     }
     const failures = (this.#failures.get(key) ?? 0) + 1;
     this.#failures.set(key, failures);
     const { limits, log, clock } = this.#options;
-    if (isWorthRepeating(error) && failures < limits.CALL_TRIES) {
+    if (isWorthRetrying(error) && failures < limits.CALL_TRIES) {
       log.warn(`${key} failed, trying again`, { try: failures, error: messageOf(error) });
       await clock.sleep(doubling(limits.CALL_PAUSE, limits.CALL_PAUSE_MAX)(failures));
       return;
     }
-    const cause = asOutcome(step, error);
+    const cause = explainStep(step, error);
     // A dead next one that keeps its name (1.10.3) stands in nobody's way: there is a spare name.
     const mayGoOn = step.do === 'park' && step.container.isDead && step.container.id !== this.#incumbent;
     const rollsBack = !mayGoOn && this.#rollBack(cause);
-    // Going back must not ask again what has just been answered.
+    // A rollback must not ask again what has just been answered.
     const isAnswer = step.do === 'start' || step.do === 'ready' || step.do === 'watch';
-    if (!rollsBack || isAnswer) this.#giveUpOn(step, cause);
+    if (!rollsBack || isAnswer) this.#history.giveUp(step, messageOf(cause));
   }
 
   #isInterruption(error: unknown): boolean {
-    return this.#options.interrupted.aborted && !isWorthRepeating(error) && !isEngineError(error);
+    return this.#options.interrupted.aborted && !isWorthRetrying(error) && !isEngineError(error);
   }
 
-  /** Gives the replacement up for settling. @returns false if that is what we were doing already */
+  /** Gives up the replacement and reconciles instead. @returns false if that is what we were doing already */
   #rollBack(error: Error): boolean {
     this.#error ??= error;
     if (this.#goal.kind === 'reconcile') return false;
-    this.#options.log.error(`${messageOf(error)}: going back`);
+    this.#options.log.error(`${messageOf(error)}: rolling back`);
     this.#goal = { kind: 'reconcile' };
     return true;
-  }
-
-  /** What can't be done counts as impossible from here on, so that the plan looks for another way. */
-  #giveUpOn(step: Step, error: Error): void {
-    const container = containerOf(step);
-    if (container === undefined) return;
-    const { id } = container;
-    if (step.do === 'discard' || step.do === 'stop')
-      this.#unremovable.set(id, unremovableOf(container, messageOf(error)));
-    else if (isRenaming(step)) this.#unmovable.add(id);
-    else this.#rejected.add(id);
   }
 
   /** A step that succeeds and changes nothing would be planned for ever. */
@@ -249,11 +212,11 @@ class Transaction {
     const repeats = (this.#repeats.get(key) ?? 0) + 1;
     this.#repeats.set(key, repeats);
     if (repeats < this.#options.limits.STEP_REPEATS) return;
-    const error = new CannotChangeError(`${key}: done ${repeats} times without an error, and to no effect`, {
-      hint: 'somebody or something else on this host undoes it',
+    const error = new CannotChangeError(`${key}: done ${repeats} times without an error and without effect`, {
+      hint: 'another program or person on this host undoes it',
     });
     if (step.do !== 'discard') this.#rollBack(error);
-    this.#giveUpOn(step, error);
+    this.#history.giveUp(step, messageOf(error));
   }
 
   /**
@@ -269,12 +232,12 @@ class Transaction {
   }
 
   #wasWatched(agent: Observed): boolean {
-    return (this.#watched.get(agent.id) ?? 0) >= this.#options.limits.VERIFY;
+    return (this.#history.watched.get(agent.id) ?? 0) >= this.#options.limits.VERIFY;
   }
 
   #canRollBack(observation: Observation): boolean {
     return oldAgents(observation).some(
-      (old) => old.managed && !old.removalStarted && !this.#unremovable.has(old.id),
+      (old) => old.managed && !old.removalStarted && !this.#history.unremovable.has(old.id),
     );
   }
 
@@ -299,7 +262,7 @@ class Transaction {
       } catch (error) {
         if (!isOutage(error)) throw error;
         if (deadline.left() === 0) throw asUnavailable(error);
-        log.warn('the engine does not answer, looking again', {
+        log.warn('the engine does not answer; looking again', {
           error: error.message,
           left: formatDuration(deadline.left()),
         });
@@ -308,38 +271,20 @@ class Transaction {
     }
   }
 
-  #history(): History {
-    return {
-      rejected: this.#rejected,
-      unremovable: new Set(this.#unremovable.keys()),
-      unmovable: this.#unmovable,
-      watched: this.#watched,
-      ready: this.#ready,
-      bootstraps: this.#bootstraps,
-    };
-  }
-
   #timeouts(): { verifyMs: number; standbyMs: number } {
     return { verifyMs: this.#options.limits.VERIFY, standbyMs: this.#options.limits.STANDBY };
   }
 
-  /** Those that are still there, under the names they have by now. */
-  #presentUnremovable(observation: Observation): readonly UnremovableContainer[] {
-    return everyone(observation).flatMap(({ id, name }) => {
-      const isDead = this.#unremovable.get(id);
-      return isDead === undefined ? [] : [{ ...isDead, name }];
-    });
-  }
-
   #result(observation: Observation, reached: boolean): TransactionResult {
     const { agent } = observation;
-    const [lastLog] = this.#lastLogs.values();
+    const [lastLog] = this.#history.lastLogs.values();
     return {
       reached,
       agent,
       agentRuns: agent?.managed === true && isUp(agent),
-      restarts: agent?.state === 'restarting' || (agent !== undefined && this.#rejected.has(agent.id)),
-      unremovable: this.#presentUnremovable(observation),
+      restarts:
+        agent?.state === 'restarting' || (agent !== undefined && this.#history.rejected.has(agent.id)),
+      unremovable: this.#history.unremovableIn(observation),
       touchedAgent: this.#touchedAgent,
       isIncumbent: agent !== undefined && agent.id === this.#incumbent,
       error: this.#error,
@@ -352,124 +297,11 @@ class Transaction {
 function withFormerPolicy(spec: ContainerSpec, { agent }: Observation): ContainerSpec {
   const policy = agent?.restartPolicy ?? '';
   if (agent === undefined || policy === '' || policy === 'always') return spec;
-  const value = `${agent.id.slice(0, 12)}=${policy}`;
+  const value = `${shortId(agent.id)}=${policy}`;
   return { ...spec, labels: { ...spec.labels, [labels.formerRestart]: value } };
-}
-
-function keyOf(step: Step): string {
-  const container = containerOf(step);
-  return container === undefined ? step.do : `${step.do} ${container.name} (${container.id.slice(0, 12)})`;
-}
-
-function containerOf(step: Step): Observed | undefined {
-  return 'container' in step ? step.container : undefined;
 }
 
 function incumbentOf(observation: Observation): string | undefined {
   const { agent } = observation;
   return (agent ?? oldAgents(observation).find((old) => old.managed && isUp(old)))?.id;
-}
-
-function isRenaming(step: Step): boolean {
-  return step.do === 'park' || step.do === 'promote' || step.do === 'demote';
-}
-
-function unremovableOf(container: Observed, originalMessage: string): UnremovableContainer {
-  return { id: container.id, name: container.name, originalMessage };
-}
-
-/** An engine that stumbled or didn't answer may do it next time; a refusal stays one. A taken name may be a ghost's. */
-function isWorthRepeating(error: unknown): boolean {
-  return isOutage(error) || isEngineError(error, 'conflict');
-}
-
-function isOutage(error: unknown): error is Error {
-  return error instanceof EngineUnavailableError || isEngineError(error, 'failed');
-}
-
-function asUnavailable(error: Error): EngineUnavailableError {
-  if (error instanceof EngineUnavailableError) return error;
-  return new EngineUnavailableError(`could not look at the agent's containers: ${error.message}`, {
-    hint: hintFor(error),
-    cause: error,
-  });
-}
-
-function asOutcome(step: Step, error: unknown): Error {
-  if (error instanceof EntrypointError && !isEngineError(error)) return error;
-  const subject = 'container' in step ? step.container.name : 'the next agent';
-  const originalMessage = isEngineError(error) ? error.originalMessage : messageOf(error);
-  return new CannotChangeError(`could not ${verbs[step.do]} ${subject}`, {
-    originalMessage,
-    hint: hintFor(error),
-    cause: error,
-  });
-}
-
-const verbs: Readonly<Record<Step['do'], string>> = {
-  'create-next': 'create',
-  start: 'start',
-  standby: 'bring up',
-  ready: 'bring up',
-  stop: 'stop',
-  park: 'park',
-  promote: 'promote',
-  demote: 'take back',
-  verify: 'verify',
-  watch: 'watch the bootstrap of',
-  'restore-policy': 'restore the restart policy of',
-  discard: 'remove',
-  done: 'finish',
-  fail: 'finish',
-};
-
-function hintFor(error: unknown): string {
-  if (isEngineError(error) && /no space left on device/i.test(error.originalMessage)) {
-    return 'free space or inodes below the Docker root, then start the upgrade again';
-  }
-  if (isEngineError(error, 'conflict'))
-    return 'docker ps -a shows who has the name; remove or rename that container';
-  return 'the log of the Docker daemon says more: journalctl -u docker';
-}
-
-function failureError(why: Failure, container: Observed | undefined): Error {
-  const name =
-    container === undefined ? '' : `${container.name} (${container.id.slice(0, 12)}, ${container.image})`;
-  switch (why) {
-    case 'unmanaged-in-role':
-      return unmanagedError(container?.name ?? '', name);
-    case 'parked-names-taken':
-      return new CannotChangeError(
-        'all names for setting the old agent aside are taken by containers that stay',
-        {
-          hint: 'containers that cannot be removed mean sick storage: see the runbook, "a container cannot be removed"',
-        },
-      );
-    case 'next-does-not-run':
-      return new NotReadyError('next-does-not-run', `the new agent does not stay up: ${name}`, {
-        hint: 'the image is broken or not made for this host: docker run --rm IMAGE --version',
-        ...(container !== undefined && { originalMessage: describeEnd(container) }),
-      });
-    case 'agent-does-not-run':
-      return new NotReadyError('agent-does-not-run', `the agent does not stay up: ${name}`, {
-        hint: `see why: docker logs --tail 50 ${container?.name ?? ''}`,
-        ...(container !== undefined && { originalMessage: describeEnd(container) }),
-      });
-    case 'other-agent-does-not-stop':
-      return new CannotChangeError(`another agent runs on this host and can't be stopped: ${name}`, {
-        hint: 'its process hangs: the log of the Docker daemon says more: journalctl -u docker',
-      });
-    case 'name-not-free':
-      return new CannotChangeError(`a container can't be renamed: ${name}`, {
-        hint: 'sick storage, if it is dead: see the runbook, "a container cannot be removed"',
-      });
-    case 'no-agent':
-      return new CannotChangeError('there is no agent on this host and nothing to make one from', {
-        hint: 'register this host again: docker run … IMAGE URL',
-      });
-  }
-}
-
-function describeEnd(container: Observed): string {
-  return `state ${container.state}, restarted ${container.restartCount} times`;
 }

@@ -1,9 +1,10 @@
+import { describeContainer } from '../../engine/containers.ts';
 import { CannotChangeError } from '../../support/errors.ts';
 import { everyone, type Observation, type Observed } from './observe.ts';
 
 /**
  * Refuses before anything is created, or said to the server, where a transaction could only end in a refusal: a
- * stranger's container has the agent's name, or the very one that asks has any of ours.
+ * unmanaged container has the agent's name, or the very one that asks has any of ours.
  * @param own ids of the containers in which we and our caller run
  * @throws CannotChangeError
  */
@@ -11,7 +12,7 @@ export function requireOwnNames(observation: Observation, own: readonly string[]
   const asking = everyone(observation).find((container) => isOwn(container, own));
   if (asking !== undefined) throw ownContainerError(asking);
   const { agent } = observation;
-  if (agent?.managed === false) throw unmanagedError(agent.name, nameInFull(agent));
+  if (agent?.managed === false) throw unmanagedError(agent.name, describeContainer(agent));
 }
 
 /** Whether a container is one of ours in the sense of *the one this process, or its caller, runs in*. */
@@ -21,7 +22,7 @@ export function isOwn(container: Observed, own: readonly string[]): boolean {
 
 export function ownContainerError(container: Observed): CannotChangeError {
   return new CannotChangeError(
-    `${nameInFull(container)} is the container in which this very command runs: it is left alone`,
+    `${describeContainer(container)} is the container that runs this command: it is left alone`,
     { hint: `start it under another name than ${container.name}, or without --name` },
   );
 }
@@ -29,13 +30,9 @@ export function ownContainerError(container: Observed): CannotChangeError {
 /** @param fullName with what tells a person which container is meant */
 export function unmanagedError(name: string, fullName: string): CannotChangeError {
   return new CannotChangeError(
-    `the container ${fullName} has our name but is not an agent: it is left alone`,
+    `the container ${fullName} has one of our names but is not an agent: it is left alone`,
     {
       hint: `rename or remove it yourself: docker rename ${name} NEW_NAME; or start again with --force to have it replaced`,
     },
   );
-}
-
-function nameInFull({ name, id, image }: Observed): string {
-  return `${name} (${id.slice(0, 12)}, ${image})`;
 }

@@ -1,38 +1,25 @@
-import type { ContainerDetails, ContainerExit, Engine } from '../../engine/engine.ts';
-import { isEngineError } from '../../engine/errors.ts';
-import { StorageLowError } from '../../host/errors.ts';
-import type { Clock } from '../../support/clock.ts';
+import type { ContainerDetails, ContainerExit } from '../../engine/engine.ts';
+import { describeContainer, shortId } from '../../engine/containers.ts';
+import { daemonLogHint, isEngineError, isNoSpace, isOutage, noSpaceHint } from '../../engine/errors.ts';
+import { diskHint, StorageLowError } from '../../host/errors.ts';
 import { deadlineIn, type Deadline } from '../../support/deadline.ts';
-import {
-  CannotChangeError,
-  EngineUnavailableError,
-  messageOf,
-  TryAgainLaterError,
-} from '../../support/errors.ts';
-import type { Limits } from '../../support/limits/limits.ts';
-import type { Log } from '../../support/log.ts';
+import { CannotChangeError, messageOf, TryAgainLaterError } from '../../support/errors.ts';
 import { doubling, retry } from '../../support/retry.ts';
 import { listenForHung } from './hung-worker.ts';
-import { isAgentContainer, labels, type RoleNames } from '../identity/roles.ts';
+import type { Host } from '../host.ts';
+import { isAgentContainer, labels } from '../identity/roles.ts';
 import { buildWorkerSpec, digestOfRequest, type WorkerRequest } from './request.ts';
 
 /**
  * The caller's side of the work. There is at most one worker on a host: its name is the outer lock, which the daemon
- * keeps for us. Whoever wants something done makes the worker or, finding one, follows it to its end and looks again.
- * Killing the caller changes nothing for the worker.
+ * keeps for us. A caller creates the worker or, if it finds one, follows it until it exits and tries again.
+ * Killing the caller changes nothing for the worker: the signal ends the following alone.
  */
-export interface WorkerCall {
-  readonly engine: Engine;
-  readonly names: RoleNames;
-  readonly limits: Limits;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** Volume for `/var/lib/rancher` on hosts where that folder can't be made. */
+export interface WorkerCall extends Pick<Host, 'engine' | 'names' | 'limits' | 'clock' | 'log' | 'signal'> {
+  /** Volume for `/var/lib/rancher` on hosts where that folder cannot be made. */
   readonly stateVolume: string;
   /** Copies what the worker says. */
   readonly write: (chunk: Buffer, stream: 'stdout' | 'stderr') => void;
-  /** Ends the following, not the worker. */
-  readonly signal: AbortSignal;
 }
 
 /** The kernel's status for a process ended by SIGKILL, as shells and Docker show it. */
@@ -41,7 +28,7 @@ const killedStatus = 137;
 /**
  * Has a worker do what is asked and follows it.
  * @returns the worker's exit status
- * @throws TryAgainLaterError when others keep the worker busy, or it can't end; CannotChangeError when there can be no worker
+ * @throws TryAgainLaterError when others keep the worker busy, or it cannot end; CannotChangeError when there can be no worker
  */
 export async function runThroughWorker(call: WorkerCall, request: WorkerRequest): Promise<number> {
   const deadline = deadlineIn(call.limits.FOLLOW_TOTAL, call.clock);
@@ -60,9 +47,12 @@ export async function runThroughWorker(call: WorkerCall, request: WorkerRequest)
     if (isOurs && exit !== 'gone' && exit.status !== killedStatus) return exit.status;
     call.log.info(explainRound(isOurs, exit));
   }
-  throw new TryAgainLaterError('no worker could finish what was asked within the bound of rounds', {
-    hint: 'see what keeps it busy: docker run … IMAGE status',
-  });
+  throw new TryAgainLaterError(
+    `gave up after ${call.limits.WORKER_ROUNDS} workers: none of them completed this request`,
+    {
+      hint: 'see what keeps it busy: docker run … IMAGE status',
+    },
+  );
 }
 
 /** Whether a worker is at work on this host. */
@@ -80,12 +70,12 @@ export async function followRunningWorker(call: WorkerCall): Promise<WorkerEnd |
   return exit;
 }
 
-/** Stuck: its work has ended, and its process can't for as long as a disk of the host doesn't answer. */
+/** Hung: its work has ended, but its process cannot exit until a disk of the host responds. */
 export type WorkerEnd = 'gone' | { readonly status: number; readonly isHung?: boolean };
 
 type Worker = Pick<ContainerDetails, 'id' | 'labels'> & { readonly exit?: Promise<ContainerExit> };
 
-/** Tries to make the worker first: of several callers the daemon lets one have the name, the others find it. */
+/** Tries to create the worker first: of several callers the engine lets one have the name, the others find it. */
 async function findOrMakeWorker(
   call: WorkerCall,
   request: WorkerRequest,
@@ -97,7 +87,7 @@ async function findOrMakeWorker(
     try {
       return await makeWorker(call, request);
     } catch (error) {
-      // Somebody was quicker, or a container is being removed, or the name is a ghost's: look.
+      // Another caller was quicker, or a container is being removed, or the engine still holds a name without a container: look.
       if (!isEngineError(error, 'conflict') && !isEngineError(error, 'not-found')) throw asOutcome(error);
       conflict = error;
     }
@@ -106,13 +96,13 @@ async function findOrMakeWorker(
     if (worker !== undefined) return worker;
     await call.clock.sleep(call.limits.WORKER_GONE_PAUSE, call.signal);
   }
-  throw new CannotChangeError(`no worker can be made: the name ${call.names.worker} stays taken`, {
+  throw new CannotChangeError(`cannot create a worker: the name ${call.names.worker} stays taken`, {
     originalMessage: messageOf(conflict),
     hint: `docker ps -a --filter name=${call.names.worker}; restarting the Docker daemon frees a ghost's name`,
   });
 }
 
-/** A worker that was found: one that runs is followed, anything else is put out of the way. */
+/** A worker that was found: one that runs is followed, any other is removed. */
 async function takeUp(
   call: WorkerCall,
   request: WorkerRequest,
@@ -134,13 +124,13 @@ async function startFound(call: WorkerCall, found: ContainerDetails): Promise<Wo
     return found;
   } catch (error) {
     if (!isEngineError(error)) throw error;
-    call.log.info('the worker that was found could not be started', { error: error.originalMessage });
+    call.log.info('cannot start the worker that was found', { error: error.originalMessage });
     await removeQuietly(call, found.id);
     return undefined;
   }
 }
 
-/** Makes and starts a worker; on a host whose `/var/lib/rancher` can't be made, with a volume in its place. */
+/** Creates and starts a worker; on a host whose `/var/lib/rancher` cannot be created, with a volume in its place. */
 async function makeWorker(call: WorkerCall, request: WorkerRequest): Promise<Worker> {
   try {
     return await makeWorkerFrom(call, request, undefined);
@@ -159,7 +149,7 @@ async function makeWorkerFrom(
   const { engine, names, log } = call;
   const spec = buildWorkerSpec(request, volume);
   const id = await engine.createContainer(names.worker, spec);
-  log.info(`made the worker ${names.worker}`, { task: request.task, id: id.slice(0, 12) });
+  log.info(`created the worker ${names.worker}`, { task: request.task, id: shortId(id) });
   try {
     // Asked for before the start where the engine allows it: a quick worker would be gone before we ask.
     const armed = engine.features.waitConditions ? await engine.awaitExit(id, call.signal) : undefined;
@@ -191,7 +181,7 @@ async function followWorker(call: WorkerCall, worker: Worker): Promise<WorkerEnd
   const copying = engine.followLog(worker.id, write, signal).catch((error: unknown) => {
     // One that was quick and is gone has said what it had to in the status.
     if (signal.aborted || isEngineError(error, 'not-found')) return;
-    log.warn("the worker's log can't be followed from here; the worker goes on", {
+    log.warn('cannot follow the log of the worker from here; the worker goes on', {
       error: messageOf(error),
       hint: `docker logs -f ${call.names.worker}`,
     });
@@ -203,7 +193,9 @@ async function followWorker(call: WorkerCall, worker: Worker): Promise<WorkerEnd
   } catch (error) {
     if (call.signal.aborted) {
       const { worker: name } = call.names;
-      log.warn(`${name} goes on without us: docker logs -f ${name} shows it, docker stop ${name} ends it`);
+      log.warn(
+        `${name} goes on without this command: docker logs -f ${name} shows it, docker stop ${name} stops it`,
+      );
     }
     throw error;
   } finally {
@@ -240,7 +232,7 @@ async function lookUntilEnded(call: WorkerCall, id: string, signal: AbortSignal)
     if (found.state === 'exited') return { status: found.exitCode };
     if (found.state !== 'running' && found.state !== 'paused') return 'gone';
   }
-  throw new TryAgainLaterError('the worker is still at work; it goes on without us', {
+  throw new TryAgainLaterError('the worker still runs; it goes on without this command', {
     hint: `follow it: docker logs -f ${call.names.worker}`,
   });
 }
@@ -253,7 +245,7 @@ async function inspectPatiently(call: WorkerCall, id: string): Promise<Container
       what: 'look after the worker',
       tries: limits.FOLLOW_TRIES,
       pause: doubling(limits.FOLLOW_PAUSE_MIN, limits.FOLLOW_PAUSE_MAX),
-      worthRetrying: (error) => error instanceof EngineUnavailableError,
+      worthRetrying: isOutage,
       clock,
       log,
       signal,
@@ -262,23 +254,23 @@ async function inspectPatiently(call: WorkerCall, id: string): Promise<Container
   );
 }
 
-/** One that isn't running: never started, ended (engines without AutoRemove), or dead. */
+/** One that is not running: never started, ended (engines without AutoRemove), or dead. */
 async function clearAway(call: WorkerCall, worker: ContainerDetails, tries: number): Promise<void> {
   const { engine, log, names, limits } = call;
   // Somebody with another request may be about to start the one just created: give them the time.
   if (worker.state === 'created' && tries < limits.WORKER_CREATED_LOOKS) return;
   if (worker.state === 'removing' && tries < limits.WORKER_REMOVING_LOOKS) return;
-  log.info(`removing an ended worker`, { id: worker.id.slice(0, 12), state: worker.state });
+  log.info('removing an exited worker', { id: shortId(worker.id), state: worker.state });
   try {
     await engine.removeContainer(worker.id, { force: false });
   } catch (error) {
     if (isEngineError(error, 'conflict')) return;
-    log.warn(`the ended worker can't be removed, setting it aside`, { error: messageOf(error) });
+    log.warn('the exited worker cannot be removed: parking it', { error: messageOf(error) });
     await engine.renameContainer(worker.id, names.deadWorker);
   }
 }
 
-/** Where the engine doesn't remove it by itself; a failure leaves one container under a fixed name for the next caller. */
+/** Where the engine does not remove it by itself; a failure leaves one container under a fixed name for the next caller. */
 async function removeEndedWorker(call: WorkerCall, id: string): Promise<void> {
   if (!call.engine.features.autoRemove) await removeQuietly(call, id);
 }
@@ -287,29 +279,29 @@ async function removeQuietly(call: WorkerCall, id: string): Promise<void> {
   try {
     await call.engine.removeContainer(id, { force: false });
   } catch (error) {
-    call.log.debug('a worker was left for the next caller to remove', { id, error: messageOf(error) });
+    call.log.debug('left a worker for the next caller to remove', { id, error: messageOf(error) });
   }
 }
 
 function explainRound(isOurs: boolean, exit: ContainerExit): string {
-  if (!isOurs) return 'the worker that was busy with something else has ended: now ours';
+  if (!isOurs) return 'the worker of another request has exited: creating one for this request';
   return exit === 'gone'
-    ? 'the worker vanished before its end could be read: looking again'
-    : 'the worker was killed: making another one, which looks and goes on';
+    ? 'the worker disappeared before its exit status could be read: trying again'
+    : 'the worker was killed: creating another one, which goes on';
 }
 
 function hungError({ names }: WorkerCall): TryAgainLaterError {
   return new TryAgainLaterError(
-    'the worker hangs: a disk of this host does not answer, and it can not end before',
+    'the worker is hung: a disk on this host is not responding, and it cannot exit until it does',
     {
-      hint: `look at the disks: dmesg -T | tail -50; ${names.worker} goes as soon as they answer, or with a reboot`,
+      hint: `${diskHint('the disks')}; ${names.worker} disappears once the disk responds, or after a reboot`,
     },
   );
 }
 
 function unmanagedError(found: ContainerDetails): CannotChangeError {
   return new CannotChangeError(
-    `the container ${found.name} (${found.image}) has our worker's name: left alone`,
+    `the container ${describeContainer(found)} has the name of our worker but is not one: it is left alone`,
     {
       hint: `rename or remove it yourself: docker rename ${found.name} NEW_NAME`,
     },
@@ -320,14 +312,14 @@ function asOutcome(error: unknown): unknown {
   if (!isEngineError(error)) return error;
   const details = { originalMessage: error.originalMessage, cause: error };
   // Too full even for the one that would have looked at the storage: the same end as if it had.
-  if (/no space left on device/i.test(error.originalMessage)) {
-    return new StorageLowError('the storage of this host is full: the worker could not be made', {
+  if (isNoSpace(error.originalMessage)) {
+    return new StorageLowError('the storage of this host is full: cannot create the worker', {
       ...details,
-      hint: 'free space or inodes below the Docker root, then try again',
+      hint: noSpaceHint,
     });
   }
-  return new CannotChangeError('the worker could not be made', {
+  return new CannotChangeError('cannot create the worker', {
     ...details,
-    hint: 'the log of the Docker daemon says more: journalctl -u docker',
+    hint: daemonLogHint,
   });
 }

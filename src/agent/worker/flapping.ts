@@ -2,7 +2,7 @@ import { flappingEndsAt, type TargetChange } from '../../host/files/attempts.ts'
 import type { Limits } from '../../support/limits/limits.ts';
 import { TryAgainLaterError } from '../../support/errors.ts';
 
-/** An image that is asked for in turn with others. */
+/** An image that is required alternately with others. */
 export interface Flapping {
   /** What happened, with images and times. */
   readonly sentence: string;
@@ -15,7 +15,7 @@ export const flappingHint =
   'two servers behind one address, or two people, want different agents: have all of them require the same image ' +
   '(servers of one version, one bootstrap.required.image setting)';
 
-/** Two servers want different images: following them in turn would replace the agent for ever. */
+/** Two servers want different images: following them alternately would replace the agent for ever. */
 export class FlappingError extends TryAgainLaterError {
   override readonly code = 'flapping-requirement';
 
@@ -26,25 +26,23 @@ export class FlappingError extends TryAgainLaterError {
 
 /**
  * Whether an image is wanted again that was given up for others more than once: such a target is not followed. Only
- * targets that were followed are remembered, so that the window empties, and the quarrel ends, by itself.
+ * targets that were followed are remembered, so that the window empties, and the flapping ends, without anybody's help.
  */
 export function findFlapping(
   history: readonly TargetChange[],
-  image: string,
+  targetImage: string,
   limits: Limits,
   now: number,
 ): Flapping | undefined {
-  const until = flappingEndsAt(history, image, limits, now);
+  const until = flappingEndsAt(history, targetImage, limits, now);
   if (until === undefined) return undefined;
   const told = history.slice(-(2 * limits.FLAPPING_RETURNS + 1));
   const changes = told.map((change) => `${change.image} at ${timeOf(change.at)}`).join(', ');
-  const sentence =
-    `different images are required in turn: ${changes}, and now ${image} again, ` +
-    `which is not followed before ${timeOf(until)}`;
+  const sentence = `flapping requirement: the images alternate (${changes}); ignoring ${targetImage} until ${timeOf(until)}`;
   return { sentence, until };
 }
 
-/** Whether none of the images that this host was sent to of late would be refused now. */
+/** Whether none of the images that this host was sent to recently would be refused now. */
 export function isCalm(history: readonly TargetChange[], own: string, limits: Limits, now: number): boolean {
   return history.every(
     ({ image }) => image === own || flappingEndsAt(history, image, limits, now) === undefined,

@@ -1,7 +1,7 @@
 /*
- * A process with a thread in a file-system call that is never answered can't end: the kernel lets it go only with that
+ * A process with a thread in a file-system call that is never answered cannot end: the kernel lets it go only with that
  * call (a hanging NFS server, a frozen or dying disk), whatever signal it gets. Its container goes on running. So it says
- * how it would have ended, and whoever waits for it needn't wait for the kernel.
+ * how it would have exited, so that its caller need not wait for the kernel.
  */
 
 const pattern = /^STUCK: .* \(exit status (\d{1,3})\)$/m;
@@ -13,7 +13,7 @@ export function hungLine(status: number): string {
 
 /**
  * Reads along with what a process says.
- * @param onStuck told once, with the exit status it meant, when it has said that it can't end
+ * @param onHung called once, with the exit status that it meant, when it has reported that it cannot exit
  */
 export function listenForHung(onHung: (status: number) => void): (chunk: Buffer) => void {
   let tail = '';

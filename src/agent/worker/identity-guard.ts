@@ -7,8 +7,8 @@ const hostState = '/var/lib/rancher';
 /**
  * An agent that keeps its identity in the host's folder must not be replaced by one that gets a volume there: it would
  * register as another host (incident §2.7).
- * @param agent the one in office
- * @throws CannotChangeError when the folder was the host's and can't be written any more
+ * @param agent the active one
+ * @throws CannotChangeError when the folder was the host's and cannot be written any more
  */
 export function requireSameIdentity(
   agent: { readonly binds: readonly string[]; readonly mounts?: readonly ContainerMount[] },
@@ -16,7 +16,7 @@ export function requireSameIdentity(
 ): void {
   if (facts.varLibWritable || !isOnHost(agent)) return;
   throw new CannotChangeError(
-    '/var/lib/rancher of this host can not be written any more: the agent keeps its identity there',
+    '/var/lib/rancher of this host cannot be written any more, and the agent keeps its identity there',
     {
       hint: 'nothing was touched; make the folder writable again (mount, file system check), then start the upgrade again',
     },

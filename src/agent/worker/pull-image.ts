@@ -1,95 +1,89 @@
 import type { Engine, ImageDetails } from '../../engine/engine.ts';
-import { isEngineError } from '../../engine/errors.ts';
+import { isEngineError, isNoSpace, isOutage, noSpaceHint } from '../../engine/errors.ts';
 import type { RegistryAuth } from '../../engine/registry-auth.ts';
 import { StorageLowError } from '../../host/errors.ts';
-import type { Clock } from '../../support/clock.ts';
 import { deadlineIn, DeadlineError } from '../../support/deadline.ts';
 import { CannotChangeError, EngineUnavailableError, messageOf } from '../../support/errors.ts';
-import type { Limits } from '../../support/limits/limits.ts';
-import type { Log } from '../../support/log.ts';
 import { doubling, retry } from '../../support/retry.ts';
+import type { Host } from '../host.ts';
 
 /** The image that an agent is to be made from. */
 export interface Target {
   /** As the server or person named it. */
-  readonly reference: string;
+  readonly targetImage: string;
   readonly image: ImageDetails;
 }
 
 /** What it takes to have an image on this host. */
-export interface Pull {
+export interface Pull extends Pick<Host, 'limits' | 'clock' | 'log' | 'signal'> {
   readonly engine: Pick<Engine, 'inspectImage' | 'pullImage'>;
   /** Finds what the registry wants to be shown, if there is anything to show. */
   readonly login?: () => Promise<RegistryAuth | undefined>;
-  readonly limits: Limits;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly signal: AbortSignal;
 }
 
 /**
- * Makes sure that the image is on this host: pulls it if it isn't. A failure costs nothing, the agent runs on.
- * @throws CannotChangeError with the registry's words; StorageLowError when the image doesn't fit
+ * Makes sure that the image is on this host: pulls it if it is not. A failure costs nothing, the agent runs on.
+ * @throws CannotChangeError with the registry's words; StorageLowError when the image does not fit
  */
-export async function ensureImage(pull: Pull, reference: string): Promise<Target> {
+export async function ensureImage(pull: Pull, targetImage: string): Promise<Target> {
   const { engine, log } = pull;
-  const present = await engine.inspectImage(reference);
-  if (present !== undefined) return { reference, image: present };
+  const present = await engine.inspectImage(targetImage);
+  if (present !== undefined) return { targetImage, image: present };
   const auth = await pull.login?.();
-  log.info(`pulling ${reference}`, auth === undefined ? {} : { credentials: auth.serveraddress });
+  log.info(`pulling ${targetImage}`, auth === undefined ? {} : { credentials: auth.serveraddress });
   try {
-    await pullPatiently(pull, reference, auth);
+    await pullPatiently(pull, targetImage, auth);
   } catch (error) {
-    throw asOutcome(error, reference);
+    throw asOutcome(error, targetImage);
   }
-  const pulled = await engine.inspectImage(reference);
-  if (pulled !== undefined) return { reference, image: pulled };
-  throw new CannotChangeError(`the image ${reference} was pulled and is not there`, {
-    hint: hintFor(reference),
+  const pulled = await engine.inspectImage(targetImage);
+  if (pulled !== undefined) return { targetImage, image: pulled };
+  throw new CannotChangeError(`the image ${targetImage} was pulled and is not there`, {
+    hint: hintFor(targetImage),
   });
 }
 
-/** A pull may be begun anew at any time: the engine keeps the layers that it has. */
-async function pullPatiently(pull: Pull, reference: string, auth: RegistryAuth | undefined): Promise<void> {
+/** A pull may be started again at any time: the engine keeps the layers that it has. */
+async function pullPatiently(pull: Pull, targetImage: string, auth: RegistryAuth | undefined): Promise<void> {
   const { engine, limits, clock, log, signal } = pull;
   const deadline = deadlineIn(limits.PULL_TOTAL, clock);
   const onProgress = (text: string): void => log.debug(text);
   await retry(
     {
-      what: `pull ${reference}`,
+      what: `pull ${targetImage}`,
       tries: limits.CALL_TRIES,
       pause: doubling(limits.CALL_PAUSE, limits.CALL_PAUSE_MAX),
       total: limits.PULL_TOTAL,
-      worthRetrying: (error) => error instanceof EngineUnavailableError || isEngineError(error, 'failed'),
+      worthRetrying: isOutage,
       clock,
       log,
       signal,
     },
     async () =>
-      engine.pullImage(reference, { onProgress, auth, signal, totalMs: Math.max(1, deadline.left()) }),
+      engine.pullImage(targetImage, { onProgress, auth, signal, totalMs: Math.max(1, deadline.left()) }),
   );
 }
 
-/** An engine that can't be reached stays that; one that waits in vain for a registry looks the same but for the cause. */
-function asOutcome(error: unknown, reference: string): unknown {
+/** An engine that cannot be reached stays that; one that waits in vain for a registry looks the same but for the cause. */
+function asOutcome(error: unknown, targetImage: string): unknown {
   const isHung = error instanceof EngineUnavailableError && error.cause instanceof DeadlineError;
   if (!isEngineError(error) && !isHung) return error;
   const details = {
     originalMessage: isEngineError(error) ? error.originalMessage : messageOf(error.cause),
     cause: error,
   };
-  if (/no space left on device/i.test(details.originalMessage)) {
-    return new StorageLowError(`the storage of this host is low: the image ${reference} does not fit`, {
+  if (isNoSpace(details.originalMessage)) {
+    return new StorageLowError(`the storage of this host is low: the image ${targetImage} does not fit`, {
       ...details,
-      hint: 'free space or inodes below the Docker root, then try again',
+      hint: noSpaceHint,
     });
   }
-  return new CannotChangeError(`the image ${reference} can't be pulled`, {
+  return new CannotChangeError(`the image ${targetImage} cannot be pulled`, {
     ...details,
-    hint: hintFor(reference),
+    hint: hintFor(targetImage),
   });
 }
 
-function hintFor(reference: string): string {
-  return `try it by hand: docker pull ${reference}`;
+function hintFor(targetImage: string): string {
+  return `try it by hand: docker pull ${targetImage}`;
 }

@@ -1,24 +1,23 @@
-import { recordSuccess } from '../../host/files/attempts.ts';
+import { noteAttempts, recordSuccess } from '../../host/files/attempts.ts';
 import type { HostStatus } from '../../host/files/status.ts';
 import { messageOf, reportedCause } from '../../support/errors.ts';
-import { noteAttempts } from '../../host/files/attempt-book.ts';
 import { nameHolders } from '../transaction/mount-holders.ts';
 import { judgeTransaction, type Outcome } from '../report/outcome.ts';
 import { isAgentContainer } from '../identity/roles.ts';
 import { endsWithServing } from '../run/serving/causes.ts';
-import { tellStep } from '../report/tell-step.ts';
+import { reportStep } from '../report/reporter.ts';
 import { runTransaction } from '../transaction/transaction.ts';
 import { createProof } from './proof/proof.ts';
-import { viewOf, type Work } from './session.ts';
+import type { Work } from './session.ts';
 import { readOwnership } from './request.ts';
 
 /**
- * The worker's `settle`: what an interrupted transaction left becomes one agent and nothing else.
+ * The worker's `reconcile`: what an interrupted transaction left becomes one agent and nothing else.
  */
 export async function reconcileHost(work: Work): Promise<Outcome> {
   const { engine, names, configuration, clock, log } = work;
   const before = await work.reporter.readBefore();
-  await work.reporter.working('settling what was left behind', 'reconcile');
+  await work.reporter.working('reconciling what was left behind', 'reconcile');
   const lifetime = AbortSignal.timeout(configuration.limits.WORKER_TOTAL);
   const proof = createProof({
     work,
@@ -37,8 +36,8 @@ export async function reconcileHost(work: Work): Promise<Outcome> {
     scrub: (text) => work.secrets.scrub(text),
     goal: { kind: 'reconcile' },
     ...readOwnership(configuration.environment, work.container),
-    holdersOf: async (container) => nameHolders(viewOf(work), container),
-    onStep: async (step) => tellStep(work.reporter, step, `settling: ${step.do}`),
+    holdersOf: async (container) => nameHolders(work, container),
+    onStep: async (step) => reportStep(work.reporter, step, `reconciling: ${step.do}`),
     awaitReady: proof.awaitReady,
     watchBootstrap: proof.watchBootstrap,
     interrupted: AbortSignal.any([work.signal, lifetime]),
@@ -53,14 +52,14 @@ export async function reconcileHost(work: Work): Promise<Outcome> {
   return keepFailure(before, judgeTransaction(result, serving));
 }
 
-/** One try, as for every corpse of an earlier run. */
+/** One try, as for every dead container of an earlier run. */
 async function removeDeadWorker({ engine, names, log }: Work): Promise<void> {
   const dead = await engine.inspectContainer(names.deadWorker);
   if (dead === undefined || !isAgentContainer(dead)) return;
   try {
     await engine.removeContainer(dead.id, { force: false });
   } catch (error) {
-    log.warn(`${names.deadWorker} still can't be removed`, { error: messageOf(error) });
+    log.warn(`${names.deadWorker} still cannot be removed`, { error: messageOf(error) });
   }
 }
 
@@ -69,7 +68,7 @@ function isKept(before: HostStatus): boolean {
   return before.state === 'failed' || endsWithServing(before);
 }
 
-/** Tidying up after a failed upgrade doesn't make the upgrade a success: the failure stays readable. */
+/** Tidying up after a failed upgrade does not make the upgrade a success: the failure stays readable. */
 function keepFailure(before: HostStatus | undefined, outcome: Outcome): Outcome {
   const hasNothingNew = outcome.state === 'ok' || outcome.cause === 'serving-unknown';
   if (!hasNothingNew || before === undefined || !isKept(before)) return outcome;

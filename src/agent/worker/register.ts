@@ -2,7 +2,7 @@ import type { Credentials } from '../../control-plane/http/client.ts';
 import { loadRegistrationEnvironment } from '../../control-plane/registration/environment.ts';
 import { remarksOnProxies } from '../../control-plane/http/proxy-remarks.ts';
 import { registerHost } from '../../control-plane/registration/registration.ts';
-import { describeUrl, replaceLoopback } from '../../control-plane/url.ts';
+import { describeUrl, parseServerUrl, replaceLoopback } from '../../control-plane/url.ts';
 import { findHostAddress } from '../../host/address.ts';
 import type { Environment } from '../../support/configuration.ts';
 import { observeRoles } from '../transaction/observe.ts';
@@ -15,28 +15,34 @@ import { inspectForAgent, type Work } from './session.ts';
 import { readOwnership } from './request.ts';
 
 /**
- * The worker's `register`: asks the server for an agent's keys with the host's own registration key, and puts an
- * agent with those keys in office. A host that was registered before gets the keys it had.
+ * The worker's `register`: asks the server for an agent's keys with the host's own registration key, and creates an
+ * agent with those keys. A host that was registered before gets the keys it had.
  *
- * @param url as the person gave it
- * @param reference the image that the agent is made from
+ * @param registrationUrl as the person gave it
+ * @param targetImage the image that the agent is to be created from
  */
-export async function registerAgent(work: Work, url: string, reference: string): Promise<Outcome> {
+export async function registerAgent(
+  work: Work,
+  registrationUrl: string,
+  targetImage: string,
+): Promise<Outcome> {
   const { configuration, reporter, log, secrets } = work;
   const { environment } = configuration;
+  const reach = await createReach(work);
+  const server = parseServerUrl(reach(registrationUrl), configuration.profile);
+  secrets.add(server.token);
   const info = await work.engine.readInfo();
-  const target = await prepareTarget(work, reference, info);
-  // Before the server is asked: a host that can't have an agent is not registered.
+  const target = await prepareTarget(work, targetImage, info);
+  // Before the server is asked: a host that cannot have an agent is not registered.
   const { adopt, own } = readOwnership(environment, work.container);
   requireOwnNames(await observeRoles(work.engine, work.names, () => work.clock.now(), adopt), own);
   if (work.names.state !== undefined) await findStateContainer(work.engine, work.names.state);
-  await reporter.working(`asking ${describeUrl(url)}`, 'register');
-  const reach = await createReach(work);
-  const connection = await openConnection(work, reach(url), { tools: false });
-  const remarks = remarksOnProxies(new URL(reach(url)), environment, work.profile.passedEnvironment);
+  await reporter.working(`asking ${describeUrl(server.href)}`, 'register');
+  const connection = await openConnection(work, server.href, { tools: false });
+  const remarks = remarksOnProxies(new URL(server.href), environment, work.profile.passedEnvironment);
   for (const remark of remarks) log.warn(remark);
   const registration = await loadRegistrationEnvironment(connection, {
-    url,
+    server,
     reach,
     profile: configuration.profile,
     urlOverride: environment['CATTLE_URL_OVERRIDE'],

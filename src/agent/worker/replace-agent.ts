@@ -1,6 +1,9 @@
 import {
+  changeAttempts,
   findAttempt,
+  lookUpAttempts,
   nextAttemptAt,
+  noteAttempts,
   recordAbandon,
   recordBegin,
   recordFailure,
@@ -13,24 +16,22 @@ import { dockerConfigFolder, readRegistryCredentials } from '../../host/registry
 import type { Environment } from '../../support/configuration.ts';
 import { formatDuration } from '../../support/deadline.ts';
 import { InterruptedError, TryAgainLaterError } from '../../support/errors.ts';
-import { changeAttempts, lookUpAttempts, noteAttempts } from '../../host/files/attempt-book.ts';
 import { nameHolders } from '../transaction/mount-holders.ts';
-import { describeChange } from './direction.ts';
-import type { Observation, Observed } from '../transaction/observe.ts';
+import type { Observation } from '../transaction/observe.ts';
 import { judgeTransaction, type Outcome } from '../report/outcome.ts';
 import { findFlapping, FlappingError, flappingHint } from './flapping.ts';
-import type { Step } from '../transaction/plan.ts';
+import type { Step } from '../transaction/steps.ts';
 import { checksReadiness, labels, canStandBy } from '../identity/roles.ts';
 import { buildAgentSpec, type AgentIngredients } from '../identity/agent-spec.ts';
 import { dockerRootOf, ensureStateContainer } from './state-container.ts';
-import { chooseStateVolume } from '../identity/state-volume.ts';
+import { chooseStateVolume } from '../identity/profile.ts';
 import { requireStorage } from './storage-guard.ts';
 import { ensureImage, type Target } from './pull-image.ts';
-import { tellStep } from '../report/tell-step.ts';
+import { reportStep } from '../report/reporter.ts';
 import { runTransaction, type TransactionResult } from '../transaction/transaction.ts';
 import type { Serving } from './proof/serving.ts';
 import { createProof } from './proof/proof.ts';
-import { viewOf, type Work } from './session.ts';
+import type { Work } from './session.ts';
 import { readOwnership } from './request.ts';
 
 /** What an agent is to be made from. */
@@ -42,28 +43,28 @@ export interface Replacement {
   readonly info: EngineInfo;
   /** Who has which role, if somebody has just looked. */
   readonly observation?: Observation;
-  /** Whether failed attempts at this image make it wait; a person who registers a host doesn't. */
+  /** Whether failed attempts at this image make it wait; a person who registers a host does not. */
   readonly waitsOutBackOff: boolean;
 }
 
 /** Preflight: is there room, and is the image there? Nothing has been created yet. */
-export async function prepareTarget(work: Work, reference: string, info: EngineInfo): Promise<Target> {
+export async function prepareTarget(work: Work, targetImage: string, info: EngineInfo): Promise<Target> {
   await Promise.all([
-    work.reporter.working('looking at the storage', 'preflight'),
+    work.reporter.working('checking the storage', 'preflight'),
     requireStorage(work.configuration, info),
   ]);
-  await work.reporter.working(`making sure that ${reference} is here`, 'pull');
+  await work.reporter.working(`making sure that ${targetImage} is on this host`, 'pull');
   const { limits } = work.configuration;
-  const login = async (): Promise<RegistryAuth | undefined> => findLogin(work, reference);
-  return ensureImage({ ...work, limits, login }, reference);
+  const login = async (): Promise<RegistryAuth | undefined> => findLogin(work, targetImage);
+  return ensureImage({ ...work, limits, login }, targetImage);
 }
 
 /** What the `config.json` of this container has for the image's registry. */
-async function findLogin(work: Work, reference: string): Promise<RegistryAuth | undefined> {
+async function findLogin(work: Work, targetImage: string): Promise<RegistryAuth | undefined> {
   const { configuration, secrets, log } = work;
   const { auth, problem } = await readRegistryCredentials(
     dockerConfigFolder(configuration.environment),
-    reference,
+    targetImage,
   );
   if (problem !== undefined) log.warn(problem);
   secrets.add(auth?.password, auth?.identitytoken, auth?.registrytoken);
@@ -76,7 +77,7 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
   const { target, environment, facts } = replacement;
   const spec = buildAgentSpec({
     profile,
-    image: target.reference,
+    targetImage: target.targetImage,
     imageId: target.image.id,
     environment,
     varLibWritable: facts.varLibWritable,
@@ -87,7 +88,7 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
   const lifetime = startLifetime(configuration.limits.WORKER_TOTAL);
   const proof = createProof({
     work,
-    target: target.reference,
+    target: target.targetImage,
     isReconciling: false,
     lifetime: lifetime.signal,
     environment: configuration.environment,
@@ -111,28 +112,28 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
     ...(replacement.observation === undefined ? {} : { firstLook: replacement.observation }),
     beforeCreating: async ({ agent }) => {
       if (replacement.waitsOutBackOff) {
-        await refuseFlapping(work, target.reference);
-        await coolDown(work, target.reference);
+        await refuseFlapping(work, target.targetImage);
+        await waitForBackOff(work, target.targetImage);
       }
-      change = agent === undefined ? undefined : describeReplacement(agent, target);
+      change = agent === undefined ? undefined : `upgrading from ${agent.image} to ${target.targetImage}`;
       if (change !== undefined) log.info(change);
       await changeAttempts(work, (attempts) =>
-        recordBegin(attempts, target.reference, clock.now(), configuration.limits),
+        recordBegin(attempts, target.targetImage, clock.now(), configuration.limits),
       );
     },
-    onStep: async (step) => tellStep(work.reporter, step, withRemark(describeStep(step), change)),
+    onStep: async (step) => reportStep(work.reporter, step, withRemark(describeStep(step), change)),
     interrupted: AbortSignal.any([work.signal, lifetime.signal]),
     awaitReady: proof.awaitReady,
     watchBootstrap: proof.watchBootstrap,
     ...readOwnership(configuration.environment, work.container),
-    holdersOf: async (container) => nameHolders(viewOf(work), container),
+    holdersOf: async (container) => nameHolders(work, container),
   });
   lifetime.end();
   const serving = result.reached ? await proof.conclude(result) : undefined;
-  const outcome = await concludeAttempt(work, target.reference, result, serving);
+  const outcome = await concludeAttempt(work, target.targetImage, result, serving);
   if (!result.reached) return outcome;
-  const isOtherName = result.agent?.image !== target.reference;
-  const alias = isOtherName ? `${target.reference} is another name of the same image` : undefined;
+  const isOtherName = result.agent?.image !== target.targetImage;
+  const alias = isOtherName ? `${target.targetImage} is another name of the same image` : undefined;
   return { ...outcome, summary: withRemark(outcome.summary, change ?? alias) };
 }
 
@@ -150,15 +151,10 @@ async function provideState(
   const { limits } = configuration;
   const { varLibWritable } = facts;
   const state = await ensureStateContainer({ ...work, limits }, names.state, {
-    image: target.reference,
+    image: target.targetImage,
     varLibWritable,
   });
   return { stateVolume, dockerRoot: dockerRootOf(state, info) };
-}
-
-function describeReplacement(agent: Observed, { reference, image }: Target): string {
-  const from = { reference: agent.image, labels: agent.labels ?? {} };
-  return `upgrading ${describeChange(from, { reference, labels: image.labels })}`;
 }
 
 function withRemark(summary: string, remark: string | undefined): string {
@@ -169,7 +165,7 @@ function withRemark(summary: string, remark: string | undefined): string {
 function startLifetime(ms: number): { readonly signal: AbortSignal; readonly end: () => void } {
   const controller = new AbortController();
   const timer = setTimeout(() => {
-    controller.abort(new TryAgainLaterError("the worker's time was up", { hint: 'the next try goes on' }));
+    controller.abort(new TryAgainLaterError("the worker's time is up", { hint: 'the next try continues' }));
   }, ms);
   return {
     signal: controller.signal,
@@ -181,24 +177,24 @@ function startLifetime(ms: number): { readonly signal: AbortSignal; readonly end
 
 async function concludeAttempt(
   work: Work,
-  reference: string,
+  targetImage: string,
   result: TransactionResult,
   serving: Serving | undefined,
 ): Promise<Outcome> {
   const { clock, configuration } = work;
   const outcome = judgeTransaction(result, serving);
   if (result.reached) {
-    await noteAttempts(work, (attempts) => recordSuccess(attempts, reference));
+    await noteAttempts(work, (attempts) => recordSuccess(attempts, targetImage));
     return outcome;
   }
   if (result.error instanceof InterruptedError || result.error instanceof TryAgainLaterError) {
-    await noteAttempts(work, (attempts) => recordAbandon(attempts, reference));
+    await noteAttempts(work, (attempts) => recordAbandon(attempts, targetImage));
     return outcome;
   }
   const attempts = await noteAttempts(work, (before) =>
-    recordFailure(before, reference, outcome.cause ?? 'unknown', clock.now(), configuration.limits),
+    recordFailure(before, targetImage, outcome.cause ?? 'unknown', clock.now(), configuration.limits),
   );
-  const next = nextAttemptAt(findAttempt(attempts, reference), configuration.limits, clock.now());
+  const next = nextAttemptAt(findAttempt(attempts, targetImage), configuration.limits, clock.now());
   return next === undefined
     ? outcome
     : { ...outcome, next: `not tried again before ${new Date(next).toISOString()}` };
@@ -207,13 +203,13 @@ async function concludeAttempt(
 /**
  * Two servers want different images. The agent that is there stays; the worker stays as well for a while, so that a
  * script that asks every few seconds makes nothing new.
- * @throws PingPongError
+ * @throws FlappingError
  */
-async function refuseFlapping(work: Work, reference: string): Promise<void> {
+async function refuseFlapping(work: Work, targetImage: string): Promise<void> {
   const { clock, configuration, log, reporter, signal } = work;
   const { limits } = configuration;
   const { history } = await lookUpAttempts(work);
-  const flapping = findFlapping(history, reference, limits, clock.now());
+  const flapping = findFlapping(history, targetImage, limits, clock.now());
   if (flapping === undefined) return;
   log.warn(flapping.sentence, { hint: flappingHint });
   await reporter.waiting(flapping.sentence, flapping.until);
@@ -222,14 +218,14 @@ async function refuseFlapping(work: Work, reference: string): Promise<void> {
 }
 
 /** The last attempt failed: waits here, so that callers find a worker and make nothing new. */
-async function coolDown(work: Work, reference: string): Promise<void> {
+async function waitForBackOff(work: Work, targetImage: string): Promise<void> {
   const { clock, configuration, log, reporter, signal } = work;
-  const record = findAttempt(await lookUpAttempts(work), reference);
+  const record = findAttempt(await lookUpAttempts(work), targetImage);
   const now = clock.now();
   const next = nextAttemptAt(record, configuration.limits, now);
   if (next === undefined) return;
   const pause = next - now;
-  const summary = `the last attempt at ${reference} failed (${record?.cause ?? 'interrupted'}): waiting`;
+  const summary = `the last attempt at ${targetImage} failed (${record?.cause ?? 'interrupted'}): waiting`;
   log.warn(summary, { for: formatDuration(pause), until: new Date(next).toISOString() });
   await reporter.waiting(summary, next);
   await clock.sleep(pause, signal);

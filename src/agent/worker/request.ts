@@ -10,8 +10,8 @@ export type WorkerTask = (typeof workerTasks)[number];
 
 export interface WorkerRequest {
   readonly task: WorkerTask;
-  /** The image the worker itself is made from: ours. */
-  readonly image: string;
+  /** The image that the worker itself is created from: ours. */
+  readonly workerImage: string;
   /** What it needs to know, keys and tokens included: they travel in the environment, never as arguments or labels. */
   readonly environment: Environment;
   /** Where the engine's socket is on the host, if not where it always is. */
@@ -24,9 +24,9 @@ export const workerVariables = {
   targetImage: 'AGENT_TARGET_IMAGE',
   /** The URL of a registration, which holds a token. */
   registrationUrl: 'AGENT_REGISTRATION_URL',
-  /** `/var/lib/rancher` is a volume, because the host's own folder can't be made. */
+  /** `/var/lib/rancher` is a volume, because the host's own folder cannot be made. */
   stateOnVolume: 'AGENT_STATE_ON_VOLUME',
-  /** `true`: strangers that have our names are replaced (`--force`). */
+  /** `true`: unmanaged containers that have our names are replaced (`--force`). */
   force: 'AGENT_FORCE',
   /** Id of the container that asks: the work never touches it. */
   caller: 'AGENT_CALLER',
@@ -63,7 +63,7 @@ export function digestOfRequest(request: WorkerRequest): string {
     .filter(([name]) => name !== workerVariables.caller && name !== workerVariables.askedBy)
     .sort(([a], [b]) => (a < b ? -1 : 1));
   return createHash('sha256')
-    .update(JSON.stringify([request.task, request.image, entries]))
+    .update(JSON.stringify([request.task, request.workerImage, entries]))
     .digest('hex')
     .slice(0, 32);
 }
@@ -72,11 +72,11 @@ export function digestOfRequest(request: WorkerRequest): string {
  * The worker's container. It sees the host through its pid namespace (`/proc/1/root`) and `/var/lib/rancher`; nothing
  * above that is bound, so that it pins nobody's mounts (invariant 6).
  *
- * @param stateVolume where `/var/lib/rancher` comes from when the host's own folder can't be made
+ * @param stateVolume where `/var/lib/rancher` comes from when the host's own folder cannot be made
  */
 export function buildWorkerSpec(request: WorkerRequest, stateVolume?: string): ContainerSpec {
   return {
-    image: request.image,
+    image: request.workerImage,
     command: ['worker', request.task],
     environment: {
       ...request.environment,
@@ -124,7 +124,7 @@ export interface CallerWords {
 
 /** What a worker was told about whom it may touch. */
 export interface Ownership {
-  /** Strangers that have our names are replaced like old agents. */
+  /** Unmanaged containers that have our names are replaced like old agents. */
   readonly adopt: boolean;
   /** Ids of the containers in which the worker and its caller run. */
   readonly own: readonly string[];

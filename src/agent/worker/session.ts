@@ -1,129 +1,114 @@
 import { randomBytes } from 'node:crypto';
+import { isDead, shortId } from '../../engine/containers.ts';
 import type { Engine, EngineInfo } from '../../engine/engine.ts';
 import { HostFolderUnwritableError } from '../../host/errors.ts';
 import type { Asker } from '../../host/files/status.ts';
 import { inspectHost, type HostFacts } from '../../host/inspection.ts';
 import { withHostLock } from '../../host/files/lock.ts';
-import type { Clock } from '../../support/clock.ts';
-import type { Configuration } from '../../support/configuration.ts';
 import { EntrypointError, messageOf, type ExitCode } from '../../support/errors.ts';
 import type { Log } from '../../support/log.ts';
-import type { Secrets } from '../../support/secrets.ts';
-import type { HolderView } from '../transaction/mount-holders.ts';
+import { hostOf, type ConfiguredHost } from '../host.ts';
 import { judgeError, type Outcome } from '../report/outcome.ts';
-import type { Profile } from '../identity/profile.ts';
 import { createReporter, type Reporter } from '../report/reporter.ts';
-import type { RoleNames } from '../identity/roles.ts';
 import { workerVariables } from './request.ts';
 
-/** What a piece of work on a host has in hand. */
-export interface Work {
-  readonly engine: Engine;
-  readonly configuration: Configuration;
-  readonly profile: Profile;
-  readonly names: RoleNames;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly secrets: Secrets;
+/** What a piece of work on a host has in hand. Its signal is also aborted when the lock of the host is lost. */
+export interface Work extends ConfiguredHost {
   readonly reporter: Reporter;
-  /** Aborted by SIGTERM, SIGINT, or when the host's lock is lost. */
-  readonly signal: AbortSignal;
   /** Id of the container that does the work, if it is one. */
   readonly container: string | undefined;
   /** Who asked for it; undefined where the host itself did. */
   readonly askedBy?: Asker;
 }
 
-/** What it takes to look for the holders of a container. */
-export function viewOf({ engine, configuration, clock, log }: Work): HolderView {
-  return { engine, clock, log, paths: configuration.paths, limits: configuration.limits };
-}
-
-export interface WorkRequest extends Omit<Work, 'reporter'> {
+/** What a worker knows before it has reached the engine. */
+export interface WorkStart extends Omit<Work, 'engine' | 'limits' | 'paths' | 'reporter'> {
   readonly command: string;
   readonly version: string;
   readonly target?: string;
 }
 
 /**
- * Does a piece of work under the host's lock, and turns its end, whatever it is, into a state that a person can read.
+ * Does a piece of work under the host's lock. Whatever stops it is classified here and nowhere else: it becomes a state that a
+ * person can read.
+ * @param connect opens the engine
  * @returns the exit status
  */
 export async function doWork(
-  request: WorkRequest,
+  start: WorkStart,
+  connect: () => Promise<Engine>,
   perform: (work: Work) => Promise<Outcome>,
 ): Promise<ExitCode> {
-  const reporter = createReporter({
-    configuration: request.configuration,
-    clock: request.clock,
-    log: request.log,
-    secrets: request.secrets,
-    command: request.command,
-    version: request.version,
-    ...(request.askedBy === undefined ? {} : { askedBy: request.askedBy }),
-    ...(request.target === undefined ? {} : { target: request.target }),
-    ...(request.container === undefined ? {} : { container: request.container.slice(0, 12) }),
+  const reporter = reporterOf(start);
+  const outcome = await outcomeOf(start.log, async () => {
+    const { container, askedBy } = start;
+    const work: Work = {
+      ...hostOf(start, await connect()),
+      reporter,
+      container,
+      ...(askedBy === undefined ? {} : { askedBy }),
+    };
+    return underLock(work, start.command, perform);
   });
-  const outcome = await conclude(request, async (signal) => perform({ ...request, reporter, signal }));
   await reporter.ended(outcome);
   return outcome.exitCode;
 }
 
-async function conclude(
-  request: WorkRequest,
-  perform: (signal: AbortSignal) => Promise<Outcome>,
-): Promise<Outcome> {
+function reporterOf({ container, ...start }: WorkStart): Reporter {
+  return createReporter({ ...start, ...(container === undefined ? {} : { container: shortId(container) }) });
+}
+
+async function outcomeOf(log: Log, work: () => Promise<Outcome>): Promise<Outcome> {
   try {
-    return await underLock(request, perform);
+    return await work();
   } catch (error) {
     if (!(error instanceof EntrypointError)) {
-      request.log.error('this is a defect of the entrypoint', { error: stackOf(error) });
+      log.error('this is a defect of the entrypoint', { error: stackOf(error) });
     }
     return judgeError(error);
   }
 }
 
-/** A host whose folder can't be written has no lock file; the worker's name, which the daemon keeps, still is one. */
+/** A host whose folder cannot be written has no lock file. The worker's name, which the engine keeps, is a lock as well. */
 async function underLock(
-  request: WorkRequest,
-  perform: (signal: AbortSignal) => Promise<Outcome>,
+  work: Work,
+  command: string,
+  perform: (work: Work) => Promise<Outcome>,
 ): Promise<Outcome> {
-  const { configuration, clock, log, signal } = request;
-  const progress = { locked: false };
+  const { engine, paths, limits, clock, log, signal, container } = work;
+  const progress = { isLocked: false };
   try {
     return await withHostLock(
       {
-        folder: configuration.paths.entrypoint,
+        folder: paths.entrypoint,
         owner: {
-          command: request.command,
+          command,
           pid: process.pid,
-          ...(request.container === undefined ? {} : { container: request.container.slice(0, 12) }),
+          ...(container === undefined ? {} : { container: shortId(container) }),
         },
-        hasEnded: async (container) => hasEnded(request.engine, container),
-        limits: configuration.limits,
+        hasEnded: async (other) => hasEnded(engine, other),
+        limits,
         clock,
         log,
         signal,
       },
       async (lockSignal) => {
-        progress.locked = true;
-        return perform(lockSignal);
+        progress.isLocked = true;
+        return perform({ ...work, signal: lockSignal });
       },
     );
   } catch (error) {
-    if (progress.locked || !(error instanceof HostFolderUnwritableError)) throw error;
+    if (progress.isLocked || !(error instanceof HostFolderUnwritableError)) throw error;
     log.warn('going on without the lock file of this host', { error: messageOf(error) });
-    return perform(signal);
+    return perform(work);
   }
 }
 
-/** Whether the engine knows that a container has no process; one that can't be asked about may well have one. */
+/** Whether the engine knows that a container has no process; one that cannot be asked about may well have one. */
 async function hasEnded(engine: Engine, container: string): Promise<boolean> {
   try {
     const found = await engine.inspectContainer(container);
-    return (
-      found === undefined || found.state === 'exited' || found.state === 'dead' || found.state === 'removing'
-    );
+    return found === undefined || found.state === 'exited' || isDead(found);
   } catch {
     return false;
   }

@@ -5,13 +5,12 @@ import type {
   Engine,
   EngineInfo,
 } from '../../engine/engine.ts';
-import { isEngineError } from '../../engine/errors.ts';
-import type { Clock } from '../../support/clock.ts';
-import { CannotChangeError, EngineUnavailableError } from '../../support/errors.ts';
-import type { Limits } from '../../support/limits/limits.ts';
-import type { Log } from '../../support/log.ts';
+import { describeContainer } from '../../engine/containers.ts';
+import { daemonLogHint, isEngineError, isWorthRetrying } from '../../engine/errors.ts';
+import { CannotChangeError } from '../../support/errors.ts';
 import { doubling, retry } from '../../support/retry.ts';
-import { isAgentContainer, labels, type RoleNames } from '../identity/roles.ts';
+import type { Host } from '../host.ts';
+import { isAgentContainer, labels } from '../identity/roles.ts';
 
 /*
  * Profile `rancher-1.0` keeps the agent's state in the volumes of a container that does nothing else, and mounts them
@@ -29,52 +28,40 @@ export interface StateIngredients {
 const cattleFolder = '/var/lib/cattle';
 const rancherFolder = '/var/lib/rancher';
 
-export interface StateKeeping {
-  readonly engine: Engine;
-  readonly names: RoleNames;
-  readonly limits: Limits;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly signal: AbortSignal;
-}
-
 /**
  * The state container, made if it is missing. An engine that stumbles or restarts meanwhile is asked again; each try
  * looks first, since the answer to the one before may have been lost.
- * @throws CannotChangeError when it can't be made, or a stranger has its name; EngineUnavailableError
+ * @throws CannotChangeError when it cannot be made, or an unmanaged container has its name; EngineUnavailableError
  */
 export async function ensureStateContainer(
-  keeping: StateKeeping,
+  host: Pick<Host, 'engine' | 'names' | 'limits' | 'clock' | 'log' | 'signal'>,
   name: string,
   ingredients: StateIngredients,
 ): Promise<ContainerDetails> {
-  const { limits, clock, log, signal } = keeping;
+  const { limits, clock, log, signal } = host;
   const policy = {
     what: `create ${name}`,
     tries: limits.STATE_TRIES,
     pause: doubling(limits.STATE_PAUSE_MIN, limits.STATE_PAUSE_MAX),
-    worthRetrying: (error: Error) =>
-      error instanceof EngineUnavailableError ||
-      isEngineError(error, 'failed') ||
-      isEngineError(error, 'conflict'),
+    worthRetrying: isWorthRetrying,
     clock,
     log,
     signal,
   };
   try {
-    return await retry(policy, async () => findOrMake(keeping, name, ingredients));
+    return await retry(policy, async () => findOrMake(host, name, ingredients));
   } catch (error) {
     if (!isEngineError(error)) throw error;
-    throw new CannotChangeError(`the container ${name}, which holds the agent's state, could not be made`, {
+    throw new CannotChangeError(`the container ${name}, which holds the agent's state, cannot be created`, {
       originalMessage: error.originalMessage,
-      hint: `docker ps -a --filter name=${name}; the log of the Docker daemon says more: journalctl -u docker`,
+      hint: `docker ps -a --filter name=${name}; ${daemonLogHint}`,
       cause: error,
     });
   }
 }
 
 async function findOrMake(
-  { engine, names, log }: StateKeeping,
+  { engine, names, log }: Pick<Host, 'engine' | 'names' | 'log'>,
   name: string,
   ingredients: StateIngredients,
 ): Promise<ContainerDetails> {
@@ -86,12 +73,12 @@ async function findOrMake(
   const id = await engine.createContainer(name, buildStateSpec(ingredients, before));
   const made = await findStateContainer(engine, id);
   if (made !== undefined) return made;
-  throw new CannotChangeError(`the container ${name} was made and is not there`, {
-    hint: 'somebody or something else on this host removed it',
+  throw new CannotChangeError(`the container ${name} was created and is not there`, {
+    hint: 'another program or person on this host removed it',
   });
 }
 
-/** @throws CannotChangeError when a stranger has its name: the agent would get the stranger's volumes */
+/** @throws CannotChangeError when an unmanaged container has its name: the agent would get the volumes of that container */
 export async function findStateContainer(
   engine: Engine,
   nameOrId: string,
@@ -100,14 +87,14 @@ export async function findStateContainer(
   if (found === undefined || isAgentContainer(found)) return found;
   const { name } = found;
   throw new CannotChangeError(
-    `the container ${name} (${found.id.slice(0, 12)}, ${found.image}) has the name of the agent's state container and is not one: it is left alone`,
+    `the container ${describeContainer(found)} has the name of the agent's state container and is not one: it is left alone`,
     { hint: `rename or remove it yourself: docker rename ${name} NEW_NAME` },
   );
 }
 
 /**
  * What the state container is made from.
- * @param before what the agent in office sees: volumes that a lost state container left behind (`docker container
+ * @param before what the active agent sees: volumes that a lost state container left behind (`docker container
  *   prune` removes it) are taken up again, or the agent would forget what it keeps there
  */
 export function buildStateSpec(

@@ -1,5 +1,5 @@
 import type { ContainerDetails, Engine, EngineInfo } from '../../engine/engine.ts';
-import { StorageLowError, StorageSilentError } from '../../host/errors.ts';
+import { diskHint, StorageLowError, StorageSilentError } from '../../host/errors.ts';
 import { judgeStorage, parseDevicemapper, readStorage, type StorageFacts } from '../../host/storage.ts';
 import type { Configuration, Paths } from '../../support/configuration.ts';
 import { DeadlineError } from '../../support/deadline.ts';
@@ -27,14 +27,14 @@ async function readFacts(paths: Paths, limits: Limits, info: EngineInfo): Promis
   } catch (error) {
     if (!(error instanceof DeadlineError)) throw error;
     throw new StorageSilentError(`the storage of this host does not answer: ${error.message}`, {
-      hint: 'look at the disk of the Docker root: dmesg -T | tail -50',
+      hint: diskHint('the disk of the Docker root'),
       cause: error,
     });
   }
 }
 
 /**
- * Before the worker itself is made. Its caller doesn't see the host's disk, but a devicemapper pool, which a single
+ * Before the worker itself is made. Its caller does not see the host's disk, but a devicemapper pool, which a single
  * container more may corrupt, stands in the engine's info. Hosts with another driver are not asked for that: a caller
  * may have but seconds.
  *

@@ -1,6 +1,6 @@
 import { ConfigurationError } from '../../support/errors.ts';
 import { addEnvironmentSecrets } from '../../support/secrets.ts';
-import { followProfile } from './family.ts';
+import { followProfile } from './follow-profile.ts';
 import { findKeyHolder, observeRoles } from '../transaction/observe.ts';
 import type { Outcome } from '../report/outcome.ts';
 import { requireSameIdentity } from './identity-guard.ts';
@@ -12,12 +12,12 @@ import { readOwnership } from './request.ts';
 
 /**
  * The worker's `upgrade`: the agent, with the keys and settings it has, made from another image.
- * @param reference the image wanted
+ * @param targetImage the image that the agent is to be created from
  * @throws ConfigurationError when there is no agent whose keys could be taken over
  */
-export async function upgradeAgent(given: Work, reference: string): Promise<Outcome> {
+export async function upgradeAgent(given: Work, targetImage: string): Promise<Outcome> {
   const info = await given.engine.readInfo();
-  const target = await prepareTarget(given, reference, info);
+  const target = await prepareTarget(given, targetImage, info);
   const work = followProfile(given, target);
   const { engine, names, clock, secrets, reporter, configuration } = work;
   const { adopt, own } = readOwnership(configuration.environment, work.container);
@@ -32,7 +32,7 @@ export async function upgradeAgent(given: Work, reference: string): Promise<Outc
   addEnvironmentSecrets(secrets, holder.environment);
   const [facts] = await Promise.all([
     inspectForAgent(work, info),
-    reporter.working('looking at the host', 'preflight'),
+    reporter.working('inspecting the host', 'preflight'),
   ]);
   // What a state container holds stays where it is, whatever can be written.
   const state = names.state === undefined ? undefined : await findStateContainer(engine, names.state);

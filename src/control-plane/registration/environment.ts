@@ -5,7 +5,7 @@ import type { Connection } from '../http/connection.ts';
 import { readRegistrationScript } from './script.ts';
 import { resolveRegistrationUrl } from './resolve.ts';
 import { findAgentIpProblem } from '../agent-ip.ts';
-import { apiBaseOf, describeUrl, isSameOrigin, parseServerUrl } from '../url.ts';
+import { apiBaseOf, describeUrl, isSameOrigin, parseServerUrl, type ServerUrl } from '../url.ts';
 
 /** Everything that registering a host needs to know from the server. */
 export interface RegistrationEnvironment {
@@ -19,21 +19,21 @@ export interface RegistrationEnvironment {
 }
 
 export interface RegistrationEnvironmentRequest {
-  /** The URL as the person gave it. */
-  readonly url: string;
+  /** The URL that the person gave, parsed, as this host reaches it. */
+  readonly server: ServerUrl;
   readonly profile: ProfileName;
   /** `CATTLE_URL_OVERRIDE`: takes the place of the server's `CATTLE_URL`, whatever that is. */
   readonly urlOverride?: string | undefined;
   readonly credentials?: Credentials | undefined;
-  /** Turns a URL that means this host itself into one that an agent can use; without it they are as they are told. */
+  /** Turns a URL of the server's that means this host itself into one that an agent can use; without it they stay as they are. */
   readonly reach?: ((url: string) => string) | undefined;
 }
 
 /**
- * From the URL a person gave to the registration environment: checks it, waits for the server, resolves it, loads and
- * reads the registration script, applies `CATTLE_URL_OVERRIDE` (control-plane §2, §3).
+ * From the URL that a person gave to the registration environment: waits for the server, asks it for the URL of the
+ * registration script, loads and reads that script, applies `CATTLE_URL_OVERRIDE` (control-plane §2, §3).
  *
- * @throws ConfigurationError for a wrong URL or token, and when the server calls itself otherwise than the URL does;
+ * @throws ConfigurationError for a wrong token, and when the server calls itself otherwise than the URL does;
  *   ServerUnavailableError; NotPermittedError
  */
 export async function loadRegistrationEnvironment(
@@ -41,26 +41,25 @@ export async function loadRegistrationEnvironment(
   request: RegistrationEnvironmentRequest,
 ): Promise<RegistrationEnvironment> {
   const { secrets, log, client } = connection;
-  const reach: (url: string) => string = request.reach ?? ((url) => url);
-  const server = parseServerUrl(reach(request.url), request.profile);
+  const { server, reach = (url: string) => url } = request;
   secrets.add(server.token);
   const override = readOverride(request);
   const resolved = await resolveRegistrationUrl(connection, { server, credentials: request.credentials });
-  const registration = parseServerUrl(
+  const returned = parseServerUrl(
     reach(resolved.registrationUrl),
     request.profile,
     'the registration URL that the server reports',
   );
-  requireSameOrigin(request.profile, server.href, registration.href);
-  secrets.add(registration.token);
+  requireSameOrigin(request.profile, server.href, returned.href);
+  secrets.add(returned.token);
   const response =
-    resolved.response ?? (await client.request({ method: 'GET', url: registration.href, repeat: true }));
+    resolved.response ?? (await client.request({ method: 'GET', url: returned.href, repeat: true }));
   const script = readRegistrationScript(response);
   secrets.add(script.secretKey);
-  log.debug('loaded the registration script', { from: describeUrl(registration.href) });
+  log.debug('loaded the registration script', { from: describeUrl(returned.href) });
   const told = reach(script.cattleUrl);
   if (override === undefined) {
-    requireMatchingUrl(registration.href, told);
+    requireMatchingUrl(returned.href, told);
     requireSameOrigin(request.profile, server.href, told);
   }
   return {

@@ -1,8 +1,11 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { messageOf } from '../../support/errors.ts';
+import { diskHint, StorageSilentError } from '../errors.ts';
 import type { Paths } from '../../support/configuration.ts';
+import { DeadlineError, withDeadline } from '../../support/deadline.ts';
+import { messageOf } from '../../support/errors.ts';
 import type { Limits } from '../../support/limits/limits.ts';
+import type { Log } from '../../support/log.ts';
 import { doubling } from '../../support/retry.ts';
 import { makeFolder, readTextIfExists, writeFileAtomically } from './files.ts';
 
@@ -181,6 +184,65 @@ export async function writeAttempts(paths: Paths, attempts: Attempts): Promise<v
   await writeFileAtomically(attemptsFileOf(paths), `${JSON.stringify(attempts, undefined, 2)}\n`, {
     mode: 0o644,
   });
+}
+
+/** What it takes to use the record while work waits for it: never longer than HOST_FILE. */
+export interface AttemptBook {
+  readonly paths: Paths;
+  readonly limits: Limits;
+  readonly log: Log;
+}
+
+/** @throws StorageSilentError */
+export async function lookUpAttempts({ paths, limits }: Omit<AttemptBook, 'log'>): Promise<Attempts> {
+  return answered(limits.HOST_FILE, async () => (await readAttempts(paths)).attempts);
+}
+
+/**
+ * Changes the record; one that can't be read or written is told and stops nothing.
+ * @returns the record as it is now, or as it would be
+ * @throws StorageSilentError
+ */
+export async function changeAttempts(
+  { paths, limits, log }: AttemptBook,
+  change: (attempts: Attempts) => Attempts,
+): Promise<Attempts> {
+  return answered(limits.HOST_FILE, async () => {
+    const { attempts, problem } = await readAttempts(paths);
+    if (problem !== undefined) log.warn('cannot read the record of attempts', { problem });
+    const changed = change(attempts);
+    try {
+      await writeAttempts(paths, changed);
+    } catch (error) {
+      log.warn('cannot write the record of attempts', { error: messageOf(error) });
+    }
+    return changed;
+  });
+}
+
+/** The same for what has been done and counts whether its record can be kept or not. Throws nothing. */
+export async function noteAttempts(
+  book: AttemptBook,
+  change: (attempts: Attempts) => Attempts,
+): Promise<Attempts> {
+  try {
+    return await changeAttempts(book, change);
+  } catch (error) {
+    book.log.warn('cannot write the record of attempts', { error: messageOf(error) });
+    return noAttempts;
+  }
+}
+
+async function answered<T>(ms: number, work: () => Promise<T>): Promise<T> {
+  try {
+    return await withDeadline('the record of attempts', ms, work);
+  } catch (error) {
+    if (!(error instanceof DeadlineError)) throw error;
+    throw new StorageSilentError(`the disk of /var/lib/rancher does not answer: ${error.message}`, {
+      hint: diskHint('that disk'),
+      cause: error,
+    });
+  }
 }
 
 /** An attempt that is still open, as the interruption it is for whoever finds it. */

@@ -463,7 +463,7 @@ export const runRows: readonly RunRow[] = [
   {
     switches: ['required=unpullable.invalid/agent:v1'],
     ...runs,
-    says: "can't be pulled",
+    says: 'cannot be pulled',
     state: 'failed',
     mostWorkers: 2,
   },

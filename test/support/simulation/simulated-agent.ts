@@ -60,7 +60,7 @@ export function startSimulatedAgent(agent: SimulatedAgent): void {
       readBefore: () => Promise.resolve(undefined),
     },
     scripts: simulatedScripts(agent),
-    onRequiredImage: (image) => required.push(image),
+    onBootstrap: ({ requiredImage }) => required.push(requiredImage),
     concludeWork: () => Promise.resolve(),
     open: () =>
       Promise.resolve({

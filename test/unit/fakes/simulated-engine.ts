@@ -29,7 +29,7 @@ export type Health =
   | 'exits-at-once'
   /** Ends 4 s after each start: later than the stand-by, earlier than the verification. */
   | 'exits-soon'
-  /** Stands by for ever, and ends half a second after it begins to act. */
+  /** On standby for ever, and ends half a second after it begins to act. */
   | 'fails-when-active';
 
 export interface SimulatedImage {

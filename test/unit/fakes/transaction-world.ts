@@ -1,6 +1,7 @@
 import type { ApplyContext } from '../../../src/agent/transaction/apply.ts';
 import { findKeyHolder, observeRoles } from '../../../src/agent/transaction/observe.ts';
-import type { Goal, Step } from '../../../src/agent/transaction/plan.ts';
+import { RunHistory } from '../../../src/agent/transaction/run-history.ts';
+import type { Goal, Step } from '../../../src/agent/transaction/steps.ts';
 import { isAgentImage, labels, namesOf, type RoleNames } from '../../../src/agent/identity/roles.ts';
 import { selectProfile } from '../../../src/agent/identity/profile.ts';
 import {
@@ -33,7 +34,7 @@ export const keys = { CATTLE_ACCESS_KEY: 'access', CATTLE_SECRET_KEY: 'secret' }
 const wantedDigest = 'digest-of-the-wanted-agent';
 
 /**
- * Who made a container: us for this goal, us for an earlier one, us from an image that can't stand by, upstream's
+ * Who made a container: us for this goal, us for an earlier one, us from an image that cannot be on standby, the legacy entrypoint's
  * script, somebody else.
  */
 export type Maker = 'wanted' | 'managed' | 'managed-cold' | 'upstream' | 'unmanaged';
@@ -50,7 +51,7 @@ export interface Actor {
 
 /** What a next agent's proof, or the watch over its bootstrap, comes to. */
 export type Proof = 'ready' | 'refused' | 'deferred' | 'held';
-export type Watch = 'settled' | 'keep-parked' | 'fails';
+export type Watch = 'proven' | 'keep-parked' | 'fails';
 
 export interface SceneDescription {
   /** Whether the wanted image proves on standby that it can serve, and what that comes to. */
@@ -122,7 +123,7 @@ export class World {
       checksReadiness: scene.canStandBy && scene.proof !== undefined,
     };
     this.#proof = scene.proof ?? 'ready';
-    this.#watch = scene.watch ?? 'settled';
+    this.#watch = scene.watch ?? 'proven';
     this.host.addImage(this.wanted);
     this.#reconcile(names.agent, scene.agent);
     this.#reconcile(names.next, scene.next);
@@ -137,7 +138,7 @@ export class World {
 
   /** Whether the wanted image can become the agent. */
   get canServe(): boolean {
-    return this.wanted.health === 'good' && this.#proof === 'ready' && this.#watch === 'settled';
+    return this.wanted.health === 'good' && this.#proof === 'ready' && this.#watch === 'proven';
   }
 
   /** Runs one transaction as a worker would: the next agent is made from the keys found. */
@@ -273,13 +274,13 @@ export class World {
   #check(call: Call): void {
     if (call.verb === 'list' || call.verb === 'inspect') return;
     if (call.id !== undefined && this.#unmanagedContainers.has(call.id))
-      this.#note(call, "touches a stranger's container");
+      this.#note(call, 'touches an unmanaged container');
     if (call.verb === 'create') this.#checkName(call);
     this.#checkKeys(call);
     this.#checkActing(call);
   }
 
-  /** The spare name is only for when a corpse keeps the first one. */
+  /** The spare name is only for when a dead container keeps the first one. */
   #checkName(call: Call): void {
     const isBlocked = this.host.named(names.next)?.body === 'dead';
     if (call.toName === (isBlocked ? names.nextSpare : names.next)) return;
@@ -367,9 +368,6 @@ export function stepContext({ host }: World, engine = new SimulatedEngine(host))
     clock: host.clock,
     log: silentLog,
     interrupted: new AbortController().signal,
-    rejected: new Set(),
-    watched: new Map(),
-    ready: new Set(),
-    bootstraps: new Map(),
+    history: new RunHistory(),
   };
 }

@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { observeRoles, type Observation, type Observed } from '../../../src/agent/transaction/observe.ts';
+import { hostOf } from '../../../src/agent/host.ts';
 import { selectProfile } from '../../../src/agent/identity/profile.ts';
 import type { Reporter } from '../../../src/agent/report/reporter.ts';
 import { labels, namesOf } from '../../../src/agent/identity/roles.ts';
@@ -98,21 +99,16 @@ export class WorkerScene {
     };
     const profile = selectProfile(options.profile ?? 'rancher-1.2', {});
     const secrets = createSecrets();
-    this.work = {
-      engine: this.#engine(),
-      configuration,
-      profile,
-      names: namesOf(profile),
-      clock: this.clock,
-      log: createLog({
-        format: 'text',
-        debug: true,
-        secrets,
-        destination: { write: (line: string) => this.lines.push(line) },
-      }),
+    const log = createLog({
+      format: 'text',
+      debug: true,
       secrets,
+      destination: { write: (line: string) => this.lines.push(line) },
+    });
+    const settings = { configuration, profile, names: namesOf(profile), clock: this.clock, log, secrets };
+    this.work = {
+      ...hostOf({ ...settings, signal: this.stop.signal }, this.#engine()),
       reporter: this.#reporter(),
-      signal: this.stop.signal,
       container: undefined,
       ...(options.askedBy === undefined ? {} : { askedBy: options.askedBy }),
     };

@@ -15,7 +15,7 @@ import {
   type AgentSettings,
   type ServerAccess,
 } from '../../../control-plane/open-connection.ts';
-import { readRequirement } from '../upgrade-decision.ts';
+import { requirementOf } from '../upgrade-decision.ts';
 
 export type { BootstrapLoop } from './loop.ts';
 export { revokedCause } from './tell-state.ts';
@@ -115,7 +115,7 @@ function observeFailure({ serving }: BootstrapLoop, error: unknown): Turn {
   return { kind: 'nothing', reason, ...(hint === undefined ? {} : { hint }) };
 }
 
-/** What the server requires now, for whoever can't wait for the next bootstrap; undefined without a whole script. */
+/** What the server requires now, for whoever cannot wait for the next bootstrap; undefined without a whole script. */
 export async function askRequiredImage(
   access: ServerAccess,
   image: string,
@@ -123,5 +123,5 @@ export async function askRequiredImage(
   const settings = readAgentSettings(access.configuration.environment);
   const { client } = await openConnection(access, settings.cattleUrl);
   const bootstrap = await fetchBootstrap(client, settings.cattleUrl, settings.keys);
-  return bootstrap.ok ? readRequirement(bootstrap.script, image) : undefined;
+  return bootstrap.ok ? requirementOf(bootstrap, image) : undefined;
 }

@@ -1,5 +1,5 @@
+import type { BootstrapScript } from '../../../control-plane/bootstrap.ts';
 import type { Connection } from '../../../control-plane/http/connection.ts';
-import type { RequiredImage } from '../../../control-plane/required-image.ts';
 import { becomeScript, runScript, stageScript, type StagedScript } from './child.ts';
 import type { Profile } from '../../identity/profile.ts';
 import type { Reporter } from '../../report/reporter.ts';
@@ -7,11 +7,10 @@ import { openConnection, type ServerAccess } from '../../../control-plane/open-c
 import { readStamps } from './exit-by-design.ts';
 import type { ServingObserver } from '../serving/record.ts';
 
-/** A script that was staged on standby, and the text of the server that it was made from. */
+/** A script that was staged on standby, and what the server sent. */
 export interface StagedBefore {
   readonly script: StagedScript;
-  /** As the server sent it: the required image is still in it. */
-  readonly text: string;
+  readonly bootstrap: BootstrapScript;
   /** `Clock.elapsed`, ms. */
   readonly fetchedAt: number;
   /** The last check of the keys was answered, and the server accepted them. */
@@ -41,8 +40,8 @@ export interface BootstrapLoop extends ServerAccess {
   readonly open?: (access: ServerAccess, url: string) => Promise<Connection>;
   /** `realScripts`, unless a simulation passes its own. */
   readonly scripts?: ScriptRunner;
-  /** Told which image the server requires; decides, and acts, without keeping the bootstrap waiting. */
-  readonly onRequiredImage: (required: RequiredImage, script: string) => void;
+  /** Called with each script, before it runs: which image it requires is for somebody else to decide. Does not wait. */
+  readonly onBootstrap: (bootstrap: BootstrapScript) => void;
   /** Settles when the work that this process has begun for the host is done, or goes on without it. */
   readonly concludeWork: () => Promise<void>;
   /** Told what the loop observes. Without one the server is not asked while a bootstrap runs. */

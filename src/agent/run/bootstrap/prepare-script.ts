@@ -1,6 +1,6 @@
 import { fetchBootstrap } from '../../../control-plane/bootstrap.ts';
 import type { Connection } from '../../../control-plane/http/connection.ts';
-import { blankRequiredImage, readRequiredImage } from '../../../control-plane/required-image.ts';
+import { blankRequiredImage } from '../../../control-plane/required-image.ts';
 import type { Configuration } from '../../../support/configuration.ts';
 import { formatDuration } from '../../../support/deadline.ts';
 import type { StagedScript, stageScript } from './child.ts';
@@ -32,7 +32,7 @@ export async function prepareScript(
     const hint = bootstrap.hint === undefined ? {} : { hint: bootstrap.hint };
     return { cause, reason: bootstrap.reason, ...hint };
   }
-  handOnRequiredImage(loop, bootstrap.script);
+  loop.onBootstrap(bootstrap);
   return stageBootstrap(bootstrap.script, loop.configuration, loop.signal, scriptsOf(loop).stage);
 }
 
@@ -65,14 +65,10 @@ export async function takeStaged(
 ): Promise<StagedScript | undefined> {
   const age = loop.clock.elapsed() - staged.fetchedAt;
   if (staged.script.complaint === undefined && age <= loop.configuration.limits.STAGED_AGE) {
-    handOnRequiredImage(loop, staged.text);
+    loop.onBootstrap(staged.bootstrap);
     return staged.script;
   }
   loop.log.info(`the script that was staged on standby is ${formatDuration(age)} old: it is fetched again`);
   await staged.script.dispose();
   return undefined;
-}
-
-function handOnRequiredImage(loop: BootstrapLoop, text: string): void {
-  loop.onRequiredImage(readRequiredImage(text), text);
 }

@@ -7,9 +7,9 @@ import type { BootstrapLoop } from './loop.ts';
 import type { Turn } from './pace.ts';
 import type { StateCause } from '../../../support/causes.ts';
 
-/** The cause in the status file when the server doesn't know the keys any more. */
+/** The cause in the status file when the server does not know the keys any more. */
 export const revokedCause = 'keys-revoked';
-/** And when the server's script can't be written down. */
+/** And when the server's script cannot be written down. */
 const noRoomCause = 'no-room-for-bootstrap';
 /** And when there is nothing in the image to run it with. */
 const noBashCause = 'no-bash';
@@ -38,20 +38,20 @@ export async function tellRevoked(loop: Telling, settings: AgentSettings, reason
 export async function tellCannotRun(loop: Telling, error: unknown): Promise<Turn | undefined> {
   if (error instanceof HostFolderUnwritableError) {
     return tellCannotBegin(loop, {
-      summary: `the server's bootstrap script can't be written down: ${error.message}`,
+      summary: `cannot write the server's bootstrap script: ${error.message}`,
       cause: noRoomCause,
       hint: 'free space or inodes; see the runbook, "the storage is low"',
     });
   }
   if (!(error instanceof ProgramMissingError)) return undefined;
   return tellCannotBegin(loop, {
-    summary: `the server's bootstrap script can't be run: ${error.message}`,
+    summary: `cannot run the server's bootstrap script: ${error.message}`,
     cause: noBashCause,
     ...(error.hint === undefined ? {} : { hint: error.hint }),
   });
 }
 
-/** An agent that can't even begin its bootstrap does nothing for its host: that is no `ok`, and the log says it in any case. */
+/** An agent that cannot even begin its bootstrap does nothing for its host: that is no `ok`, and the log says it in any case. */
 async function tellCannotBegin(
   loop: Telling,
   told: { readonly summary: string; readonly cause: StateCause; readonly hint?: string },

@@ -1,22 +1,15 @@
 import { QueuedFile } from '../../../host/files/queued-file.ts';
 import type { HostStatus, ServingSummary } from '../../../host/files/status.ts';
-import type { Clock } from '../../../support/clock.ts';
 import { formatDuration } from '../../../support/deadline.ts';
 import { messageOf } from '../../../support/errors.ts';
-import type { Limits } from '../../../support/limits/limits.ts';
-import type { Log } from '../../../support/log.ts';
-import type { Secrets } from '../../../support/secrets.ts';
+import type { Host } from '../../host.ts';
 import type { AgentReporter } from '../../report/reporter.ts';
 import { decideServing, type Reason, type ServingDecision, type ServingFacts } from './decision.ts';
 import type { ServingObserver, ServingRecord } from './record.ts';
 import { stateFor, type ServingView } from './state.ts';
 import type { StateCause } from '../../../support/causes.ts';
 
-export interface ServingTracking {
-  readonly clock: Clock;
-  readonly limits: Limits;
-  readonly log: Log;
-  readonly secrets: Secrets;
+export interface ServingTracking extends Pick<Host, 'clock' | 'limits' | 'log' | 'secrets'> {
   /** Origin of the server. */
   readonly server: string;
   /** Full id of our own container, and the engine's start time of it (ms since 1970); empty and 0 where unknown. */

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
 import type { ContainerDetails } from '../../../engine/engine.ts';
-import { isEngineError } from '../../../engine/errors.ts';
+import { isOutage } from '../../../engine/errors.ts';
 import { readTextIfExists } from '../../../host/files/files.ts';
 import { readInside } from '../../../host/read-inside.ts';
 import { deadlineIn, formatDuration, type Deadline } from '../../../support/deadline.ts';
-import { EngineUnavailableError, messageOf } from '../../../support/errors.ts';
-import { BootstrapFailsError, NotReadyError } from '../../transaction/not-ready.ts';
+import { messageOf } from '../../../support/errors.ts';
+import { agentDoesNotRun, BootstrapFailsError } from '../../transaction/not-ready.ts';
 import { oldAgents, type Observation, type Observed } from '../../transaction/observe.ts';
 import { heartbeatFile } from '../../run/heartbeat.ts';
 import { keysRevoked, servingUnknown } from '../../run/serving/causes.ts';
@@ -17,7 +17,7 @@ import { servingOf, type Serving } from './serving.ts';
 
 export interface WatchResult {
   readonly serving: Serving;
-  readonly parked: 'settled' | 'keep-parked';
+  readonly parked: 'proven' | 'keep-parked';
 }
 
 /** What a record says about the bootstrap's proof (readiness §4): pure. */
@@ -86,13 +86,13 @@ export async function watchBootstrap(
   while (deadline.left() > 0) {
     const seen = await lookPatiently(work, agent);
     gap = seen.isStopped ? (gap ?? deadlineIn(limits.RESTART_GAP, clock)) : undefined;
-    if (gap?.left() === 0) throw doesNotStayUp(agent, seen.end);
+    if (gap?.left() === 0) throw agentDoesNotRun(agent, seen.end);
     record = seen.record ?? record;
     // What was seen last proves nothing of an agent that is not seen now: it may have ended.
     const now = clock.elapsed();
     const verdict =
       seen.record === undefined ? 'undecided' : judgeBootstrap(seen.record, now, seen.lifeSign, bounds);
-    if (verdict === 'proven') return { serving: { kind: 'serves' }, parked: 'settled' };
+    if (verdict === 'proven') return { serving: { kind: 'serves' }, parked: 'proven' };
     if (verdict === 'unknown' || verdict === 'revoked') break;
     if (verdict === 'fails') return await concludeFailure(work, record, parked);
     if (seen.record !== undefined && now - seen.lifeSign >= limits.SERVING_STALE)
@@ -100,7 +100,7 @@ export async function watchBootstrap(
     if (!wasReady && record?.serving === 'no' && record.cause !== undefined) break;
     await clock.sleep(limits.BOOTSTRAP_WATCH_POLL, signal);
   }
-  return { serving: servingOf(record), parked: isRescue ? 'keep-parked' : 'settled' };
+  return { serving: servingOf(record), parked: isRescue ? 'keep-parked' : 'proven' };
 }
 
 /**
@@ -130,7 +130,7 @@ async function concludeFailure(
       hint: "see why: docker logs of the agent, or the worker's log on the host",
     });
   }
-  return { serving: { kind: 'not-serving', cause: 'bootstrap-fails', message }, parked: 'settled' };
+  return { serving: { kind: 'not-serving', cause: 'bootstrap-fails', message }, parked: 'proven' };
 }
 
 function describeFailure(record: ServingRecord | undefined): string {
@@ -163,7 +163,7 @@ async function lookAtAgent(work: Work, agent: Observed): Promise<Look> {
   const hasRestarted = now !== undefined && now.restartCount > agent.restartCount;
   if (now?.state === 'exited' && now.restartPolicy === 'always' && !hasRestarted)
     return { isStopped: true, end, lifeSign: 0 };
-  if (now?.state !== 'running' || hasRestarted) throw doesNotStayUp(agent, end);
+  if (now?.state !== 'running' || hasRestarted) throw agentDoesNotRun(agent, end);
   const record = await readRecord(work, now);
   if (record === undefined) return { isStopped: false, end, lifeSign: 0 };
   const age = await ageOfHeartbeat(work, now);
@@ -176,21 +176,10 @@ async function lookPatiently(work: Work, agent: Observed): Promise<Look> {
   try {
     return await lookAtAgent(work, agent);
   } catch (error) {
-    if (!(error instanceof EngineUnavailableError) && !isEngineError(error, 'failed')) throw error;
+    if (!isOutage(error)) throw error;
     work.log.warn('the engine does not answer while the bootstrap is watched', { error: messageOf(error) });
     return { isStopped: false, end: 'unknown', lifeSign: 0 };
   }
-}
-
-function doesNotStayUp(agent: Observed, originalMessage: string): NotReadyError {
-  return new NotReadyError(
-    'agent-does-not-run',
-    `the agent does not stay up: ${agent.name} (${agent.image})`,
-    {
-      hint: `see why: docker logs --tail 50 ${agent.name}`,
-      originalMessage,
-    },
-  );
 }
 
 /** What an agent says of itself now; undefined where it says nothing, or does not run. Throws nothing. */

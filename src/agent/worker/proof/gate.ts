@@ -3,7 +3,7 @@ import { describeUrl } from '../../../control-plane/url.ts';
 import { readInside } from '../../../host/read-inside.ts';
 import { deadlineIn, type Deadline } from '../../../support/deadline.ts';
 import { messageOf, type OutcomeDetails } from '../../../support/errors.ts';
-import { HoldError, NotProvenError, NotReadyError } from '../../transaction/not-ready.ts';
+import { HoldError, nextDoesNotRun, NotProvenError, NotReadyError } from '../../transaction/not-ready.ts';
 import { findKeyHolder, oldAgents, type Observation, type Observed } from '../../transaction/observe.ts';
 import {
   readinessFile,
@@ -153,14 +153,7 @@ async function readResult(
   const { limits, paths } = configuration;
   const now = await engine.inspectContainer(next.id);
   if (now?.state !== 'running' || now.restartCount > next.restartCount) {
-    throw new NotReadyError(
-      'next-does-not-run',
-      `the next agent does not stay up: ${next.name} (${next.image})`,
-      {
-        hint: 'the image is broken or not made for this host: docker run --rm IMAGE --version',
-        originalMessage: `state ${now?.state ?? 'gone'}, exit status ${now?.exitCode ?? 'unknown'}`,
-      },
-    );
+    throw nextDoesNotRun(next, `state ${now?.state ?? 'gone'}, exit status ${now?.exitCode ?? 'unknown'}`);
   }
   try {
     const { pid = 0 } = now;

@@ -32,7 +32,7 @@ export function createProof(options: ProofOptions): Proof {
       options.onReady();
     },
     async watchBootstrap(agent: Observed, observation: Observation) {
-      if (offline) return 'settled';
+      if (offline) return 'proven';
       const wasReady = passage?.failure === undefined;
       // Of an interrupted upgrade nobody knows whether it was a rescue: the parked agent stays until the new one serves.
       const isRescue = passage?.isRescue ?? options.isReconciling;

@@ -6,7 +6,7 @@ import {
   readAgentSettings,
   type ServerAccess,
 } from '../../../control-plane/open-connection.ts';
-import { readRequirement } from '../../run/upgrade-decision.ts';
+import { requirementOf } from '../../run/upgrade-decision.ts';
 
 /**
  * Asks an agent's server which image it requires now.
@@ -22,7 +22,7 @@ export async function askRequirement(
     const { client } = await openConnection(work, settings.cattleUrl, { tools: false, readOnly: true });
     const bootstrap = await fetchBootstrap(client, settings.cattleUrl, settings.keys);
     if (!bootstrap.ok) return 'unknown';
-    const required = readRequirement(bootstrap.script, agent.image);
+    const required = requirementOf(bootstrap, agent.image);
     if (required.kind === 'unclear') return 'unknown';
     return required.kind === 'image' ? required.image : undefined;
   } catch (error) {

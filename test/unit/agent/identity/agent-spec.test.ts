@@ -37,7 +37,7 @@ const everything: Environment = Object.fromEntries(
 function ingredients(profile: ProfileName, parts: Partial<AgentIngredients> = {}): AgentIngredients {
   return {
     profile: selectProfile(profile, {}),
-    image: 'mirror.example/rancher/agent:v1.2.11',
+    targetImage: 'mirror.example/rancher/agent:v1.2.11',
     imageId: 'sha256:abc',
     environment: { CATTLE_ACCESS_KEY: 'access', CATTLE_SECRET_KEY: 'secret' },
     varLibWritable: true,
@@ -53,7 +53,7 @@ function specOf(
   return buildAgentSpec(ingredients(profile, parts));
 }
 
-describe('an agent of every family', () => {
+describe('an agent of every profile', () => {
   it.each(['rancher-1.0', 'rancher-1.2', 'pasturestack'] as const)(
     '%s runs `run`, always, on the host’s network and pids, with all privileges, from the image as it was named',
     (profile) => {
@@ -100,7 +100,7 @@ describe('an agent of every family', () => {
   });
 });
 
-describe('what differs between the families', () => {
+describe('what differs between the profiles', () => {
   it('rancher-1.2: binds, and the OOM score that lets the agent outlive its containers', () => {
     const spec = specOf('rancher-1.2');
     expect(spec.binds).toEqual([
@@ -248,10 +248,10 @@ describe('the digest', () => {
   });
 
   it('goes by the image, not by its name: a mirror, a digest or another tag of it is nothing to replace', () => {
-    const mirrored = { image: 'mirror.example/rancher/agent@sha256:0123' };
+    const mirrored = { targetImage: 'mirror.example/rancher/agent@sha256:0123' };
     const spec = specOf('rancher-1.2', mirrored);
     expect(spec.labels).toEqual(specOf('rancher-1.2').labels);
-    expect(spec.image).toBe(mirrored.image);
+    expect(spec.image).toBe(mirrored.targetImage);
   });
 
   it('depends on the order of lists: the order of mounts matters', () => {
@@ -260,7 +260,7 @@ describe('the digest', () => {
 });
 
 describe('the names', () => {
-  it('are fixed, one per role, with a pool of three for what was set aside and a spare for the next one', () => {
+  it('are fixed, one per role, with a pool of three for parked agents and a spare for the next one', () => {
     expect(namesOf(selectProfile('rancher-1.2', {}))).toEqual({
       agent: 'rancher-agent',
       legacyAgents: [],

@@ -74,7 +74,7 @@ describe('how work ends', () => {
     const unremovable = [{ id: 'c'.repeat(64), name: 'rancher-agent-previous', originalMessage: 'busy' }];
     const judged = judgeTransaction(resultWith({ reached: true, agent, agentRuns: true, unremovable }));
     expect(judged).toMatchObject({ state: 'degraded', exitCode: 73, originalMessage: 'busy', unremovable });
-    expect(judged.summary).toContain("can't be removed: rancher-agent-previous (cccccccccccc)");
+    expect(judged.summary).toContain('cannot be removed: rancher-agent-previous (cccccccccccc)');
     expect(judged.hint).toBe('see the runbook, "a container cannot be removed"');
   });
 });
@@ -145,7 +145,7 @@ describe('an agent that runs is not one that serves: the state says what was obs
     const serving: Serving = { kind: 'not-serving', cause: 'bootstrap-fails', message: 'failed 3 times' };
     const judged = judgeTransaction({ ...reached, unremovable }, serving);
     expect(judged).toMatchObject({ state: 'degraded', exitCode: 73, cause: 'cannot-remove', unremovable });
-    expect(judged.summary).toMatch(/can't be removed: rancher-agent-previous.*; failed 3 times$/);
+    expect(judged.summary).toMatch(/cannot be removed: rancher-agent-previous.*; failed 3 times$/);
   });
 
   it('revoked keys need a person more urgently than a container that cannot be removed', () => {

@@ -21,7 +21,7 @@ it.each([
   expect(roleOf(name, names)).toBe(role);
 });
 
-/** A host as far as one standing by looks at it; time passes with every sleep. */
+/** A host as far as an agent on standby looks at it; time passes with every sleep. */
 function standing(
   ownName: string,
   onReconcile: (settled: number) => string | undefined,
@@ -66,8 +66,8 @@ function standing(
   };
 }
 
-describe('one that stands by', () => {
-  it('acts at once in office, and under a name of a person’s own', async () => {
+describe('an agent on standby', () => {
+  it('is active at once under the agent’s name, and under a name of a person’s own', async () => {
     for (const name of ['rancher-agent', 'my-own-agent']) {
       const { options, reconciledTimes } = standing(name, () => undefined);
       await waitForPromotion(options);
@@ -103,7 +103,7 @@ describe('one that stands by', () => {
         });
       },
     } as Engine;
-    // Time stands still: without a word of the engine's it would stand by for ever.
+    // Time stands still: without a word of the engine's it would be on standby for ever.
     const clock = { ...options.clock, sleep: () => new Promise<void>(() => undefined) };
     const acting = waitForPromotion({ ...options, engine, clock });
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -185,7 +185,7 @@ describe('one that stands by', () => {
     'does not act beside %s, and gives up within the bound',
     async (other) => {
       const { options } = standing('rancher-agent-next', () => undefined, [other]);
-      await expect(waitForPromotion(options)).rejects.toThrow('still standing by');
+      await expect(waitForPromotion(options)).rejects.toThrow('still on standby');
     },
   );
 });

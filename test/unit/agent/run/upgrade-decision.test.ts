@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Outcome } from '../../../../src/agent/report/outcome.ts';
 import { createReporter } from '../../../../src/agent/report/reporter.ts';
-import { decideUpgrade, readRequirement } from '../../../../src/agent/run/upgrade-decision.ts';
+import { decideUpgrade, requirementOf } from '../../../../src/agent/run/upgrade-decision.ts';
+import { readRequiredImage } from '../../../../src/control-plane/required-image.ts';
 import { noAttempts, recordBegin, writeAttempts } from '../../../../src/host/files/attempts.ts';
 import { readStatus, type HostStatus } from '../../../../src/host/files/status.ts';
 import { pathsBelow } from '../../../../src/support/configuration.ts';
@@ -55,7 +56,8 @@ async function decide(
   };
   const decision = {
     engine: { inspectImage },
-    configuration: { paths: pathsBelow(folder), limits: defaultLimits },
+    paths: pathsBelow(folder),
+    limits: defaultLimits,
     clock,
     log: silentLog,
     reporter: reporter(),
@@ -63,7 +65,7 @@ async function decide(
   };
   const required = { kind: 'image', image } as const;
   const decided = await decideUpgrade(decision, required, { image: own, imageId: `id of ${own}` });
-  return decided.do === 'upgrade' ? decided.image : decided.do === 'wait' ? decided.until : undefined;
+  return decided.do === 'upgrade' ? decided.targetImage : decided.do === 'wait' ? decided.until : undefined;
 }
 
 /** The host was sent to these images, a minute apart. */
@@ -108,7 +110,7 @@ describe('two servers behind one address that require different images', () => {
     expect(told?.nextAttemptAt).toBe('2026-01-01T01:00:00.000Z');
   });
 
-  it('end the quarrel when they agree: the state is ok again, not before nobody is sent to and fro any more', async () => {
+  it('stop flapping when they agree: the state is ok again, but not while an image would still be refused', async () => {
     await sentTo(a, b, a, b);
     await decide(a, b);
     await decide(b, b);
@@ -172,6 +174,7 @@ describe('a failed upgrade', () => {
 describe("PastureStack's script and agents of Rancher's own image", () => {
   const required = `REQUIRED_IMAGE="${b}"\n`;
   const pastures = `#!/bin/bash\nUPGRADE=pasturestack-node-agent-upgrade\n${required}`;
+  const sent = (script: string) => ({ script, requiredImage: readRequiredImage(script) });
   const ranchers = `#!/bin/bash\nUPGRADE=rancher-agent-upgrade\n${required}`;
 
   it.each([
@@ -181,7 +184,7 @@ describe("PastureStack's script and agents of Rancher's own image", () => {
     ['ghcr.io/pasturestack/node-agent:v1.2.31', 'image'],
     ['rancher/agent-instance:v0.8', 'image'],
   ])('of %s it requires: %s', (image, kind) => {
-    expect(readRequirement(pastures, image).kind).toBe(kind);
-    expect(readRequirement(ranchers, image)).toEqual({ kind: 'image', image: b });
+    expect(requirementOf(sent(pastures), image).kind).toBe(kind);
+    expect(requirementOf(sent(ranchers), image)).toEqual({ kind: 'image', image: b });
   });
 });

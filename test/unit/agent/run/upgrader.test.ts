@@ -12,7 +12,7 @@ const minute = 60_000;
 
 const requiring = (image: string): RequiredImage => ({ kind: 'image', image });
 
-/** An agent in office, made from `own`, whose pauses end when the test says so. */
+/** An active agent, created from `own`, whose pauses end when the test says so. */
 function activeAgent() {
   let now = 0;
   const stop = new AbortController();
@@ -30,7 +30,7 @@ function activeAgent() {
     decide: (required) => {
       const image = required.kind === 'image' ? required.image : own;
       return Promise.resolve(
-        world.decision ?? (image === own ? { do: 'nothing' } : { do: 'upgrade', image }),
+        world.decision ?? (image === own ? { do: 'nothing' } : { do: 'upgrade', targetImage: image }),
       );
     },
     upgrade: (image) => {
@@ -106,7 +106,7 @@ describe('an upgrade that the server requires and that does not succeed', () => 
     expect(agent.upgrades).toEqual([bad, good, bad]);
   });
 
-  it('is tried again where no worker could be made, and where the server is away', async () => {
+  it('is tried again where no worker could be created, and where the server is away', async () => {
     const agent = activeAgent();
     agent.world.outcome = new Error('no space left on device');
     await agent.told(bad);

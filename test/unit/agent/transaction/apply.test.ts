@@ -5,7 +5,7 @@ import { EngineError } from '../../../../src/engine/errors.ts';
 import { SimulatedEngine } from '../../fakes/simulated-engine.ts';
 import { actor, emptyScene, names, stepContext, World } from '../../fakes/transaction-world.ts';
 
-describe('setting aside', () => {
+describe('parking', () => {
   const world = new World({ ...emptyScene, agent: actor('upstream', 'exited') });
 
   async function park(name: string, originalMessage: string): Promise<readonly string[]> {

@@ -148,7 +148,7 @@ describe.each([
   });
 
   it.each([
-    ['after a failure', async () => Promise.resolve({ do: 'upgrade', image: 'b' } as const), undefined],
+    ['after a failure', async () => Promise.resolve({ do: 'upgrade', targetImage: 'b' } as const), undefined],
     [
       'while servers require different images',
       async () => Promise.resolve({ do: 'wait', until: begin + 10_000 + hour } as const),

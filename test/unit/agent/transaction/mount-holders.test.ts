@@ -122,24 +122,24 @@ describe('a removal that fails', () => {
   it('says who holds the container, in the state and in what to do', async () => {
     const error = await discard(() => Promise.resolve([holder]));
     expect(error).toBeInstanceOf(UnremovableError);
-    const { isDead } = error as UnremovableError;
-    expect(isDead).toMatchObject({ name: 'old', holders: [holder] });
+    const { container } = error as UnremovableError;
+    expect(container).toMatchObject({ name: 'old', holders: [holder] });
     const outcome = judgeTransaction({
       reached: true,
       agent: undefined,
       agentRuns: true,
       restarts: false,
-      unremovable: [isDead],
+      unremovable: [container],
       touchedAgent: true,
       isIncumbent: false,
       error: undefined,
     });
-    expect(outcome.hint).toMatch(/^old is held by cadvisor \(pid 8 and 3 more, container monitor\): end or/);
-    expect(outcome.unremovable).toEqual([isDead]);
+    expect(outcome.hint).toMatch(/^old is held by cadvisor \(pid 8 and 3 more, container monitor\): stop or/);
+    expect(outcome.unremovable).toEqual([container]);
   });
 
   it('accuses nobody when nobody holds it', async () => {
-    const { isDead } = (await discard(() => Promise.resolve([]))) as UnremovableError;
-    expect(isDead).not.toHaveProperty('holders');
+    const { container } = (await discard(() => Promise.resolve([]))) as UnremovableError;
+    expect(container).not.toHaveProperty('holders');
   });
 });

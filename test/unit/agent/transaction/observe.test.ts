@@ -31,7 +31,7 @@ describe('looking at the host', () => {
     expect(observation.legacy.map(({ name }) => name)).toEqual([names.legacyAgents[0]]);
   });
 
-  it('takes a dead container that 1.10.3 says it doesn’t have for what it is: a corpse that holds a name', async () => {
+  it('takes a dead container that 1.10.3 says it does not have for what it is: dead, and in possession of a name', async () => {
     const { agent } = await observe({ oldEngine: true, agent: actor('upstream', 'dead') });
     expect(agent).toMatchObject({ isDead: true, managed: true, state: 'dead', environment: {} });
   });
@@ -41,7 +41,7 @@ describe('looking at the host', () => {
     expect(findKeyHolder(observation)?.name).toBe(names.agent);
   });
 
-  it('knows a stranger from an agent of an older entrypoint', async () => {
+  it('tells an unmanaged container from an agent of the legacy entrypoint', async () => {
     const observation = await observe({
       agent: actor('unmanaged', 'running'),
       next: actor('managed', 'exited'),
@@ -80,7 +80,7 @@ describe('looking at the host', () => {
 });
 
 describe('whose keys are taken', () => {
-  it('the agent’s before those of one set aside, and those before the next one’s', async () => {
+  it('the agent’s before those of a parked one, and those before the next one’s', async () => {
     const scene = {
       agent: actor('upstream', 'running'),
       next: actor('wanted', 'created'),
@@ -91,7 +91,7 @@ describe('whose keys are taken', () => {
     expect(findKeyHolder(await observe({ next: scene.next }))?.name).toBe(names.next);
   });
 
-  it('a corpse’s last, but rather those than none', async () => {
+  it('a dead container’s last, but rather those than none', async () => {
     const previous = [actor('upstream', 'dead')];
     const next = actor('wanted', 'created');
     expect(findKeyHolder(await observe({ previous, next }))?.name).toBe(names.next);

@@ -41,7 +41,7 @@ describe('an upgrade to an image that proves its readiness', () => {
       'removes the parked agent after that',
       { agent: { ...proving, ...up(15) }, previous: [exited] },
       'discard previous-0',
-      { watched: { agent: 10_000 }, bootstraps: { agent: 'settled' } },
+      { watched: { agent: 10_000 }, bootstraps: { agent: 'proven' } },
     ],
     [
       'keeps the parked agent of a rescued host until the new one serves',

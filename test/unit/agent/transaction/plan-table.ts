@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import type { Observation, Observed } from '../../../../src/agent/transaction/observe.ts';
-import { planStep, type History, type Goal, type Step } from '../../../../src/agent/transaction/plan.ts';
+import { planStep } from '../../../../src/agent/transaction/plan.ts';
+import type { Goal, History, Step } from '../../../../src/agent/transaction/steps.ts';
 
 /** Scenes for the planner: who has which name, and what is written down of each container. */
 
@@ -75,7 +76,7 @@ interface Learnt {
   readonly unmovable?: readonly string[];
   readonly watched?: Readonly<Record<string, number>>;
   readonly ready?: readonly string[];
-  readonly bootstraps?: Readonly<Record<string, 'settled' | 'keep-parked'>>;
+  readonly bootstraps?: Readonly<Record<string, 'proven' | 'keep-parked'>>;
 }
 
 function history({

@@ -19,11 +19,11 @@ import {
 
 /** Scene → next step, as docs/architecture.md describes it. */
 
-describe('an upgrade to an image that can stand by', () => {
+describe('an upgrade to an image that can be on standby', () => {
   table(replace, [
     ['begins with the new one', { agent: old }, 'create-next'],
     ['starts it while the old one runs', { agent: old, next: created }, 'start next'],
-    ['lets it stand by', { agent: old, next: { ...created, ...up(0.5) } }, 'standby next'],
+    ['leaves the next agent on standby', { agent: old, next: { ...created, ...up(0.5) } }, 'standby next'],
     ['then stops the old one', { agent: old, next: { ...created, ...up(2) } }, 'stop agent'],
     [
       'by our own watch, if clocks lie',
@@ -31,10 +31,14 @@ describe('an upgrade to an image that can stand by', () => {
       'stop agent',
       { watched: { next: 1_000 } },
     ],
-    ['sets it aside', { agent: { ...old, ...exited }, next: { ...created, ...up(3) } }, 'park agent 0'],
+    [
+      'parks the stopped old agent',
+      { agent: { ...old, ...exited }, next: { ...created, ...up(3) } },
+      'park agent 0',
+    ],
     ['promotes the new one', { next: { ...created, ...up(3) }, previous: [exited] }, 'promote next'],
     [
-      'watches it in office, however long it stood by',
+      'watches the promoted agent, however long it was on standby',
       { agent: { ...created, ...up(900) }, previous: [exited] },
       'verify agent',
     ],
@@ -49,7 +53,7 @@ describe('an upgrade to an image that can stand by', () => {
   ]);
 });
 
-describe('an upgrade to an image that cannot stand by', () => {
+describe('an upgrade to an image that cannot be on standby', () => {
   table(replaceCold, [
     ['stops the old one before the new one starts', { agent: old, next: created }, 'stop agent'],
     ['promotes the new one', { next: created, previous: [exited] }, 'promote next'],
@@ -61,7 +65,7 @@ describe('an upgrade to an image that cannot stand by', () => {
     ],
     ['stops the old one that a boot brought back', { next: created, previous: [up(5)] }, 'stop previous-0'],
     [
-      'stops it as well when the new one is in office',
+      'stops the legacy agent as well when the new one is active',
       { agent: created, previous: [up(5)] },
       'stop previous-0',
     ],
@@ -71,7 +75,7 @@ describe('an upgrade to an image that cannot stand by', () => {
 describe('a new one that fails', () => {
   table(replace, [
     [
-      'to stay up while it stands by is no relief',
+      'to stay up on standby does not replace the old agent',
       { agent: old, next: { ...created, ...looping } },
       'fail next-does-not-run next',
     ],
@@ -82,12 +86,12 @@ describe('a new one that fails', () => {
       { rejected: ['next'] },
     ],
     [
-      'in office, beside a way back, is given up',
+      'as the active agent, while a rollback is possible, is given up',
       { agent: { ...created, ...looping }, previous: [exited] },
       'fail agent-does-not-run agent',
     ],
     [
-      'once, beside a way back, is given up',
+      'once, while a rollback is possible, is given up',
       { agent: { ...created, ...up(3), restartCount: 1 }, previous: [exited] },
       'fail agent-does-not-run agent',
     ],
@@ -99,7 +103,7 @@ describe('a new one that fails', () => {
   ]);
 });
 
-describe('going back', () => {
+describe('a rollback', () => {
   table(reconcile, [
     ['discards a new one that never took over', { agent: old, next: created }, 'discard next'],
     [
@@ -136,7 +140,7 @@ describe('going back', () => {
       'stop next',
     ],
     [
-      'not one that only stands by',
+      'does not prefer an agent that is only on standby',
       { agent: { ...old, ...exited }, next: { ...created, ...up(1), ...managed } },
       'start agent',
     ],
@@ -162,7 +166,7 @@ describe('going back', () => {
       'stop agent',
     ],
     [
-      'keeps the one that stands by where nothing can be started or renamed any more (full disk)',
+      'keeps the agent on standby where nothing can be started or renamed any more (full disk)',
       { agent: { ...old, ...exited }, next: { ...created, ...up(30), ...managed } },
       'fail agent-does-not-run agent',
       { rejected: ['agent'], unmovable: ['agent', 'next'] },
@@ -186,7 +190,7 @@ describe('going back', () => {
 describe('what an earlier run left', () => {
   table(replace, [
     [
-      'nobody in office: the old one returns before anything is made',
+      'no active agent: the old one returns before anything is created',
       { previous: [exited] },
       'promote previous-0',
     ],
@@ -202,7 +206,7 @@ describe('what an earlier run left', () => {
       'promote previous-1',
     ],
     [
-      'one whose removal was begun is no way back',
+      'an agent whose removal was started is nothing to roll back to',
       { previous: [{ ...exited, ...removalStarted, startedAt: 5 }, exited] },
       'promote previous-1',
     ],
@@ -218,7 +222,7 @@ describe('what an earlier run left', () => {
       'promote next',
     ],
     [
-      'a corpse in office has no keys to rely on',
+      'a dead active agent has no keys to rely on',
       { agent: isDead, next: { ...created, digest: 'other' } },
       'discard agent',
     ],
@@ -249,7 +253,7 @@ describe('a dead container', () => {
       'discard agent',
     ],
     [
-      'or else set aside',
+      'or else parked',
       { agent: isDead, next: { ...created, ...up(3) } },
       'park agent 0',
       { unremovable: ['agent'] },
@@ -331,9 +335,13 @@ describe('an agent that failed and holds its name for good', () => {
   ]);
 });
 
-describe('strangers’ containers', () => {
+describe('unmanaged containers', () => {
   const fourCases: readonly Row[] = [
-    ['in office are left alone', { agent: unmanaged, next: created }, 'fail unmanaged-in-role agent'],
+    [
+      'with the name of the active agent are left alone',
+      { agent: unmanaged, next: created },
+      'fail unmanaged-in-role agent',
+    ],
     ['as the next one are left alone', { agent: old, next: unmanaged }, 'fail unmanaged-in-role next'],
     [
       'as the next one matter nothing when there is nothing to do',
@@ -347,11 +355,11 @@ describe('strangers’ containers', () => {
     ],
   ];
   table(replace, fourCases);
-  describe('when going back', () => {
+  describe('in a rollback', () => {
     table(reconcile, [
       ['let an old one run under another name', { agent: unmanaged, previous: [exited] }, 'start previous-0'],
       ['and a person must look', { agent: unmanaged, previous: [up(60)] }, 'fail unmanaged-in-role agent'],
-      ['set aside are never discarded', { agent: old, previous: [unmanaged] }, 'done'],
+      ['with a parking name are never discarded', { agent: old, previous: [unmanaged] }, 'done'],
       ['under a legacy name are never stopped', { agent: old, legacy: unmanaged }, 'done'],
     ]);
   });
@@ -360,7 +368,7 @@ describe('strangers’ containers', () => {
 describe('an agent with a legacy name', () => {
   table(replace, [
     ['gets the agent’s name first', { legacy: old }, 'promote legacy'],
-    ['stops for a new one in office', { agent: created, legacy: old }, 'stop legacy'],
+    ['stops when a new agent is active', { agent: created, legacy: old }, 'stop legacy'],
     ['acts, whoever made it', { agent: created, legacy: { ...old, ...managed } }, 'stop legacy'],
     [
       'goes when the new one is proven',
@@ -373,9 +381,13 @@ describe('an agent with a legacy name', () => {
 
 describe('a container that somebody has paused', () => {
   table(replace, [
-    ['in office and wanted is that person’s business', { agent: { ...created, state: 'paused' } }, 'done'],
     [
-      'in office is stopped like any other',
+      'that is active and wanted is that person’s business',
+      { agent: { ...created, state: 'paused' } },
+      'done',
+    ],
+    [
+      'that is active is stopped like any other',
       { agent: { ...old, state: 'paused' }, next: { ...created, ...up(3) } },
       'stop agent',
     ],
@@ -398,10 +410,10 @@ describe('an agent that can’t be stopped', () => {
       { unremovable: ['previous-0'] },
     ],
   ]);
-  describe('when going back', () => {
+  describe('in a rollback', () => {
     table(reconcile, [
       [
-        'and one in office that runs stay, both',
+        'and an active one that runs both stay',
         { agent: old, previous: [up(60)] },
         'done',
         { unremovable: ['previous-0'] },

@@ -63,7 +63,7 @@ function arbitraryActor(makers: readonly Maker[], bodies: readonly Body[]): fc.A
 }
 
 const anyBody: readonly Body[] = ['running', 'exited', 'created', 'paused', 'dead', 'crash-looping'];
-/** One made for this very goal is set aside only when it could not be removed. */
+/** One created for this goal is parked only when it could not be removed. */
 const park = arbitraryActor(
   ['managed', 'managed-cold', 'upstream', 'wanted', 'unmanaged'],
   ['exited', 'running', 'dead'],
@@ -85,7 +85,7 @@ const scenes: fc.Arbitrary<SceneDescription> = fc.record({
     'deferred',
     'held',
   ),
-  watch: mostly<Watch>('settled', 'keep-parked', 'fails'),
+  watch: mostly<Watch>('proven', 'keep-parked', 'fails'),
   health: fc.constantFrom<Health>(
     'good',
     'good',
@@ -187,15 +187,16 @@ function obstacleTo(world: World): string | undefined {
   const agent = world.agent();
   const unmanagedContainers = world.unmanagedContainers().map(({ name }) => name);
   if (unmanagedContainers.includes(names.agent) || unmanagedContainers.includes(names.next))
-    return 'a stranger in a role';
+    return 'an unmanaged container in a role';
   if (wanted.health !== 'good') return 'a bad image';
   if (!world.canServe) return 'an image that cannot serve';
   const keepsName = ({ body, removal }: SimulatedContainer): boolean =>
     removal === 'dies' || (body === 'dead' && removal !== 'works');
   const holders = [agent, host.named(names.next)].filter((holder) => holder !== undefined);
-  if (host.old && agent !== undefined && keepsName(agent)) return 'a corpse that keeps its name';
+  if (host.old && agent !== undefined && keepsName(agent)) return 'a dead container that keeps its name';
   const nexts = [names.next, names.nextSpare].map((name) => host.named(name));
-  if (nexts.every((next) => next !== undefined && keepsName(next))) return 'corpses that keep both names';
+  if (nexts.every((next) => next !== undefined && keepsName(next)))
+    return 'dead containers that keep both names';
   const paused = world.managed().filter(({ body }) => body === 'paused');
   if (paused.some((container) => host.old || container !== agent || world.isWanted(agent)))
     return 'a container that a person has paused';

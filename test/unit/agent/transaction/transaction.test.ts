@@ -21,21 +21,21 @@ const badColdUpgrade: SceneDescription = { ...coldUpgrade, health: 'exits-soon' 
 
 const goodScenes: readonly (readonly [string, SceneDescription])[] = [
   ['a registration', emptyScene],
-  ['a registration of an image that cannot stand by', { ...emptyScene, canStandBy: false }],
+  ['a registration of an image that cannot be on standby', { ...emptyScene, canStandBy: false }],
   ['an upgrade', upgrade],
   ['an upgrade from an agent of ours', { ...emptyScene, agent: actor('managed', 'running') }],
-  ['an upgrade to an image that cannot stand by', coldUpgrade],
+  ['an upgrade to an image that cannot be on standby', coldUpgrade],
   ['an upgrade to an image that proves its readiness', { ...upgrade, proof: 'ready' }],
   ['an upgrade of a stopped agent', { ...emptyScene, agent: actor('upstream', 'exited') }],
   ['an upgrade of a crash-looping agent', { ...emptyScene, agent: actor('managed', 'crash-looping') }],
   ['an upgrade of an agent with a legacy name', takeOverOfLegacy],
 ];
 const badScenes: readonly (readonly [string, SceneDescription])[] = [
-  ['a roll-back', badUpgrade],
-  ['a roll-back from an image that cannot stand by', badColdUpgrade],
-  ['a roll-back from an image that cannot prove its readiness', { ...upgrade, proof: 'refused' }],
-  ['a roll-back from an image whose bootstrap fails', { ...upgrade, proof: 'ready', watch: 'fails' }],
-  ['a roll-back to a legacy agent', { ...takeOverOfLegacy, health: 'exits-soon' }],
+  ['a rollback', badUpgrade],
+  ['a rollback from an image that cannot be on standby', badColdUpgrade],
+  ['a rollback from an image that cannot prove its readiness', { ...upgrade, proof: 'refused' }],
+  ['a rollback from an image whose bootstrap fails', { ...upgrade, proof: 'ready', watch: 'fails' }],
+  ['a rollback to a legacy agent', { ...takeOverOfLegacy, health: 'exits-soon' }],
 ];
 const onBothEngines = (
   scenes: readonly (readonly [string, SceneDescription])[],
@@ -77,7 +77,7 @@ function expectOldAgent(world: World, run: Run, when: string): void {
   expect(world.violations, when).toEqual([]);
 }
 
-function expectSettled(world: World, run: Run, when: string): void {
+function expectReconciled(world: World, run: Run, when: string): void {
   if (world.canServe) expectOneWantedAgent(world, run, when);
   else expectOldAgent(world, run, when);
 }
@@ -93,12 +93,12 @@ describe('without a fault', () => {
     expect(steps).toEqual('create-next start standby stop park promote verify discard'.split(' '));
   });
 
-  it('an upgrade to an image that cannot stand by starts it only when the old one has stopped', async () => {
+  it('an upgrade to an image that cannot be on standby starts it only when the old one has stopped', async () => {
     const { steps } = await new World(coldUpgrade).run();
     expect(steps).toEqual('create-next stop park promote start verify discard'.split(' '));
   });
 
-  it('a roll-back brings the old agent back before it removes the new one', async () => {
+  it('a rollback brings the old agent back before it removes the new one', async () => {
     const { steps } = await new World(badUpgrade).run();
     expect(steps.join(' ')).toMatch(/verify demote promote start standby discard$/);
   });
@@ -131,7 +131,7 @@ describe('a new image that is bad', () => {
     expectOldAgent(world, await world.run(), 'in the end');
   });
 
-  it('and can stand by costs the old agent nothing if it does not come up', async () => {
+  it('and can be on standby costs the old agent nothing if it does not come up', async () => {
     const world = new World({ ...upgrade, health: 'exits-at-once' });
     const before = world.agent()?.startedAt;
     const { result } = await world.run();
@@ -241,12 +241,12 @@ describe('a next agent of an earlier upgrade that is dead and keeps its name (1.
     expect(world.host.named(names.nextSpare)).toBeUndefined();
   });
 
-  it('leaves the old agent in office where both names are kept', async () => {
+  it('leaves the old agent active where both names are kept', async () => {
     const world = new World({ ...blocked, health: 'exits-at-once' });
     world.host.breakRemovalOf(world.wanted);
     await world.run();
     const { result, calls } = await world.run();
-    expect(result?.error?.message).toMatch(/can't be renamed/);
+    expect(result?.error?.message).toMatch(/cannot be renamed/);
     expect(calls.some(({ verb }) => verb === 'create' || verb === 'stop')).toBe(false);
     expect(world.acting().map(({ image }) => image.reference)).toEqual(['rancher/agent:v1.2.11']);
   });
@@ -283,16 +283,16 @@ describe('an old agent that cannot be removed', () => {
     expect(world.acting()).toEqual([world.agent()]);
   });
 
-  it('a fourth corpse is refused before the agent is touched', async () => {
+  it('a fourth dead container is refused before the agent is touched', async () => {
     const isDead = actor('upstream', 'dead');
     const world = new World({ ...upgrade, previous: [isDead, isDead, isDead] });
     const { result, calls } = await world.run();
-    expect(result?.error?.message).toMatch(/names for setting the old agent aside/);
+    expect(result?.error?.message).toMatch(/cannot park the old agent: pasturestack-node-agent-previous, /);
     expect(result?.touchedAgent).toBe(false);
     expect(calls.some(({ verb }) => verb === 'create' || verb === 'stop')).toBe(false);
   });
 
-  it('corpses that can be removed again make room in the same run', async () => {
+  it('dead containers that can be removed again make room in the same run', async () => {
     const isDead = actor('upstream', 'dead', { removal: 'works' });
     const world = new World({ ...upgrade, previous: [isDead, isDead, isDead] });
     expectOneWantedAgent(world, await world.run(), 'in the end');
@@ -316,7 +316,7 @@ describe('killed at any call', () => {
             const world = new World(scene);
             await world.run(at(number, { kind: 'die', effect }));
             if (reboots) world.reboot();
-            expectSettled(
+            expectReconciled(
               world,
               await world.run(),
               `killed at ${number}, effect ${effect}, reboot ${String(reboots)}`,
@@ -335,14 +335,14 @@ describe('killed at any call', () => {
         await world.run(at(first, { kind: 'die', effect: 'done' }));
         await world.run(at(second, { kind: 'die', effect: 'done' }));
         if ((first + second) % 2 === 0) world.reboot();
-        expectSettled(world, await world.run(), `killed at ${first}, then at ${second}`);
+        expectReconciled(world, await world.run(), `killed at ${first}, then at ${second}`);
       }
     }
   });
 
   const reconcilable = [...goodScenes, ...badScenes].filter(([title]) => !title.includes('crash-looping'));
   it.each(onBothEngines(reconcilable))(
-    '%s is settled by an agent that starts after a power cut: one agent, nothing else',
+    '%s is reconciled by an agent that starts after a power cut: one agent, nothing else',
     async (_, scene) => {
       const calls = await callsOf(scene);
       for (let number = 1; number <= calls; number += 1) {
@@ -408,7 +408,7 @@ describe('an engine that fails for ever', () => {
       expect(result?.agentRuns).toBe(runs.some(({ name }) => name === names.agent));
       expect(result?.reached).toBe(result?.error === undefined);
       expect(world.violations).toEqual([]);
-      expectSettled(world, await world.run(), 'once the engine is well');
+      expectReconciled(world, await world.run(), 'once the engine is well');
     },
   );
 
@@ -437,11 +437,11 @@ describe('SIGTERM at any call', () => {
           when,
         ).not.toEqual([]);
       }
-      expectSettled(world, await world.run(), when);
+      expectReconciled(world, await world.run(), when);
     }
   });
 
-  it('leaves the new agent in office when the lock is lost behind its promotion: it does not go back', async () => {
+  it('leaves the new agent active when the lock is lost after its promotion: no rollback', async () => {
     const calls = await callsOf(upgrade);
     const ends = new Set<string>();
     for (let number = 1; number <= calls; number += 1) {
@@ -450,12 +450,12 @@ describe('SIGTERM at any call', () => {
       expect(steps, `at ${number}`).not.toContain('demote');
       expect(world.acting(), `at ${number}`).toHaveLength(1);
       ends.add(`${result?.touchedAgent === true ? 'replaced' : 'untouched'}, ${String(result?.isIncumbent)}`);
-      expectSettled(world, await world.run(), `at ${number}`);
+      expectReconciled(world, await world.run(), `at ${number}`);
     }
     expect([...ends].sort()).toEqual(['replaced, false', 'untouched, true']);
   });
 
-  it('keeps a next agent that is the only one of ours, beside a stranger that has keys', async () => {
+  it('keeps a next agent that is the only one of ours, beside an unmanaged container that has keys', async () => {
     const world = new World({ ...emptyScene, next: actor('wanted', 'running') });
     const image = { reference: 'nginx', id: 'sha256:nginx', canStandBy: false, health: 'good' } as const;
     world.host.add({ name: names.agent, image, environment: keys, body: 'started' });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { performStep, type ApplyContext } from '../../../../src/agent/transaction/apply.ts';
 import { findKeyHolder, observeRoles, type Observed } from '../../../../src/agent/transaction/observe.ts';
-import type { Step } from '../../../../src/agent/transaction/plan.ts';
+import type { Step } from '../../../../src/agent/transaction/steps.ts';
 import { labels } from '../../../../src/agent/identity/roles.ts';
 import { requireOwnNames } from '../../../../src/agent/transaction/unmanaged.ts';
 import { runTransaction, type TransactionResult } from '../../../../src/agent/transaction/transaction.ts';
@@ -14,6 +14,7 @@ import {
   emptyScene,
   keys,
   names,
+  stepContext,
   World,
   type SceneDescription,
 } from '../../fakes/transaction-world.ts';
@@ -47,7 +48,7 @@ function hostWith(scene: Partial<SceneDescription>): Host {
 }
 
 const nextSpec = {
-  ...buildWorkerSpec({ task: 'reconcile', image: '', environment: {} }),
+  ...buildWorkerSpec({ task: 'reconcile', workerImage: '', environment: {} }),
   environment: keys,
   labels: { [labels.role]: 'agent', [labels.spec]: 'digest-of-the-wanted-agent' },
   restart: 'always',
@@ -60,13 +61,13 @@ function changesOf(calls: readonly Call[], id: string | undefined): readonly Cal
 
 const words = (force: boolean) => ({ force, upgradeNames: ['rancher-agent-upgrade'] });
 
-describe("a stranger's container under the agent's name", () => {
+describe("an unmanaged container with the agent's name", () => {
   it('is not touched, and nothing is created beside it', async () => {
     const { world, calls, replace } = hostWith({ agent: actor('unmanaged', 'running') });
     const unmanaged = world.agent();
     const result = await replace({});
     expect(result).toMatchObject({ reached: false, touchedAgent: false });
-    expect(result.error?.message).toMatch(/nginx:latest\) has our name but is not an agent/);
+    expect(result.error?.message).toMatch(/nginx:latest\) has one of our names but is not an agent/);
     expect(changesOf(calls, unmanaged?.id)).toEqual([]);
     expect(calls.some(({ verb }) => verb === 'create')).toBe(false);
   });
@@ -136,22 +137,11 @@ describe('the container in which the work, or who asked for it, runs', () => {
 
   it.each(steps)('is never touched: $do', async (step) => {
     const calls: Call[] = [];
-    const { host } = new World(emptyScene);
-    const context: ApplyContext = {
-      engine: new SimulatedEngine(host, { afterCall: (call) => calls.push(call) }),
-      names,
-      limits: defaultLimits,
-      clock: host.clock,
-      log: silentLog,
-      interrupted: new AbortController().signal,
-      rejected: new Set(),
-      watched: new Map(),
-      ready: new Set(),
-      bootstraps: new Map(),
-      // As a host name gives it: the short id.
-      own: [id.slice(0, 12)],
-    };
-    await expect(performStep(step, context)).rejects.toThrow(/in which this very command runs/);
+    const world = new World(emptyScene);
+    const engine = new SimulatedEngine(world.host, { afterCall: (call) => calls.push(call) });
+    // As a host name gives it: the short id.
+    const context: ApplyContext = { ...stepContext(world, engine), own: [id.slice(0, 12)] };
+    await expect(performStep(step, context)).rejects.toThrow(/is the container that runs this command/);
     expect(calls).toEqual([]);
   });
 
@@ -161,7 +151,7 @@ describe('the container in which the work, or who asked for it, runs', () => {
     const own = observation.agent?.id ?? '';
     expect(() => {
       requireOwnNames(observation, [own]);
-    }).toThrow(/rancher\/agent:earlier\) is the container in which this very command runs/);
+    }).toThrow(/rancher\/agent:earlier\) is the container that runs this command/);
     expect(() => {
       requireOwnNames(observation, ['', 'b'.repeat(64)]);
     }).not.toThrow();
@@ -177,7 +167,7 @@ describe('the container in which the work, or who asked for it, runs', () => {
   it('two callers that want the same still share one worker', () => {
     const digest = (caller: string, force: boolean): string | undefined => {
       const environment = describeCaller({ id: caller, name: 'job', command: ['upgrade'] }, words(force));
-      return buildWorkerSpec({ task: 'upgrade', image: 'i', environment }).labels[labels.request];
+      return buildWorkerSpec({ task: 'upgrade', workerImage: 'i', environment }).labels[labels.request];
     };
     expect(digest('a', false)).toBe(digest('b', false));
     expect(digest('a', false)).not.toBe(digest('a', true));

@@ -23,7 +23,7 @@ const clock: Clock = {
   random: () => 0,
 };
 const names = namesOf(selectProfile('rancher-1.2', {}));
-const request: WorkerRequest = { task: 'upgrade', image: 'rancher/agent:v2', environment: {} };
+const request: WorkerRequest = { task: 'upgrade', workerImage: 'rancher/agent:v2', environment: {} };
 const old = 'a'.repeat(64);
 const made = 'b'.repeat(64);
 const taken = text(
@@ -51,7 +51,7 @@ function inspection(id: string, status: string, digest = digestOfRequest(request
     Name: `/${names.worker}`,
     Image: 'sha256:2',
     State: { Status: status, Running: status === 'running', Dead: status === 'dead', ExitCode: 0 },
-    Config: { Image: request.image, Labels: { [labels.role]: 'worker', [labels.request]: digest } },
+    Config: { Image: request.workerImage, Labels: { [labels.role]: 'worker', [labels.request]: digest } },
   });
 }
 
@@ -115,7 +115,7 @@ describe('a worker on the engine of the incident (1.10.3)', () => {
     },
   );
 
-  it('that is dead and can’t be removed is set aside under a name of its own', async () => {
+  it('that is dead and cannot be removed is parked under a name of its own', async () => {
     daemon.on('POST', '/containers/create', taken, json(201, { Id: made }));
     daemon.on('GET', `/containers/${names.worker}/json`, inspection(old, 'dead'));
     daemon.on('DELETE', `/containers/${old}`, text(500, 'Driver overlay failed to remove root filesystem\n'));
@@ -125,7 +125,7 @@ describe('a worker on the engine of the incident (1.10.3)', () => {
     expect(rename?.url).toContain(`name=${names.deadWorker}`);
   });
 
-  it('whose name is a ghost’s, taken by what can’t be found, is tried for a bounded number of times', async () => {
+  it('whose name is taken by a container that the engine cannot find is tried a limited number of times', async () => {
     daemon.on('POST', '/containers/create', taken);
     daemon.on('GET', `/containers/${names.worker}/json`, text(404, `no such id: ${names.worker}\n`));
     const error: unknown = await ask().catch((thrown: unknown) => thrown);
@@ -174,7 +174,7 @@ describe('a worker that can not end, a disk of its host being silent', () => {
     daemon.on('GET', `/containers/${names.worker}/json`, inspection(made, 'running', 'another'));
     const error: unknown = await ask(impatient, systemClock).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ exitCode: 75 });
-    expect(String(error)).toContain('the worker hangs: a disk of this host does not answer');
+    expect(String(error)).toContain('the worker is hung: a disk on this host is not responding');
     expect(daemon.countOf('POST', '/containers/create')).toBe(1);
   });
 

@@ -75,7 +75,7 @@ function pullCount(): number {
 describe('an image that is on the host', () => {
   it('is not pulled', async () => {
     daemon.on('GET', path, image);
-    expect(await ensure()).toMatchObject({ reference, image: { id: 'sha256:2' } });
+    expect(await ensure()).toMatchObject({ targetImage: reference, image: { id: 'sha256:2' } });
     expect(pullCount()).toBe(0);
   });
 });
@@ -83,7 +83,7 @@ describe('an image that is on the host', () => {
 describe('an image that is not', () => {
   it('is pulled', async () => {
     pulls(success);
-    expect(await ensure()).toMatchObject({ reference, image: { id: 'sha256:2' } });
+    expect(await ensure()).toMatchObject({ targetImage: reference, image: { id: 'sha256:2' } });
     expect(pullCount()).toBe(1);
   });
 
@@ -131,7 +131,7 @@ describe('an image that is not', () => {
     expect(error).toHaveProperty('originalMessage', `pull image ${reference}: no answer within 200 ms`);
   });
 
-  it('a pull that reports and reports, and is not done in time, is given up and not begun anew', async () => {
+  it('a pull that reports and reports, and is not done in time, is given up and not started again', async () => {
     pulls((response) => {
       response.writeHead(200);
       const timer = setInterval(() => response.write('{"status":"Downloading"}\n'), 50);

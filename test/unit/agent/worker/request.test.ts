@@ -13,7 +13,7 @@ const id = 'a'.repeat(64);
 const plain = { force: false, upgradeNames };
 const upgrade: WorkerRequest = {
   task: 'upgrade',
-  image: 'rancher/agent:v2',
+  workerImage: 'rancher/agent:v2',
   environment: { AGENT_TARGET_IMAGE: 'rancher/agent:v2' },
 };
 
@@ -95,7 +95,7 @@ describe('two callers share a worker', () => {
       digestWith({ AGENT_FORCE: 'true' }),
       digestWith({ AGENT_TARGET_IMAGE: 'rancher/agent:v3' }),
       digestOfRequest({ ...upgrade, task: 'reconcile' }),
-      digestOfRequest({ ...upgrade, image: 'rancher/agent:v3' }),
+      digestOfRequest({ ...upgrade, workerImage: 'rancher/agent:v3' }),
     ];
     expect(new Set(digests).size).toBe(digests.length);
   });

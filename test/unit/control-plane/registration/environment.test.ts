@@ -1,7 +1,12 @@
 import { access } from 'node:fs/promises';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
-import { loadRegistrationEnvironment } from '../../../../src/control-plane/registration/environment.ts';
+import type { Connection } from '../../../../src/control-plane/http/connection.ts';
+import {
+  loadRegistrationEnvironment,
+  type RegistrationEnvironmentRequest,
+} from '../../../../src/control-plane/registration/environment.ts';
+import { parseServerUrl } from '../../../../src/control-plane/url.ts';
 import {
   ConfigurationError,
   NotPermittedError,
@@ -13,6 +18,17 @@ import { createTestConnection, rejectionOf } from '../../../support/server/test-
 
 /** The stub listens on 127.0.0.1, which only images of this profile accept. */
 const profile = 'rancher-1.0';
+
+/** As the worker does it: the URL is parsed before anything is asked. */
+async function loadFrom(
+  connection: Connection,
+  { url, ...request }: Omit<RegistrationEnvironmentRequest, 'server'> & { readonly url: string },
+) {
+  return loadRegistrationEnvironment(connection, {
+    server: parseServerUrl(url, request.profile),
+    ...request,
+  });
+}
 
 async function start(options: StubOptions = {}) {
   const stub = await startStubServer(options);
@@ -36,7 +52,7 @@ describe('every form of URL leads to the registration environment', () => {
     ['the schemas of an environment', (base) => `${base}/v1/projects/1a5/schemas`, 6],
   ])('%s', async (_name, url, most) => {
     const stub = await start({ polls: 1 });
-    const environment = await loadRegistrationEnvironment(createTestConnection(), {
+    const environment = await loadFrom(createTestConnection(), {
       url: url(stub.url, stub.token),
       profile,
     });
@@ -52,23 +68,20 @@ describe('every form of URL leads to the registration environment', () => {
 
   it('an existing registration token is used, not another one made', async () => {
     const stub = await start({ tokenExists: true });
-    await loadRegistrationEnvironment(createTestConnection(), { url: stub.url, profile });
+    await loadFrom(createTestConnection(), { url: stub.url, profile });
     expect(stub.requests.filter(({ method }) => method === 'POST')).toEqual([]);
   });
 
   it('without X-API-Schemas the URL itself is taken for the schemas', async () => {
     const stub = await start({ schemasHeader: false });
-    await loadRegistrationEnvironment(createTestConnection(), { url: `${stub.url}/v1/schemas`, profile });
-    const error = await rejectionOf(
-      loadRegistrationEnvironment(createTestConnection(), { url: `${stub.url}/v1`, profile }),
-    );
+    await loadFrom(createTestConnection(), { url: `${stub.url}/v1/schemas`, profile });
+    const error = await rejectionOf(loadFrom(createTestConnection(), { url: `${stub.url}/v1`, profile }));
     expect(error.message).toMatch(/load the API schemas: .* JSON of another kind/);
   });
 
   it('the address that the server saw is kept when an agent can have it', async () => {
     const stub = await start({ detectedIp: '10.1.2.3' });
-    const load = async () =>
-      await loadRegistrationEnvironment(createTestConnection(), { url: stub.registrationUrl, profile });
+    const load = async () => await loadFrom(createTestConnection(), { url: stub.registrationUrl, profile });
     expect((await load()).detectedAgentIp).toBe('10.1.2.3');
     for (const detectedIp of ['fd00::1', '10.0.0.1, 10.0.0.2', 'nonsense']) {
       stub.behaviour.detectedIp = detectedIp;
@@ -81,9 +94,7 @@ describe('a registration URL never leads to another environment', () => {
   it('token=bad: an unknown token is told at once, as the mistake it is', async () => {
     const stub = await start({ token: 'bad' });
     const connection = createTestConnection();
-    const error = await rejectionOf(
-      loadRegistrationEnvironment(connection, { url: stub.registrationUrl, profile }),
-    );
+    const error = await rejectionOf(loadFrom(connection, { url: stub.registrationUrl, profile }));
     expect(error).toBeInstanceOf(ConfigurationError);
     expect(connection.secrets.scrub(`somewhere else: ${stub.token}`)).toBe('somewhere else: ***');
     expect(error.message).toContain('does not know the registration token');
@@ -99,9 +110,7 @@ describe('a registration URL never leads to another environment', () => {
   ] as const)('%j: whatever else answers is refused', async (fault) => {
     const stub = await start();
     stub.fault('script', fault);
-    const error = await rejectionOf(
-      loadRegistrationEnvironment(createTestConnection(), { url: stub.registrationUrl, profile }),
-    );
+    const error = await rejectionOf(loadFrom(createTestConnection(), { url: stub.registrationUrl, profile }));
     expect(error).toBeInstanceOf(ServerUnavailableError);
     expect(error.message).toContain('does not answer with a registration script');
     expect(stub.requestsTo('schemas')).toEqual([]);
@@ -113,7 +122,7 @@ describe('a registration URL never leads to another environment', () => {
     async (script) => {
       const stub = await start({ script });
       const error = await rejectionOf(
-        loadRegistrationEnvironment(createTestConnection(), { url: stub.registrationUrl, profile }),
+        loadFrom(createTestConnection(), { url: stub.registrationUrl, profile }),
       );
       expect(error).toBeInstanceOf(ServerUnavailableError);
       expect(stub.requests).toHaveLength(1);
@@ -125,7 +134,7 @@ describe('a server that calls itself otherwise', () => {
   it('apihost=other is refused, unless the operator says which address to use', async () => {
     const stub = await start({ apiHost: 'http://other.example:8080' });
     const load = async (urlOverride?: string) =>
-      await loadRegistrationEnvironment(createTestConnection(), {
+      await loadFrom(createTestConnection(), {
         url: stub.registrationUrl,
         profile,
         urlOverride,
@@ -139,7 +148,7 @@ describe('a server that calls itself otherwise', () => {
 
   it('the newer API is not compared, as upstream', async () => {
     const stub = await start({ apiHost: 'http://other.example:8080' });
-    const environment = await loadRegistrationEnvironment(createTestConnection(), {
+    const environment = await loadFrom(createTestConnection(), {
       url: `${stub.url}/v2-beta/scripts/${stub.token}`,
       profile,
     });
@@ -149,7 +158,7 @@ describe('a server that calls itself otherwise', () => {
   it('its configured address is followed from the bare address', async () => {
     const other = await start();
     const stub = await start({ tokenExists: true, apiHost: other.url });
-    const environment = await loadRegistrationEnvironment(createTestConnection(), { url: stub.url, profile });
+    const environment = await loadFrom(createTestConnection(), { url: stub.url, profile });
     expect(environment.cattleUrl).toBe(`${other.url}/v1`);
   });
 
@@ -167,7 +176,7 @@ describe('a server that calls itself otherwise', () => {
       ],
     });
     stub.fault('schemas', { text: page, contentType: 'application/json' });
-    await loadRegistrationEnvironment(createTestConnection(), { url: stub.url, profile });
+    await loadFrom(createTestConnection(), { url: stub.url, profile });
     expect(stub.requestsTo('registration-tokens')).toHaveLength(1);
   });
 });
@@ -175,9 +184,7 @@ describe('a server that calls itself otherwise', () => {
 describe('a server with access control', () => {
   it('asks for keys: told at once', async () => {
     const stub = await start({ auth: 'on' });
-    const error = await rejectionOf(
-      loadRegistrationEnvironment(createTestConnection(), { url: stub.url, profile }),
-    );
+    const error = await rejectionOf(loadFrom(createTestConnection(), { url: stub.url, profile }));
     expect(error).toBeInstanceOf(NotPermittedError);
     expect(error.message).toContain('access control is on');
     expect(stub.requests).toHaveLength(1);
@@ -187,7 +194,7 @@ describe('a server with access control', () => {
     const stub = await start({ auth: 'on' });
     const connection = createTestConnection();
     const error = await rejectionOf(
-      loadRegistrationEnvironment(connection, {
+      loadFrom(connection, {
         url: stub.url,
         profile,
         credentials: { accessKey: 'WRONG', secretKey: 'wrong-secret-key' },
@@ -199,7 +206,7 @@ describe('a server with access control', () => {
 
   it('needs none for a registration URL, and gets none', async () => {
     const stub = await start({ auth: 'on' });
-    await loadRegistrationEnvironment(createTestConnection(), {
+    await loadFrom(createTestConnection(), {
       url: stub.registrationUrl,
       profile,
       credentials: { accessKey: 'AK', secretKey: 'account-secret-key' },
@@ -214,7 +221,7 @@ describe('waiting for the server', () => {
     await stub.pause();
     setTimeout(() => void stub.resume(), 60);
     const connection = createTestConnection({ limits: { SERVER_TRIES: 300 } });
-    await loadRegistrationEnvironment(connection, { url: stub.registrationUrl, profile });
+    await loadFrom(connection, { url: stub.registrationUrl, profile });
     expect(connection.lines.filter((line) => line.includes('connection refused'))).toHaveLength(1);
   });
 
@@ -223,9 +230,7 @@ describe('waiting for the server', () => {
     stub.fault('script', { status: 503 }, { times: 2 });
     stub.fault('script', { status: 502, body: 'html' }, { times: 5 });
     const connection = createTestConnection({ limits: { SERVER_TRIES: 5 } });
-    const error = await rejectionOf(
-      loadRegistrationEnvironment(connection, { url: stub.registrationUrl, profile }),
-    );
+    const error = await rejectionOf(loadFrom(connection, { url: stub.registrationUrl, profile }));
     expect(error.message).toMatch(/^could not reach .*\/scripts\/\*\*\* \(status 502\); giving up$/);
     expect(stub.requests).toHaveLength(5);
     expect(connection.lines.filter((line) => line.includes('not accessible'))).toHaveLength(2);
@@ -237,13 +242,10 @@ describe('waiting for the server', () => {
     stub.fault('script', 'hang-accept');
     const begun = Date.now();
     const error = await rejectionOf(
-      loadRegistrationEnvironment(
-        createTestConnection({ limits: { SERVER_TOTAL: 500, SERVER_TRIES: 300 } }),
-        {
-          url: stub.registrationUrl,
-          profile,
-        },
-      ),
+      loadFrom(createTestConnection({ limits: { SERVER_TOTAL: 500, SERVER_TRIES: 300 } }), {
+        url: stub.registrationUrl,
+        profile,
+      }),
     );
     expect(error.message).toContain('timed out');
     expect(Date.now() - begun).toBeLessThan(1_500);
@@ -255,7 +257,7 @@ describe('waiting for the server', () => {
       const stub = await start({ tls });
       const begun = Date.now();
       const error = await rejectionOf(
-        loadRegistrationEnvironment(createTestConnection({ limits: { HTTP_TOTAL: 5_000 } }), {
+        loadFrom(createTestConnection({ limits: { HTTP_TOTAL: 5_000 } }), {
           url: stub.registrationUrl,
           profile,
         }),
@@ -275,9 +277,7 @@ describe('waiting for the server', () => {
     const stub = await start();
     stub.fault('script', fault);
     const connection = createTestConnection();
-    const error = await rejectionOf(
-      loadRegistrationEnvironment(connection, { url: stub.registrationUrl, profile }),
-    );
+    const error = await rejectionOf(loadFrom(connection, { url: stub.registrationUrl, profile }));
     expect(error).toBeInstanceOf(ServerUnavailableError);
     expect(error.message).toMatch(/redirects to http.* which is not the server that was asked$/);
     expect(error.message).not.toContain(stub.token);
@@ -292,7 +292,7 @@ describe('waiting for the server', () => {
     const plain = await start();
     stub.fault('script', { redirect: plain.registrationUrl });
     const error = await rejectionOf(
-      loadRegistrationEnvironment(
+      loadFrom(
         createTestConnection({ trust: { ca: [certificates.authority] }, limits: { HTTP_TOTAL: 5_000 } }),
         { url: stub.registrationUrl, profile },
       ),
@@ -306,7 +306,7 @@ describe('waiting for the server', () => {
   it.each(['html', 'empty'] as const)('a 404 of a proxy (%s) is not the word of the server', async (body) => {
     const stub = await start();
     stub.fault('script', { status: 404, body }, { times: 2 });
-    const environment = await loadRegistrationEnvironment(createTestConnection(), {
+    const environment = await loadFrom(createTestConnection(), {
       url: stub.registrationUrl,
       profile,
     });
@@ -321,18 +321,14 @@ describe('a base URL that leads nowhere', () => {
   ] as const)('%s', async (_name, { fault }, words) => {
     const stub = await start();
     stub.fault('any', fault);
-    const error = await rejectionOf(
-      loadRegistrationEnvironment(createTestConnection(), { url: stub.url, profile }),
-    );
+    const error = await rejectionOf(loadFrom(createTestConnection(), { url: stub.url, profile }));
     expect(error).toBeInstanceOf(ServerUnavailableError);
     expect(error.message).toMatch(words);
   });
 
   it('a server without default environment', async () => {
     const stub = await start({ defaultProject: false });
-    const error = await rejectionOf(
-      loadRegistrationEnvironment(createTestConnection(), { url: stub.url, profile }),
-    );
+    const error = await rejectionOf(loadFrom(createTestConnection(), { url: stub.url, profile }));
     expect(error).toBeInstanceOf(ConfigurationError);
     expect(error.message).toContain('no default environment');
   });
@@ -340,7 +336,7 @@ describe('a base URL that leads nowhere', () => {
   it('a registration token that never becomes active', async () => {
     const stub = await start({ polls: 1_000_000 });
     const error = await rejectionOf(
-      loadRegistrationEnvironment(createTestConnection({ limits: { RESOLVE_TOTAL: 60 } }), {
+      loadFrom(createTestConnection({ limits: { RESOLVE_TOTAL: 60 } }), {
         url: stub.url,
         profile,
       }),
@@ -358,7 +354,7 @@ describe('a base URL that leads nowhere', () => {
           stub.clearFaults();
           stub.fault(endpoint, { text, contentType: 'application/json' });
           const error = await rejectionOf(
-            loadRegistrationEnvironment(createTestConnection({ limits: { RESOLVE_TOTAL: 20 } }), {
+            loadFrom(createTestConnection({ limits: { RESOLVE_TOTAL: 20 } }), {
               url: stub.url,
               profile,
             }).then(() => Promise.reject(new ServerUnavailableError('it worked'))),

@@ -1,4 +1,4 @@
-import { judgeBootstrap } from '../../../../control-plane/bootstrap.ts';
+import { judgeBootstrap, type BootstrapScript } from '../../../../control-plane/bootstrap.ts';
 import type { HttpResponse } from '../../../../control-plane/http/client.ts';
 import { blankRequiredImage } from '../../../../control-plane/required-image.ts';
 import { HostFolderUnwritableError, ProgramMissingError } from '../../../../host/errors.ts';
@@ -13,7 +13,7 @@ import type { StateCause } from '../../../../support/causes.ts';
 export interface StagedBootstrap {
   readonly script: StagedScript;
   /** As the server sent it, its upgrade branch included. */
-  readonly text: string;
+  readonly bootstrap: BootstrapScript;
   /** `Clock.elapsed` when the server sent it. */
   readonly fetchedAt: number;
 }
@@ -38,7 +38,7 @@ export async function checkScript(
   if (!blanked.ok) return { failure: notWhole(blanked.reason) };
   try {
     const script = await stageScript(blanked.script, folders, limits, signal);
-    if (script.complaint === undefined) return { staged: { script, text: bootstrap.script, fetchedAt } };
+    if (script.complaint === undefined) return { staged: { script, bootstrap, fetchedAt } };
     await script.dispose();
     return {
       failure: notWhole(

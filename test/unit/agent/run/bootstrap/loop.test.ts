@@ -1,3 +1,5 @@
+import type { BootstrapScript } from '../../../../../src/control-plane/bootstrap.ts';
+import { readRequiredImage } from '../../../../../src/control-plane/required-image.ts';
 import { describe, expect, it } from 'vitest';
 import type { Outcome } from '../../../../../src/agent/report/outcome.ts';
 import type { ScriptRunner } from '../../../../../src/agent/run/bootstrap/loop.ts';
@@ -230,13 +232,14 @@ describe('an agent that cannot run its script', () => {
 });
 
 describe('a script that was staged on standby', () => {
-  const text = '#!/bin/bash\nREQUIRED_IMAGE="rancher/agent:v3"\n';
+  const script = '#!/bin/bash\nREQUIRED_IMAGE="rancher/agent:v3"\n';
+  const bootstrap: BootstrapScript = { script, requiredImage: readRequiredImage(script) };
 
   it('runs first, without a request; its required image counts, and it is removed', async () => {
     let disposed = 0;
     const { told, required, requests } = await observe(30 * second, {
       life: 20 * second,
-      staged: { script: simulatedScript(() => disposed++), text, fetchedAt: -2 * minute },
+      staged: { script: simulatedScript(() => disposed++), bootstrap, fetchedAt: -2 * minute },
     });
     expect(told.slice(0, 2)).toEqual(['began', 'exited 0 20 s by design']);
     expect(required[0]).toEqual({ kind: 'image', image: 'rancher/agent:v3' });
@@ -252,7 +255,7 @@ describe('a script that was staged on standby', () => {
   ])('is removed and fetched again when it %s', async (_title, { fetchedAt }, complaint) => {
     let disposed = 0;
     const script = { ...simulatedScript(() => disposed++), complaint };
-    const { told, required } = await observe(second, { staged: { script, text, fetchedAt } });
+    const { told, required } = await observe(second, { staged: { script, bootstrap, fetchedAt } });
     expect(told).toEqual(['answered', 'began']);
     expect(required).toEqual([{ kind: 'image', image: 'rancher/agent:v1.2.11' }]);
     expect(disposed).toBe(1);

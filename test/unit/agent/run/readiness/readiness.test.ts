@@ -41,7 +41,7 @@ describe('an image that can work', () => {
       expect(proof).toMatchObject({ passed: readinessChecks });
       expect(proof.failure).toBeUndefined();
       const { staged } = proof;
-      expect(staged?.text).toContain('REQUIRED_IMAGE="rancher/agent:v1.2.11"');
+      expect(staged?.bootstrap.script).toContain('REQUIRED_IMAGE="rancher/agent:v1.2.11"');
       expect(await readFile(staged?.script.file ?? '', 'utf8')).not.toContain('rancher/agent:v1.2.11');
       await staged?.script.dispose();
       expect(await readdir(scene.staging)).toEqual([]);

@@ -66,7 +66,7 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
   return scene.clock.elapsed() - begun;
 }
 
-const proven = { serving: { kind: 'serves' }, parked: 'settled' };
+const proven = { serving: { kind: 'serves' }, parked: 'proven' };
 
 async function failThrice(): Promise<void> {
   await scene.writeServing(agent, {
@@ -148,7 +148,7 @@ describe('three failures in a row', () => {
     await failThrice();
     expect(await watch()).toMatchObject({
       serving: { kind: 'not-serving', cause: 'bootstrap-fails' },
-      parked: 'settled',
+      parked: 'proven',
     });
   });
 
@@ -168,7 +168,7 @@ describe('three failures in a row', () => {
 
 describe('without a decision', () => {
   it.each([
-    [false, 'settled'],
+    [false, 'proven'],
     [true, 'keep-parked'],
   ])('within BOOTSTRAP_WATCH_TOTAL (rescue: %s) the parked agent is %s', async (isRescue, parked) => {
     park(hardened);
@@ -183,7 +183,7 @@ describe('without a decision', () => {
   });
 
   it.each([
-    [false, 'settled'],
+    [false, 'proven'],
     [true, 'keep-parked'],
   ])(
     'because the keys are revoked (rescue: %s) there is no rollback, and the parked one is %s',
@@ -358,7 +358,7 @@ describe('docker restart in the middle of the watch', () => {
     });
   }
 
-  it('is withstood, and the bootstrap is watched anew', async () => {
+  it('is withstood, and the bootstrap is watched again', async () => {
     await restartWithin(8_000);
     expect(await timed(async () => expect(await watch()).toEqual(proven))).toBe(73_000);
   });
@@ -423,7 +423,7 @@ describe('an engine that does not answer meanwhile', () => {
       };
     });
     const ms = await timed(async () => {
-      expect(await watch()).toMatchObject({ serving: { cause: 'server-unreachable' }, parked: 'settled' });
+      expect(await watch()).toMatchObject({ serving: { cause: 'server-unreachable' }, parked: 'proven' });
     });
     expect(ms).toBe(300_000);
   });

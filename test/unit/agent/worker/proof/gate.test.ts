@@ -43,7 +43,7 @@ async function stage(options: SceneOptions = {}): Promise<void> {
 }
 
 /** The same in the middle of a test. */
-async function stageAnew(options: SceneOptions): Promise<void> {
+async function stageAgain(options: SceneOptions): Promise<void> {
   await scene.remove();
   await stage(options);
 }
@@ -441,7 +441,7 @@ describe('while a legacy agent is active and the server requires another image',
   });
 
   it('a server that is away withdraws nothing', async () => {
-    await stageAnew({ askedBy: 'server' });
+    await stageAgain({ askedBy: 'server' });
     addOld(legacy);
     await server.pause();
     try {
@@ -465,7 +465,7 @@ describe('a legacy agent works', () => {
   });
 
   it('while nothing is known of the requirement and a person asked', async () => {
-    await stageAnew({ askedBy: 'person' });
+    await stageAgain({ askedBy: 'person' });
     server.fault('any', { status: 503 });
     addOld(legacy);
     await keepWriting({ failure: failureWith({ fault: 'server' }) });
@@ -475,7 +475,7 @@ describe('a legacy agent works', () => {
   });
 });
 
-describe('an agent under the name of an earlier family', () => {
+describe('an agent under the name of an earlier profile', () => {
   beforeEach(async () => {
     await scene.remove();
     scene = await WorkerScene.create({ profile: 'pasturestack' });

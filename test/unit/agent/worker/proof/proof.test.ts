@@ -80,7 +80,7 @@ describe('a proof from standby to the end', () => {
     await ready(proof);
     expect(readyCount).toBe(1);
     await scene.keepServing(next, { bootstrap: { runningSinceElapsed: scene.clock.elapsed() } });
-    expect(await promoteAndWatch(proof)).toBe('settled');
+    expect(await promoteAndWatch(proof)).toBe('proven');
     expect(await proof.conclude(await resultWith('rancher-agent'))).toEqual({ kind: 'serves' });
   });
 
@@ -132,7 +132,7 @@ describe('a proof from standby to the end', () => {
     await scene.writeReadiness(next, { failure: failureWith() });
     await ready(proof);
     await scene.keepServing(next, { bootstrap: { runningSinceElapsed: scene.clock.elapsed() } });
-    expect(await promoteAndWatch(proof)).toBe('settled');
+    expect(await promoteAndWatch(proof)).toBe('proven');
     expect(await proof.conclude(await resultWith('rancher-agent'))).toEqual({ kind: 'serves' });
   });
 });
@@ -143,7 +143,7 @@ describe('offline', () => {
     const before = server.requests.length;
     const proof = prove({ AGENT_OFFLINE: 'true' });
     await ready(proof);
-    expect(await promoteAndWatch(proof)).toBe('settled');
+    expect(await promoteAndWatch(proof)).toBe('proven');
     expect(await proof.conclude(await resultWith('rancher-agent'))).toMatchObject({
       kind: 'unknown',
       cause: 'serving-unknown',

@@ -188,7 +188,7 @@ describe('a legacy agent', () => {
 
   it.each([
     ['is older than ANSWER_FRESH', { labels: legacy, ageMs: 30_000 }],
-    ["is a stranger's", { labels: {}, image: 'nginx:latest', ageMs: 1_000 }],
+    ['is unmanaged', { labels: {}, image: 'nginx:latest', ageMs: 1_000 }],
   ])('an upgrade container proves nothing when it %s', async (_why, { ageMs, ...parts }) => {
     const agent = await agentWith(legacy);
     scene.add('rancher-agent-upgrade', { ...parts, createdAt: scene.clock.now() - ageMs });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { profileOfImage, followProfile } from '../../../../src/agent/worker/family.ts';
+import { profileOfImage, followProfile } from '../../../../src/agent/worker/follow-profile.ts';
 import { selectProfile } from '../../../../src/agent/identity/profile.ts';
 import { namesOf } from '../../../../src/agent/identity/roles.ts';
 import type { Target } from '../../../../src/agent/worker/pull-image.ts';
@@ -7,12 +7,12 @@ import type { Work } from '../../../../src/agent/worker/session.ts';
 import type { ProfileName } from '../../../../src/support/configuration.ts';
 import { silentLog } from '../../../../src/support/log.ts';
 
-function target(reference: string, profile?: string): Target {
+function target(targetImage: string, profile?: string): Target {
   const environment = profile === undefined ? {} : { AGENT_PROFILE: profile };
-  return { reference, image: { id: 'i', labels: {}, repoTags: [], repoDigests: [], environment } };
+  return { targetImage, image: { id: 'i', labels: {}, repoTags: [], repoDigests: [], environment } };
 }
 
-describe('the family of an image', () => {
+describe('the profile of an image', () => {
   it.each([
     ['rancher/agent:v1.2.11', 'rancher-1.0', 'rancher-1.0'],
     ['anything:at-all', 'pasturestack', 'pasturestack'],
@@ -23,8 +23,8 @@ describe('the family of an image', () => {
     ['ghcr.io/pasturestack/node-agent:v1.2.31', undefined, 'pasturestack'],
     ['rancher/agent:latest', undefined, undefined],
     ['rancher/agent-instance:v1.0', undefined, undefined],
-  ])('%s, which says %s, is %s', (reference, told, family) => {
-    expect(profileOfImage(target(reference, told))).toBe(family);
+  ])('%s, which says %s, is %s', (reference, told, profile) => {
+    expect(profileOfImage(target(reference, told))).toBe(profile);
   });
 });
 
@@ -43,12 +43,12 @@ describe('work towards an image', () => {
     ['rancher-1.0', 'rancher-1.2', 'rancher-1.2', 'rancher-agent'],
     ['rancher-1.2', 'rancher-1.0', 'rancher-1.0', 'rancher-agent'],
     ['rancher-1.2', 'pasturestack', 'pasturestack', 'pasturestack-node-agent'],
-    // Nothing of those families would ever find the agent that is there.
+    // Nothing of those profiles would ever find the agent that is there.
     ['pasturestack', 'rancher-1.2', 'pasturestack', 'pasturestack-node-agent'],
     ['rancher-1.2', undefined, 'rancher-1.2', 'rancher-agent'],
-  ] as const)('of %s to one of %s is work of %s on %s', (own, other, family, agent) => {
+  ] as const)('of %s to one of %s is work with the profile %s on %s', (own, other, profile, agent) => {
     const work = followProfile(workOf(own), target('some:image', other));
-    expect(work.profile.name).toBe(family);
+    expect(work.profile.name).toBe(profile);
     expect(work.names.agent).toBe(agent);
   });
 

@@ -1,0 +1,102 @@
+import { describeContainer } from '../../engine/containers.ts';
+import { daemonLogHint, isEngineError, isNoSpace, noSpaceHint } from '../../engine/errors.ts';
+import {
+  CannotChangeError,
+  EngineUnavailableError,
+  EntrypointError,
+  messageOf,
+} from '../../support/errors.ts';
+import { agentDoesNotRun, nextDoesNotRun } from './not-ready.ts';
+import type { Observed } from './observe.ts';
+import type { Failure, Step } from './steps.ts';
+import { unmanagedError } from './unmanaged.ts';
+
+/** What stopped an observation. */
+export function asUnavailable(error: Error): EngineUnavailableError {
+  if (error instanceof EngineUnavailableError) return error;
+  return new EngineUnavailableError(`cannot inspect the agent's containers: ${error.message}`, {
+    hint: hintFor(error),
+    cause: error,
+  });
+}
+
+/** What stopped a step, as an error with a hint for a person. */
+export function explainStep(step: Step, error: unknown): Error {
+  if (error instanceof EntrypointError && !isEngineError(error)) return error;
+  const subject = 'container' in step ? step.container.name : 'the next agent';
+  const originalMessage = isEngineError(error) ? error.originalMessage : messageOf(error);
+  return new CannotChangeError(`cannot ${verbs[step.do]} ${subject}`, {
+    originalMessage,
+    hint: hintFor(error),
+    cause: error,
+  });
+}
+
+const verbs: Readonly<Record<Step['do'], string>> = {
+  'create-next': 'create',
+  start: 'start',
+  standby: 'bring up',
+  ready: 'bring up',
+  stop: 'stop',
+  park: 'park',
+  promote: 'promote',
+  demote: 'take back',
+  verify: 'verify',
+  watch: 'watch the bootstrap of',
+  'restore-policy': 'restore the restart policy of',
+  discard: 'remove',
+  done: 'finish',
+  fail: 'finish',
+};
+
+function hintFor(error: unknown): string {
+  if (isEngineError(error) && isNoSpace(error.originalMessage)) {
+    return noSpaceHint;
+  }
+  if (isEngineError(error, 'conflict'))
+    return 'docker ps -a shows who has the name; remove or rename that container';
+  return daemonLogHint;
+}
+
+/** Why no plan leads to the goal. */
+export function explainFailure(
+  why: Failure,
+  container: Observed | undefined,
+  parkedNames: readonly string[],
+): Error {
+  const name = container === undefined ? '' : describeContainer(container);
+  switch (why) {
+    case 'unmanaged-in-role':
+      return unmanagedError(container?.name ?? '', name);
+    case 'parked-names-taken':
+      return new CannotChangeError(
+        `cannot park the old agent: ${parkedNames.join(', ')} are taken by containers that cannot be removed`,
+        {
+          hint: 'usually the storage is faulty: see the runbook, "a container cannot be removed"',
+        },
+      );
+    case 'next-does-not-run':
+      return nextDoesNotRun(container ?? nobody, describeEnd(container));
+    case 'agent-does-not-run':
+      return agentDoesNotRun(container ?? nobody, describeEnd(container));
+    case 'other-agent-does-not-stop':
+      return new CannotChangeError(`another agent runs on this host and cannot be stopped: ${name}`, {
+        hint: `its process does not exit; ${daemonLogHint}`,
+      });
+    case 'name-not-free':
+      return new CannotChangeError(`a container cannot be renamed: ${name}`, {
+        hint: 'if it is dead, the storage is faulty: see the runbook, "a container cannot be removed"',
+      });
+    case 'no-agent':
+      return new CannotChangeError('there is no agent on this host and nothing to create one from', {
+        hint: 'register this host again: docker run … IMAGE URL',
+      });
+  }
+}
+
+/** A plan that fails for an agent always names it. */
+const nobody = { name: 'an agent', id: '', image: '' };
+
+function describeEnd(container: Observed | undefined): string {
+  return `state ${container?.state ?? 'unknown'}, restarted ${container?.restartCount ?? 0} times`;
+}

@@ -1,0 +1,93 @@
+import { shortId } from '../../engine/containers.ts';
+import type { Observed } from './observe.ts';
+
+/*
+ * What a plan is made of: the goal, what this run has learnt, and the steps.
+ */
+
+export type Goal =
+  /** An agent made from this image and digest, and nothing else. */
+  | {
+      readonly kind: 'replace';
+      readonly digest: string;
+      readonly imageId: string;
+      readonly canStandBy: boolean;
+      /** Its `run` proves on standby that it can serve. */
+      readonly checksReadiness: boolean;
+    }
+  /** One agent of those that are there, the active one if it is sound, and nothing else. */
+  | { readonly kind: 'reconcile' };
+
+export type Replacement = Goal & { kind: 'replace' };
+
+/** What earlier steps of this very run have learnt and no look at the engine can tell. */
+export interface History {
+  /** Ids that came up and failed, or could not be started. */
+  readonly rejected: ReadonlySet<string>;
+  /** Ids that could not be stopped or removed after bounded tries. */
+  readonly unremovable: Pick<ReadonlySet<string>, 'has'>;
+  /** Ids that could not be renamed after bounded tries. */
+  readonly unmovable: ReadonlySet<string>;
+  /** For how long (ms) a container was seen to stay up in its present role, whatever the clocks say. */
+  readonly watched: ReadonlyMap<string, number>;
+  /** Ids that may be promoted: they have proven that they can serve, or the rules let them go on without that. */
+  readonly ready: ReadonlySet<string>;
+  /** Ids whose bootstrap was watched after their promotion, and whether the parked agents may go. */
+  readonly bootstraps: ReadonlyMap<string, 'proven' | 'keep-parked'>;
+}
+
+export interface Timeouts {
+  /** An agent up this long (ms) is sound. */
+  readonly verifyMs: number;
+  /** A next one up this long (ms) may relieve the old one; a restored one up this long is back. */
+  readonly standbyMs: number;
+}
+
+export type Step =
+  | { readonly do: 'create-next'; readonly name: 'first' | 'spare' }
+  | { readonly do: 'start'; readonly container: Observed }
+  | { readonly do: 'standby'; readonly container: Observed }
+  /** Waits until it has proven that it can serve (readiness.md). */
+  | { readonly do: 'ready'; readonly container: Observed }
+  | { readonly do: 'stop'; readonly container: Observed }
+  | { readonly do: 'park'; readonly container: Observed; readonly parkedIndex: number }
+  | { readonly do: 'promote'; readonly container: Observed }
+  /**
+   * Takes a promotion back: an agent that failed is the next one again, under its first or spare name, or is parked, until it
+   * is removed.
+   */
+  | {
+      readonly do: 'demote';
+      readonly container: Observed;
+      readonly parkedIndex: number | 'spare' | undefined;
+    }
+  | { readonly do: 'verify'; readonly container: Observed }
+  /** Waits until its bootstrap has run for a while. */
+  | { readonly do: 'watch'; readonly container: Observed }
+  /** Gives an agent that came back the restart policy that it had. */
+  | { readonly do: 'restore-policy'; readonly container: Observed; readonly policy: string }
+  | { readonly do: 'discard'; readonly container: Observed }
+  | { readonly do: 'done'; readonly agent: Observed }
+  | Fail;
+
+export type Fail = { readonly do: 'fail'; readonly why: Failure; readonly container?: Observed };
+
+export type Failure =
+  | 'unmanaged-in-role'
+  | 'parked-names-taken'
+  | 'next-does-not-run'
+  | 'agent-does-not-run'
+  | 'other-agent-does-not-stop'
+  | 'name-not-free'
+  | 'no-agent';
+
+/** The container that a step is about, if it is about one. */
+export function containerOf(step: Step): Observed | undefined {
+  return 'container' in step ? step.container : undefined;
+}
+
+/** A step for the log, and the same text whenever the same step is planned again: `stop rancher-agent (0123456789ab)`. */
+export function describeStep(step: Step): string {
+  const container = containerOf(step);
+  return container === undefined ? step.do : `${step.do} ${container.name} (${shortId(container.id)})`;
+}
