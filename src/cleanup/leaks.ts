@@ -144,7 +144,7 @@ export function classifyDeadHelper(suspect: Suspect<HelperKind>, rules: LeakRule
  * @param found by an inspection; undefined where the engine cannot inspect it
  */
 export function classifyDead(listed: ContainerSummary, found: ContainerDetails | undefined): Classification {
-  // 1.10.3 lists a dead container and cannot inspect it (engine-notes); what the list shows stays true.
+  // 1.10.3 lists a dead container and cannot inspect it (engine-notes §3); what the list shows stays true.
   if (found === undefined && listed.state !== 'dead') return keep('gone');
   if (found !== undefined && found.state !== 'dead') return keep('has not exited');
   return isAgentContainer(found ?? listed) ? { class: 'dead' } : keep('another image');

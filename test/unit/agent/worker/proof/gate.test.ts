@@ -54,14 +54,8 @@ function addOld(labels: Readonly<Record<string, string>>, parts: Partial<Contain
 }
 
 async function pass(parts: Partial<Gate> = {}): Promise<Passage> {
-  const gate: Gate = {
-    work: scene.work,
-    offline: false,
-    target,
-    isReconciling: false,
-    lifetime: scene.life.signal,
-    ...parts,
-  };
+  const usual = { work: scene.work, offline: false, target, isReconciling: false } as const;
+  const gate: Gate = { ...usual, lifetime: scene.life.signal, ...parts };
   return awaitReadiness(gate, await scene.observed(next.name), await scene.observe());
 }
 
