@@ -47,7 +47,7 @@ export type Step =
   | { readonly do: 'create-next'; readonly name: 'first' | 'spare' }
   | { readonly do: 'start'; readonly container: Observed }
   | { readonly do: 'standby'; readonly container: Observed }
-  /** Waits until it has proven that it can serve (readiness.md). */
+  /** Waits until it has proven that it can serve (readiness §1). */
   | { readonly do: 'ready'; readonly container: Observed }
   | { readonly do: 'stop'; readonly container: Observed }
   | { readonly do: 'park'; readonly container: Observed; readonly parkedIndex: number }
