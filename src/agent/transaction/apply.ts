@@ -203,7 +203,7 @@ function hurry(interrupted: AbortSignal): AbortSignal {
 
 /**
  * Removes a container: restart policy off, stopped, then a bounded number of tries. Not by force: an old engine would
- * then forget it and leave its files behind unnamed (engine-notes). A dead container of an earlier run gets a single try.
+ * then forget it and leave its files behind unnamed (engine-notes §3). A dead container of an earlier run gets a single try.
  */
 async function discard(container: Observed, context: ApplyContext): Promise<void> {
   const { engine, limits, log, clock, interrupted } = context;

@@ -71,7 +71,7 @@ export interface Observation {
 /**
  * Looks at the host: one filtered list, and one inspection per container found. A container that is listed but that
  * inspection does not find is gone by now, unless the list says `Dead`: then it is dead, on an old engine
- * (engine-notes: 404 is not proof of absence).
+ * (engine-notes §3: 404 is not proof of absence).
  *
  * @param adopt unmanaged containers that have our names count as old agents (`--force`)
  */

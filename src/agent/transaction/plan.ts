@@ -173,7 +173,7 @@ function planReconciling(situation: Situation): Step {
 
 /**
  * Frees the agent's name for an old one. Not by removing what has it: a removal takes time, and one that fails leaves
- * a dead container, which old engines cannot even rename (engine-notes).
+ * a dead container, which old engines cannot even rename (engine-notes §3).
  */
 function planDemotion(situation: Situation, agent: Observed): Step {
   const container = agent;
