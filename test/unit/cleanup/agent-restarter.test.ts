@@ -160,7 +160,7 @@ describe('stopping the agent', () => {
     expect(calls.slice(2)).toEqual(['stop old', 'start old', `remove ${restarter} by force`]);
   });
 
-  it('is not tried when the agent restarter cannot be started', async () => {
+  it('the agent is not stopped when the agent restarter cannot be started', async () => {
     failures.set(`start ${restarter}`, 1);
     await expect(stopWithRestarter(view(), order)).rejects.toBeInstanceOf(CannotChangeError);
     expect(calls).not.toContain('stop old');
@@ -242,7 +242,7 @@ describe('the agent restarter', () => {
     );
   });
 
-  it('tries again, with pauses that grow, when the engine does not answer', async () => {
+  it('the agent restarter tries again, with growing pauses, when the engine does not answer', async () => {
     failures.set('start old', 5);
     await restartAgent(view(), ids, never);
     expect(calls.filter((text) => text === 'start old')).toHaveLength(6);

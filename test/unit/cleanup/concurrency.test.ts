@@ -41,7 +41,7 @@ describe('removals at a time', () => {
     expect(Math.min(...numbers)).toBeGreaterThanOrEqual(2);
   });
 
-  it('stay at one on an engine that takes seconds for each', () => {
+  it('removals stay at one at a time on an engine that takes seconds for each', () => {
     const concurrency = new Concurrency(defaultLimits);
     expect(new Set(feed(concurrency, 200, () => 3_000))).toEqual(new Set([1]));
   });
@@ -52,7 +52,7 @@ describe('removals at a time', () => {
     expect(new Set(feed(concurrency, 100, () => 999))).toEqual(new Set([defaultLimits.CLEANUP_PARALLEL]));
   });
 
-  it('are one while somebody else needs the engine, and as many as before afterwards', () => {
+  it('removals are one at a time while somebody else needs the engine, and as many as before afterwards', () => {
     const concurrency = new Concurrency(defaultLimits);
     feed(concurrency, 1_000, () => 20);
     concurrency.hold(true);

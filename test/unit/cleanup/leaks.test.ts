@@ -41,12 +41,12 @@ describe('a leaked helper', () => {
     ['named by its id, as among thousands', { name: '0123456789ab' }, 'inspect-host'],
     ['that lost its name when it died', { name: '', state: 'dead' }, 'inspect-host'],
     ['on an engine that does not tell the restart policy', { restartPolicy: '' }, 'inspect-host'],
-  ] as const)('%s', (_, parts, kind) => {
+  ] as const)('cleanup recognizes a leaked helper %s', (_, parts, kind) => {
     expect(classifyHelper(leakedDetails(parts), rules)).toEqual(leak(kind));
   });
 });
 
-it('has the labels of its image, whatever those are', () => {
+it('a leaked helper has the labels of its image, whatever those are', () => {
   const given = { [labels.system]: 'rancher-agent', maintainer: 'somebody' };
   const container = leakedDetails({ labels: given });
   expect(dependsOnImage(container)).toBe(true);
@@ -54,7 +54,7 @@ it('has the labels of its image, whatever those are', () => {
   expect(classifyHelper(container, rules)).toEqual(kept('was given a label'));
 });
 
-it('of the incident is judged without a look at its image', () => {
+it('a leaked helper of the incident is classified without inspecting its image', () => {
   expect(dependsOnImage(leakedDetails())).toBe(false);
 });
 
@@ -132,20 +132,20 @@ describe('a container that is no leak', () => {
       'may still be in use',
     ],
     ['one whose age is unknown', { createdAt: undefined }, 'may still be in use'],
-  ] as const)('%s', (_, parts, reason) => {
+  ] as const)('cleanup keeps %s', (_, parts, reason) => {
     expect(classifyHelper(leakedDetails(parts), rules)).toEqual(kept(reason));
   });
 
   it.each([
     ['a label of its own beside those of the image', { keep: 'yes' }],
     ['the value of a label of the image changed', { version: '2' }],
-  ])('one with %s', (_, own) => {
+  ])('cleanup keeps a container with %s', (_, own) => {
     const container = leakedDetails({ labels: { [labels.system]: 'rancher-agent', version: '1', ...own } });
     const imageLabels = { [labels.system]: 'rancher-agent', version: '1' };
     expect(classifyHelper(container, { ...rules, imageLabels })).toEqual(kept('was given a label'));
   });
 
-  it('one of another image that was given the label of agent images', () => {
+  it('cleanup keeps a container of another image that was given the label of agent images', () => {
     const container = leakedDetails({ image: 'corp/tool:1' });
     expect(dependsOnImage(container)).toBe(true);
     expect(classifyHelper(container, { ...rules, imageLabels: {} })).toEqual(kept('was given a label'));
@@ -177,7 +177,7 @@ describe('a dead helper that the engine lists and cannot inspect', () => {
       'another image',
     ],
     ['stays, if it is young', { createdAt: now - 599_999 }, 'may still be in use'],
-  ] as const)('%s', (_, parts, reason) => {
+  ] as const)('a dead container that cannot be inspected %s', (_, parts, reason) => {
     const [suspect] = findLeaks([leakedSummary({ state: 'dead', ...parts })], names);
     expect(suspect && classifyDeadHelper(suspect, rules)).toEqual(kept(reason));
   });
@@ -202,7 +202,7 @@ describe('the suspects in a list', () => {
     ]);
   });
 
-  it('come oldest first, even if an engine lists them in another order', () => {
+  it('suspects come oldest first, even if an engine lists them in another order', () => {
     const at = (id: string, createdAt: number) => leakedSummary({ id, name: '', createdAt });
     expect(idsOf([at('b', 2_000), at('c', 3_000), at('a', 1_000)])).toEqual(['a', 'b', 'c']);
   });
@@ -220,11 +220,11 @@ describe('the suspects in a list', () => {
     ['a managed name', { name: 'rancher-agent-next' }],
     ['a given name', { name: 'by-hand' }],
     ['a label of this entrypoint', { labels: { [labels.role]: 'agent' } }],
-  ] as const)('leave out: %s', (_, parts) => {
+  ] as const)('suspects leave out: %s', (_, parts) => {
     expect(idsOf([leakedSummary(parts)])).toEqual([]);
   });
 
-  it('are old enough from the very millisecond on', () => {
+  it('suspects are old enough from the exact millisecond on', () => {
     const [suspect] = findLeaks([leakedSummary({ createdAt: now - 600_000 })], names);
     expect(suspect && isOldEnough(suspect, rules)).toBe(true);
     expect(suspect && isOldEnough(suspect, { ...rules, now: now - 1 })).toBe(false);

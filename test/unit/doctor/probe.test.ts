@@ -12,7 +12,7 @@ function allowed(each: number, total: number, signal = new AbortController().sig
 const never = async (): Promise<never> => new Promise(() => undefined);
 
 describe('a probe', () => {
-  it('ends at its own deadline, even if what it waits for never settles', async () => {
+  it('a probe ends at its own deadline, even if what it waits for never settles', async () => {
     const seen = await probe('count the stars', allowed(20, 60_000), never);
     expect(seen).toEqual({
       known: false,

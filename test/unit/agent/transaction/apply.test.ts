@@ -21,16 +21,16 @@ describe('parking', () => {
   }
   const [aside = ''] = names.previous;
 
-  it('is done when an engine that was frozen has done it since, whatever it was asked again', async () => {
+  it('parking is complete when a frozen engine has done it since, whatever it was asked again', async () => {
     const same = 'Renaming a container with the same name as its current name';
     expect(await park(names.agent, same)).toEqual([aside]);
   });
 
-  it('is done when it was seen half done: under the new name in the old role', async () => {
+  it('parking is complete when it was seen half done, under the new name in the old role', async () => {
     expect(await park(aside, 'is not asked')).toEqual([]);
   });
 
-  it('is not done when the engine says anything else', async () => {
+  it('parking fails when the engine says anything else', async () => {
     await expect(park(names.agent, 'Conflict. The name is already in use')).rejects.toThrow();
   });
 });

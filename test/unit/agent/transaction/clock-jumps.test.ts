@@ -74,7 +74,7 @@ describe.each([
   ['set back by two hours', -2 * hour],
   ['set forward by two hours', 2 * hour],
 ])('a clock that is %s', (_, jump) => {
-  it('lets an agent on standby wait as long as without it', async () => {
+  it('a changed clock lets an agent on standby wait as long as without the change', async () => {
     const clock = new SetClock(jump);
     const settled: number[] = [];
     const engine = {
@@ -95,7 +95,7 @@ describe.each([
     expect(Math.max(...gaps)).toBeLessThanOrEqual(limits.STANDBY_ALONE + limits.ROLE_POLL);
   });
 
-  it('lets one who follows a worker do so for its whole time and no longer', async () => {
+  it('a changed clock lets a caller follow a worker for its whole time and no longer', async () => {
     const clock = new SetClock(jump);
     const never = new Promise<never>(() => undefined);
     const engine = {
@@ -119,7 +119,7 @@ describe.each([
     expect(waited).toBeLessThanOrEqual(limits.FOLLOW_TOTAL + limits.FOLLOW_POLL + limits.WORKER_GONE_PAUSE);
   });
 
-  it('lets one wait for a server as long as without it', async () => {
+  it('a changed clock lets a command wait for a server as long as without the change', async () => {
     const waits = async (clock: Clock): Promise<number> => {
       const client = {
         request: async () => Promise.reject(new ServerUnavailableError('connection refused')),
@@ -133,7 +133,7 @@ describe.each([
     expect(await waits(new SetClock(jump))).toBeLessThanOrEqual(limits.SERVER_TOTAL + limits.SERVER_PAUSE);
   });
 
-  it('lets the agent restarter wait for a clean-up as long as without it', async () => {
+  it('a changed clock lets the agent restarter wait for a clean-up as long as without the change', async () => {
     const clock = new SetClock(jump);
     let startedAt = 0;
     const engine = {
@@ -154,42 +154,45 @@ describe.each([
       async () => Promise.resolve({ do: 'wait', until: begin + 10_000 + hour } as const),
       hour,
     ],
-  ])('lets the agent pause before it upgrades again as long as without it: %s', async (__, decide, least) => {
-    // The clock is set while the attempt is under way, and right behind the decision.
-    const pauses: number[] = [];
-    const stop = new AbortController();
-    const clock = new SetClock(jump, 5_000);
-    const sleeps = async (ms: number): Promise<void> => {
-      pauses.push(ms);
-      stop.abort(new Error('seen enough'));
-      return Promise.reject(stop.signal.reason as Error);
-    };
-    const upgrader = new Upgrader({
-      decide,
-      upgrade: async () => {
-        await clock.sleep(60_000);
-        return 73;
-      },
-      ask: async () => Promise.resolve(undefined),
-      limits,
-      clock: {
-        now: () => clock.now(),
-        elapsed: () => clock.elapsed(),
-        random: () => 0,
-        sleep: sleeps,
-      },
-      log,
-      signal: stop.signal,
-    });
-    upgrader.require({ kind: 'image', image: 'b' });
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    expect(pauses).toHaveLength(1);
-    const [pause = 0] = pauses;
-    expect(pause).toBeGreaterThanOrEqual(least ?? limits.ATTEMPT_PAUSE_MIN);
-    expect(pause).toBeLessThanOrEqual((least ?? limits.ATTEMPT_PAUSE_MIN) + 10_000);
-  });
+  ])(
+    'a changed clock lets the agent pause before it upgrades again as long as without the change: %s',
+    async (__, decide, least) => {
+      // The clock is set while the attempt is under way, and right behind the decision.
+      const pauses: number[] = [];
+      const stop = new AbortController();
+      const clock = new SetClock(jump, 5_000);
+      const sleeps = async (ms: number): Promise<void> => {
+        pauses.push(ms);
+        stop.abort(new Error('seen enough'));
+        return Promise.reject(stop.signal.reason as Error);
+      };
+      const upgrader = new Upgrader({
+        decide,
+        upgrade: async () => {
+          await clock.sleep(60_000);
+          return 73;
+        },
+        ask: async () => Promise.resolve(undefined),
+        limits,
+        clock: {
+          now: () => clock.now(),
+          elapsed: () => clock.elapsed(),
+          random: () => 0,
+          sleep: sleeps,
+        },
+        log,
+        signal: stop.signal,
+      });
+      upgrader.require({ kind: 'image', image: 'b' });
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      expect(pauses).toHaveLength(1);
+      const [pause = 0] = pauses;
+      expect(pause).toBeGreaterThanOrEqual(least ?? limits.ATTEMPT_PAUSE_MIN);
+      expect(pause).toBeLessThanOrEqual((least ?? limits.ATTEMPT_PAUSE_MIN) + 10_000);
+    },
+  );
 
-  it('never takes a worker that has just been created for a forgotten one, nor keeps a forgotten one', async () => {
+  it('a changed clock never makes a new worker look forgotten, nor keeps a forgotten one', async () => {
     const clock = new SetClock(jump, 30_000);
     const createdAt = begin;
     const stop = new AbortController();
@@ -221,7 +224,7 @@ describe.each([
     expect(removedAt).toBeLessThanOrEqual(limits.WORKER_UNSTARTED + 3 * limits.HOUSEKEEPING);
   });
 
-  it('makes no agent older or younger than it is, once it was seen', () => {
+  it('a changed clock makes no agent older or younger once it was seen', () => {
     const clock = new SetClock(jump, 1_000);
     const ages = new Ages(clock);
     const look = (startedAt: readonly (number | undefined)[]): readonly (number | undefined)[] => {
@@ -242,7 +245,7 @@ describe.each([
     expect(look([old, young])).toEqual([605_500, jump < 0 ? 4_000 : 5_500]);
   });
 
-  it('keeps times that a process compares as far apart as they were', () => {
+  it('a changed clock keeps the times that a process compares as far apart as they were', () => {
     const clock = new SetClock(jump, 1_000);
     const time = steadyTime(clock);
     const first = time();
@@ -250,7 +253,7 @@ describe.each([
     expect(time() - first).toBe(10_000);
   });
 
-  it('never delays the next attempt beyond its longest pause', () => {
+  it('a changed clock never delays the next attempt beyond its longest pause', () => {
     let attempts = noAttempts;
     for (let failures = 0; failures < 30; failures += 1)
       attempts = recordFailure(attempts, 'b', 'cannot-change', begin, limits);

@@ -10,12 +10,12 @@ const limits = { ...defaultLimits, LOG_TAIL_LINES: 3, LOG_TAIL_BYTES: 40 };
 const asItIs = (text: string): string => text;
 
 describe('the last log lines of an agent that did not stay up', () => {
-  it('are the last ones, without what a terminal would obey and without empty lines', () => {
+  it('the last log lines have no control characters and no empty lines', () => {
     const text = 'one\r\ntwo\n\n\u001B[31mERROR\u001B[0m: no\u0007bash\u0000\u202E\nfour\n';
     expect(lastLinesOf(text, limits)).toEqual(['two', 'ERROR: no bash', 'four']);
   });
 
-  it('are no more bytes than allowed: the last line counts most, and a cut line says so', () => {
+  it('the last log lines are cut to the bytes allowed: the last line counts most, and a cut line says so', () => {
     expect(lastLinesOf(`${'a'.repeat(50)}\n${'ü'.repeat(10)}\n`, limits)).toEqual([
       `${'a'.repeat(17)}…`,
       'ü'.repeat(10),
@@ -28,7 +28,7 @@ describe('the last log lines of an agent that did not stay up', () => {
     }
   });
 
-  it('hold no secret, also where one is cut in two', async () => {
+  it('the last log lines hold no secret, also where one is cut in two', async () => {
     const secrets = createSecrets();
     secrets.add('open-sesame-open-sesame');
     const engine = {
@@ -40,7 +40,7 @@ describe('the last log lines of an agent that did not stay up', () => {
     expect(lines).toEqual(['key: *** and more…']);
   });
 
-  it('say why where they could not be read, or where there are none', async () => {
+  it('the last log lines say why they could not be read, or that there are none', async () => {
     const refuses = async (): Promise<string> =>
       Promise.reject(new EngineError('logs', 501, 'configured logging driver does not support reading'));
     const roomy = { ...limits, LOG_TAIL_BYTES: 4_096 };
@@ -51,7 +51,7 @@ describe('the last log lines of an agent that did not stay up', () => {
     expect(await readLastLog(silent, 'id', roomy, asItIs)).toEqual(['(it wrote nothing to its log)']);
   });
 
-  it('stand in the state of a host whose agent was rolled back', async () => {
+  it('the last log lines are in the state of a host whose agent was rolled back', async () => {
     const world = new World({ ...emptyScene, agent: actor('upstream', 'running'), health: 'exits-soon' });
     const { result } = await world.run();
     if (result === undefined) throw new Error('the transaction did not come to an end');
@@ -61,7 +61,7 @@ describe('the last log lines of an agent that did not stay up', () => {
     });
   });
 
-  it('are not spoken of where the upgrade succeeds', async () => {
+  it('the last log lines are not mentioned where the upgrade succeeds', async () => {
     const { result } = await new World({ ...emptyScene, agent: actor('upstream', 'running') }).run();
     expect(result).not.toHaveProperty('lastLog');
   });

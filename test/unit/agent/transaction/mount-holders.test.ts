@@ -81,7 +81,7 @@ describe('who holds a container', () => {
     return nameHolders(view, { id: 'c'.repeat(64), name: 'x', layers: [layer] } as unknown as Observed);
   }
 
-  it('is said with pid, command and container, by its layer alone', async () => {
+  it('a holder of a container is named with pid, command and container, by its layer alone', async () => {
     await addProcess(812, 'cadvisor', monitor);
     await addProcess(900, 'backup', undefined);
     const holders = await ask();
@@ -91,12 +91,12 @@ describe('who holds a container', () => {
     ]);
   });
 
-  it('is bounded: a person needs the first ones', async () => {
+  it('no more holders are named than a person needs', async () => {
     for (const pid of [3, 4, 5, 6]) await addProcess(pid, 'x', undefined);
     expect(await ask()).toHaveLength(2);
   });
 
-  it('is nobody where the processes can’t be read, which ends nothing', async () => {
+  it('no holder is named where the processes cannot be read, and the work goes on', async () => {
     await rm(proc, { recursive: true });
     expect(await ask()).toEqual([]);
   });
@@ -119,7 +119,7 @@ describe('a removal that fails', () => {
     );
   }
 
-  it('says who holds the container, in the state and in what to do', async () => {
+  it('a failed removal names who holds the container, in the state and in what to do', async () => {
     const error = await discard(() => Promise.resolve([holder]));
     expect(error).toBeInstanceOf(UnremovableError);
     const { container } = error as UnremovableError;
@@ -138,7 +138,7 @@ describe('a removal that fails', () => {
     expect(outcome.unremovable).toEqual([container]);
   });
 
-  it('accuses nobody when nobody holds it', async () => {
+  it('a failed removal names nobody when nobody holds the container', async () => {
     const { container } = (await discard(() => Promise.resolve([]))) as UnremovableError;
     expect(container).not.toHaveProperty('holders');
   });

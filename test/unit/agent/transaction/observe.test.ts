@@ -10,7 +10,7 @@ async function observe(scene: Partial<SceneDescription>): Promise<Observation> {
 }
 
 describe('looking at the host', () => {
-  it('finds who has which role, and a free slot where there is none', async () => {
+  it('observing finds the container of each role, and a free parked name where there is none', async () => {
     const observation = await observe({
       agent: actor('managed', 'running'),
       previous: [undefined, actor('upstream', 'exited')],
@@ -36,7 +36,7 @@ describe('looking at the host', () => {
     expect(agent).toMatchObject({ isDead: true, managed: true, state: 'dead', environment: {} });
   });
 
-  it('reads the keys of a dead container where the engine still knows it', async () => {
+  it('the keys of a dead container are read where the engine still knows it', async () => {
     const observation = await observe({ agent: actor('upstream', 'dead') });
     expect(findKeyHolder(observation)?.name).toBe(names.agent);
   });
@@ -50,7 +50,7 @@ describe('looking at the host', () => {
     expect(observation.next?.managed).toBe(true);
   });
 
-  it('sees that a removal was begun', async () => {
+  it('a removal that was started is seen', async () => {
     const { host } = new World({ ...emptyScene, agent: actor('upstream', 'running') });
     const engine = new SimulatedEngine(host);
     const id = host.named(names.agent)?.id ?? '';
@@ -60,7 +60,7 @@ describe('looking at the host', () => {
     expect(observation.previous[0]?.removalStarted).toBe(true);
   });
 
-  it('takes a policy that a person has switched off for no removal: the agent is still one to go back to', async () => {
+  it('a restart policy that a person has switched off is no started removal: a rollback may use the agent', async () => {
     const { host } = new World({ ...emptyScene, agent: actor('upstream', 'running') });
     const engine = new SimulatedEngine(host);
     await engine.setRestartPolicy(host.named(names.agent)?.id ?? '', 'no');
@@ -68,7 +68,7 @@ describe('looking at the host', () => {
     expect(observation.agent).toMatchObject({ removalStarted: false, restartPolicy: 'no' });
   });
 
-  it('never takes a policy for a removal where the engine cannot change it (1.10.3)', async () => {
+  it('a restart policy is never taken for a started removal where the engine cannot change it (1.10.3)', async () => {
     const { host } = new World({
       ...emptyScene,
       oldEngine: true,
@@ -98,7 +98,7 @@ describe('whose keys are taken', () => {
     expect(findKeyHolder(await observe({ previous }))?.name).toBe(names.previous[0]);
   });
 
-  it('nobody’s if there is nobody', async () => {
+  it('no keys are found where there is no agent', async () => {
     expect(findKeyHolder(await observe({}))).toBeUndefined();
   });
 });
@@ -110,7 +110,7 @@ describe('an agent’s image', () => {
     'rancher/agent@sha256:0123',
     'registry.example:5000/mirror/rancher/agent:v1.0.2',
     'ghcr.io/pasturestack/node-agent:1',
-  ])('%s is one', (reference) => {
+  ])('%s is an agent’s image', (reference) => {
     expect(isAgentImage(reference)).toBe(true);
   });
 
@@ -121,7 +121,7 @@ describe('an agent’s image', () => {
     'nginx',
     'sha256:rancher',
     '',
-  ])('%j is none', (reference) => {
+  ])('%j is no agent’s image', (reference) => {
     expect(isAgentImage(reference)).toBe(false);
   });
 });

@@ -7,50 +7,54 @@ import { created, exited, old, managed, replaceProven, reconcile, table, up } fr
 describe('an upgrade to an image that proves its readiness', () => {
   const proving = { ...created, checksReadiness: true };
   table(replaceProven, [
-    ['starts the next agent while the old one runs', { agent: old, next: proving }, 'start next'],
     [
-      'waits for its proof, however long it has been up',
+      'the next agent that will prove its readiness is started while the old one runs',
+      { agent: old, next: proving },
+      'start next',
+    ],
+    [
+      'a next agent must prove its readiness, however long it has been up',
       { agent: old, next: { ...proving, ...up(900) } },
       'ready next',
     ],
     [
-      'stops the old agent only then',
+      'the old agent is stopped when the next one has proven its readiness',
       { agent: old, next: { ...proving, ...up(900) } },
       'stop agent',
       { ready: ['next'] },
     ],
     [
-      'removes a next agent that cannot serve: the old one is not touched',
+      'a next agent that cannot serve is removed, and the old one is not touched',
       { agent: old, next: { ...proving, ...up(9) } },
       'fail next-does-not-run next',
       { rejected: ['next'] },
     ],
     [
-      'watches the bootstrap once the new agent is verified',
+      'the bootstrap is watched when the new agent is verified',
       { agent: { ...proving, ...up(15) }, previous: [exited] },
       'watch agent',
       { watched: { agent: 10_000 }, ready: ['agent'] },
     ],
     [
-      'watches it after a first registration as well: the state must be true',
+      'the bootstrap is watched after a first registration as well, so that the state is true',
       { agent: { ...proving, ...up(15) } },
       'watch agent',
       { watched: { agent: 10_000 }, ready: ['agent'] },
     ],
     [
-      'removes the parked agent after that',
+      'the parked agent is removed when the bootstrap has run long enough',
       { agent: { ...proving, ...up(15) }, previous: [exited] },
       'discard previous-0',
       { watched: { agent: 10_000 }, bootstraps: { agent: 'proven' } },
     ],
     [
-      'keeps the parked agent of a rescued host until the new one serves',
+      'the parked agent of a rescued host is kept until the new one serves',
       { agent: { ...proving, ...up(15) }, previous: [exited] },
       'done',
       { watched: { agent: 10_000 }, bootstraps: { agent: 'keep-parked' } },
     ],
     [
-      'does nothing if the wanted agent is there already',
+      'an upgrade with a proof does nothing if the wanted agent is active already',
       { agent: { ...old, ...proving, ...up(900) } },
       'done',
     ],
@@ -60,21 +64,30 @@ describe('an upgrade to an image that proves its readiness', () => {
 describe('a power cut between parking and promotion', () => {
   const proving = { ...created, ...up(3), ...managed, checksReadiness: true };
   table(reconcile, [
-    ['has the next agent prove its readiness once more', { next: proving, previous: [exited] }, 'ready next'],
-    ['then promotes it', { next: proving, previous: [exited] }, 'promote next', { ready: ['next'] }],
     [
-      'brings the parked agent back if it cannot prove it',
+      'the next agent proves its readiness again after a power cut',
+      { next: proving, previous: [exited] },
+      'ready next',
+    ],
+    [
+      'the next agent is promoted after a power cut when it has proven its readiness again',
+      { next: proving, previous: [exited] },
+      'promote next',
+      { ready: ['next'] },
+    ],
+    [
+      'the parked agent is promoted after a power cut if the next one cannot prove its readiness',
       { next: proving, previous: [exited] },
       'promote previous-0',
       { rejected: ['next'] },
     ],
     [
-      'leaves a parked agent active that the boot brought back',
+      'a parked agent that the boot brought back becomes the active one',
       { next: proving, previous: [up(5)] },
       'promote previous-0',
     ],
     [
-      'brings the parked agent back where the next one cannot be renamed',
+      'the parked agent is promoted after a power cut if the next one cannot be renamed',
       { next: proving, previous: [exited] },
       'promote previous-0',
       { ready: ['next'], unmovable: ['next'] },
@@ -86,17 +99,17 @@ describe('an agent that is back after a rollback', () => {
   const failed = { ...created, ...exited, labels: { [labels.formerRestart]: 'agent=unless-stopped' } };
   table(reconcile, [
     [
-      'gets the restart policy that it had, before the label with it goes',
+      'an agent that is back gets its restart policy before the label that names it is removed',
       { agent: { ...old, ...up(60), restartPolicy: 'always' }, next: failed },
       'restore-policy agent',
     ],
     [
-      'keeps it once it has it',
+      'an agent that is back keeps its restart policy once it has it',
       { agent: { ...old, ...up(60), restartPolicy: 'unless-stopped' }, next: failed },
       'discard next',
     ],
     [
-      'keeps its own where the label is another agent’s',
+      'an agent that is back keeps its own restart policy if the label is another agent’s',
       { agent: { ...old, ...up(60), restartPolicy: 'always', id: 'other' }, next: failed },
       'discard next',
     ],

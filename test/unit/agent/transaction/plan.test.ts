@@ -21,12 +21,16 @@ import {
 
 describe('an upgrade to an image that can be on standby', () => {
   table(replace, [
-    ['begins with the new one', { agent: old }, 'create-next'],
-    ['starts it while the old one runs', { agent: old, next: created }, 'start next'],
+    ['an upgrade begins by creating the next agent', { agent: old }, 'create-next'],
+    ['the next agent is started while the old one runs', { agent: old, next: created }, 'start next'],
     ['leaves the next agent on standby', { agent: old, next: { ...created, ...up(0.5) } }, 'standby next'],
-    ['then stops the old one', { agent: old, next: { ...created, ...up(2) } }, 'stop agent'],
     [
-      'by our own watch, if clocks lie',
+      'the old agent is stopped when the next one has stayed up on standby',
+      { agent: old, next: { ...created, ...up(2) } },
+      'stop agent',
+    ],
+    [
+      'the time on standby is measured by our own watch if the clocks lie',
       { agent: old, next: { ...created, ...up(-60) } },
       'stop agent',
       { watched: { next: 1_000 } },
@@ -36,34 +40,62 @@ describe('an upgrade to an image that can be on standby', () => {
       { agent: { ...old, ...exited }, next: { ...created, ...up(3) } },
       'park agent 0',
     ],
-    ['promotes the new one', { next: { ...created, ...up(3) }, previous: [exited] }, 'promote next'],
+    [
+      'the next agent is promoted when the old one is parked',
+      { next: { ...created, ...up(3) }, previous: [exited] },
+      'promote next',
+    ],
     [
       'watches the promoted agent, however long it was on standby',
       { agent: { ...created, ...up(900) }, previous: [exited] },
       'verify agent',
     ],
     [
-      'then removes the old one',
+      'the parked agent is removed when the new one is verified',
       { agent: { ...created, ...up(15) }, previous: [exited] },
       'discard previous-0',
       { watched: { agent: 10_000 } },
     ],
-    ['and is done', { agent: { ...created, ...up(15) } }, 'done'],
-    ['is done at once if nothing is to do', { agent: { ...old, ...wanted } }, 'done'],
+    [
+      'an upgrade is complete when the parked agent has been removed',
+      { agent: { ...created, ...up(15) } },
+      'done',
+    ],
+    [
+      'an upgrade does nothing if the wanted agent is active already',
+      { agent: { ...old, ...wanted } },
+      'done',
+    ],
   ]);
 });
 
 describe('an upgrade to an image that cannot be on standby', () => {
   table(replaceCold, [
-    ['stops the old one before the new one starts', { agent: old, next: created }, 'stop agent'],
-    ['promotes the new one', { next: created, previous: [exited] }, 'promote next'],
-    ['starts it only then', { agent: created, previous: [exited] }, 'start agent'],
     [
-      'stops one that an old engine started at boot, beside the agent',
+      'the old agent is stopped before an agent that cannot stand by starts',
+      { agent: old, next: created },
+      'stop agent',
+    ],
+    [
+      'an agent that cannot stand by is promoted before it is started',
+      { next: created, previous: [exited] },
+      'promote next',
+    ],
+    [
+      'an agent that cannot stand by is started after its promotion',
+      { agent: created, previous: [exited] },
+      'start agent',
+    ],
+    [
+      'a next agent that cannot stand by is stopped if an old engine started it at boot',
       { agent: old, next: { ...created, ...up(5) } },
       'stop next',
     ],
-    ['stops the old one that a boot brought back', { next: created, previous: [up(5)] }, 'stop previous-0'],
+    [
+      'a parked agent that a boot brought back is stopped before the promotion',
+      { next: created, previous: [up(5)] },
+      'stop previous-0',
+    ],
     [
       'stops the legacy agent as well when the new one is active',
       { agent: created, previous: [up(5)] },
@@ -80,7 +112,7 @@ describe('a new one that fails', () => {
       'fail next-does-not-run next',
     ],
     [
-      'and was seen to fail is no relief',
+      'a next agent that was seen to fail never replaces the old one',
       { agent: old, next: { ...created, ...up(0) } },
       'fail next-does-not-run next',
       { rejected: ['next'] },
@@ -96,7 +128,7 @@ describe('a new one that fails', () => {
       'fail agent-does-not-run agent',
     ],
     [
-      'once, with nothing to go back to, is watched',
+      'a new agent that restarted once is verified further if nothing is parked',
       { agent: { ...created, ...up(3), restartCount: 1 } },
       'verify agent',
     ],
@@ -105,37 +137,45 @@ describe('a new one that fails', () => {
 
 describe('a rollback', () => {
   table(reconcile, [
-    ['discards a new one that never took over', { agent: old, next: created }, 'discard next'],
     [
-      'starts the old one if it was stopped',
+      'a rollback removes a next agent that was never promoted',
+      { agent: old, next: created },
+      'discard next',
+    ],
+    [
+      'a rollback starts the old agent if it was stopped',
       { agent: { ...old, ...exited }, next: { ...created, ...up(3), ...managed } },
       'start agent',
     ],
     [
-      'renames the failed one away: a removal may fail',
+      'a rollback renames the failed agent, because a removal may fail',
       { agent: { ...created, ...looping }, previous: [exited] },
       'demote agent',
     ],
     [
-      'into a slot if there is a next one',
+      'a rollback parks the failed agent if the name of the next one is taken',
       { agent: { ...created, ...looping }, next: created, previous: [exited] },
       'demote agent 1',
     ],
     [
-      'under the spare name if a dead one keeps the first and no parked name is free',
+      'a rollback renames the failed agent to the spare name if a dead container keeps the first and no parked name is free',
       { agent: { ...created, ...looping }, next: isDead, previous: [exited, unmanaged, unmanaged] },
       'demote agent spare',
       { unremovable: ['next'] },
     ],
     [
-      'promotes the old one',
+      'a rollback promotes the parked agent',
       { next: { ...created, ...looping, ...managed }, previous: [exited] },
       'promote previous-0',
       { rejected: ['next'] },
     ],
-    ['starts it', { agent: { ...old, ...exited }, next: { ...created, ...exited } }, 'start agent'],
     [
-      'stops a failed one that acts, first',
+      'a rollback starts the old agent after its promotion',
+      { agent: { ...old, ...exited }, next: { ...created, ...exited } },
+      'start agent',
+    ],
+    [
+      'a rollback stops a failed agent that runs before it starts the old one',
       { agent: { ...old, ...exited }, next: { ...created, ...looping } },
       'stop next',
     ],
@@ -145,23 +185,23 @@ describe('a rollback', () => {
       'start agent',
     ],
     [
-      'removes the failed one last',
+      'a rollback removes the failed agent last',
       { agent: { ...old, ...up(2) }, next: { ...created, ...exited } },
       'discard next',
     ],
     [
-      'keeps a new one that is sound',
+      'a rollback keeps a new agent that is sound',
       { agent: { ...created, ...up(60) }, previous: [exited] },
       'discard previous-0',
       { watched: { agent: 10_000 } },
     ],
     [
-      'has nothing better than a crash loop',
+      'a crash-looping agent stays if there is no other one',
       { agent: { ...old, ...looping } },
       'fail agent-does-not-run agent',
     ],
     [
-      'unless the next one is',
+      'a crash-looping agent is stopped if the next one is sound',
       { agent: { ...old, ...looping }, next: { ...created, ...up(30), ...managed } },
       'stop agent',
     ],
@@ -172,18 +212,18 @@ describe('a rollback', () => {
       { rejected: ['agent'], unmovable: ['agent', 'next'] },
     ],
     [
-      'nor with an old one that failed as well',
+      'a crash-looping agent stays if the parked one failed as well',
       { agent: { ...old, ...looping }, previous: [exited] },
       'fail agent-does-not-run agent',
       { rejected: ['previous-0'] },
     ],
     [
-      'does not start again what was to be removed',
+      'a rollback does not start an agent that was to be removed',
       { agent: { ...created, ...exited }, previous: [exited] },
       'demote agent',
       { unremovable: ['agent'] },
     ],
-    ['tells when there is nothing', {}, 'fail no-agent'],
+    ['a rollback reports that there is no agent', {}, 'fail no-agent'],
   ]);
 });
 
@@ -194,9 +234,13 @@ describe('what an earlier run left', () => {
       { previous: [exited] },
       'promote previous-0',
     ],
-    ['two old ones: the one that runs', { previous: [exited, up(50)] }, 'promote previous-1'],
     [
-      'two old ones: the one that ran last',
+      'of two parked agents the running one is promoted',
+      { previous: [exited, up(50)] },
+      'promote previous-1',
+    ],
+    [
+      'of two parked agents the one that ran last is promoted',
       {
         previous: [
           { ...exited, startedAt: 1 },
@@ -210,14 +254,18 @@ describe('what an earlier run left', () => {
       { previous: [{ ...exited, ...removalStarted, startedAt: 5 }, exited] },
       'promote previous-1',
     ],
-    ['unless it is the last one', { previous: [{ ...exited, ...removalStarted }] }, 'create-next'],
     [
-      'a next one of another upgrade goes',
+      'a next agent is created if the removal of the only parked agent was started',
+      { previous: [{ ...exited, ...removalStarted }] },
+      'create-next',
+    ],
+    [
+      'a next agent of another upgrade is removed',
       { agent: old, next: { ...created, digest: 'other' } },
       'discard next',
     ],
     [
-      'unless it is the last one that has the keys',
+      'a next agent of another upgrade is promoted if only it has the keys',
       { next: { ...created, digest: 'other' } },
       'promote next',
     ],
@@ -227,7 +275,7 @@ describe('what an earlier run left', () => {
       'discard agent',
     ],
     [
-      'a next one that cannot be removed makes room',
+      'a next agent that cannot be removed is parked',
       { agent: old, next: { ...created, digest: 'other' } },
       'park next 0',
       { unremovable: ['next'] },
@@ -238,99 +286,9 @@ describe('what an earlier run left', () => {
       'create-next',
     ],
     [
-      'an old one that a boot brought back beside the new one stops',
+      'a parked agent that a boot brought back beside the new one is stopped',
       { agent: { ...created, ...up(5) }, previous: [up(5)] },
       'stop previous-0',
-    ],
-  ]);
-});
-
-describe('a dead container', () => {
-  table(replace, [
-    [
-      'with the agent’s name is removed, once there is a new one',
-      { agent: isDead, next: { ...created, ...up(3) } },
-      'discard agent',
-    ],
-    [
-      'or else parked',
-      { agent: isDead, next: { ...created, ...up(3) } },
-      'park agent 0',
-      { unremovable: ['agent'] },
-    ],
-    [
-      'needs no parked name if it can be removed',
-      { agent: isDead, next: { ...created, ...up(3) }, previous: [unmanaged, unmanaged, unmanaged] },
-      'discard agent',
-    ],
-    ['as the next one is removed', { agent: old, next: isDead }, 'discard next'],
-    [
-      'among the parked names takes a name',
-      { agent: { ...old, ...exited }, next: { ...created, ...up(3) }, previous: [isDead] },
-      'park agent 1',
-    ],
-    [
-      'among them goes in the end',
-      { agent: { ...old, ...wanted }, previous: [undefined, isDead] },
-      'discard previous-1',
-    ],
-    [
-      'that cannot go keeps nobody',
-      { agent: { ...old, ...wanted }, previous: [isDead] },
-      'done',
-      { unremovable: ['previous-0'] },
-    ],
-    [
-      'makes room when all names are taken',
-      { agent: old, previous: [isDead, isDead, isDead] },
-      'discard previous-0',
-    ],
-    [
-      'or, three of them for good, is refused before anything is touched',
-      { agent: old, previous: [isDead, isDead, isDead] },
-      'fail parked-names-taken',
-      { unremovable: ['previous-0', 'previous-1', 'previous-2'] },
-    ],
-    [
-      'the same when the new one exists already',
-      { agent: old, next: { ...created, ...up(3) }, previous: [isDead, isDead, isDead] },
-      'fail parked-names-taken',
-      { unremovable: ['previous-0', 'previous-1', 'previous-2'] },
-    ],
-  ]);
-});
-
-describe('an engine where a dead container can’t even be renamed (1.10.3)', () => {
-  const hung = { unremovable: ['agent'], unmovable: ['agent'] };
-  table(reconcile, [
-    [
-      'an old one starts under the name it has',
-      { agent: isDead, previous: [exited] },
-      'start previous-0',
-      hung,
-    ],
-    [
-      'one that acts already is enough',
-      { agent: isDead, previous: [up(60)] },
-      'fail name-not-free agent',
-      hung,
-    ],
-    [
-      'an image that acts under any name is preferred',
-      { agent: isDead, next: { ...created, ...managed }, previous: [{ ...exited, ...managed }, exited] },
-      'start previous-1',
-      hung,
-    ],
-  ]);
-});
-
-describe('an agent that failed and holds its name for good', () => {
-  table(replace, [
-    [
-      'does not cost a next one: an old one acts, and a person must look',
-      { agent: { ...old, ...looping }, next: { ...created, digest: 'other' }, previous: [up(60)] },
-      'fail name-not-free agent',
-      { unremovable: ['agent'], unmovable: ['agent'] },
     ],
   ]);
 });
@@ -342,14 +300,18 @@ describe('unmanaged containers', () => {
       { agent: unmanaged, next: created },
       'fail unmanaged-in-role agent',
     ],
-    ['as the next one are left alone', { agent: old, next: unmanaged }, 'fail unmanaged-in-role next'],
     [
-      'as the next one matter nothing when there is nothing to do',
+      'an unmanaged container under the name of the next agent is left alone',
+      { agent: old, next: unmanaged },
+      'fail unmanaged-in-role next',
+    ],
+    [
+      'an unmanaged container under the name of the next agent does not matter if there is nothing to do',
       { agent: { ...old, ...wanted }, next: unmanaged },
       'done',
     ],
     [
-      'hold their parked names',
+      'an unmanaged container keeps its parked name',
       { agent: { ...old, ...exited }, next: { ...created, ...up(3) }, previous: [unmanaged, isDead] },
       'park agent 2',
     ],
@@ -357,21 +319,37 @@ describe('unmanaged containers', () => {
   table(replace, fourCases);
   describe('in a rollback', () => {
     table(reconcile, [
-      ['let an old one run under another name', { agent: unmanaged, previous: [exited] }, 'start previous-0'],
-      ['and a person must look', { agent: unmanaged, previous: [up(60)] }, 'fail unmanaged-in-role agent'],
+      [
+        'a rollback starts a parked agent under its name if an unmanaged container has the agent’s name',
+        { agent: unmanaged, previous: [exited] },
+        'start previous-0',
+      ],
+      [
+        'a rollback reports an unmanaged container under the agent’s name to a person',
+        { agent: unmanaged, previous: [up(60)] },
+        'fail unmanaged-in-role agent',
+      ],
       ['with a parking name are never discarded', { agent: old, previous: [unmanaged] }, 'done'],
-      ['under a legacy name are never stopped', { agent: old, legacy: unmanaged }, 'done'],
+      [
+        'an unmanaged container under a legacy name is never stopped',
+        { agent: old, legacy: unmanaged },
+        'done',
+      ],
     ]);
   });
 });
 
 describe('an agent with a legacy name', () => {
   table(replace, [
-    ['gets the agent’s name first', { legacy: old }, 'promote legacy'],
+    ['an agent with a legacy name gets the agent’s name first', { legacy: old }, 'promote legacy'],
     ['stops when a new agent is active', { agent: created, legacy: old }, 'stop legacy'],
-    ['acts, whoever made it', { agent: created, legacy: { ...old, ...managed } }, 'stop legacy'],
     [
-      'goes when the new one is proven',
+      'an agent with a legacy name is stopped whoever created it',
+      { agent: created, legacy: { ...old, ...managed } },
+      'stop legacy',
+    ],
+    [
+      'an agent with a legacy name is removed when the new one is verified',
       { agent: { ...created, ...up(60) }, legacy: exited },
       'discard legacy',
       { watched: { agent: 10_000 } },
@@ -391,20 +369,24 @@ describe('a container that somebody has paused', () => {
       { agent: { ...old, state: 'paused' }, next: { ...created, ...up(3) } },
       'stop agent',
     ],
-    ['is no relief', { agent: old, next: { ...created, state: 'paused' } }, 'fail next-does-not-run next'],
+    [
+      'a paused next agent never replaces the old one',
+      { agent: old, next: { ...created, state: 'paused' } },
+      'fail next-does-not-run next',
+    ],
   ]);
 });
 
 describe('an agent that can’t be stopped', () => {
   table(replaceCold, [
     [
-      'beside another one keeps the upgrade from beginning',
+      'an agent that cannot be stopped beside another one keeps the upgrade from beginning',
       { agent: old, legacy: unmanaged, previous: [{ ...up(60) }] },
       'fail other-agent-does-not-stop previous-0',
       { unremovable: ['previous-0'] },
     ],
     [
-      'keeps the new one from acting beside it',
+      'an agent that cannot be stopped keeps the new one from starting beside it',
       { agent: created, previous: [up(60)] },
       'fail other-agent-does-not-stop previous-0',
       { unremovable: ['previous-0'] },

@@ -49,13 +49,13 @@ describe('a new agent that somebody restarts while it is watched', () => {
     },
   );
 
-  it('is rolled back when it does not come back', async () => {
+  it('a new agent that is restarted and does not come back is rolled back', async () => {
     const [world, run] = await upgrade(2, undefined);
     expect(run.result).toMatchObject({ reached: false, agentRuns: true });
     expect(world.agent()?.image.reference).not.toBe(world.wanted.reference);
   });
 
-  it('again and again is not watched for ever', async () => {
+  it('a new agent that is restarted again and again is not watched for ever', async () => {
     const [world, run] = await upgrade(2, 200, 1_000);
     expect(run.result).toMatchObject({ reached: false, agentRuns: true });
     expect(world.agent()?.image.reference).not.toBe(world.wanted.reference);

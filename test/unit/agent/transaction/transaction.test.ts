@@ -103,14 +103,14 @@ describe('without a fault', () => {
     expect(steps.join(' ')).toMatch(/verify demote promote start standby discard$/);
   });
 
-  it('nothing is done when the agent is the wanted one already', async () => {
+  it('an upgrade does nothing when the wanted agent is active already', async () => {
     const world = new World({ ...emptyScene, agent: actor('wanted', 'running') });
     const run = await world.run();
     expect(run.steps).toEqual([]);
     expectOneWantedAgent(world, run, 'in the end');
   });
 
-  it('asks the engine at most 45 times for an upgrade, and 60 times for one that is rolled back', async () => {
+  it('an upgrade asks the engine at most 45 times, and 60 times if it is rolled back', async () => {
     const upgrades = await Promise.all(goodScenes.map(async ([, scene]) => callsOf(scene)));
     const rollBacks = await Promise.all(badScenes.map(async ([, scene]) => callsOf(scene)));
     expect(Math.max(...upgrades)).toBeLessThanOrEqual(45);
@@ -126,7 +126,7 @@ describe('a new image that is bad', () => {
     ),
   );
 
-  it.each(cases)('leaves the old agent running: %o', async (parts) => {
+  it.each(cases)('a new image that fails leaves the old agent running: %o', async (parts) => {
     const world = new World({ ...upgrade, ...parts });
     expectOldAgent(world, await world.run(), 'in the end');
   });
@@ -139,13 +139,13 @@ describe('a new image that is bad', () => {
     expect(world.agent()?.startedAt).toBe(before);
   });
 
-  it('is found out however long it stood by before', async () => {
+  it('a new agent that fails after its promotion is rolled back, however long it was on standby', async () => {
     const world = new World({ ...upgrade, health: 'fails-when-active' });
     expectOldAgent(world, await world.run({ limits: { STANDBY: 30_000 } }), 'in the end');
   });
 
   it.each([true, false])(
-    'and cannot be removed is named, beside an agent that is back: 1.10.3 %s',
+    'a failed agent that cannot be removed is named beside the agent that is back: 1.10.3 %s',
     async (oldEngine) => {
       const world = new World({ ...badUpgrade, oldEngine });
       world.host.breakRemovalOf(world.wanted);
@@ -162,22 +162,25 @@ describe('a new image that is bad', () => {
 describe('an image that proves its readiness', () => {
   const proven: SceneDescription = { ...upgrade, proof: 'ready' };
 
-  it('is promoted after its proof, and its bootstrap is watched before the parked agent goes', async () => {
+  it('a next agent is promoted after its proof, and its bootstrap is watched before the parked agent is removed', async () => {
     const world = new World(proven);
     const run = await world.run();
     expect(run.steps).toEqual('create-next start ready stop park promote verify watch discard'.split(' '));
     expectOneWantedAgent(world, run, 'in the end');
   });
 
-  it.each(['refused', 'deferred'] as const)('costs the old agent nothing if it is %s', async (proof) => {
-    const world = new World({ ...proven, proof });
-    const { id, startedAt } = world.agent() ?? {};
-    const { result } = await world.run();
-    expect(result).toMatchObject({ reached: false, touchedAgent: false, isIncumbent: true });
-    expect(world.managed().map((agent) => [agent.id, agent.startedAt])).toEqual([[id, startedAt]]);
-  });
+  it.each(['refused', 'deferred'] as const)(
+    'a next agent whose proof is %s costs the old agent nothing',
+    async (proof) => {
+      const world = new World({ ...proven, proof });
+      const { id, startedAt } = world.agent() ?? {};
+      const { result } = await world.run();
+      expect(result).toMatchObject({ reached: false, touchedAgent: false, isIncumbent: true });
+      expect(world.managed().map((agent) => [agent.id, agent.startedAt])).toEqual([[id, startedAt]]);
+    },
+  );
 
-  it('stays on standby while it is held: nothing is removed, and the next worker goes on with it', async () => {
+  it('a next agent stays on standby while it is held: nothing is removed, and the next worker goes on with it', async () => {
     const world = new World({ ...proven, proof: 'held' });
     const { result } = await world.run();
     expect(result).toMatchObject({ reached: false, touchedAgent: false });
@@ -187,7 +190,7 @@ describe('an image that proves its readiness', () => {
     expect(world.host.named(names.next)?.id).toBe(before);
   });
 
-  it('whose bootstrap fails is rolled back, and the old agent gets its restart policy back', async () => {
+  it('a new agent whose bootstrap fails is rolled back, and the old agent gets its restart policy back', async () => {
     for (const policy of ['always', 'unless-stopped', 'no'] as const) {
       const world = new World({ ...proven, agent: actor('upstream', 'running', { policy }), watch: 'fails' });
       const { result } = await world.run();
@@ -198,7 +201,7 @@ describe('an image that proves its readiness', () => {
     }
   });
 
-  it('on a rescued host keeps the parked agent until it serves', async () => {
+  it('a rescued host keeps the parked agent until the new one serves', async () => {
     const world = new World({ ...proven, agent: actor('upstream', 'exited'), watch: 'keep-parked' });
     const { result } = await world.run();
     expect(result?.reached).toBe(true);
@@ -217,21 +220,24 @@ describe('an old agent with a restart policy of its own', () => {
     ),
   );
 
-  it.each(cases)('comes back from an image that fails, with its policy: %o', async ({ policy, ...parts }) => {
-    const world = new World({ ...upgrade, ...parts, agent: actor('upstream', 'running', { policy }) });
-    const { result } = await world.run();
-    expect(result).toMatchObject({ reached: false, agentRuns: true });
-    expect(world.acting().map(({ name, image, policy: now }) => [name, image.reference, now])).toEqual([
-      [names.agent, 'rancher/agent:v1.2.11', policy],
-    ]);
-    expect(world.host.containers()).toHaveLength(1);
-  });
+  it.each(cases)(
+    'an old agent comes back with its restart policy from an image that fails: %o',
+    async ({ policy, ...parts }) => {
+      const world = new World({ ...upgrade, ...parts, agent: actor('upstream', 'running', { policy }) });
+      const { result } = await world.run();
+      expect(result).toMatchObject({ reached: false, agentRuns: true });
+      expect(world.acting().map(({ name, image, policy: now }) => [name, image.reference, now])).toEqual([
+        [names.agent, 'rancher/agent:v1.2.11', policy],
+      ]);
+      expect(world.host.containers()).toHaveLength(1);
+    },
+  );
 });
 
 describe('a next agent of an earlier upgrade that is dead and keeps its name (1.10.3)', () => {
   const blocked: SceneDescription = { ...upgrade, oldEngine: true, next: actor('managed', 'dead') };
 
-  it('does not block upgrades: the new one is made under the spare name, and the dead one is named', async () => {
+  it('a dead next agent does not block upgrades: the new one is created under the spare name, and the dead one is named', async () => {
     const world = new World(blocked);
     const { result } = await world.run();
     expect(result?.reached).toBe(true);
@@ -251,7 +257,7 @@ describe('a next agent of an earlier upgrade that is dead and keeps its name (1.
     expect(world.acting().map(({ image }) => image.reference)).toEqual(['rancher/agent:v1.2.11']);
   });
 
-  it('is no danger when the next upgrade is killed at any call: the one after it is through', async () => {
+  it('an upgrade beside a dead next agent may be killed at any call: the one after it succeeds', async () => {
     const calls = await callsOf(blocked);
     for (let number = 1; number <= calls; number += 1) {
       for (const effect of effects) {
@@ -268,15 +274,18 @@ describe('a next agent of an earlier upgrade that is dead and keeps its name (1.
 });
 
 describe('an old agent that cannot be removed', () => {
-  it.each(['dies', 'hangs'] as const)('does not fail the upgrade: it is named (%s)', async (removal) => {
-    const world = new World({ ...emptyScene, agent: actor('upstream', 'running', { removal }) });
-    const { result } = await world.run();
-    expect(result?.reached).toBe(true);
-    expect(result?.unremovable.map(({ name }) => name)).toEqual([names.previous[0]]);
-    expect(world.acting()).toEqual([world.agent()]);
-  });
+  it.each(['dies', 'hangs'] as const)(
+    'an old agent that cannot be removed is named and does not fail the upgrade (%s)',
+    async (removal) => {
+      const world = new World({ ...emptyScene, agent: actor('upstream', 'running', { removal }) });
+      const { result } = await world.run();
+      expect(result?.reached).toBe(true);
+      expect(result?.unremovable.map(({ name }) => name)).toEqual([names.previous[0]]);
+      expect(world.acting()).toEqual([world.agent()]);
+    },
+  );
 
-  it('does not come back at a reboot: its restart policy is off', async () => {
+  it('an unremovable agent does not come back at a reboot, because its restart policy is off', async () => {
     const world = new World({ ...emptyScene, agent: actor('upstream', 'running', { removal: 'hangs' }) });
     await world.run();
     world.reboot();
@@ -327,18 +336,21 @@ describe('killed at any call', () => {
     },
   );
 
-  it.each(onBothEngines([...goodScenes, ...badScenes]))('%s can be killed twice', async (_, scene) => {
-    const calls = await callsOf(scene);
-    for (let first = 1; first <= calls; first += 1) {
-      for (let second = 1; second <= calls; second += 3) {
-        const world = new World(scene);
-        await world.run(at(first, { kind: 'die', effect: 'done' }));
-        await world.run(at(second, { kind: 'die', effect: 'done' }));
-        if ((first + second) % 2 === 0) world.reboot();
-        expectReconciled(world, await world.run(), `killed at ${first}, then at ${second}`);
+  it.each(onBothEngines([...goodScenes, ...badScenes]))(
+    '%s can be killed twice and still converges',
+    async (_, scene) => {
+      const calls = await callsOf(scene);
+      for (let first = 1; first <= calls; first += 1) {
+        for (let second = 1; second <= calls; second += 3) {
+          const world = new World(scene);
+          await world.run(at(first, { kind: 'die', effect: 'done' }));
+          await world.run(at(second, { kind: 'die', effect: 'done' }));
+          if ((first + second) % 2 === 0) world.reboot();
+          expectReconciled(world, await world.run(), `killed at ${first}, then at ${second}`);
+        }
       }
-    }
-  });
+    },
+  );
 
   const reconcilable = [...goodScenes, ...badScenes].filter(([title]) => !title.includes('crash-looping'));
   it.each(onBothEngines(reconcilable))(
@@ -364,7 +376,7 @@ describe('a single failure at any call', () => {
   const faults: readonly Fault[] = (['timeout', 500] as const).flatMap((kind) =>
     effects.map((effect) => ({ kind, effect })),
   );
-  it.each(onBothEngines(goodScenes))('does not keep %s from its end', async (_, scene) => {
+  it.each(onBothEngines(goodScenes))('a single failure does not keep %s from its end', async (_, scene) => {
     const calls = await callsOf(scene);
     for (let number = 1; number <= calls; number += 1) {
       for (const fault of faults) {
@@ -375,7 +387,7 @@ describe('a single failure at any call', () => {
     }
   });
 
-  it.each(onBothEngines(badScenes))('does not keep %s from its end', async (_, scene) => {
+  it.each(onBothEngines(badScenes))('a single failure does not keep %s from its end', async (_, scene) => {
     const calls = await callsOf(scene);
     for (let number = 1; number <= calls; number += 1) {
       for (const fault of faults) {
@@ -394,7 +406,7 @@ describe('an engine that fails for ever', () => {
     ),
   );
   it.each(cases)(
-    'at $verb ($kind) leaves an agent that works, and says so',
+    'an engine that fails for ever at $verb ($kind) leaves an agent that works, and the result says so',
     async ({ verb, kind, scene }) => {
       const world = new World(scene);
       const { result, calls, steps } = await world.run({
@@ -412,7 +424,7 @@ describe('an engine that fails for ever', () => {
     },
   );
 
-  it('at looking is reported as an engine that cannot be reached', async () => {
+  it('an engine that fails for ever at inspecting is reported as unavailable', async () => {
     const world = new World(upgrade);
     const { thrown } = await world.run({
       faultOf: ({ verb }) => (verb === 'inspect' ? { kind: 500, effect: 'none' } : undefined),
@@ -422,24 +434,27 @@ describe('an engine that fails for ever', () => {
 });
 
 describe('SIGTERM at any call', () => {
-  it.each(onBothEngines([...goodScenes, ...badScenes]))('leaves an agent after %s', async (_, scene) => {
-    const calls = await callsOf(scene);
-    const hadAgent = new World(scene).acting().some(({ image }) => image.health === 'good');
-    for (let number = 1; number <= calls; number += 1) {
-      const world = new World(scene);
-      const { result, steps } = await world.run({ interruptAt: number });
-      const when = `at ${number}`;
-      expect(result, when).toBeDefined();
-      expect(steps.length, when).toBeLessThan(20);
-      if (hadAgent) {
-        expect(
-          world.acting().filter(({ image }) => image.health === 'good'),
-          when,
-        ).not.toEqual([]);
+  it.each(onBothEngines([...goodScenes, ...badScenes]))(
+    'SIGTERM at any call leaves an agent after %s',
+    async (_, scene) => {
+      const calls = await callsOf(scene);
+      const hadAgent = new World(scene).acting().some(({ image }) => image.health === 'good');
+      for (let number = 1; number <= calls; number += 1) {
+        const world = new World(scene);
+        const { result, steps } = await world.run({ interruptAt: number });
+        const when = `at ${number}`;
+        expect(result, when).toBeDefined();
+        expect(steps.length, when).toBeLessThan(20);
+        if (hadAgent) {
+          expect(
+            world.acting().filter(({ image }) => image.health === 'good'),
+            when,
+          ).not.toEqual([]);
+        }
+        expectReconciled(world, await world.run(), when);
       }
-      expectReconciled(world, await world.run(), when);
-    }
-  });
+    },
+  );
 
   it('leaves the new agent active when the lock is lost after its promotion: no rollback', async () => {
     const calls = await callsOf(upgrade);
@@ -464,7 +479,7 @@ describe('SIGTERM at any call', () => {
     expect(world.violations).toEqual([]);
   });
 
-  it('before the agent is touched leaves nothing behind', async () => {
+  it('SIGTERM before the agent is touched leaves nothing behind', async () => {
     for (let number = 1; number <= 8; number += 1) {
       const world = new World(upgrade);
       const { result } = await world.run({ interruptAt: number });

@@ -62,7 +62,7 @@ function changesOf(calls: readonly Call[], id: string | undefined): readonly Cal
 const words = (force: boolean) => ({ force, upgradeNames: ['rancher-agent-upgrade'] });
 
 describe("an unmanaged container with the agent's name", () => {
-  it('is not touched, and nothing is created beside it', async () => {
+  it('an unmanaged container under the agent’s name is not touched, and nothing is created beside it', async () => {
     const { world, calls, replace } = hostWith({ agent: actor('unmanaged', 'running') });
     const unmanaged = world.agent();
     const result = await replace({});
@@ -72,7 +72,7 @@ describe("an unmanaged container with the agent's name", () => {
     expect(calls.some(({ verb }) => verb === 'create')).toBe(false);
   });
 
-  it('goes with --force, and last: when the new agent has shown that it runs', async () => {
+  it('--force removes an unmanaged container last, when the new agent has shown that it runs', async () => {
     const { world, calls, replace } = hostWith({ agent: actor('unmanaged', 'running') });
     const unmanaged = world.agent();
     expect(await replace({ adopt: true })).toMatchObject({ reached: true, agentRuns: true });
@@ -89,7 +89,7 @@ describe("an unmanaged container with the agent's name", () => {
     expect(started).toBeLessThan(stopped);
   });
 
-  it('comes back with --force as well when the new agent does not run', async () => {
+  it('an unmanaged container comes back with --force as well when the new agent does not run', async () => {
     const { world, replace } = hostWith({
       agent: actor('unmanaged', 'running'),
       health: 'fails-when-active',
@@ -100,7 +100,7 @@ describe("an unmanaged container with the agent's name", () => {
     expect(world.host.containers().map((container) => world.host.stateOf(container))).toEqual(['running']);
   });
 
-  it('never costs the agent that it pushed aside: with --force that one is brought back first', async () => {
+  it('the agent that an unmanaged container pushed aside is brought back first with --force', async () => {
     const scene = { agent: actor('unmanaged', 'running'), previous: [actor('upstream', 'exited')] };
     const { world, calls, replace } = hostWith(scene);
     const [agent] = world.managed();
@@ -145,7 +145,7 @@ describe('the container in which the work, or who asked for it, runs', () => {
     expect(calls).toEqual([]);
   });
 
-  it('ends an upgrade before anything is made, with what to do', async () => {
+  it('an upgrade from the container in which it runs fails before anything is created, and says what to do', async () => {
     const { host } = new World({ ...emptyScene, agent: actor('managed', 'running') });
     const observation = await observeRoles(new SimulatedEngine(host), names, () => 0);
     const own = observation.agent?.id ?? '';
@@ -157,14 +157,14 @@ describe('the container in which the work, or who asked for it, runs', () => {
     }).not.toThrow();
   });
 
-  it('is told to the worker, unless it is the agent itself that is to be replaced (docker exec)', () => {
+  it('the worker learns the container of its caller, unless that is the agent to be replaced (docker exec)', () => {
     const asking = describeCaller({ id, name: 'job', command: ['/run.sh', 'http://server'] }, words(false));
     expect(readOwnership(asking, 'worker')).toEqual({ adopt: false, own: ['worker', id] });
     const inside = describeCaller({ id, name: 'rancher-agent', command: ['/run.sh', 'run'] }, words(true));
     expect(readOwnership(inside, undefined)).toEqual({ adopt: true, own: [] });
   });
 
-  it('two callers that want the same still share one worker', () => {
+  it('two callers that want the same share one worker', () => {
     const digest = (caller: string, force: boolean): string | undefined => {
       const environment = describeCaller({ id: caller, name: 'job', command: ['upgrade'] }, words(force));
       return buildWorkerSpec({ task: 'upgrade', workerImage: 'i', environment }).labels[labels.request];
