@@ -212,6 +212,45 @@ describe('a dead next agent of an earlier upgrade that keeps its name, as on 1.1
   });
 });
 
+describe('a host that has nothing but a next agent that restarts again and again', () => {
+  it('gets a working agent from the next upgrade', async () => {
+    const result = await scene.register();
+    expect(result, result.stderr).toMatchObject({ status: 0 });
+    await scene.settled();
+    const agent = await scene.host.inspect('rancher-agent');
+    const keys = (agent?.Config.Env ?? []).filter((entry) => entry.startsWith('CATTLE_'));
+    await scene.host.docker('rm', '-f', 'rancher-agent');
+    await scene.host.docker(
+      ...[
+        'run',
+        '-d',
+        '--name',
+        'rancher-agent-next',
+        '--restart',
+        'always',
+        '--net',
+        'host',
+        '--privileged',
+      ],
+      ...['-v', '/var/run/docker.sock:/var/run/docker.sock', '-v', '/var/lib/rancher:/var/lib/rancher'],
+      ...keys.flatMap((entry) => ['-e', entry]),
+      ...[images.broken, 'run'],
+    );
+    await scene.waitFor('a crash loop', async () => {
+      const next = await scene.host.inspect('rancher-agent-next');
+      return (next?.RestartCount ?? 0) > 4 ? true : undefined;
+    });
+    const upgraded = await scene.upgrade(images.b);
+    expect(upgraded, upgraded.stderr).toMatchObject({ status: 0 });
+    await scene.removeUpgradeContainer();
+    await scene.settled();
+    expect(await scene.host.inspect('rancher-agent')).toMatchObject({
+      Config: { Image: images.b },
+      State: { Running: true },
+    });
+  });
+});
+
 describe('a new image whose agent does not run', () => {
   it('leaves the old agent in office, says so, and is not tried again at once', async () => {
     const old = (await scene.host.inspect('rancher-agent'))?.Id;

@@ -179,11 +179,19 @@ async function createNext(name: string, context: ApplyContext): Promise<void> {
  */
 async function rename(container: Observed, to: string, context: ApplyContext): Promise<void> {
   if (container.name === to) return;
-  context.log.info(`renaming ${describeContainer(container)} to ${to}`);
+  const { engine, limits, log } = context;
+  log.info(`renaming ${describeContainer(container)} to ${to}`);
   try {
-    await context.engine.renameContainer(container.id, to);
+    await engine.renameContainer(container.id, to);
   } catch (error) {
-    if (!isEngineError(error) || !/same name as its current name/i.test(error.originalMessage)) throw error;
+    if (!isEngineError(error)) throw error;
+    if (/same name as its current name/i.test(error.originalMessage)) return;
+    if (container.state !== 'restarting' || error.kind !== 'failed') throw error;
+    log.warn(`${container.name} restarts and cannot be renamed meanwhile: stopping it first`, {
+      error: error.originalMessage,
+    });
+    await engine.stopContainer(container.id, limits.STOP_GRACE);
+    await engine.renameContainer(container.id, to);
   }
 }
 

@@ -34,3 +34,40 @@ describe('parking', () => {
     await expect(park(names.agent, 'Conflict. The name is already in use')).rejects.toThrow();
   });
 });
+
+describe('renaming a container that restarts again and again', () => {
+  const sandbox = new EngineError('rename', 500, 'Error response from daemon: sandbox 1c66 not found');
+
+  async function promote(
+    state: Observed['state'],
+    ...answers: readonly (Error | undefined)[]
+  ): Promise<readonly string[]> {
+    const world = new World({ ...emptyScene, agent: actor('wanted', 'exited') });
+    const engine = new SimulatedEngine(world.host);
+    const calls: string[] = [];
+    const left = [...answers];
+    engine.renameContainer = async () => {
+      calls.push('rename');
+      const answer = left.shift();
+      if (answer !== undefined) return Promise.reject(answer);
+    };
+    engine.stopContainer = async () => {
+      calls.push('stop');
+      return Promise.resolve();
+    };
+    const container = { ...world.agent(), name: names.next, state } as unknown as Observed;
+    const done = performStep({ do: 'promote', container }, stepContext(world, engine));
+    await done.catch((error: unknown) => calls.push(String(error)));
+    return calls;
+  }
+
+  it('stops it first where Docker 20.10 finds no sandbox of it', async () => {
+    expect(await promote('restarting', sandbox)).toEqual(['rename', 'stop', 'rename']);
+  });
+
+  it('leaves the stopping out where the name is taken, and where it runs', async () => {
+    const taken = new EngineError('rename', 409, 'Conflict. The name is already in use');
+    expect(await promote('restarting', taken)).toEqual(['rename', String(taken)]);
+    expect(await promote('running', sandbox)).toEqual(['rename', String(sandbox)]);
+  });
+});
