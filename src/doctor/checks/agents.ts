@@ -105,8 +105,11 @@ function checkActiveAgent(
   }
   const standing = agents.find(({ role, managed }) => managed && (role === 'next' || role === 'previous'));
   if (standing !== undefined) {
+    const isUp = standing.state === 'running' || standing.state === 'restarting';
     return unhealthy('no-agent', `no agent; there is ${nameOf(standing)}, ${standing.state}`, {
-      advice: `docker start ${standing.name}: on standby, it starts a worker that promotes it.`,
+      advice: isUp
+        ? `See why: docker logs --tail 50 ${standing.name}. Then start an upgrade to an image that works.`
+        : `docker start ${standing.name}: on standby, it starts a worker that promotes it.`,
     });
   }
   return unhealthy('no-agent', 'there is no agent on this host', {

@@ -89,6 +89,7 @@ const degraded = report({
   status: last({
     state: 'degraded',
     summary: 'rancher-agent runs, but a container cannot be removed: rancher-agent-previous',
+    cause: 'cannot-remove',
     originalMessage: 'Driver devicemapper failed to remove root filesystem: Device is Busy',
     hint: 'see the runbook, "a container cannot be removed"',
     next: 'the next start of the agent, or the next upgrade, tries again',
@@ -304,6 +305,7 @@ describe('the status on the screen', () => {
       state      degraded, for 5.6 s (last update 2016-07-07T23:59:54.400Z)
                  rancher-agent runs, but a container cannot be removed:
                  rancher-agent-previous
+      cause      cannot-remove
       message    Driver devicemapper failed to remove root filesystem: Device is Busy
       to do      see the runbook, "a container cannot be removed"
       next       the next start of the agent, or the next upgrade, tries again

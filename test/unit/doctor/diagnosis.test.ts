@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { ContainerSummary } from '../../../src/engine/engine.ts';
 import { featuresOf } from '../../../src/engine/features.ts';
 import type { HostStatus } from '../../../src/host/files/status.ts';
-import type { HostSnapshot } from '../../../src/doctor/snapshot.ts';
+import type { AgentSnapshot, HostSnapshot } from '../../../src/doctor/snapshot.ts';
 import { leakedSummary } from '../fakes/leaked.ts';
 import { agent, diagnosisOf, host, known, listed, now, unknown } from '../fakes/healthy-host.ts';
 
@@ -197,7 +197,7 @@ const table: readonly (readonly [
     2,
   ],
   [
-    'one set aside and none in office',
+    'a parked agent and no active one',
     { agents: known([agent({ role: 'previous', name: 'rancher-agent-previous', state: 'exited' })]) },
     ['no-agent'],
     2,
@@ -443,5 +443,18 @@ describe('leaks in a diagnosis', () => {
     expect(line?.details?.at(-1)).toBe(
       'created by: the loop of a legacy agent, rancher-agent (aaaaaaaaaaaa), rancher/agent:v1.0.2, whose upgrades http://server:8080/v1 requires',
     );
+  });
+});
+
+describe('the advice where nothing but a next agent is there', () => {
+  const adviceFor = (state: AgentSnapshot['state']): string | undefined => {
+    const next = agent({ role: 'next', name: 'rancher-agent-next', state });
+    const { findings } = diagnosisOf({ agents: known([next]) });
+    return findings.find(({ cause }) => cause === 'no-agent')?.advice;
+  };
+
+  it('is to start one that is stopped, and to upgrade where it restarts again and again', () => {
+    expect(adviceFor('exited')).toMatch(/^docker start rancher-agent-next:/);
+    expect(adviceFor('restarting')).toMatch(/docker logs --tail 50 rancher-agent-next.*upgrade/);
   });
 });
