@@ -28,6 +28,11 @@ const upstream: Exception = {
   why: 'these pages describe what upstream did, and name it so',
 };
 
+/** Exceptions for every word. */
+export const everywhere: readonly Exception[] = [
+  { in: /^CHANGELOG\.md$/, text: /^\s*- renamed: /, why: 'a list of renamed members names both words' },
+];
+
 export const words: readonly Word[] = [
   { name: 'in office', pattern: /\boffice\b/gi, instead: 'active' },
   { name: 'acts', pattern: /\bacts\b/gi, instead: 'is active' },

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import ts from 'typescript';
-import { words as replaced, type Exception, type Word } from './word-list.ts';
+import { everywhere, words as replaced, type Exception, type Word } from './word-list.ts';
 import type { Tree } from './tree.ts';
 
 /** A replaced word in a text that people read. */
@@ -38,7 +38,7 @@ export function findWords(tree: Tree, words: readonly Word[] = replaced): readon
     textsOf(tree, file).flatMap(({ line, text }) =>
       words.flatMap((word) =>
         [...text.matchAll(word.pattern)]
-          .filter(() => !isExempt(word.except ?? [], file, text))
+          .filter(() => !isExempt([...everywhere, ...(word.except ?? [])], file, text))
           .map(() => ({ word: word.name, file, line, text: text.trim(), instead: word.instead })),
       ),
     ),
