@@ -45,7 +45,7 @@ ${registrationRows.map(renderRegistration).join('\n')}
 | --- | --- | --- | --- | --- | --- | --- |
 ${tlsRows.map(renderTls).join('\n')}
 
-## An agent in office
+## An active agent
 
 One and the same agent meets all of this, is never restarted, and runs the bootstrap again as soon as the server is well.
 The last column is what it is asked for, turn after turn.
