@@ -1,6 +1,6 @@
 import { restartPolicies, type ContainerSpec } from '../../engine/engine.ts';
 import { describeContainer } from '../../engine/containers.ts';
-import { isEngineError, isWorthRetrying } from '../../engine/errors.ts';
+import { isEngineError, isWorthRetrying, type EngineError } from '../../engine/errors.ts';
 import { InterruptedError, messageOf } from '../../support/errors.ts';
 import { doubling, retry } from '../../support/retry.ts';
 import type { Holder } from './mount-holders.ts';
@@ -173,6 +173,12 @@ async function createNext(name: string, context: ApplyContext): Promise<void> {
   await engine.createContainer(name, nextSpec);
 }
 
+/** Docker 20.10 answers 404 to a rename while a container restarts: its network sandbox is not found. */
+function isBetweenStarts(container: Observed, error: EngineError): boolean {
+  if (/sandbox \S+ not found/i.test(error.originalMessage)) return true;
+  return container.state === 'restarting' && error.kind === 'failed';
+}
+
 /**
  * An engine that was away may have done it after all: before we looked again, while we did (it then knows the container by
  * its old name and gives the new one), or since.
@@ -186,7 +192,7 @@ async function rename(container: Observed, to: string, context: ApplyContext): P
   } catch (error) {
     if (!isEngineError(error)) throw error;
     if (/same name as its current name/i.test(error.originalMessage)) return;
-    if (container.state !== 'restarting' || error.kind !== 'failed') throw error;
+    if (!isBetweenStarts(container, error)) throw error;
     log.warn(`${container.name} restarts and cannot be renamed meanwhile: stopping it first`, {
       error: error.originalMessage,
     });

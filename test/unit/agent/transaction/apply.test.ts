@@ -36,7 +36,7 @@ describe('parking', () => {
 });
 
 describe('renaming a container that restarts again and again', () => {
-  const sandbox = new EngineError('rename', 500, 'Error response from daemon: sandbox 1c66 not found');
+  const sandbox = new EngineError('rename', 404, 'sandbox 1c66 not found');
 
   async function promote(
     state: Observed['state'],
@@ -63,11 +63,13 @@ describe('renaming a container that restarts again and again', () => {
 
   it('stops it first where Docker 20.10 finds no sandbox of it', async () => {
     expect(await promote('restarting', sandbox)).toEqual(['rename', 'stop', 'rename']);
+    expect(await promote('running', sandbox)).toEqual(['rename', 'stop', 'rename']);
   });
 
-  it('leaves the stopping out where the name is taken, and where it runs', async () => {
+  it('does not stop it where the name is taken, or a running one whose engine fails', async () => {
     const taken = new EngineError('rename', 409, 'Conflict. The name is already in use');
     expect(await promote('restarting', taken)).toEqual(['rename', String(taken)]);
-    expect(await promote('running', sandbox)).toEqual(['rename', String(sandbox)]);
+    const failure = new EngineError('rename', 500, 'a stumble');
+    expect(await promote('running', failure)).toEqual(['rename', String(failure)]);
   });
 });
