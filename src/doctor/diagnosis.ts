@@ -2,7 +2,7 @@ import type { Limits } from '../support/limits/limits.ts';
 import { checkAgents, isAtWork } from './checks/agents.ts';
 import { checkCertificates } from './checks/certificates.ts';
 import { checkEngine } from './checks/engine.ts';
-import { checkKey, checkLock } from './checks/host.ts';
+import { checkKey, checkLock } from './checks/lock-and-key.ts';
 import { checkLeaks } from './checks/leaks.ts';
 import { checkMounts } from './checks/mounts.ts';
 import { checkAgentRestarts, checkRestarts } from './checks/restarts.ts';

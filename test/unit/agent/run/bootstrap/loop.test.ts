@@ -2,7 +2,7 @@ import type { BootstrapScript } from '../../../../../src/control-plane/bootstrap
 import { readRequiredImage } from '../../../../../src/control-plane/required-image.ts';
 import { describe, expect, it } from 'vitest';
 import type { Outcome } from '../../../../../src/agent/report/outcome.ts';
-import type { ScriptRunner } from '../../../../../src/agent/run/bootstrap/loop.ts';
+import type { ScriptRunner } from '../../../../../src/agent/run/bootstrap/loop-parts.ts';
 import type { ServingObserver } from '../../../../../src/agent/run/serving/record.ts';
 import type { RequiredImage } from '../../../../../src/control-plane/required-image.ts';
 import { HostFolderUnwritableError, ProgramMissingError } from '../../../../../src/host/errors.ts';
