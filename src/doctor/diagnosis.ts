@@ -30,7 +30,10 @@ export interface Diagnosis {
   readonly tookMs: number;
 }
 
-/** Checks a snapshot. Pure: the same snapshot and limits give the same diagnosis. */
+/**
+ * Checks a snapshot. Pure: the same snapshot and limits give the same diagnosis. A new check gets a line here, at its place on
+ * the screen; CONTRIBUTING.md, "Add a check of the doctor", has what else it needs.
+ */
 export function diagnose(snapshot: HostSnapshot, limits: Limits, tookMs: number): Diagnosis {
   const findings = [
     ...checkEngine(snapshot),

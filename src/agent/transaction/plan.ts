@@ -1,6 +1,6 @@
 import type { Observation, Observed } from './observe.ts';
 import { isUp, Situation } from './situation.ts';
-import type { Fail, Goal, History, Replacement, Step, Timeouts } from './steps.ts';
+import type { Fail, Goal, History, ReplaceGoal, Step, Timeouts } from './steps.ts';
 
 /**
  * The next step, decided from what is there and nothing else. Whoever comes next, after whatever died, looks and asks
@@ -9,7 +9,7 @@ import type { Fail, Goal, History, Replacement, Step, Timeouts } from './steps.t
  * What every step keeps:
  * - an agent's container is stopped only when its replacement exists and, if it can be on standby, is up;
  * - a container is discarded only while another one holds the keys, unless its host never had an agent before;
- * - at most one container acts as the agent: one that is to start acting waits until the others are stopped;
+ * - at most one agent is active: one that is to become active waits until the others are stopped;
  * - unmanaged containers are never touched.
  */
 
@@ -19,12 +19,12 @@ export function planStep(observation: Observation, goal: Goal, history: History,
   return goal.kind === 'reconcile' ? planReconciling(situation) : planReplacement(situation, goal);
 }
 
-function isWanted(container: Observed, goal: Replacement): boolean {
+function isWanted(container: Observed, goal: ReplaceGoal): boolean {
   const isSame = container.digest === goal.digest && container.imageId === goal.imageId;
   return isSame && !container.isDead && !container.removalStarted;
 }
 
-function planReplacement(situation: Situation, goal: Replacement): Step {
+function planReplacement(situation: Situation, goal: ReplaceGoal): Step {
   const { agent, next, olds } = situation;
   const unmanaged = situation.unmanagedAgent;
   if (unmanaged !== undefined) return { do: 'fail', why: 'unmanaged-in-role', container: unmanaged };
@@ -72,7 +72,7 @@ function planBeginning(situation: Situation, name: 'first' | 'spare'): Step {
 function planRelief(
   situation: Situation,
   next: Observed,
-  { canStandBy, checksReadiness }: Pick<Replacement, 'canStandBy' | 'checksReadiness'>,
+  { canStandBy, checksReadiness }: Pick<ReplaceGoal, 'canStandBy' | 'checksReadiness'>,
 ): Step | undefined {
   const fitness = situation.fitnessOf(next);
   if (fitness === 'broken' || fitness === 'shaky') {
