@@ -4,7 +4,7 @@ import { setsWithoutEquals } from './shell/variable-commands.ts';
 
 /**
  * `REQUIRED_IMAGE` in the server's bootstrap script: read, so that we decide on an upgrade ourselves, and blanked, so
- * that the script never does (design, "Who does the work"). The server inserts it textually: every `REQUIRED_IMAGE=`
+ * that the script never does (docs/architecture.md, "An upgrade"). The server inserts it textually: every `REQUIRED_IMAGE=`
  * of its template becomes `REQUIRED_IMAGE="<image>"` (control-plane §5.2).
  *
  * The text comes from the network: every part of it is read a fixed number of times, and nothing here calls itself.

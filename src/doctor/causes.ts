@@ -1,4 +1,7 @@
-/** Every cause that a check of the doctor can name; docs/exit-codes.md is rendered from this table. */
+/**
+ * Every cause that a check of the doctor can name; docs/exit-codes.md is rendered from this table. docs/json.md and
+ * docs/runbook.md name each one as well, by hand. The causes of a state are in `support/causes.ts`; some are in both tables.
+ */
 export interface DoctorCauseRow {
   /** How bad it is; two where it depends. */
   readonly levels: readonly ('warning' | 'unhealthy')[];

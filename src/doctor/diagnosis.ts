@@ -2,7 +2,7 @@ import type { Limits } from '../support/limits/limits.ts';
 import { checkAgents, isAtWork } from './checks/agents.ts';
 import { checkCertificates } from './checks/certificates.ts';
 import { checkEngine } from './checks/engine.ts';
-import { checkKey, checkLock } from './checks/host.ts';
+import { checkKey, checkLock } from './checks/lock-and-key.ts';
 import { checkLeaks } from './checks/leaks.ts';
 import { checkMounts } from './checks/mounts.ts';
 import { checkAgentRestarts, checkRestarts } from './checks/restarts.ts';
@@ -30,7 +30,10 @@ export interface Diagnosis {
   readonly tookMs: number;
 }
 
-/** Checks a snapshot. Pure: the same snapshot and limits give the same diagnosis. */
+/**
+ * Checks a snapshot. Pure: the same snapshot and limits give the same diagnosis. A new check gets a line here, at its place on
+ * the screen; CONTRIBUTING.md, "Add a check of the doctor", has what else it needs.
+ */
 export function diagnose(snapshot: HostSnapshot, limits: Limits, tookMs: number): Diagnosis {
   const findings = [
     ...checkEngine(snapshot),

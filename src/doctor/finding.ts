@@ -1,7 +1,10 @@
 import type { DoctorCause } from './causes.ts';
 import type { Seen } from './snapshot.ts';
 
-/** What is checked, in the order in which it is shown. */
+/**
+ * What is checked. `diagnose` decides in which order it is shown. The longest name makes the column of the screen: a name of
+ * more than 8 letters moves the lines of all others.
+ */
 export const checkNames = [
   'engine',
   'storage',

@@ -1,8 +1,10 @@
 import type { StateCause } from './causes.ts';
 
 /**
- * One class per outcome. Whoever throws one says what happened, in the engine's or the server's own words where there
- * are any, and what the person on the host should do next; `main.ts` turns it into the exit status.
+ * One class for each way in which work fails. Whoever throws one says what happened, in the engine's or the server's own words
+ * where there are any, and what the person on the host should do next. `cli/dispatch.ts` makes the exit status of it; in a
+ * worker `agent/report/outcome.ts` makes the state and the exit status of it. A state `degraded` has no class: nothing was
+ * thrown, the work was done.
  */
 
 /** Exit statuses; 64 and up follow sysexits.h, which init systems and shells know. */
@@ -14,7 +16,7 @@ export const ExitCode = {
   /** Engine or server cannot be reached. */
   unavailable: 69,
   internal: 70,
-  /** A container could not be created or removed; the state says which. */
+  /** A container could not be created, changed or removed; the state says which. Also of most `degraded` states. */
   cannotChange: 73,
   /** Try again later: lock held, work in progress, cooling down, storage low. */
   tryAgainLater: 75,
@@ -80,7 +82,7 @@ export class NotPermittedError extends EntrypointError {
   readonly exitCode = ExitCode.notPermitted;
 }
 
-/** A container could not be created, started or removed after bounded tries. */
+/** A container could not be created, started, renamed or stopped. One that cannot be removed is an `UnremovableError`. */
 export class CannotChangeError extends EntrypointError {
   readonly code = 'cannot-change';
   readonly exitCode = ExitCode.cannotChange;

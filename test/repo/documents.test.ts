@@ -1,11 +1,12 @@
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { readTree } from '../../scripts/check/tree.ts';
 import { renderMetrics } from '../../src/host/files/metrics-file.ts';
 import { hostStates } from '../../src/host/files/status.ts';
 import { doctorCauses } from '../../src/doctor/causes.ts';
 import { checkNames } from '../../src/doctor/finding.ts';
-import { readyCauses, stateCauses } from '../../src/support/causes.ts';
+import { readyCauses, stateCauses, type StateCauseRow } from '../../src/support/causes.ts';
 import { metricsVariable } from '../../src/support/configuration.ts';
 import { agent, diagnosisOf, known, listed, now } from '../unit/fakes/healthy-host.ts';
 import { leakedSummary } from '../unit/fakes/leaked.ts';
@@ -47,6 +48,39 @@ it('every cause that status.json can hold is in docs/json.md', () => {
   expect(causes.length).toBeGreaterThan(30);
   expect(causes.filter((cause) => !causesTable.includes(`\`${cause}\``))).toEqual([]);
 });
+
+it('docs/runbook.md has an answer for every cause', () => {
+  const [, rest = ''] = document('runbook.md').split('| cause | go to |');
+  const [answers = ''] = rest.split('\n\n');
+  const isShown = ([, { ends }]: [string, StateCauseRow]): boolean => ends.length > 0;
+  const causes = [
+    ...Object.keys(doctorCauses),
+    ...Object.entries(stateCauses)
+      .filter(isShown)
+      .map(([cause]) => cause),
+  ];
+  expect(causes.filter((cause) => !answers.includes(`\`${cause}\``))).toEqual([]);
+  expect(answers).toContain('`ready-…`');
+});
+
+it('no page names a source file or a test that is not there', () => {
+  const root = join(import.meta.dirname, '../..');
+  const tree = readTree(root);
+  const pages = tree.files.filter((file) => file.endsWith('.md') && file !== 'CHANGELOG.md');
+  const named = pages.flatMap((page) =>
+    [...tree.read(page).matchAll(namedFile)].map(([, name = '']) => ({ page, name })),
+  );
+  expect(named.length).toBeGreaterThan(100);
+  const isThere = (name: string): boolean => {
+    const paths = ['', 'src/', 'test/'].flatMap((folder) => [`${folder}${name}`, `${folder}${name}.test.ts`]);
+    return globSync(paths, { cwd: root }).length > 0 || tree.files.some((file) => file.endsWith(`/${name}`));
+  };
+  expect(named.filter(({ name }) => !isThere(name))).toEqual([]);
+});
+
+/** A path in backticks that begins with a folder of ours, or the name of a source file. */
+const namedFile =
+  /`((?:src|test|unit|engine|image|repo|support|cli|commands|doctor|cleanup|agent|control-plane|host)\/[\w./*-]+|[\w-]+(?:\.test)?\.ts)`/g;
 
 it('every cause of the tables is named somewhere in the source', () => {
   const root = join(import.meta.dirname, '../../src');

@@ -17,7 +17,7 @@ export interface RoleNames {
   readonly nextSpare: string;
   /** Where the old agent is parked: three names, because a dead container may hold one for good. */
   readonly previous: readonly string[];
-  /** The helper that does the work. */
+  /** The one container that changes anything. */
   readonly worker: string;
   /** Where a worker that can be neither removed nor used is parked. */
   readonly deadWorker: string;

@@ -51,7 +51,7 @@ export function judgeTransaction(result: TransactionResult, serving: Serving = {
   );
 }
 
-/** What an error means for the host when nothing on it was changed. */
+/** What an error means for the host. What has become of the agent is for the caller to say. */
 export function judgeError(error: unknown): Outcome {
   const details = {
     summary: messageOf(error),

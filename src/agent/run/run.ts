@@ -1,6 +1,6 @@
 import { keepBootstrapRunning } from './bootstrap/bootstrap-loop.ts';
 import { removeStagedScripts } from './bootstrap/child.ts';
-import type { StagedBefore } from './bootstrap/loop.ts';
+import type { StagedBefore } from './bootstrap/loop-parts.ts';
 import type { Heartbeat } from './heartbeat.ts';
 import { keepHouse, reconcileLeftovers } from './housekeeping.ts';
 import { keepProvingReadiness } from './readiness/ready-loop.ts';

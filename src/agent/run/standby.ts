@@ -44,18 +44,18 @@ async function standBy(standing: StandingBy, watch: RenameWatch): Promise<void> 
   const { names, limits, clock, log, own } = standing;
   const deadline = deadlineIn(limits.WORKER_TOTAL, clock);
   let aloneSince = clock.elapsed();
-  let settled = 0;
+  let reconciliations = 0;
   while (deadline.left() > 0) {
     await watch.renamed();
     const name = await readOwnName(standing);
     if (name !== undefined && isActiveName(name, names)) return;
     if (clock.elapsed() - aloneSince < limits.STANDBY_ALONE) continue;
-    if (settled >= limits.STANDBY_TRIES && name !== undefined && (await isVacant(standing, name))) {
+    if (reconciliations >= limits.STANDBY_TRIES && name !== undefined && (await isVacant(standing, name))) {
       log.error(`the name ${names.agent} is not free: this agent is active as ${name} instead`);
       return;
     }
     if (await isPromotedDuring(standing, watch, async (signal) => reconcileQuietly(standing, signal))) return;
-    settled += 1;
+    reconciliations += 1;
     aloneSince = clock.elapsed();
   }
   throw new TryAgainLaterError(`still on standby as ${own.name}`, { hint: 'see docker run … IMAGE status' });

@@ -16,7 +16,8 @@ export interface OwnImage {
   readonly imageId: string | undefined;
 }
 
-export interface Decision extends Pick<Host, 'paths' | 'limits' | 'clock' | 'log'> {
+/** What a decision is made with. */
+export interface DecisionParts extends Pick<Host, 'paths' | 'limits' | 'clock' | 'log'> {
   readonly engine: Pick<Engine, 'inspectImage'>;
   readonly reporter: Reporter;
   /** Of the active agent: takes a failure back when, or as soon as, the agent serves. */
@@ -42,22 +43,22 @@ const flappingCause = 'flapping-requirement';
  * require different images alternately are not followed either: no worker is made for them at all.
  */
 export async function decideUpgrade(
-  decision: Decision,
+  parts: DecisionParts,
   required: RequiredImage,
   own: OwnImage,
 ): Promise<UpgradeDecision> {
-  const { limits, clock, log } = decision;
+  const { limits, clock, log } = parts;
   if (required.kind === 'unclear') log.warn(`no upgrade: REQUIRED_IMAGE is unclear: ${required.reason}`);
   if (required.kind !== 'image') return nothing;
   const { image: targetImage } = required;
-  const { history } = await lookUpAttempts(decision);
-  if (await isReached(decision, targetImage, own)) {
-    await tellAgreement(decision, targetImage, isCalm(history, targetImage, limits, clock.now()));
+  const { history } = await lookUpAttempts(parts);
+  if (await isReached(parts, targetImage, own)) {
+    await tellAgreement(parts, targetImage, isCalm(history, targetImage, limits, clock.now()));
     return nothing;
   }
   const flapping = findFlapping(history, targetImage, limits, clock.now());
   if (flapping !== undefined) {
-    await reportFlapping(decision, flapping, own);
+    await reportFlapping(parts, flapping, own);
     return { do: 'wait', until: flapping.until };
   }
   log.info(`the server requires ${targetImage}, this is ${own.image}: upgrading`);
@@ -74,7 +75,7 @@ export function requirementOf({ script, requiredImage }: BootstrapScript, ownIma
   return isSpared ? { kind: 'none' } : requiredImage;
 }
 
-async function isReached({ engine, log }: Decision, image: string, own: OwnImage): Promise<boolean> {
+async function isReached({ engine, log }: DecisionParts, image: string, own: OwnImage): Promise<boolean> {
   if (image === own.image) return true;
   const present = await engine.inspectImage(image);
   if (present === undefined || present.id !== own.imageId) return false;
@@ -84,7 +85,7 @@ async function isReached({ engine, log }: Decision, image: string, own: OwnImage
 
 /** A state that needs a person more urgently is not covered up. */
 async function reportFlapping(
-  { reporter, log }: Decision,
+  { reporter, log }: DecisionParts,
   { sentence, until }: Flapping,
   own: OwnImage,
 ): Promise<void> {
@@ -109,7 +110,7 @@ async function reportFlapping(
  * every host. But an agent that does not serve is never called `ok`.
  */
 async function tellAgreement(
-  { reporter, serving }: Decision,
+  { reporter, serving }: DecisionParts,
   image: string,
   isFlappingOver: boolean,
 ): Promise<void> {

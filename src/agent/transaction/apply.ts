@@ -47,7 +47,10 @@ export interface UnremovableContainer {
   readonly holders?: readonly Holder[];
 }
 
-/** A container could not be removed after bounded tries. */
+/**
+ * A container could not be removed after bounded tries. It fails nothing: the transaction notes it and goes on, and
+ * `judgeTransaction` makes the state `degraded` and the exit status 73 of what is noted.
+ */
 export class UnremovableError extends Error {
   readonly container: UnremovableContainer;
 

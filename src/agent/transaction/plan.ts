@@ -1,6 +1,6 @@
 import type { Observation, Observed } from './observe.ts';
 import { isUp, Situation } from './situation.ts';
-import type { Fail, Goal, History, Replacement, Step, Timeouts } from './steps.ts';
+import type { Fail, Goal, History, ReplaceGoal, Step, Timeouts } from './steps.ts';
 
 /**
  * The next step, decided from what is there and nothing else. Whoever comes next, after whatever died, looks and asks
@@ -9,7 +9,7 @@ import type { Fail, Goal, History, Replacement, Step, Timeouts } from './steps.t
  * What every step keeps:
  * - an agent's container is stopped only when its replacement exists and, if it can be on standby, is up;
  * - a container is discarded only while another one holds the keys, unless its host never had an agent before;
- * - at most one container acts as the agent: one that is to start acting waits until the others are stopped;
+ * - at most one agent is active: one that is to become active waits until the others are stopped;
  * - unmanaged containers are never touched.
  */
 
@@ -19,12 +19,12 @@ export function planStep(observation: Observation, goal: Goal, history: History,
   return goal.kind === 'reconcile' ? planReconciling(situation) : planReplacement(situation, goal);
 }
 
-function isWanted(container: Observed, goal: Replacement): boolean {
+function isWanted(container: Observed, goal: ReplaceGoal): boolean {
   const isSame = container.digest === goal.digest && container.imageId === goal.imageId;
   return isSame && !container.isDead && !container.removalStarted;
 }
 
-function planReplacement(situation: Situation, goal: Replacement): Step {
+function planReplacement(situation: Situation, goal: ReplaceGoal): Step {
   const { agent, next, olds } = situation;
   const unmanaged = situation.unmanagedAgent;
   if (unmanaged !== undefined) return { do: 'fail', why: 'unmanaged-in-role', container: unmanaged };
@@ -49,7 +49,7 @@ function planReplacement(situation: Situation, goal: Replacement): Step {
   return planRelief(situation, next, goal) ?? planTakeOver(situation, next);
 }
 
-/** The agent is the one that was asked for: it must be the only one that acts, be sound, and then the rest goes. */
+/** The agent is the one that was asked for: it must be the only active one, be sound, and then the rest goes. */
 function planFinish(situation: Situation, agent: Observed): Step {
   const fitness = situation.fitnessOf(agent);
   if (fitness === 'broken' || (fitness === 'shaky' && situation.olds.length > 0)) {
@@ -64,7 +64,7 @@ function planFinish(situation: Situation, agent: Observed): Step {
 /** Nothing of the new one is there yet: make sure that a rollback is possible, and begin. */
 function planBeginning(situation: Situation, name: 'first' | 'spare'): Step {
   const { agent } = situation;
-  const preparing = agent === undefined || agent.isDead ? undefined : planRollback(situation, agent);
+  const preparing = agent === undefined || agent.isDead ? undefined : planBeforeStop(situation, agent);
   return preparing ?? { do: 'create-next', name };
 }
 
@@ -72,16 +72,16 @@ function planBeginning(situation: Situation, name: 'first' | 'spare'): Step {
 function planRelief(
   situation: Situation,
   next: Observed,
-  { canStandBy, checksReadiness }: Pick<Replacement, 'canStandBy' | 'checksReadiness'>,
+  { canStandBy, checksReadiness }: Pick<ReplaceGoal, 'canStandBy' | 'checksReadiness'>,
 ): Step | undefined {
   const fitness = situation.fitnessOf(next);
   if (fitness === 'broken' || fitness === 'shaky') {
     return { do: 'fail', why: 'next-does-not-run', container: next };
   }
   if (!canStandBy) {
-    // An old engine starts a created container at boot; one that cannot be on standby acts at once beside the agent.
-    const actsBesideAgent = isUp(next) && situation.agent !== undefined && isUp(situation.agent);
-    return actsBesideAgent ? { do: 'stop', container: next } : undefined;
+    // An old engine starts a created container at boot; one that cannot be on standby is active at once beside the agent.
+    const isActiveBeside = isUp(next) && situation.agent !== undefined && isUp(situation.agent);
+    return isActiveBeside ? { do: 'stop', container: next } : undefined;
   }
   if (fitness === 'fresh' || fitness === 'stopped') return { do: 'start', container: next };
   if (checksReadiness) return situation.isReady(next) ? undefined : { do: 'ready', container: next };
@@ -94,16 +94,16 @@ function planTakeOver(situation: Situation, next: Observed): Step {
   const { agent } = situation;
   if (agent === undefined) return planPromotion(situation, next);
   if (agent.isDead) return planParking(situation, agent);
-  const preparing = planRollback(situation, agent);
+  const preparing = planBeforeStop(situation, agent);
   if (preparing !== undefined) return preparing;
   return isUp(agent) ? { do: 'stop', container: agent } : planParking(situation, agent);
 }
 
 /**
  * Looked at before the agent is stopped: with nowhere to park it, or with one beside it that would keep its
- * replacement from acting, nothing may be touched. Undefined: neither is so.
+ * replacement from being active, nothing may be touched. Undefined: neither is so.
  */
-function planRollback(situation: Situation, agent: Observed): Step | undefined {
+function planBeforeStop(situation: Situation, agent: Observed): Step | undefined {
   const other = situation.activeBeside(agent);
   if (other !== undefined && !situation.canBeRemoved(other)) {
     return { do: 'fail', why: 'other-agent-does-not-stop', container: other };
@@ -111,23 +111,23 @@ function planRollback(situation: Situation, agent: Observed): Step | undefined {
   return planFreeingName(situation);
 }
 
-/** Gives the agent's name, which is free, to a container; the others stop acting first. */
+/** Gives the agent's name, which is free, to a container; the others are stopped first. */
 function planPromotion(situation: Situation, successor: Observed): Step {
   if (!situation.canBeRenamed(successor)) {
     return planInPlace(situation, { do: 'fail', why: 'name-not-free', container: successor });
   }
-  return planSilence(situation, successor) ?? { do: 'promote', container: successor };
+  return planStoppingOthers(situation, successor) ?? { do: 'promote', container: successor };
 }
 
-/** Has a container act, as the only one. Undefined: it does. */
+/** Makes a container the only active one. Undefined: it is. */
 function planBringingUp(situation: Situation, container: Observed): Step | undefined {
-  const silence = planSilence(situation, container);
-  if (silence !== undefined) return silence;
+  const stopping = planStoppingOthers(situation, container);
+  if (stopping !== undefined) return stopping;
   return isUp(container) ? undefined : { do: 'start', container };
 }
 
-/** Stops whoever acts beside a container. Undefined: nobody does, or the other one cannot be stopped and both act. */
-function planSilence(situation: Situation, container: Observed): Step | undefined {
+/** Stops whoever is active beside a container. Undefined: nobody is, or the other one cannot be stopped and both are active. */
+function planStoppingOthers(situation: Situation, container: Observed): Step | undefined {
   const other = situation.activeBeside(container);
   if (other === undefined) return undefined;
   if (situation.canBeRemoved(other)) return { do: 'stop', container: other };
@@ -246,7 +246,7 @@ function planProof(situation: Situation): Step | undefined {
 }
 
 /**
- * The agent's name cannot be had: better one that acts under another name than none. One that can only be on standby there
+ * The agent's name cannot be had: better one that is active under another name than none. One that can only be on standby there
  * is at least up and has the transaction finished when things are better.
  */
 function planInPlace(situation: Situation, failure: Fail): Step {
@@ -262,7 +262,7 @@ function planInPlace(situation: Situation, failure: Fail): Step {
   return container === undefined || isOneUp ? failure : { do: 'start', container };
 }
 
-/** Prefers one that is not broken, one that was always managed, one that acts, an old one, one that runs, one that ran last. */
+/** Prefers one that is not broken, one that was always managed, an active one, an old one, one that runs, one that ran last. */
 function rankSuccessors(situation: Situation): readonly Observed[] {
   const { olds, removalStarted, next } = situation;
   const candidates = [...olds, ...(next === undefined || next.isDead ? [] : [next]), ...removalStarted];

@@ -18,7 +18,7 @@ export type Goal =
   /** One agent of those that are there, the active one if it is sound, and nothing else. */
   | { readonly kind: 'reconcile' };
 
-export type Replacement = Goal & { kind: 'replace' };
+export type ReplaceGoal = Goal & { kind: 'replace' };
 
 /** What earlier steps of this very run have learnt and no look at the engine can tell. */
 export interface History {

@@ -3,7 +3,7 @@ import { formatAge } from '../../support/deadline.ts';
 import { causeReported, fine, unseen, type Finding, type Level } from '../finding.ts';
 import type { HostSnapshot } from '../snapshot.ts';
 import { isAtWork } from './agents.ts';
-import { workerDied } from './host.ts';
+import { workerDied } from './lock-and-key.ts';
 
 type Snapshot = Pick<HostSnapshot, 'status' | 'agents' | 'lock' | 'attempts' | 'now'>;
 

@@ -7,7 +7,7 @@ import { makeFolder, readTextIfExists, writeFileAtomically } from './files.ts';
 
 /*
  * The status file: how the last, or the present, piece of work on this host stands, for a person, for the health check
- * and for `status`. It explains; nothing is ever decided from it (design: the engine is the only truth).
+ * and for `status`. It explains; nothing is ever decided from it (docs/architecture.md, invariant 3).
  */
 
 const version = 2;

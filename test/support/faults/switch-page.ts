@@ -15,7 +15,7 @@ const elsewhere: readonly (readonly [string, string, string])[] = [
     'upgraded once, by the agent itself',
     '`engine/run.test.ts`, `engine/upgrade.test.ts`',
   ],
-  ['`required=` tag@digest', 'compared by image id', '`unit/agent/upgrade-decision.test.ts`'],
+  ['`required=` tag@digest', 'compared by image id', '`unit/agent/run/upgrade-decision.test.ts`'],
   ['`flip`', 'followed three times, then refused', '`engine/flapping.test.ts`'],
 ];
 

@@ -4,7 +4,7 @@ import type { ChildExit } from '../../../src/agent/run/bootstrap/child.ts';
 import type { Outcome } from '../../../src/agent/report/outcome.ts';
 import { selectProfile } from '../../../src/agent/identity/profile.ts';
 import type { Stamps } from '../../../src/agent/run/bootstrap/exit-by-design.ts';
-import type { ScriptRunner, StagedBefore } from '../../../src/agent/run/bootstrap/loop.ts';
+import type { ScriptRunner, StagedBefore } from '../../../src/agent/run/bootstrap/loop-parts.ts';
 import type { ServingObserver } from '../../../src/agent/run/serving/record.ts';
 import type { HttpRequest, HttpResponse } from '../../../src/control-plane/http/client.ts';
 import type { RequiredImage } from '../../../src/control-plane/required-image.ts';

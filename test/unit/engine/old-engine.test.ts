@@ -12,7 +12,8 @@ import { empty, FakeDaemon, json, text, type Answer } from '../fakes/fake-daemon
 
 /*
  * The engine of the incident, 1.10.3 (API 1.22), answering as engine-notes §2 records it, in what a new engine pinned to 1.22
- * does not imitate. What the sweep makes of it: rescue/old-engine.test.ts; what callers of workers do: agent/worker.test.ts.
+ * does not imitate. What the sweep makes of it: cleanup/old-engine.test.ts; what callers of workers do:
+ * agent/worker/client.test.ts.
  */
 
 const clock: Clock = {

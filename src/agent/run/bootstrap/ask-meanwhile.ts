@@ -5,7 +5,7 @@ import {
   type AgentSettings,
   type ServerAccess,
 } from '../../../control-plane/open-connection.ts';
-import type { BootstrapLoop } from './loop.ts';
+import type { BootstrapLoop } from './loop-parts.ts';
 import { observeKeys, unreachableCause } from './observe-keys.ts';
 
 /**

@@ -3,7 +3,7 @@ import { checkCredentials, judgeRefusal, type CredentialsState } from '../../../
 import type { RequiredImage } from '../../../control-plane/required-image.ts';
 import { formatDuration } from '../../../support/deadline.ts';
 import { EntrypointError, messageOf, ServerUnavailableError } from '../../../support/errors.ts';
-import { connect, type BootstrapLoop, type StagedBefore } from './loop.ts';
+import { connect, type BootstrapLoop, type StagedBefore } from './loop-parts.ts';
 import { observeKeys, unreachableCause } from './observe-keys.ts';
 import { choosePause, describeTurn, initialPace, type Turn } from './pace.ts';
 import { prepareScript, takeStaged, type NoScript } from './prepare-script.ts';
@@ -17,7 +17,7 @@ import {
 } from '../../../control-plane/open-connection.ts';
 import { requirementOf } from '../upgrade-decision.ts';
 
-export type { BootstrapLoop } from './loop.ts';
+export type { BootstrapLoop } from './loop-parts.ts';
 export { revokedCause } from './tell-state.ts';
 
 /** What the loop carries from turn to turn. */

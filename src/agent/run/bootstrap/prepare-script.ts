@@ -5,7 +5,7 @@ import type { Configuration } from '../../../support/configuration.ts';
 import { formatDuration } from '../../../support/deadline.ts';
 import type { StagedScript, stageScript } from './child.ts';
 import type { AgentSettings } from '../../../control-plane/open-connection.ts';
-import { scriptsOf, type BootstrapLoop, type StagedBefore } from './loop.ts';
+import { scriptsOf, type BootstrapLoop, type StagedBefore } from './loop-parts.ts';
 
 /** Why there is no script to run. */
 export interface NoScript {

@@ -4,7 +4,7 @@ import type { ChildExit, StagedScript } from './child.ts';
 import type { AgentSettings } from '../../../control-plane/open-connection.ts';
 import { keepAsking } from './ask-meanwhile.ts';
 import { isByDesign } from './exit-by-design.ts';
-import { scriptsOf, type BootstrapLoop } from './loop.ts';
+import { scriptsOf, type BootstrapLoop } from './loop-parts.ts';
 import type { Turn } from './pace.ts';
 import { composeEnvironment } from './script-environment.ts';
 

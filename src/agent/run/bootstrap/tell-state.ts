@@ -3,7 +3,7 @@ import { HostFolderUnwritableError, ProgramMissingError } from '../../../host/er
 import { formatDuration } from '../../../support/deadline.ts';
 import { ExitCode, NotPermittedError } from '../../../support/errors.ts';
 import type { AgentSettings } from '../../../control-plane/open-connection.ts';
-import type { BootstrapLoop } from './loop.ts';
+import type { BootstrapLoop } from './loop-parts.ts';
 import type { Turn } from './pace.ts';
 import type { StateCause } from '../../../support/causes.ts';
 

@@ -6,7 +6,7 @@ import { messageOf } from '../../../support/errors.ts';
 import type { Limits } from '../../../support/limits/limits.ts';
 import { doubling } from '../../../support/retry.ts';
 import { proveAgain, proveReadiness, type Proof, type ReadinessProbe } from './readiness.ts';
-import type { StagedBefore } from '../bootstrap/loop.ts';
+import type { StagedBefore } from '../bootstrap/loop-parts.ts';
 import type { StagedBootstrap } from './checks/script.ts';
 import { readinessChecks, readinessFile, type ReadinessFailure, type ReadinessResult } from './result.ts';
 

@@ -1,9 +1,15 @@
+import type { BootstrapScript } from '../../../../../src/control-plane/bootstrap.ts';
+import { readRequiredImage } from '../../../../../src/control-plane/required-image.ts';
 import { describe, expect, it } from 'vitest';
 import type { Outcome } from '../../../../../src/agent/report/outcome.ts';
-import { defaultLimits } from '../../../../../src/support/limits/limits.ts';
+import type { ScriptRunner } from '../../../../../src/agent/run/bootstrap/loop-parts.ts';
+import type { ServingObserver } from '../../../../../src/agent/run/serving/record.ts';
+import type { RequiredImage } from '../../../../../src/control-plane/required-image.ts';
+import { HostFolderUnwritableError, ProgramMissingError } from '../../../../../src/host/errors.ts';
 import {
   healthyAnswer,
   refusedKeys,
+  simulatedScript,
   startSimulatedAgent,
   textAnswer,
   unreachable,
@@ -11,146 +17,247 @@ import {
 } from '../../../../support/simulation/simulated-agent.ts';
 import { SimulatedTime } from '../../../../support/simulation/simulated-time.ts';
 
-/** Measured with these seeds: 81, 69, 13 and 11 a second; without chance in the pauses it is all thousand. */
-describe('a thousand hosts whose server goes away in one second and comes back', () => {
-  const second = 1_000;
-  const minute = 60 * second;
+const second = 1_000;
+const minute = 60 * second;
 
-  it.each([
-    ['1 s', second, 100, 20 * second],
-    ['30 s', 30 * second, 90, minute],
-    ['10 min', 10 * minute, 20, 6 * minute],
-    ['1 h', 60 * minute, 20, 6 * minute],
-  ])('after %s: at most so many call in the same second', async (_title, outage, most, allWithin) => {
+/** Notes what it is told, without the messages. */
+function recorder(): { readonly told: string[]; readonly serving: ServingObserver } {
+  const told: string[] = [];
+  return {
+    told,
+    serving: {
+      answered: () => told.push('answered'),
+      unanswered: (cause) => told.push(`unanswered ${cause}`),
+      began: () => told.push('began'),
+      exited: ({ status, signal, ms, byDesign }) =>
+        told.push(`exited ${String(status ?? signal)} ${ms / second} s${byDesign ? ' by design' : ''}`),
+      cannotRun: (cause) => told.push(`cannotRun ${cause}`),
+      becameUnknown: (cause) => told.push(`becameUnknown ${cause}`),
+    },
+  };
+}
+
+/** Lets an agent run for a while. @returns what it asked for, and what the observer was told */
+async function observe(forMs: number, agent: Partial<SimulatedAgent> & { readonly life?: number } = {}) {
+  const time = new SimulatedTime();
+  const { told, serving } = recorder();
+  const required: RequiredImage[] = [];
+  const ended: Outcome[] = [];
+  const requests: { readonly path: string; readonly at: number }[] = [];
+  const { answer = healthyAnswer, life, ...rest } = agent;
+  startSimulatedAgent({
+    time,
+    number: 5,
+    serving,
+    required,
+    ended,
+    ...(life === undefined
+      ? {}
+      : {
+          run: async () => {
+            await time.sleep(life);
+            return { status: 0, signal: null };
+          },
+        }),
+    ...rest,
+    answer: (request) => {
+      requests.push({ path: request.url.replace(/^.*\//, ''), at: time.now });
+      return answer(request);
+    },
+  });
+  await time.passUntil(forMs);
+  return { told, required, ended, requests };
+}
+
+describe('what the loop reports to its observer', () => {
+  it('is an answer, a start and an exit for each connection', async () => {
+    const { told } = await observe(60 * second, { life: 30 * second });
+    const once = ['answered', 'began', 'exited 0 30 s by design'];
+    expect(told).toEqual([...once, 'answered', 'began']);
+  });
+
+  it.each<[string, SimulatedAgent['answer'], readonly string[]]>([
+    ['the server is away', unreachable, ['keys', 'script'].map(() => 'unanswered server-unreachable')],
+    ['the keys are refused once', () => refusedKeys, ['unanswered keys-refused']],
+    [
+      'a web page comes instead of the script',
+      (request) =>
+        request.url.endsWith('bootstrap') ? textAnswer(200, '<html></html>') : healthyAnswer(request),
+      ['answered', 'unanswered no-script'],
+    ],
+    [
+      'the script sets the image in a way that is not understood',
+      (request) =>
+        request.url.endsWith('bootstrap')
+          ? textAnswer(200, '#!/bin/bash\nread REQUIRED_IMAGE\n')
+          : healthyAnswer(request),
+      ['answered', 'cannotRun script-not-understood'],
+    ],
+  ])('when %s', async (_title, answer, expected) => {
+    const { told } = await observe(second, { answer });
+    expect(told).toEqual(expected);
+  });
+
+  it('is that the keys are revoked, when they are refused again half a minute later', async () => {
+    const { told, ended } = await observe(40 * second, { answer: () => refusedKeys });
+    expect(told.at(-1)).toBe('unanswered keys-revoked');
+    expect(told.filter((line) => line === 'unanswered keys-revoked')).toHaveLength(1);
+    expect(ended).toHaveLength(1);
+  });
+
+  it('is an exit without a status when the process could not be started', async () => {
+    const run = () => Promise.reject(new Error('spawn bash EAGAIN'));
+    const { told } = await observe(second, { run });
+    expect(told).toEqual(['answered', 'began', 'exited null 0 s', 'cannotRun bootstrap-not-run']);
+  });
+
+  it('is that nobody observes it any more, before the script takes the place of the process', async () => {
+    const { told } = await observe(second, { environment: { CATTLE_EXEC_AGENT: 'true' } });
+    expect(told.slice(0, 2)).toEqual(['answered', 'becameUnknown serving-unknown']);
+  });
+
+  it('tells an update of the agent from a failure', async () => {
     const time = new SimulatedTime();
-    const backAt: number[] = [];
-    for (let number = 0; number < 1_000; number++) {
-      startSimulatedAgent({
-        time,
-        number,
-        answer: () => {
-          if (time.now < outage) return unreachable();
-          backAt.push(time.now - outage);
-          // Its agent runs from now on.
-          return new Promise<never>(() => undefined);
-        },
-      });
-    }
-    await time.passUntil(outage + allWithin);
-    const perSecond = new Map<number, number>();
-    for (const at of backAt) {
-      const bucket = Math.floor(at / second);
-      perSecond.set(bucket, (perSecond.get(bucket) ?? 0) + 1);
-    }
-    const peak = Math.max(...perSecond.values());
-    expect(backAt).toHaveLength(1_000);
-    expect(peak).toBeLessThanOrEqual(most);
+    const { told, serving } = recorder();
+    let stamp = 1;
+    startSimulatedAgent({
+      time,
+      number: 5,
+      serving,
+      answer: healthyAnswer,
+      readStamps: () => [stamp],
+      run: async () => {
+        await time.sleep(minute);
+        stamp = time.now;
+        await time.sleep(2 * second);
+        return { status: 1, signal: null };
+      },
+    });
+    await time.passUntil(minute + 3 * second);
+    expect(told).toEqual(['answered', 'began', 'exited 1 62 s by design']);
   });
 });
 
-describe('the pauses between two tries', () => {
-  /** When a host asks for its keys, over a while, in seconds. */
-  async function callsOf(
-    serve: SimulatedAgent['answer'],
-    until: number,
-    ended?: Outcome[],
-  ): Promise<number[]> {
-    const time = new SimulatedTime();
-    const at: number[] = [];
-    startSimulatedAgent({
-      time,
-      number: 7,
+describe('while a bootstrap runs', () => {
+  it('the server is asked every five minutes, and what it answers does not disturb the run', async () => {
+    let asked = 0;
+    const { told, requests } = await observe(60 * minute, {
       answer: (request) => {
-        if (request.url.endsWith('configcontent')) at.push(time.now);
-        return serve(request);
+        if (!request.url.endsWith('configcontent')) return healthyAnswer(request);
+        asked++;
+        if (asked === 3) return unreachable();
+        return asked === 5 ? textAnswer(502, '<html></html>') : healthyAnswer(request);
       },
-      ...(ended === undefined ? {} : { ended }),
     });
-    await time.passUntil(until);
-    return at;
-  }
-
-  const gapsOf = (at: readonly number[]): number[] =>
-    at.slice(1).map((each, index) => each - (at[index] ?? 0));
-
-  it('grow to five minutes while the server is away', async () => {
-    const gaps = gapsOf(await callsOf(unreachable, 3 * 3_600_000));
-    expect(Math.max(...gaps)).toBeLessThanOrEqual(defaultLimits.BOOTSTRAP_PAUSE_MAX);
-    for (const gap of gaps.slice(8))
-      expect(gap).toBeGreaterThanOrEqual(defaultLimits.BOOTSTRAP_PAUSE_MAX / 2);
-    expect(new Set(gaps.slice(8)).size).toBe(gaps.length - 8);
-    expect(gaps[0]).toBeLessThanOrEqual(20_000);
+    expect(told.filter((line) => line === 'began')).toHaveLength(1);
+    expect(told.some((line) => line.startsWith('exited'))).toBe(false);
+    expect(told.filter((line) => line === 'unanswered server-unreachable')).toHaveLength(2);
+    const at = requests.filter(({ path }) => path === 'configcontent').map((request) => request.at);
+    const gaps = at.slice(1).map((time, index) => time - (at[index] ?? 0));
+    expect(gaps.length).toBeGreaterThanOrEqual(9);
+    for (const gap of gaps) {
+      expect(gap).toBeGreaterThanOrEqual(4 * minute);
+      expect(gap).toBeLessThanOrEqual(6 * minute);
+    }
+    expect(new Set(gaps).size).toBe(gaps.length);
   });
 
-  it('are long once the keys have been refused for half a minute, and the state says what to do once a turn', async () => {
-    const ended: Outcome[] = [];
-    const at = await callsOf(() => refusedKeys, 24 * 3_600_000, ended);
-    // Two questions a turn: with and without the header.
-    const turns = [...new Set(at)];
-    const first = turns.findIndex((time) => time - (turns[0] ?? 0) >= defaultLimits.CREDENTIALS_APART);
-    expect(turns[first]).toBeLessThan(
-      defaultLimits.CREDENTIALS_APART + defaultLimits.BOOTSTRAP_JITTER + (turns[0] ?? 0),
+  it('nobody asks any more once it has exited', async () => {
+    const { requests } = await observe(60 * minute, { life: 2 * minute });
+    // One check a turn; a poll of an earlier run would come in between.
+    const paths = requests.map(({ path }) => path);
+    expect(paths.filter((path) => path === 'configcontent').length).toBe(
+      paths.filter((path) => path === 'bootstrap').length,
     );
-    for (const gap of gapsOf(turns.slice(first))) {
-      expect(gap).toBeGreaterThanOrEqual(defaultLimits.CREDENTIALS_PAUSE / 2);
-      expect(gap).toBeLessThanOrEqual(defaultLimits.CREDENTIALS_PAUSE);
-    }
-    expect(turns.length).toBeGreaterThan(40);
-    expect(ended).toHaveLength(turns.length - first);
-    for (const outcome of ended) {
-      expect(outcome).toMatchObject({ state: 'failed', exitCode: 77, cause: 'keys-revoked' });
-      expect(outcome.hint).toContain('register this host again');
-    }
   });
 
-  it.each([
-    ['exits with 1', 6, 1],
-    ['exits with 0', 6, 0],
-    ['crashes after 3 s', 3_000, 139],
-  ])('grow to five minutes while the bootstrap %s at once', async (_title, ms, status) => {
+  it('nobody asks where nobody observes', async () => {
     const time = new SimulatedTime();
-    const begun: number[] = [];
+    let asked = 0;
     startSimulatedAgent({
       time,
-      number: 7,
-      answer: healthyAnswer,
-      run: async () => {
-        begun.push(time.now);
-        await time.sleep(ms);
-        return { status, signal: null };
+      number: 5,
+      answer: (request) => {
+        asked++;
+        return healthyAnswer(request);
       },
     });
-    await time.passUntil(3 * 3_600_000);
-    const gaps = gapsOf(begun);
-    expect(gaps[0]).toBeLessThanOrEqual(defaultLimits.BOOTSTRAP_PAUSE_MIN + ms);
-    for (const gap of gaps.slice(8))
-      expect(gap).toBeGreaterThanOrEqual(defaultLimits.BOOTSTRAP_PAUSE_MAX / 2);
+    await time.passUntil(60 * minute);
+    expect(asked).toBe(2);
+  });
+});
+
+describe('an agent that cannot run its script', () => {
+  const failing: readonly [string, ScriptRunner['stage'], string][] = [
+    ['no bash', () => Promise.reject(new ProgramMissingError('bash', new Error('ENOENT'))), 'no-bash'],
+    [
+      'no room',
+      () => Promise.reject(new HostFolderUnwritableError('/tmp', 'ENOSPC', new Error('ENOSPC'))),
+      'no-room-for-bootstrap',
+    ],
+    [
+      'a script that is not whole',
+      () => Promise.resolve({ ...simulatedScript(), complaint: 'line 3: unexpected end of file' }),
+      'script-not-whole',
+    ],
+  ];
+
+  it.each(failing)('still hands on the image that its server requires: %s', async (_title, stage, cause) => {
+    let image = 'rancher/agent:v1';
+    const { told, required } = await observe(2 * minute, {
+      stage,
+      answer: (request) => {
+        const answer = healthyAnswer(request, image);
+        if (request.url.endsWith('bootstrap')) image = 'rancher/agent:v2';
+        return answer;
+      },
+    });
+    expect(told.slice(0, 2)).toEqual(['answered', `cannotRun ${cause}`]);
+    expect(required.slice(0, 2)).toEqual([
+      { kind: 'image', image: 'rancher/agent:v1' },
+      { kind: 'image', image: 'rancher/agent:v2' },
+    ]);
   });
 
   it.each([
-    ['the keys are refused', () => refusedKeys],
-    ['the server is away', unreachable],
-    ['a web page comes', () => textAnswer(200, '<html></html>')],
-  ])('cost a connection seconds when for 10 s %s', async (_title, wrong) => {
-    const time = new SimulatedTime();
-    const begun: number[] = [];
-    const ended: Outcome[] = [];
-    const lostAt = 120_000;
-    startSimulatedAgent({
-      time,
-      number: 3,
-      ended,
+    ['without its end', '#!/bin/bash\nREQUIRED_IMAGE="rancher/agent:v2"\nexit'],
+    ['without its first line', 'REQUIRED_IMAGE="rancher/agent:v2"\n'],
+  ])('does not believe a text %s', async (_title, text) => {
+    const { required } = await observe(second, {
       answer: (request) =>
-        time.now >= lostAt && time.now < lostAt + 10_000 ? wrong() : healthyAnswer(request),
-      run: async () => {
-        begun.push(time.now);
-        await time.sleep(lostAt);
-        return { status: 0, signal: null };
-      },
+        request.url.endsWith('bootstrap') ? textAnswer(200, text) : healthyAnswer(request),
     });
-    await time.passUntil(lostAt + 60_000);
-    expect(begun).toHaveLength(2);
-    expect((begun[1] ?? Infinity) - lostAt).toBeLessThan(30_000);
-    expect(ended).toEqual([]);
+    expect(required).toEqual([]);
+  });
+});
+
+describe('a script that was staged on standby', () => {
+  const script = '#!/bin/bash\nREQUIRED_IMAGE="rancher/agent:v3"\n';
+  const bootstrap: BootstrapScript = { script, requiredImage: readRequiredImage(script) };
+
+  it('runs first, without a request; its required image counts, and it is removed', async () => {
+    let disposed = 0;
+    const { told, required, requests } = await observe(30 * second, {
+      life: 20 * second,
+      staged: { script: simulatedScript(() => disposed++), bootstrap, fetchedAt: -2 * minute },
+    });
+    expect(told.slice(0, 2)).toEqual(['began', 'exited 0 20 s by design']);
+    expect(required[0]).toEqual({ kind: 'image', image: 'rancher/agent:v3' });
+    expect(disposed).toBe(1);
+    // The next one is fetched.
+    expect(requests.map(({ path }) => path)).toEqual(['configcontent', 'bootstrap']);
+    expect(requests[0]?.at).toBeGreaterThanOrEqual(25 * second);
+  });
+
+  it.each([
+    ['is older than two minutes', { fetchedAt: -2 * minute - 1 }, undefined],
+    ['is not whole', { fetchedAt: 0 }, 'line 3: unexpected end of file'],
+  ])('is removed and fetched again when it %s', async (_title, { fetchedAt }, complaint) => {
+    let disposed = 0;
+    const script = { ...simulatedScript(() => disposed++), complaint };
+    const { told, required } = await observe(second, { staged: { script, bootstrap, fetchedAt } });
+    expect(told).toEqual(['answered', 'began']);
+    expect(required).toEqual([{ kind: 'image', image: 'rancher/agent:v1.2.11' }]);
+    expect(disposed).toBe(1);
   });
 });

@@ -42,7 +42,7 @@ export interface BootstrapLoop extends ServerAccess {
   readonly scripts?: ScriptRunner;
   /** Called with each script, before it runs: which image it requires is for somebody else to decide. Does not wait. */
   readonly onBootstrap: (bootstrap: BootstrapScript) => void;
-  /** Settles when the work that this process has begun for the host is done, or goes on without it. */
+  /** Resolves when the work that this process has begun for the host is done, or goes on without it. */
   readonly concludeWork: () => Promise<void>;
   /** Told what the loop observes. Without one the server is not asked while a bootstrap runs. */
   readonly serving?: ServingObserver;
