@@ -20,21 +20,21 @@ export interface WatchResult {
   readonly parked: 'proven' | 'keep-parked';
 }
 
-/** What a record says about the bootstrap's proof (readiness §4): pure. */
+/** What an agent's record shows about the proof of its bootstrap (readiness §4). Pure. */
 export type BootstrapVerdict = 'proven' | 'fails' | 'revoked' | 'unknown' | 'undecided';
 
 export interface WatchLimits {
-  /** So long (ms) the bootstrap must run. */
+  /** How long (ms) the bootstrap must run. */
   readonly watchMs: number;
-  /** So many exits with an error in a row are a failure. */
+  /** How many exits with an error in a row are a failure. */
   readonly mostFailures: number;
-  /** A life sign that is younger (ms) speaks of now. */
+  /** A life sign younger than this (ms) counts as present. */
   readonly freshMs: number;
 }
 
 /**
- * Judges what an agent's record says. Time alone proves nothing: the record may be a minute old, and the agent may
- * hang since then.
+ * Classifies an agent's record. The time in it alone proves nothing: the record may be a minute old, and the agent may have
+ * hung since then.
  * @param elapsed now, ms since the host started
  * @param lifeSign when the agent's event loop last turned, by the same clock
  */
@@ -55,7 +55,7 @@ export function judgeBootstrap(
 
 export interface BootstrapWatch {
   readonly work: Work;
-  /** It was promoted although a check had failed: the first word about it decides. */
+  /** It was promoted although a check had failed: the first report about it decides. */
   readonly wasReady: boolean;
   /** No agent ran before: the parked one stays until the new one serves. */
   readonly isRescue: boolean;
@@ -88,7 +88,7 @@ export async function watchBootstrap(
     gap = seen.isStopped ? (gap ?? deadlineIn(limits.RESTART_GAP, clock)) : undefined;
     if (gap?.left() === 0) throw agentDoesNotRun(agent, seen.end);
     record = seen.record ?? record;
-    // What was seen last proves nothing of an agent that is not seen now: it may have ended.
+    // The last observation proves nothing if the agent cannot be observed now: it may have exited.
     const now = clock.elapsed();
     const verdict =
       seen.record === undefined ? 'undecided' : judgeBootstrap(seen.record, now, seen.lifeSign, bounds);
@@ -104,9 +104,8 @@ export async function watchBootstrap(
 }
 
 /**
- * The agent runs and gives no life sign. Its process hangs, or its disk does not answer: from here these look alike.
- * So nothing is proven
- * and nothing is rolled back, and the parked agent stays.
+ * The agent runs and gives no life sign. Its process hangs, or its disk does not answer; from outside this looks the same.
+ * So nothing is proven, nothing is rolled back, and the parked agent stays.
  */
 function silentFor(ms: number): Serving {
   return {
@@ -142,7 +141,7 @@ function describeFailure(record: ServingRecord | undefined): string {
   return `the server's bootstrap script failed ${record?.bootstrap.failuresInARow ?? 0} times in a row${last}`;
 }
 
-/** What a look at an agent and its record has shown. */
+/** What one observation of an agent and its record has shown. */
 interface Look {
   readonly record?: ServingRecord;
   /** When its event loop last turned, as far as it shows: ms since the host started. */
@@ -154,8 +153,8 @@ interface Look {
 }
 
 /**
- * The record that an agent keeps in its own container; none where there is none of this start, or it cannot be read.
- * @throws NotReadyError when the agent has exited by itself
+ * The record that an agent keeps in its own container; left out if there is none since this start, or it cannot be read.
+ * @throws NotReadyError when the agent has exited without a request
  */
 async function lookAtAgent(work: Work, agent: Observed): Promise<Look> {
   const now = await work.engine.inspectContainer(agent.id);
