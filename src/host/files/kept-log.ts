@@ -91,7 +91,7 @@ class LimitedFile {
   /**
    * Never through a link: the file is written as root.
    * @param room the most bytes that the file may already have
-   * @returns whether the file was not longer
+   * @returns whether it was written; false if the file has more bytes than that
    */
   async #write(bytes: Buffer, room: number): Promise<boolean> {
     await makeFolder(dirname(this.#path));
