@@ -63,7 +63,7 @@ export interface FailureGroup {
   readonly originalMessage: string;
   /** Ids in full, no more than a person needs. */
   readonly examples: readonly string[];
-  /** Processes that hold the mounts of the examples; none where nobody has searched for them. */
+  /** Processes that hold the mounts of the examples; none if they were not searched for. */
   readonly holders: readonly Holder[];
 }
 

@@ -60,8 +60,8 @@ export interface CleanupHost {
  * Removes what the legacy entrypoint leaked, and dead managed containers. Works in its own container or beside the agent.
  * Takes no lock, because nothing uses what it removes: transactions ignore it.
  * @returns 0 all removed or nothing to do, 73 some could not be removed
- * @throws UsageError without a terminal to ask on and without `--yes`; EngineUnavailableError if the engine went away;
- * InterruptedError after the report of what is left
+ * @throws UsageError without a terminal to ask on and without `--yes`; EngineUnavailableError if the engine stopped
+ * answering; InterruptedError after the report of what is left
  */
 export async function cleanUpHost(
   host: CleanupHost,

@@ -14,7 +14,10 @@ export interface Engine {
   readInfo(): Promise<EngineInfo>;
   /** Containers that match the filter. It is also applied here, because an old engine may ignore it. */
   listContainers(filter: ContainerFilter): Promise<readonly ContainerSummary[]>;
-  /** By name or id; undefined if the engine says there is none (which 1.10.3 also says of a dead one: see the list). */
+  /**
+   * By name or id; undefined if the engine reports that there is none (1.10.3 also reports this for a dead one: see the
+   * list).
+   */
   inspectContainer(nameOrId: string): Promise<ContainerDetails | undefined>;
   /** @returns the id of the new container. @throws EngineError kind `conflict` when the name is taken. */
   createContainer(name: string, spec: ContainerSpec): Promise<string>;
@@ -32,7 +35,7 @@ export interface Engine {
    * after that and its exit is not missed.
    */
   awaitExit(id: string, signal: AbortSignal): Promise<{ readonly exit: Promise<ContainerExit> }>;
-  /** Copies a container's log, from its beginning, until it ends or the signal is aborted. */
+  /** Copies a container's log, from its beginning, until the container exits or the signal is aborted. */
   followLog(id: string, write: LogWriter, signal: AbortSignal): Promise<void>;
   /**
    * The end of a container's log, stdout and stderr in the engine's order, as the container wrote it: at most LOG_TAIL_LINES
@@ -170,7 +173,7 @@ export interface ContainerDetails {
   readonly createdAt: number | undefined;
   /** Milliseconds since 1970; undefined if it never ran. */
   readonly startedAt: number | undefined;
-  /** Milliseconds since 1970; undefined if it never ended. */
+  /** Milliseconds since 1970; undefined if it never exited. */
   readonly finishedAt: number | undefined;
   readonly restartCount: number;
   /** `always`, `no`, …; empty if the engine does not say. */
@@ -198,7 +201,7 @@ export interface ContainerSpec {
   readonly environment: Environment;
   readonly labels: Readonly<Record<string, string>>;
   readonly restart: 'always' | 'no';
-  /** Left out where the engine does not know it (API below 1.25): somebody else must then remove the container. */
+  /** Left out where the engine does not know it (API below 1.25): another process must then remove the container. */
   readonly autoRemove: boolean;
   readonly privileged: boolean;
   readonly hostNetwork: boolean;
@@ -220,6 +223,6 @@ export interface ImageDetails {
   readonly labels: Readonly<Record<string, string>>;
   readonly repoTags: readonly string[];
   readonly repoDigests: readonly string[];
-  /** What every container made from it has in its environment. */
+  /** What every container created from it has in its environment. */
   readonly environment?: Environment;
 }

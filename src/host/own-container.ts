@@ -3,7 +3,7 @@ import type { Paths } from '../support/configuration.ts';
 import { readKernelText } from './files/files.ts';
 import { parseMountinfo } from './mounts/table.ts';
 
-/** Files that Docker makes per container and mounts into it. */
+/** Files that Docker creates per container and mounts into it. */
 const engineFiles = new Set(['/etc/hostname', '/etc/hosts', '/etc/resolv.conf']);
 
 /**

@@ -47,7 +47,7 @@ export interface UnremovableContainer {
   readonly holders?: readonly Holder[];
 }
 
-/** A container could not be removed after bounded tries. */
+/** A container could not be removed in the limited number of tries. */
 export class UnremovableError extends Error {
   readonly container: UnremovableContainer;
 

@@ -38,7 +38,7 @@ export interface TransactionOptions extends Pick<Host, 'engine' | 'names' | 'lim
   readonly goal: Goal;
   /** The container that `create-next` creates; only a replacement needs it. */
   readonly nextSpec?: ContainerSpec;
-  /** Who has which role, if somebody has just looked. */
+  /** Which container has which role, if this was just observed. */
   readonly firstLook?: Observation;
   /** Unmanaged containers that have our names are replaced like old agents (`--force`). */
   readonly adopt?: boolean;

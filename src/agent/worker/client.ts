@@ -16,13 +16,13 @@ import { buildWorkerSpec, digestOfRequest, type WorkerRequest } from './request.
  * again. Killing the caller does not stop the worker: the signal only stops the following.
  */
 export interface WorkerCall extends Pick<Host, 'engine' | 'names' | 'limits' | 'clock' | 'log' | 'signal'> {
-  /** Volume for `/var/lib/rancher` on hosts where that folder cannot be made. */
+  /** Volume for `/var/lib/rancher` on hosts where that folder cannot be created. */
   readonly stateVolume: string;
   /** Gets a copy of the worker's log. */
   readonly write: (chunk: Buffer, stream: 'stdout' | 'stderr') => void;
 }
 
-/** The kernel's status for a process ended by SIGKILL, as shells and Docker show it. */
+/** The exit status of a process that was killed by SIGKILL, as shells and Docker show it. */
 const killedStatus = 137;
 
 /**

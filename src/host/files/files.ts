@@ -126,8 +126,8 @@ export async function makeFolder(path: string): Promise<void> {
 }
 
 /**
- * As `mkdir -p`, with the system's own error. Not Node's recursive mkdir: that one (24.21) says ENOENT for a read-only
- * file system, and where the system itself says ENOENT (`/proc`) it never comes back.
+ * As `mkdir -p`, with the system's own error. Not Node's recursive mkdir: version 24.21 reports ENOENT for a read-only file
+ * system, and if the system itself reports ENOENT (`/proc`), it never returns.
  */
 export async function makeFolders(path: string): Promise<void> {
   const missing: string[] = [];

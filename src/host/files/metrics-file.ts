@@ -11,7 +11,7 @@ import { hostStates, type HostState } from './status.ts';
  * text format 0.0.4. docs/monitoring.md has the names; they do not change within a version of this program.
  */
 
-/** What the textfile says. Times are milliseconds since 1970, ages ms. */
+/** The content of the textfile. Times are milliseconds since 1970, ages are ms. */
 export interface Metrics {
   /** Undefined: this entrypoint has not reported anything about this host yet. */
   readonly state: HostState | undefined;

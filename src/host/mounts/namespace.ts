@@ -21,15 +21,15 @@ export function inHostMounts(paths: Paths, command: readonly string[]): readonly
 }
 
 /**
- * Runs a command, with the host's own programs, in the host's mount namespace.
- * @throws CommandError when it cannot be started or ends with another status than 0; DeadlineError
+ * Runs a command, with the host's programs, in the host's mount namespace.
+ * @throws CommandError when it cannot be started or exits with another status than 0; DeadlineError
  */
 export async function runOnHost(host: HostCommands, command: readonly string[]): Promise<CommandResult> {
   return runChecked(host, 'nsenter', inHostMounts(host.paths, command));
 }
 
 /**
- * Runs a command in our own mount namespace. @throws CommandError when it cannot be started or ends with another status than
+ * Runs a command in our own mount namespace. @throws CommandError when it cannot be started or exits with another status than
  * 0; DeadlineError
  */
 export async function runChecked(

@@ -75,7 +75,7 @@ export async function watchBootstrap(
   const { clock, configuration, reporter, signal } = work;
   const { limits } = configuration;
   const parked = oldAgents(observation).filter(({ managed, removalStarted }) => managed && !removalStarted);
-  // With nobody to roll back to, a bootstrap that runs is enough: from then on the agent itself keeps the state true.
+  // If a rollback is not possible, a running bootstrap is enough: from then on the agent itself keeps the state correct.
   const watchMs =
     parked.length === 0 ? Math.min(limits.VERIFY, limits.BOOTSTRAP_WATCH) : limits.BOOTSTRAP_WATCH;
   const bounds = { watchMs, mostFailures: limits.BOOTSTRAP_WATCH_EXITS, freshMs: limits.HEARTBEAT_FRESH };
@@ -146,7 +146,7 @@ interface Look {
   readonly record?: ServingRecord;
   /** When its event loop last turned, as far as it shows: ms since the host started. */
   readonly lifeSign: number;
-  /** It was stopped, and nothing says that it failed: `docker restart` leaves such a gap. */
+  /** It was stopped, and nothing shows that it failed: `docker restart` leaves such a gap. */
   readonly isStopped: boolean;
   /** State and exit status, for people. */
   readonly end: string;
@@ -170,7 +170,7 @@ async function lookAtAgent(work: Work, agent: Observed): Promise<Look> {
   return { isStopped: false, end, record, lifeSign: Math.max(beat, record.updatedElapsed) };
 }
 
-/** An engine that does not answer says nothing about the agent: the next look, or the end of the time, decides. */
+/** An engine that does not answer shows nothing about the agent: the next observation, or the end of the time, decides. */
 async function lookPatiently(work: Work, agent: Observed): Promise<Look> {
   try {
     return await lookAtAgent(work, agent);
@@ -181,7 +181,7 @@ async function lookPatiently(work: Work, agent: Observed): Promise<Look> {
   }
 }
 
-/** What an agent says of itself now; undefined where it says nothing, or does not run. Throws nothing. */
+/** What an agent reports about itself now; undefined if it reports nothing, or does not run. Never throws. */
 export async function readServing(work: Work, agent: Observed): Promise<ServingRecord | undefined> {
   try {
     return (await lookAtAgent(work, agent)).record;
@@ -210,8 +210,7 @@ async function readRecord(
 
 /**
  * How long ago (ms) the agent's heartbeat was written; the clock that it goes by counts the sleep of the host, and
- * `Clock.elapsed` does
- * not, so only the difference says something.
+ * `Clock.elapsed` does not, so only the difference is useful.
  * @returns undefined where there is none, or it cannot be read
  */
 async function ageOfHeartbeat(work: Work, { pid = 0 }: ContainerDetails): Promise<number | undefined> {
