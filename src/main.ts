@@ -72,7 +72,7 @@ function exitOnDefect(log: Log): void {
   });
 }
 
-/** As PID 1 a process without handlers of its own doesn't even get these signals. */
+/** As PID 1 a process without handlers of its own does not even get these signals. */
 function watchSignals(): AbortSignal {
   const controller = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {

@@ -12,10 +12,10 @@ import { isAgentContainer, labels, canStandBy, type RoleNames } from '../agent/i
 
 /*
  * Stops an agent for the time of a cleanup. `docker stop` alone would leave the host without an agent if the cleanup is
- * killed: a restart policy starts a stopped container again only when the engine itself starts. So the agent restarter comes
- * first. It is a small container with a restart policy of its own. It checks whether the cleanup's container still runs; as
- * soon as that has exited, it starts the agent and removes itself. It is created before the agent is stopped, and removed
- * after the agent has been started: whatever is killed in between, one of the two starts the agent.
+ * killed, because a restart policy starts a stopped container again only when the engine itself starts. So the agent
+ * restarter is created first. It is a small container with its own restart policy. It checks whether the cleanup's container
+ * still runs; when that has exited, it starts the agent and removes itself. It is created before the agent is stopped, and
+ * removed after the agent has been started. So if one of the two is killed, the other one starts the agent.
  */
 
 export interface RestarterView {
@@ -70,8 +70,8 @@ export async function stopWithRestarter(view: RestarterView, order: RestarterOrd
 }
 
 /**
- * Starts the agent again and removes the agent restarter. If another container has got the agent's name meanwhile, such as the
- * new agent of an upgrade, that one is left alone.
+ * Starts the agent again and removes the agent restarter. If another container has got the agent's name meanwhile, such as
+ * the new agent of an upgrade, nothing is started.
  * @returns whether an agent runs under that name. If not, the agent restarter is still there and tries again
  */
 export async function startAgain(view: RestarterView, agentId: string): Promise<boolean> {
@@ -125,7 +125,10 @@ export async function restartAgent(
   });
 }
 
-/** Until the cleanup's container has exited, or for RESTARTER_TOTAL: a cleanup that hangs must not keep a host without agent. */
+/**
+ * Waits until the cleanup's container has exited, or for RESTARTER_TOTAL: a cleanup that hangs must not keep a host without
+ * an agent.
+ */
 async function awaitExit(
   { engine, clock, limits }: RestarterView,
   id: string,
@@ -137,7 +140,7 @@ async function awaitExit(
       const state = (await engine.inspectContainer(id))?.state;
       if (state !== 'running' && state !== 'paused' && state !== 'restarting') return;
     } catch {
-      // An engine that does not answer: the state is unknown, and nothing could be started.
+      // The engine does not answer: the state is unknown, and nothing could be started.
     }
     await clock.sleep(limits.RESTARTER_POLL, signal);
   }
@@ -151,7 +154,8 @@ async function startIfStillAgent({ engine, names }: RestarterView, id: string): 
     const other = await engine.inspectContainer(names.agent);
     if (other !== undefined) return other.name;
     if (found === undefined) throw new Error('it is gone, and there is no other agent');
-    // Parked by an upgrade. Its worker goes on, or the standby agent has the host reconciled.
+    // An upgrade has parked it. The worker of the upgrade continues, or the standby agent starts a worker that reconciles
+    // the host.
     return found.name;
   }
   await engine.startContainer(id);
@@ -170,7 +174,7 @@ async function createRestarter(view: RestarterView, order: RestarterOrder): Prom
   }
 }
 
-/** One that does not run any more is left over. */
+/** An agent restarter that does not run any more is left over. */
 async function clearAway({ engine, names }: RestarterView, found: ContainerDetails): Promise<void> {
   const isRestarter = found.labels[labels.role] === 'agent-restarter';
   if (isRestarter && ['running', 'restarting', 'paused'].includes(found.state)) throw heldByAnother(names);
@@ -197,19 +201,19 @@ async function removeRestarter({ engine, names, log }: RestarterView): Promise<v
     if (restarter?.labels[labels.role] === 'agent-restarter')
       await engine.removeContainer(restarter.id, { force: true });
   } catch (error) {
-    // It finds the agent running when the cleanup has exited, and removes itself.
+    // When the cleanup has exited, it finds that the agent runs, and removes itself.
     log.debug(`${names.restarter} could not be removed`, { error: messageOf(error) });
   }
 }
 
-/** By force, since it runs: the engine stops this process in the middle of the call. */
+/** By force, because it runs: the engine stops this process in the middle of the call. */
 async function removeSelf({ engine }: RestarterView, own: string | undefined): Promise<void> {
   if (own === undefined) return;
   await engine.setRestartPolicy(own, 'no');
   await engine.removeContainer(own, { force: true });
 }
 
-/** It sees nothing of the host but the engine's socket; the engine starts it again if it exits. */
+/** It has only the engine's socket of the host; the engine starts it again if it exits. */
 export function buildRestarterSpec({ agent, cleanup, environment }: RestarterOrder): ContainerSpec {
   return {
     image: cleanup.imageId,

@@ -1,6 +1,8 @@
 import type { Holder } from '../agent/transaction/mount-holders.ts';
 
-/** Why removals fail, by the engine's message: its wording changed with every version, the kernel's part of it did not. */
+/**
+ * Why removals fail, by the engine's message. Its wording changed with every version, but the part from the kernel did not.
+ */
 export type FailureCause =
   'held' | 'immutable' | 'read-only' | 'disk-error' | 'no-space' | 'unanswered' | 'other';
 
@@ -61,7 +63,7 @@ export interface FailureGroup {
   readonly originalMessage: string;
   /** Ids in full, no more than a person needs. */
   readonly examples: readonly string[];
-  /** Processes that hold the mounts of the examples; none where nobody has searched for them. */
+  /** Processes that hold the mounts of the examples; none if they were not searched for. */
   readonly holders: readonly Holder[];
 }
 

@@ -52,7 +52,7 @@ export interface CleanupHost {
   readonly clock: Clock;
   readonly keyboard: Pick<Keyboard, 'interactive'>;
   readonly signal: AbortSignal;
-  /** Connects to the engine. @param signal ends the calls in progress; without it they end at their own deadlines */
+  /** Connects to the engine. @param signal stops the calls in progress; without it they stop at their own deadlines */
   readonly openEngine: (limits: Limits, signal?: AbortSignal) => Promise<Engine>;
 }
 
@@ -60,8 +60,8 @@ export interface CleanupHost {
  * Removes what the legacy entrypoint leaked, and dead managed containers. Works in its own container or beside the agent.
  * Takes no lock, because nothing uses what it removes: transactions ignore it.
  * @returns 0 all removed or nothing to do, 73 some could not be removed
- * @throws UsageError without a terminal to ask on and without `--yes`; EngineUnavailableError if the engine went away;
- * InterruptedError after the report of what is left
+ * @throws UsageError without a terminal to ask on and without `--yes`; EngineUnavailableError if the engine stopped
+ * answering; InterruptedError after the report of what is left
  */
 export async function cleanUpHost(
   host: CleanupHost,
@@ -75,7 +75,7 @@ export async function cleanUpHost(
   const endCalls = (): void => {
     calls.abort(signal.reason);
   };
-  // Until the first removal a signal ends the call in progress.
+  // Until the first removal, a signal stops the call in progress.
   signal.addEventListener('abort', endCalls, { once: true });
   try {
     const engine = await host.openEngine(limits, calls.signal);
@@ -106,7 +106,7 @@ interface Task {
   readonly engine: Engine;
   readonly scan: Scan;
   readonly limits: Limits;
-  /** Ends the engine calls in progress. */
+  /** Stops the engine calls in progress. */
   readonly calls: AbortController;
   readonly screen: CleanupScreen;
 }
@@ -218,7 +218,7 @@ async function conclude(
   return failures.length > 0 || agentRunsAgain === false ? ExitCode.cannotChange : ExitCode.ok;
 }
 
-/** The free space before and after shows how much a cleanup has freed; without an answer it cleans up all the same. */
+/** The free space before and after shows how much a cleanup has freed. The cleanup also runs without it. */
 async function tryFreeSpace({ host, engine, limits, screen }: Task): Promise<FreeSpace | undefined> {
   try {
     return await readFreeSpace(engine, host.configuration.paths, limits);
@@ -250,14 +250,14 @@ async function stopAgent(task: Task): Promise<{ startAgain: () => Promise<boolea
     });
   }
   const cleanup = requireOwnContainer(await inspectOwnContainer(engine, configuration));
-  // Its calls end at their own deadlines: a signal must not keep the agent from being started again.
+  // Its calls stop only at their own deadlines, because the agent must be started again even after a signal.
   const view: RestarterView = { ...host, log: screen.log, engine: await host.openEngine(limits), limits };
   const environment = selectWorkerEnvironment(configuration.environment, 'reconcile');
   await stopWithRestarter(view, { agent, cleanup, environment });
   return { startAgain: async () => startAgain(view, agent.id) };
 }
 
-/** The agent restarter watches our container. One that outlives this process, or stops with the agent, would mislead it. */
+/** The agent restarter watches our container. So that container must exit with this process, and must not be the agent's. */
 function requireOwnContainer(own: ContainerDetails | undefined): ContainerDetails {
   if (own?.command.includes('cleanup') === true) return own;
   throw new UsageError(

@@ -1,9 +1,9 @@
 import type { Limits } from '../support/limits/limits.ts';
 
 /**
- * How many removals run at a time: one more after each round that was fast, half as many as soon as one was slow (additive
- * increase, multiplicative decrease, as in TCP; and as there, twice as many after each round until the first slow one). A
- * healthy engine gets to the limit at once; an overloaded one stays at one. The fastest removal seen on this host decides what
+ * How many removals run at a time: one more after each fast round, half as many as soon as one was slow (additive increase,
+ * multiplicative decrease, as in TCP; also as in TCP, twice as many after each round until the first slow one). A healthy
+ * engine reaches the limit at once; an overloaded one stays at one. The fastest removal seen on this host decides what
  * counts as slow, between two limits.
  */
 export class Concurrency {
@@ -29,7 +29,7 @@ export class Concurrency {
     return this.#held ? 1 : this.#parallel;
   }
 
-  /** One at a time while somebody else needs the engine more. */
+  /** One at a time while a worker needs the engine more. */
   hold(held: boolean): void {
     this.#held = held;
   }

@@ -8,7 +8,7 @@ import type { Limits } from '../support/limits/limits.ts';
 const fileDrivers = /^(overlay2?|aufs|vfs|btrfs)$/;
 
 export interface FreeSpace {
-  /** Free for containers; undefined where nobody can know. Others use the same disk: an approximation. */
+  /** Free for containers; undefined if it cannot be known. An approximation, because others use the same disk. */
   readonly bytes: number | undefined;
   readonly verdict: StorageVerdict;
 }
@@ -31,7 +31,7 @@ export async function readFreeSpace(engine: Engine, paths: Paths, limits: Limits
   return { bytes: facts.fileSystem?.freeBytes ?? (await readOwnRoot(info)), verdict };
 }
 
-/** The bytes that became free between the two; undefined where nobody can know. */
+/** The bytes that became free between the two; undefined if it cannot be known. */
 export function bytesFreed(before: FreeSpace | undefined, after: FreeSpace | undefined): number | undefined {
   if (before?.bytes === undefined || after?.bytes === undefined) return undefined;
   return Math.max(0, after.bytes - before.bytes);

@@ -14,8 +14,8 @@ export interface MetricsKeeping extends MetricsView {
 
 /**
  * Writes the textfile for Prometheus while the agent runs, if one is configured. Reads the files of the host every
- * HOUSEKEEPING. Counts leaked helpers, which costs a long list, at first and then every HOUSEKEEPING_TURNS of these.
- * Ends when the signal is aborted.
+ * HOUSEKEEPING. Counts leaked helpers at the start and then every HOUSEKEEPING_TURNS of these, because it needs a long list.
+ * Returns when the signal is aborted.
  */
 export async function keepMetrics(keeping: MetricsKeeping): Promise<never> {
   const { configuration, clock, signal } = keeping;

@@ -6,7 +6,7 @@ import type { HelperKind, Suspect } from './leaks.ts';
 export interface LeakFigures {
   readonly total: number;
   readonly byKind: Readonly<Record<HelperKind, number>>;
-  /** Exited, and the client that was to remove it had been killed. */
+  /** Exited, but the client that should have removed it was killed. */
   readonly exited: number;
   /** Created and never started: the client or the engine was killed in between. */
   readonly neverStarted: number;
@@ -16,7 +16,7 @@ export interface LeakFigures {
   readonly lastHour: number;
   /** Created within LEAK_WINDOW. */
   readonly recent: number;
-  /** Two or more within LEAK_WINDOW, and the last one no longer ago than their rate explains. */
+  /** Two or more were created within LEAK_WINDOW, and the last one is not older than their rate explains. */
   readonly leaking: boolean;
   /** Ages in ms; undefined if there is none. */
   readonly youngest: number | undefined;

@@ -3,9 +3,9 @@ import { isDead } from '../engine/containers.ts';
 import type { ContainerDetails, ContainerState, ContainerSummary } from '../engine/engine.ts';
 
 /*
- * What counts as a leaked helper of the legacy entrypoint. That one starts its helpers with `docker run --rm`. Below API
- * 1.25 the client removes them, so a client that is killed leaves one behind (incident §2.2). Everything here is pure and
- * strict: a container stays unless its command, image, name and state all prove that it is such a helper.
+ * What counts as a leaked helper of the legacy entrypoint. The legacy entrypoint starts its helpers with `docker run --rm`.
+ * Below API 1.25 the client removes them, so a killed client leaves one behind (incident §2.2). Everything here is pure and
+ * strict: a container is kept unless its command, image, name and state all prove that it is such a helper.
  */
 
 /**
@@ -15,7 +15,7 @@ import type { ContainerDetails, ContainerState, ContainerSummary } from '../engi
  */
 export type HelperKind = 'inspect-host' | 'share-mnt' | 'find-gateway';
 
-/** Nothing of a container in these states runs. Newer engines may list a dead one as `removing` for ever. */
+/** A container in these states does not run. Newer engines may list a dead one as `removing` for ever. */
 export const leftStates: readonly ContainerState[] = ['exited', 'created', 'dead', 'removing'];
 
 /**
@@ -32,7 +32,7 @@ export interface LeakRules {
   readonly names: RoleNames;
   /** Milliseconds since 1970, by the host's clock. */
   readonly now: number;
-  /** Somebody may still read a helper that was created, or has exited, less than this many ms ago. */
+  /** A helper that was created, or has exited, less than this many ms ago may still be in use. */
   readonly age: number;
   /** The labels that its image gives to its containers; left out while they are not known, or if the image is gone. */
   readonly imageLabels?: Readonly<Record<string, string>>;
@@ -51,7 +51,7 @@ export type KeepReason =
   | 'may still be in use'
   /** A dead managed container, and no other agent on this host has keys. */
   | 'may hold the only keys'
-  /** Somebody else has removed it, or is removing it. */
+  /** Another process has removed it, or is removing it. */
   | 'gone';
 
 /** What a container is, by the last inspection before its removal. */
@@ -63,7 +63,10 @@ export type Classification =
 
 const findGateway = ['/run.sh', '--', 'ip', 'route', 'get', '8.8.8.8'];
 
-/** The helper that a command, entrypoint first, belongs to. Exact: one argument more or less is somebody's own container. */
+/**
+ * The helper that a command, entrypoint first, belongs to. Exact: a container with one argument more or less belongs to a
+ * person.
+ */
 export function kindOfHelper(command: readonly string[]): HelperKind | undefined {
   const [entrypoint, first, second] = command;
   if (entrypoint !== '/run.sh') return undefined;
@@ -75,10 +78,10 @@ export function kindOfHelper(command: readonly string[]): HelperKind | undefined
 }
 
 /**
- * The suspects in a list, in the order in which they are to be removed: oldest first, but those that are dead already
- * last. Their removal has failed before, and a few of them in front would keep every start from all the others.
+ * The suspects in a list, in the order in which they are to be removed: oldest first, but dead ones last. Their removal has
+ * failed before, and a few of them at the front would keep every start from removing the others.
  *
- * @param listed as the engine gives it: newest first, which keeps the order of those created in the same second
+ * @param listed in the engine's order, newest first: this keeps the order of those created in the same second
  */
 export function findLeaks(
   listed: readonly ContainerSummary[],
@@ -117,7 +120,7 @@ export function classifyHelper(container: ContainerDetails, rules: LeakRules): C
   const owner = findOwner(container, rules.names);
   if (owner !== undefined) return keep(owner);
   if (hasOwnLabel(container, rules.imageLabels)) return keep('was given a label');
-  // `--rm` excludes a restart policy: with one it is no helper, and the engine may start it again at any time.
+  // `--rm` excludes a restart policy: a container with one is not a helper, and the engine may start it again at any time.
   if (!['', 'no'].includes(container.restartPolicy)) return keep('has a restart policy');
   if (!['exited', 'created', 'dead'].includes(container.state)) return keep('has not exited');
   const untouchedSince = Math.max(container.createdAt ?? Number.POSITIVE_INFINITY, container.finishedAt ?? 0);
@@ -150,7 +153,7 @@ export function classifyDead(listed: ContainerSummary, found: ContainerDetails |
   return isAgentContainer(found ?? listed) ? { class: 'dead' } : keep('another image');
 }
 
-/** A container that is no leak, and why. */
+/** A container that is not a leak, and why. */
 export function keep(reason: KeepReason): Classification {
   return { class: 'not-a-leak', reason };
 }
@@ -166,7 +169,7 @@ function hasOwnLabel(
   imageLabels: LeakRules['imageLabels'],
 ): boolean {
   return Object.entries(own).some(([name, value]) => {
-    // Every agent image has this one. Where the image is gone, nothing else proves where the container comes from.
+    // Every agent image has this label. If the image was removed, nothing else proves where the container comes from.
     const isUsual = name === labels.system && value === 'rancher-agent' && imageLabels === undefined;
     return !isUsual && imageLabels?.[name] !== value;
   });

@@ -17,9 +17,9 @@ export interface Removal {
   readonly concurrency: Concurrency;
   /** No removal begins after it; those in progress may finish. */
   readonly signal: AbortSignal;
-  /** Asked before removals begin: false ends all of it, because somebody else needs the engine more. */
+  /** Called before removals begin: false ends the run, because a worker needs the engine more. */
   readonly mayGoOn?: () => Promise<boolean>;
-  /** For a run that outlives a restart of the engine; without it an engine that does not answer has failed. */
+  /** For a run that survives a restart of the engine; without it, the run fails if the engine does not answer. */
   readonly patience?: Patience;
   /** Called after each removal, and when the run begins or stops to wait for the engine. */
   readonly onProgress?: (progress: RemovalProgress) => void;
@@ -27,7 +27,7 @@ export interface Removal {
 
 /** When a run gives up. */
 export interface RemovalRules {
-  /** Removals tried at most, those not counted that turn out to be no leaks. */
+  /** The most removals to try; those that turn out not to be leaks do not count. */
   readonly most: number;
   readonly failuresInARow: number;
   /** Tries for one container. */
@@ -36,11 +36,11 @@ export interface RemovalRules {
   readonly total: number;
 }
 
-/** What a run needs to wait for an engine, and to give way to a worker. */
+/** What a run needs to wait for an engine, and to slow down for a worker. */
 export interface Patience {
-  /** A small question to the engine. @throws when it does not answer */
+  /** Sends a small request to the engine. @throws when it does not answer */
   readonly probe: () => Promise<unknown>;
-  /** Ends the engine calls in progress: after a signal they have CLEANUP_GRACE to finish. */
+  /** Stops the engine calls in progress: after a signal they have CLEANUP_GRACE to finish. */
   readonly abandon: (reason: Error) => void;
   /** Whether a worker runs: it needs the engine more. Asked every CLEANUP_GLANCE. */
   readonly isWorkerRunning: () => Promise<boolean>;
@@ -48,7 +48,7 @@ export interface Patience {
 
 export interface RemovalProgress {
   readonly total: number;
-  /** Removed, failed, or found to be no leak. */
+  /** Removed, failed, or found not to be a leak. */
   readonly done: number;
   readonly failed: number;
   readonly inProgress: number;
@@ -59,12 +59,12 @@ export interface RemovalProgress {
 export type RemovalEnd =
   /** Nothing was left to try. */
   | 'all'
-  /** As many as it may remove. */
+  /** It has tried as many removals as it may. */
   | 'count'
   | 'time'
   /** Too many in a row failed. */
   | 'failures'
-  /** Somebody else needs the engine. */
+  /** A worker needs the engine. */
   | 'busy'
   /** The engine has not answered for too long. */
   | 'away'
@@ -81,15 +81,15 @@ export interface RemovalSummary {
   readonly failures: readonly FailureGroup[];
   /** The engine's message about the last failure. */
   readonly lastFailure: string | undefined;
-  /** Those that turned out to be no leaks, and why. */
+  /** Those that turned out not to be leaks, and why. */
   readonly kept: ReadonlyMap<KeepReason, number>;
-  /** Not tried, or nobody knows the result. */
+  /** Not tried, or the result is unknown. */
   readonly left: number;
   readonly ms: number;
   readonly error: Error | undefined;
 }
 
-/** A cleanup removes all, and tries once more what may have been a passing trouble. */
+/** A cleanup removes all, and tries a removal again if its failure may be temporary. */
 export function cleanupRules(limits: Limits): RemovalRules {
   return {
     most: Number.POSITIVE_INFINITY,
@@ -99,7 +99,7 @@ export function cleanupRules(limits: Limits): RemovalRules {
   };
 }
 
-/** A sweep does its part: the next start of the agent goes on. */
+/** A sweep removes a part: the next start of the agent continues. */
 export function sweepRules(limits: Limits): RemovalRules {
   return {
     most: limits.SWEEP_COUNT,

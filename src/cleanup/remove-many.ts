@@ -6,10 +6,10 @@ import type { Removal, RemovalEnd, RemovalProgress, RemovalSummary } from './rem
 import type { RemovalResult } from './remove.ts';
 
 /*
- * Removes many containers, and ends in a limited time whatever happens to the engine. A cleanup removes several at a time,
- * as many as the engine takes (`Concurrency`), and waits for an engine that restarts. A sweep removes 50, one at a time, and
- * stops at the first sign of trouble. Neither keeps anything on disk: what is there is what is left to do, so a run that was
- * killed is followed by one that lists again. Two at once do no harm either: the second one finds a container gone.
+ * Removes many containers, and finishes in a limited time whatever happens to the engine. A cleanup removes several at a
+ * time, as many as the engine can do (`Concurrency`), and waits for an engine that restarts. A sweep removes 50, one at a
+ * time, and stops at the first sign of a problem. Neither keeps anything on disk: after a kill, the next run lists the
+ * containers again. Two runs at the same time do no harm: the second one finds a container already removed.
  */
 
 /** Removes all of them, or as many as the rules allow. Never throws: an error that is not the engine's is in the summary. */
@@ -24,7 +24,10 @@ class Run {
   readonly #queue: Suspect[];
   readonly #tries = new Map<string, number>();
   readonly #inProgress = new Set<Promise<void>>();
-  /** Ends the wait for one of those in progress. One for all: a race of 50 promises a removal costs more than the removal. */
+  /**
+   * Ends the wait for one of the removals in progress. One for all of them: a race of 50 promises for each removal would
+   * cost more than the removal.
+   */
   #oneHasEnded: () => void = () => undefined;
   readonly #failures = new Map<string, Failure>();
   readonly #kept = new Map<KeepReason, number>();
@@ -58,8 +61,8 @@ class Run {
   }
 
   async #removeAll(): Promise<RemovalSummary> {
-    // Limited: each turn ends a removal or waits for an engine that may be away for CLEANUP_AWAY, and each container has
-    // its number of tries.
+    // Limited: each turn finishes a removal, or waits for an engine that may be away for CLEANUP_AWAY, and each container
+    // has a limited number of tries.
     for (;;) {
       const end = await this.#turn();
       if (end === undefined) continue;
@@ -68,7 +71,7 @@ class Run {
     }
   }
 
-  /** @returns why the run has ended; undefined while it goes on */
+  /** @returns why the run has ended; undefined while it continues */
   async #turn(): Promise<RemovalEnd | undefined> {
     const end = (await this.#reasonToStop()) ?? (await this.#awaitEngine());
     if (end !== undefined) return end;
@@ -112,7 +115,7 @@ class Run {
         this.#count(suspect, result);
       })
       .catch((error: unknown) => {
-        // Abandoned: the engine finishes it or not. The next run lists again.
+        // Abandoned: the engine may finish it or not. The next run lists again.
         if (!signal.aborted) this.#error = asError(error);
       })
       .finally(() => {
@@ -156,7 +159,7 @@ class Run {
     else this.#queue.unshift(suspect);
   }
 
-  /** Once more when all others have been tried, if that may help; else it has failed for good. */
+  /** Tries it again after all others, if that may help; otherwise it has failed. */
   #fail(suspect: Suspect, cause: FailureCause, originalMessage: string): void {
     const { id } = suspect.container;
     const tries = (this.#tries.get(id) ?? 0) + 1;
@@ -189,7 +192,7 @@ class Run {
     return this.#isStopped() ? 'interrupted' : 'away';
   }
 
-  /** Gives way to a worker: one at a time while it runs. */
+  /** Removes one at a time while a worker runs. */
   async #glance(): Promise<void> {
     const { clock, limits, concurrency, patience, signal } = this.#removal;
     if (this.#doubtful || patience === undefined) return;
@@ -200,7 +203,7 @@ class Run {
     this.#wait(isBusy ? 'worker' : undefined);
   }
 
-  /** Waits until one in progress has ended, or until a signal comes. */
+  /** Waits until one removal in progress has finished, or until a signal comes. */
   async #awaitOne(): Promise<void> {
     if (this.#isStopped()) return;
     await new Promise<void>((resolve) => {
@@ -222,7 +225,7 @@ class Run {
       },
       () => undefined,
     );
-    // Without a signal each of them ends at its own deadline.
+    // Without a signal, each of them stops at its own deadline.
     await Promise.race([all, grace]);
     await all;
     over.abort();

@@ -29,7 +29,7 @@ export type RemovalResult =
   | { readonly kind: 'kept'; readonly reason: KeepReason }
   /** The engine refused, with this message. */
   | { readonly kind: 'failed'; readonly originalMessage: string }
-  /** The engine did not answer: nobody knows whether the container is gone. */
+  /** The engine did not answer: it is unknown whether the container was removed. */
   | { readonly kind: 'unanswered'; readonly originalMessage: string; readonly error: EngineUnavailableError };
 
 /** One try for one container. */
@@ -46,7 +46,10 @@ export interface RemoverView {
   readonly clock: Pick<Clock, 'now'>;
 }
 
-/** The suspected helpers on this host, by one list of everything that does not run: seconds where there are thousands. */
+/**
+ * The suspected helpers on this host, by one list of all containers that do not run: this takes seconds if there are
+ * thousands.
+ */
 export async function listLeaks(
   engine: Pick<Engine, 'listContainers'>,
   names: RoleNames,
@@ -55,9 +58,9 @@ export async function listLeaks(
 }
 
 /**
- * Removes one suspect, if an inspection right before proves that it is a leak. Never by force: if somebody starts it in
- * between, the engine itself refuses, and 1.10.3 would forget a dead container and leave its files behind. One try; volumes
- * stay.
+ * Removes one suspect, if an inspection right before proves that it is a leak. Never by force: so the engine refuses if
+ * somebody starts it in between, and 1.10.3 does not forget a dead container and leave its files behind. One try; volumes
+ * are kept.
  *
  * The function that it returns throws NotPermittedError, and the signal's reason if the engine's connection was aborted.
  */
@@ -98,7 +101,7 @@ async function classify(
   return inspectHelper(engine, { kind, container }, rules, imageLabels);
 }
 
-/** A dead container stays while it may be all that still has the host's keys. */
+/** A dead container is kept while it may be the only one with the agent keys. */
 async function inspectDead(
   { engine, names, clock }: RemoverView,
   container: Suspect['container'],
@@ -143,20 +146,20 @@ async function findAgain(
   return found === undefined ? suspect : { ...suspect, container: found };
 }
 
-/** Asks for each image once: thousands of helpers come from a handful. */
+/** Asks for each image once: thousands of helpers come from a few images. */
 function createImageLabels(engine: Pick<Engine, 'inspectImage'>): ImageLabels {
   const known = new Map<string, Promise<Readonly<Record<string, string>> | undefined>>();
   return async (imageId) => {
     const asked = known.get(imageId) ?? engine.inspectImage(imageId).then((image) => image?.labels);
     known.set(imageId, asked);
-    // A question that failed may be asked again.
+    // A failed request may be repeated.
     asked.catch(() => known.delete(imageId));
     return asked;
   };
 }
 
 function resultOf(error: unknown): RemovalResult {
-  // It runs again, or somebody else is removing it.
+  // It runs again, or another process is removing it.
   if (isEngineError(error, 'conflict')) return { kind: 'kept', reason: 'gone' };
   if (isEngineError(error)) return { kind: 'failed', originalMessage: error.originalMessage };
   if (error instanceof EngineUnavailableError)

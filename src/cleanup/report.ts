@@ -16,17 +16,17 @@ export interface CleanupReport {
   readonly found: number;
   readonly removed: number;
   readonly failed: number;
-  /** Turned out to be no leaks, by the reason. */
+  /** Turned out not to be leaks, by the reason. */
   readonly skipped: Readonly<Record<string, number>>;
   /** Helpers that are too young: left for the next run. */
   readonly young: number;
-  /** Not tried, or nobody knows the result. */
+  /** Not tried, or the result is unknown. */
   readonly left: number;
   readonly tookMs: number;
-  /** An approximation: others use the same disk. Missing where nobody can know. */
+  /** An approximation, because others use the same disk. Missing if it cannot be known. */
   readonly freedBytes?: number;
   readonly failures: readonly FailureGroup[];
-  /** Something still created new ones when it began. */
+  /** A legacy agent still created new ones when it began. */
   readonly leaking: boolean;
   readonly oldAgent?: { readonly name: string; readonly image: string; readonly server?: string };
   /** With `--stop-agent`: whether it runs again. */
@@ -88,7 +88,7 @@ export function describeSuspect({ kind, container }: Suspect): ListedContainer {
   };
 }
 
-/** Looks once per cause for the processes that hold the mounts. Explains only, hence never throws. */
+/** Searches once per cause for the processes that hold the mounts. It only explains, so it never throws. */
 export async function findHolders(
   view: HolderView,
   failures: readonly FailureGroup[],

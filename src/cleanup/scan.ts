@@ -12,16 +12,16 @@ import { findDead, findLeaks, isOldEnough, leftStates, type HelperKind, type Sus
 export interface Scan {
   /** Dead managed containers, then helpers that are old enough, in the order in which they are to be removed. */
   readonly suspects: readonly Suspect[];
-  /** Helpers that somebody may still be reading: left for the next run. */
+  /** Helpers that may still be in use: left for the next run. */
   readonly young: number;
   readonly figures: LeakFigures;
   /** The active agent, if it runs the legacy entrypoint: its loop is what leaks. */
   readonly oldAgent: ContainerDetails | undefined;
-  /** The server that requires upgrades of it. */
+  /** The server that requires it to upgrade. */
   readonly server: string | undefined;
 }
 
-/** Scans a host. The list may take an overloaded engine minutes; it is asked for once. */
+/** Scans a host. The list may take minutes on an overloaded engine, so it is requested only once. */
 export async function scanHost(
   engine: Engine,
   names: RoleNames,
@@ -50,8 +50,8 @@ export function leakedHelpers({ suspects }: Pick<Scan, 'suspects'>): readonly Su
 }
 
 /**
- * The dead helpers, which come last, in random order. A cleanup ends when it cannot remove too many in a row, and those that
- * nobody can remove must not keep all the others from every run.
+ * The dead helpers, which come last, in random order. A cleanup stops after too many failures in a row, and unremovable ones
+ * must not keep every run from removing the others.
  */
 function withDeadShuffled(
   suspects: readonly Suspect<HelperKind>[],

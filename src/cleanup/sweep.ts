@@ -18,9 +18,9 @@ export interface Sweep {
   readonly limits: Limits;
   readonly clock: Clock;
   readonly log: Log;
-  /** Ends the sweep after the removal in progress. */
+  /** Stops the sweep after the removal in progress. */
   readonly signal: AbortSignal;
-  /** Asked before each removal: false ends the sweep, because somebody else needs the engine more. */
+  /** Called before each removal: false ends the sweep, because a worker needs the engine more. */
   readonly mayGoOn?: () => Promise<boolean>;
   /** Called once, before the first removal, and only if there is something to remove. */
   readonly onFound?: (suspects: number) => Promise<void>;
@@ -39,9 +39,9 @@ export interface SweepResult {
 }
 
 /**
- * Removes leaked helpers of the legacy entrypoint: a cleanup of SWEEP_COUNT, one at a time, oldest first. A host that leaked
- * 6,000 is not cleaned in one go: each start does its part, and a start must not suffer from it. Reports in one line.
- * Never throws: whatever goes wrong here is no reason for an agent not to run.
+ * Removes leaked helpers of the legacy entrypoint: a cleanup of SWEEP_COUNT, one at a time, oldest first. A host with 6,000
+ * leaks is not cleaned at once: each start removes a part, so that a start does not become slow. Reports in one line. Never
+ * throws: the agent must run even if the sweep fails.
  */
 export async function sweepLeaks(sweep: Sweep): Promise<SweepResult> {
   const result = await sweepWithoutReport(sweep);

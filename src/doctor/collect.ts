@@ -29,7 +29,7 @@ export interface Collection {
   readonly clock: Clock;
   readonly secrets: Secrets;
   readonly signal: AbortSignal;
-  /** Connects with one try per call, each as long as a probe may take: an overloaded engine needs its time. */
+  /** Connects with one try per call, each as long as a probe may take, because an overloaded engine needs time. */
   readonly connect: () => Promise<Engine>;
   /** As `uname -r` prints it. */
   readonly kernelRelease: string;
@@ -38,7 +38,7 @@ export interface Collection {
 export interface StatusCollection extends Omit<Collection, 'kernelRelease' | 'secrets' | 'names'> {
   /** The names of this host's containers: in an agent those that its own container was created with. */
   readonly findNames: (engine: Engine) => Promise<RoleNames>;
-  /** Counts the leaked helpers in another way than by a list, e.g. from the last one. */
+  /** Counts the leaked helpers without a new list, e.g. from the last one. */
   readonly leaks?: (count: () => Promise<Seen<LeakFigures>>) => Promise<Seen<LeakFigures>>;
 }
 
@@ -46,8 +46,8 @@ export interface StatusCollection extends Omit<Collection, 'kernelRelease' | 'se
 const usualRoot = '/var/lib/docker';
 
 /**
- * Collects the doctor's whole snapshot: reads only, and takes no longer than DOCTOR_TOTAL. What nobody could read in time, or
- * from here, is unknown in the snapshot. Probes that do not need the engine do not wait for it.
+ * Collects the doctor's whole snapshot: it only reads, and takes no longer than DOCTOR_TOTAL. A fact that could not be read
+ * in time, or from here, is unknown in the snapshot. Probes that do not need the engine do not wait for it.
  */
 export async function collect(collection: Collection): Promise<HostSnapshot> {
   const { configuration, clock } = collection;
@@ -63,7 +63,7 @@ export async function collect(collection: Collection): Promise<HostSnapshot> {
   return { now: clock.now(), ...engine, ...folder, mounts };
 }
 
-/** Collects the part of the snapshot that costs little. A person waits for it: files have STATUS_FILE to answer. */
+/** Collects the part of the snapshot that costs little. A person waits for it, so the limit for files is STATUS_FILE. */
 export async function collectStatus(collection: StatusCollection): Promise<StatusSnapshot> {
   const { configuration, clock } = collection;
   const { limits } = configuration;
@@ -111,7 +111,7 @@ type EnginePart = Pick<
 async function collectEngine(collection: Collection, allowed: ProbeLimits): Promise<EnginePart> {
   const { clock, configuration, names } = collection;
   const begun = clock.elapsed();
-  // Mostly the root is there, and an engine that does not answer must not hide a full disk.
+  // The Docker root is usually there, and an engine that does not answer must not hide a full disk.
   const usual = collectFileSystem(collection, allowed, usualRoot);
   const connected = await probe('connect to the engine', allowed, collection.connect);
   if (!connected.known) {

@@ -19,7 +19,7 @@ export type Verdict = 'healthy' | 'warnings' | 'unhealthy';
 export interface Diagnosis {
   readonly version: 2;
   readonly verdict: Verdict;
-  /** 0, 1 or 2, as the verdict. */
+  /** 0, 1 or 2, according to the verdict. */
   readonly exitCode: 0 | 1 | 2;
   /** Codes of the faults, the worst first; each once. */
   readonly causes: readonly string[];
@@ -112,7 +112,7 @@ function describeHealthy(findings: readonly Finding[], atWork: boolean): string 
 
 const exitCodes = { healthy: 0, warnings: 1, unhealthy: 2 } as const;
 
-/** Something that could not be checked is not healthy. */
+/** A check that was not possible does not count as healthy. */
 function verdictOf(findings: readonly Finding[]): Verdict {
   const levels = new Set(findings.map(({ level }) => level));
   if (levels.has('unhealthy')) return 'unhealthy';

@@ -34,7 +34,7 @@ export interface Finding {
   readonly level: Level;
   /** One short sentence with the figure. */
   readonly text: string;
-  /** Stable code of the fault; with `warning` and `unhealthy` only. Two lines with the same one have one cause. */
+  /** Stable code of the fault; with `warning` and `unhealthy` only. Two lines with the same code have the same cause. */
   readonly cause?: DoctorCause;
   /** What to do about it. */
   readonly advice?: string;
@@ -58,7 +58,7 @@ export function unseen(check: CheckName, seen: Extract<Seen<unknown>, { known: f
   };
 }
 
-/** The same about something on a disk: an unresponsive disk is worse than one that cannot be seen from here. */
+/** The same for something on a disk: an unresponsive disk is worse than a disk that cannot be seen from here. */
 export function unseenOnDisk(
   check: CheckName,
   disk: string,

@@ -23,7 +23,7 @@ export async function listAgents(engine: Engine, names: RoleNames): Promise<read
 
 /**
  * Every container in a role, and every other container that runs an agent's `run`: one inspection each, at most
- * DOCTOR_AGENTS. One that cannot be inspected is shown as the list has it.
+ * DOCTOR_AGENTS. If one cannot be inspected, the facts of the list are shown.
  */
 export async function inspectAgents(
   engine: Engine,
@@ -53,7 +53,7 @@ function roleOf(container: ContainerSummary, names: RoleNames): AgentSnapshot['r
   return runs && isAgentContainer(container) && container.command === '/run.sh run' ? 'other' : undefined;
 }
 
-/** A hung shim makes the inspection of its container hang, and of no other. */
+/** If a shim hangs, the inspection of its container hangs, but not that of others. */
 async function inspect(engine: Engine, id: string): Promise<ContainerDetails | 'hangs' | undefined> {
   try {
     return await engine.inspectContainer(id);

@@ -17,7 +17,7 @@ import type { AttemptSummary, MountSnapshot } from './snapshot.ts';
 const needsHostPid = 'Start it with --privileged --pid=host.';
 
 /**
- * Where the folder of this host's agent is: mounted here, else, if the host's processes can be seen, in the host's root.
+ * Where the folder of this host's agent is: mounted here, or else in the host's root, if the host's processes can be seen.
  * Undefined: it cannot be seen.
  */
 export async function findRancherFolder(paths: Paths): Promise<Paths | undefined> {

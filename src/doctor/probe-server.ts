@@ -26,8 +26,8 @@ export interface ServerProbe {
 }
 
 /**
- * Asks the server, with the agent's keys and through the agent's proxy, one question that answers three: is it there, does
- * it know the keys, what time is it. Writes nothing, fetches no certificate.
+ * Sends one request to the server, with the agent's keys and through the agent's proxy. The answer shows three things:
+ * whether the server answers, whether it accepts the keys, and its time. Writes nothing, fetches no certificate.
  */
 export async function probeServer(view: ServerProbe): Promise<ServerSnapshot> {
   const { limits, secrets } = view;

@@ -3,7 +3,7 @@ import { DeadlineError, withDeadline } from '../support/deadline.ts';
 import { EntrypointError, messageOf } from '../support/errors.ts';
 import type { Seen } from './snapshot.ts';
 
-/** Something cannot be seen from where the doctor was started; the hint says what would show it. */
+/** Something cannot be seen from where the doctor was started; the hint says how it can be seen. */
 export class NotVisibleError extends Error {
   readonly hint: string;
 
@@ -27,7 +27,7 @@ export interface ProbeLimits {
 const leastProbe = 2;
 
 /**
- * Probes one thing. An error is a result as well. None takes longer than its limits, even if `work` never settles.
+ * Probes one thing. An error is a result as well. No probe takes longer than its limits, even if `work` never settles.
  * @throws the signal's reason when aborted
  */
 export async function probe<T>(what: string, allowed: ProbeLimits, work: () => Promise<T>): Promise<Seen<T>> {
@@ -52,7 +52,7 @@ export async function probe<T>(what: string, allowed: ProbeLimits, work: () => P
   }
 }
 
-/** Unknown, because something else is unknown. */
+/** Unknown, because another fact is unknown. */
 export function unknownBecause(why: string): Extract<Seen<never>, { known: false }> {
   return { known: false, why, blind: false };
 }

@@ -9,7 +9,7 @@ import type { MountHolder } from '../host/mounts/holders.ts';
 import type { StatusReading } from '../host/files/status.ts';
 import type { FileSystemFacts } from '../host/storage.ts';
 
-/** Something that was probed, or why it could not be. */
+/** A fact that was probed, or why it could not be. */
 export type Seen<T> =
   | { readonly known: true; readonly value: T }
   | {
@@ -27,11 +27,11 @@ export type Seen<T> =
 /** An agent's container, in a role by its name or running under another one. */
 export interface AgentSnapshot {
   readonly role: RoleTitle | 'other';
-  /** Its image or label says agent; false for an unmanaged container with the name of a role. */
+  /** Its image or label shows that it is an agent; false for an unmanaged container with the name of a role. */
   readonly managed: boolean;
-  /** As an inspection shows it, else the list: of a dead container that cannot be inspected that is true. */
+  /** From an inspection, or else from the list, which is correct for a dead container that cannot be inspected. */
   readonly state: ContainerDetails['state'];
-  /** The engine did not answer an inspection: what is not in a list is unknown. */
+  /** The engine did not answer an inspection: facts that are not in a list are unknown. */
   readonly hangs: boolean;
   readonly id: string;
   readonly name: string;
@@ -55,7 +55,7 @@ export interface ServerSnapshot {
     | {
         readonly kind: 'answered';
         readonly credentials: CredentialsState;
-        /** The server's clock less ours, in ms; undefined if it does not say. */
+        /** The server's clock minus this host's clock, in ms; undefined if the server does not report it. */
         readonly skewMs: number | undefined;
         readonly tookMs: number;
       }
@@ -69,7 +69,7 @@ export interface ServerSnapshot {
 /** When a certificate of the server, or of `ca.crt`, expires. */
 export interface CertificateSnapshot {
   readonly where: 'server' | 'ca.crt';
-  /** The server's own, and not one of an authority. */
+  /** The server's own certificate, not one of an authority. */
   readonly isLeaf: boolean;
   readonly name: string;
   /** Milliseconds since 1970. */
@@ -80,7 +80,7 @@ export interface CertificateSnapshot {
 export interface MountSnapshot {
   readonly holders: readonly MountHolder[];
   readonly complete: boolean;
-  /** The kernel removes a mount point although another namespace has something mounted there. */
+  /** The kernel can remove a mount point although another namespace has a mount there. */
   readonly kernelDetaches: boolean;
 }
 
@@ -99,7 +99,9 @@ export interface EngineSnapshot {
   readonly tookMs: number;
 }
 
-/** Everything that the doctor has collected, at one moment. The checks are functions of this and the limits alone. */
+/**
+ * Everything that the doctor has collected, at one moment. The checks are functions of this snapshot and the limits alone.
+ */
 export interface HostSnapshot {
   /** Milliseconds since 1970. */
   readonly now: number;

@@ -10,8 +10,8 @@ import {
 } from './engine.ts';
 
 /**
- * The engine's JSON, read tolerantly: engines from 1.10.3 to 28.5 leave out, null or add fields. What identifies a
- * container must be there; everything else has a harmless default.
+ * Reads the engine's JSON tolerantly: engines from 1.10.3 to 28.5 leave fields out, set them to null or add some. The fields
+ * that identify a container must be there; every other field has a harmless default.
  */
 
 const text = v.optional(v.nullish(v.string(), ''), '');
@@ -73,7 +73,7 @@ const imageAnswer = v.object({
   Config: v.optional(v.nullish(v.object({ Labels: labels, Env: texts }), {}), {}),
 });
 
-/** Reads the answer of `GET /containers/{id}/json`. @throws if it isn't one */
+/** Reads the answer of `GET /containers/{id}/json`. @throws if it is not one */
 export function readDetails(answer: unknown): ContainerDetails {
   const raw = v.parse(detailsAnswer, answer);
   return {
@@ -104,7 +104,7 @@ export function readDetails(answer: unknown): ContainerDetails {
   };
 }
 
-/** Reads one entry of the answer of `GET /containers/json`; undefined if it isn't a container. */
+/** Reads one entry of the answer of `GET /containers/json`; undefined if it is not a container. */
 export function readSummary(entry: unknown): ContainerSummary | undefined {
   const parsed = v.safeParse(summaryAnswer, entry);
   if (!parsed.success) return undefined;
@@ -146,7 +146,7 @@ export function readImage(answer: unknown): ImageDetails {
 }
 
 /**
- * Every storage driver calls a container's mount by an id of 64 hex digits, in different fields: `MergedDir` and `UpperDir`
+ * Every storage driver names a container's mount by an id of 64 hex digits, in different fields: `MergedDir` and `UpperDir`
  * (overlay), `DeviceName` (devicemapper), `Dataset` (zfs). Lower layers are the image's, and `ID` (28) is the container's.
  */
 function readLayers(data: Readonly<Record<string, unknown>>): readonly string[] {

@@ -2,7 +2,7 @@ import { readSummary } from './answers.ts';
 import type { ContainerFilter, ContainerSummary } from './engine.ts';
 import { elementsOf } from './json-elements.ts';
 
-/** Keeps what matches; of thousands that are made alike, image names and labels are kept once. */
+/** Keeps the entries that match. Thousands of entries have the same image names and labels: each is kept in memory once. */
 export async function collect(
   body: AsyncIterable<Buffer>,
   filter: ContainerFilter,
@@ -28,7 +28,7 @@ function createSharing(): (summary: ContainerSummary) => ContainerSummary {
   };
 }
 
-/** Old engines ignore filters they don't know and return every container: check again. */
+/** Old engines ignore filters they do not know and return every container: check again. */
 function matches(summary: ContainerSummary, filter: ContainerFilter): boolean {
   if (filter.names !== undefined && !filter.names.includes(summary.name)) return false;
   if (filter.ids !== undefined && !filter.ids.includes(summary.id)) return false;

@@ -183,7 +183,7 @@ class DockerEngine implements Engine {
       path: `/containers/${id}/wait`,
       query: this.features.waitConditions ? { condition: 'next-exit' } : {},
       accept: [200],
-      // Below 1.30 the headers come with the end itself.
+      // Below 1.30 the headers arrive only when the container exits.
       deadlineMs: this.features.waitConditions ? this.#limits.INSPECT : this.#limits.FOLLOW_TOTAL,
       signal,
     };
@@ -233,7 +233,7 @@ class DockerEngine implements Engine {
       deadlineMs: this.#limits.INSPECT,
       signal,
     });
-    // What exactly it says differs from engine to engine; whoever is called looks for itself.
+    // The content differs between engines, so the callback must inspect the container itself.
     stream.on('data', onRename);
     await finished(stream);
   }
@@ -318,7 +318,7 @@ class DockerEngine implements Engine {
     return this.#transport.request(request);
   }
 
-  /** `removing` is a 500 on engines that don't know it (1.10.3); their lists are then filtered on the client alone. */
+  /** `removing` is a 500 on engines that do not know it (1.10.3); their lists are then filtered on the client alone. */
   #knowsStates(states: readonly ContainerState[]): boolean {
     return !states.includes('removing') || lowerVersion('1.25', this.version.api) === '1.25';
   }
@@ -329,8 +329,8 @@ class DockerEngine implements Engine {
 }
 
 /**
- * A pinned version that the engine doesn't know, or no longer takes (26: below 1.24, 29: below 1.44), is put right: the
- * engine may have been upgraded since somebody pinned it, and every call with the old one would be a 400.
+ * A pinned version that the engine does not know, or no longer takes (26: below 1.24, 29: below 1.44), is corrected: the
+ * engine may have been upgraded since the version was pinned, and every call with the old version would fail with 400.
  */
 function readVersion(body: string, pinned: string | undefined): EngineVersion {
   const answer: unknown = JSON.parse(body);
@@ -350,13 +350,13 @@ async function readExit(opening: ReturnType<Transport['openStream']>, log: Log):
     }
     return 'gone';
   } catch (error) {
-    // The container went away while we waited, or the connection did: whoever asked looks again.
+    // The container was removed while we waited, or the connection was lost: the caller inspects again.
     log.debug('waiting for a container ended early', { error: messageOf(error) });
     return 'gone';
   }
 }
 
-/** Slashes of a repository path stay; everything else that a URL can't hold is encoded. */
+/** Slashes of a repository path stay; everything else that a URL cannot hold is encoded. */
 function encodeImagePath(reference: string): string {
   return reference.split('/').map(encodeURIComponent).join('/');
 }

@@ -4,7 +4,7 @@ import { readRepeatedly, understand, type EngineOptions } from './reads.ts';
 import { createTransport, type Transport } from './transport.ts';
 
 /**
- * The engine's info and nothing else, asked without a prefix: one request where connecting and asking takes two.
+ * Only the engine's info, asked without a version prefix: one request, where connecting first would take two.
  * @throws EngineUnavailableError, NotPermittedError
  */
 export async function readEngineInfo(options: EngineOptions): Promise<EngineInfo> {
@@ -12,7 +12,7 @@ export async function readEngineInfo(options: EngineOptions): Promise<EngineInfo
   return askInfo(options, createTransport(options.socketPath, undefined, options.userAgent, true));
 }
 
-/** The same over a transport that is there. */
+/** The same over an existing transport. */
 export async function askInfo(options: EngineOptions, transport: Transport): Promise<EngineInfo> {
   const { signal, limits } = options;
   const what = 'read engine info';

@@ -3,18 +3,21 @@ import type { RegistryAuth } from './registry-auth.ts';
 import type { EngineFeatures } from './features.ts';
 
 /**
- * The engine as the domain sees it: about a dozen verbs over our own small types. Every call has a deadline from the
- * limits and throws `EngineError` (it answered no), `EngineUnavailableError` (it didn't answer) or
- * `NotPermittedError` (the socket is closed to us). Reads are repeated a bounded number of times, changes never: who
- * changes something looks again before trying again.
+ * The engine as the domain sees it: about a dozen verbs over our own small types. Every call has a deadline from the limits
+ * and throws `EngineError` (it answered no), `EngineUnavailableError` (it did not answer) or `NotPermittedError` (we may not
+ * use the socket). Reads are repeated a limited number of times, changes never: a caller must inspect again before it
+ * repeats a change.
  */
 export interface Engine {
   readonly version: EngineVersion;
   readonly features: EngineFeatures;
   readInfo(): Promise<EngineInfo>;
-  /** Containers that match the filter on the client as well, whatever the engine's own filter did. */
+  /** Containers that match the filter. It is also applied here, because an old engine may ignore it. */
   listContainers(filter: ContainerFilter): Promise<readonly ContainerSummary[]>;
-  /** By name or id; undefined if the engine says there is none (which 1.10.3 also says of a dead one: see the list). */
+  /**
+   * By name or id; undefined if the engine reports that there is none (1.10.3 also reports this for a dead one: see the
+   * list).
+   */
   inspectContainer(nameOrId: string): Promise<ContainerDetails | undefined>;
   /** @returns the id of the new container. @throws EngineError kind `conflict` when the name is taken. */
   createContainer(name: string, spec: ContainerSpec): Promise<string>;
@@ -28,11 +31,11 @@ export interface Engine {
   /** One try. Success if it is gone already. `force` kills it first. Anonymous volumes stay. */
   removeContainer(id: string, options: { readonly force: boolean }): Promise<void>;
   /**
-   * Waits for a container's end. Resolves once the engine has taken the request, so that nothing is missed if the
-   * container is started next.
+   * Waits for a container's exit. Resolves when the engine has accepted the request, so a container may be started right
+   * after that and its exit is not missed.
    */
   awaitExit(id: string, signal: AbortSignal): Promise<{ readonly exit: Promise<ContainerExit> }>;
-  /** Copies a container's log, from its beginning, until it ends or the signal is aborted. */
+  /** Copies a container's log, from its beginning, until the container exits or the signal is aborted. */
   followLog(id: string, write: LogWriter, signal: AbortSignal): Promise<void>;
   /**
    * The end of a container's log, stdout and stderr in the engine's order, as the container wrote it: at most LOG_TAIL_LINES
@@ -40,21 +43,22 @@ export interface Engine {
    */
   readLogTail(id: string): Promise<string>;
   /**
-   * Calls back whenever the engine tells that a container was renamed, until the signal is aborted or the engine ends the
-   * stream. A hint and no more: what is missed is missed, so who must know looks as well.
+   * Calls back whenever the engine reports that a container was renamed, until the signal is aborted or the engine closes
+   * the stream. It is only a hint: an event can be missed, so a caller that must know also inspects.
    */
   followRenames(id: string, onRename: () => void, signal: AbortSignal): Promise<void>;
   inspectImage(reference: string): Promise<ImageDetails | undefined>;
   /**
-   * Pulls an image. Nothing reported for too long, or too long in all, is an EngineUnavailableError whose cause is a
-   * DeadlineError: engine, registry and line look alike from here.
+   * Pulls an image. If there is no progress for too long, or the pull takes too long in all, it throws an
+   * EngineUnavailableError whose cause is a DeadlineError: a fault of the engine, the registry or the line looks the same
+   * from here.
    */
   pullImage(reference: string, call: PullCall): Promise<void>;
   /** Whether a named volume exists. */
   hasVolume(name: string): Promise<boolean>;
   /**
-   * Runs a command in a running container and returns what it printed. The engine cannot end such a process: the command must
-   * end by itself.
+   * Runs a command in a running container and returns what it printed. The engine cannot stop such a process: the command
+   * must exit without help.
    * @throws EngineError when the container does not run, or when the answer is longer than `maxBytes`
    */
   execute(id: string, call: ExecuteCall): Promise<ExecuteResult>;
@@ -82,7 +86,7 @@ export const restartPolicies = ['no', 'always', 'unless-stopped', 'on-failure'] 
 export type RestartPolicy = (typeof restartPolicies)[number];
 
 export interface PullCall {
-  /** Gets a short text now and then. */
+  /** Gets a short text from time to time. */
   readonly onProgress: (text: string) => void;
   readonly auth?: RegistryAuth | undefined;
   /** For the whole pull, in ms. */
@@ -111,7 +115,7 @@ export interface EngineInfo {
   readonly text: string;
 }
 
-/** At least one of these: an unfiltered list of a sick host's containers is never asked for by accident. */
+/** At least one of these, so that nobody requests an unfiltered list of all containers of an unhealthy host by mistake. */
 export interface ContainerFilter {
   /** Exact names, without the leading slash. */
   readonly names?: readonly string[];
@@ -163,22 +167,22 @@ export interface ContainerDetails {
   /** Process id in the host's pid namespace; 0 or left out while it does not run. */
   readonly pid?: number;
   readonly exitCode: number;
-  /** Why it could not be started, in the engine's words; empty if it could. */
+  /** The engine's message when it could not be started; empty if it could. */
   readonly startError: string;
-  /** Milliseconds since 1970; undefined if the engine doesn't say. */
+  /** Milliseconds since 1970; undefined if the engine does not say. */
   readonly createdAt: number | undefined;
   /** Milliseconds since 1970; undefined if it never ran. */
   readonly startedAt: number | undefined;
-  /** Milliseconds since 1970; undefined if it never ended. */
+  /** Milliseconds since 1970; undefined if it never exited. */
   readonly finishedAt: number | undefined;
   readonly restartCount: number;
-  /** `always`, `no`, …; empty if the engine doesn't say. */
+  /** `always`, `no`, …; empty if the engine does not say. */
   readonly restartPolicy: string;
-  /** What it sees where, volumes of other containers included; left out by nobody but tests. */
+  /** What is mounted where, volumes of other containers included; only tests leave it out. */
   readonly mounts?: readonly ContainerMount[];
   /** Ids of its own storage layers, as its mounts are called; image layers, which others share, left out. */
   readonly layers?: readonly string[];
-  /** `overlay2`, `devicemapper`, …; empty if the engine doesn't say. */
+  /** `overlay2`, `devicemapper`, …; empty if the engine does not say. */
   readonly storageDriver?: string;
 }
 
@@ -197,7 +201,7 @@ export interface ContainerSpec {
   readonly environment: Environment;
   readonly labels: Readonly<Record<string, string>>;
   readonly restart: 'always' | 'no';
-  /** Left out where the engine doesn't know it (API below 1.25): somebody else must then remove the container. */
+  /** Left out where the engine does not know it (API below 1.25): another process must then remove the container. */
   readonly autoRemove: boolean;
   readonly privileged: boolean;
   readonly hostNetwork: boolean;
@@ -207,11 +211,11 @@ export interface ContainerSpec {
   readonly volumesFrom?: readonly string[];
   /** Folders in the container that get a volume without a name. */
   readonly anonymousVolumes?: readonly string[];
-  /** Left out where the engine doesn't know it (API below 1.41). */
+  /** Left out where the engine does not know it (API below 1.41). */
   readonly hostCgroupNamespace?: boolean;
 }
 
-/** How a container ended: its status, or `gone` if it vanished before anybody could read it. */
+/** How a container exited: its status, or `gone` if it was removed before the status could be read. */
 export type ContainerExit = { readonly status: number } | 'gone';
 
 export interface ImageDetails {
@@ -219,6 +223,6 @@ export interface ImageDetails {
   readonly labels: Readonly<Record<string, string>>;
   readonly repoTags: readonly string[];
   readonly repoDigests: readonly string[];
-  /** What every container made from it has in its environment. */
+  /** What every container created from it has in its environment. */
   readonly environment?: Environment;
 }

@@ -1,8 +1,8 @@
 import { EngineUnavailableError, EntrypointError, ExitCode } from '../support/errors.ts';
 
 /**
- * The engine answered, and the answer was no. Kinds go by the status code alone: 1.10.3 sends text/plain and wordings
- * changed with every version (engine-notes §2).
+ * The engine answered, and the answer was no. The kind depends on the status code alone: 1.10.3 sends text/plain, and the
+ * wording changed with every version (engine-notes §2).
  */
 export type EngineErrorKind = 'not-found' | 'conflict' | 'refused' | 'failed' | 'garbled';
 
@@ -11,7 +11,7 @@ export class EngineError extends EntrypointError {
   readonly exitCode = ExitCode.unavailable;
   readonly kind: EngineErrorKind;
   readonly status: number;
-  /** The engine's own words. */
+  /** The engine's message. */
   override readonly originalMessage: string;
 
   constructor(what: string, status: number, originalMessage: string) {
@@ -53,7 +53,7 @@ export function isNoSpace(engineMessage: string): boolean {
 /** What a person can do about it. */
 export const noSpaceHint = 'free space or inodes below the Docker root, then try again';
 
-/** The engine's words out of an answer body: JSON `{"message":…}` or, on old engines, plain text. */
+/** The engine's message in an answer body: JSON `{"message":…}` or, on old engines, plain text. */
 export function readErrorText(body: string): string {
   const text = body.trim();
   try {

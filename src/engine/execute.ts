@@ -70,7 +70,7 @@ function statusOf(text: string): number | undefined {
   return typeof answer.ExitCode === 'number' ? answer.ExitCode : undefined;
 }
 
-/** @returns undefined for what is no JSON: that is the engine's fault, and no defect of ours */
+/** @returns undefined if it is not JSON: that is a fault of the engine, not a defect of this program */
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -90,7 +90,7 @@ async function readOutput(
   return { stdout: textOf(chunks.stdout), stderr: textOf(chunks.stderr) };
 }
 
-/** Cut before it is taken apart: a frame's header may promise gigabytes. */
+/** Cut before it is parsed: a frame's header may announce gigabytes. */
 async function* limited(what: string, stream: AsyncIterable<unknown>, maxBytes: number): AsyncGenerator {
   let length = 0;
   for await (const chunk of stream) {

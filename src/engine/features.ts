@@ -1,18 +1,21 @@
 /** What an engine can do, by its API version (engine-notes §1, measured on 1.22 to 1.51). */
 export interface EngineFeatures {
-  /** The daemon removes a container that ended, whoever was killed meanwhile (1.25). */
+  /** The daemon removes an exited container, even if its client was killed (1.25). */
   readonly autoRemove: boolean;
   /** `wait?condition=next-exit`, safe to ask before the start (1.30). */
   readonly waitConditions: boolean;
   /** The restart policy can be changed later; 1.22 answers 200 and ignores it (1.23). */
   readonly restartUpdate: boolean;
-  /** A dead container can be inspected; 1.10.3 lists it and knows nothing of it (1.25 does, others were not to be had). */
+  /**
+   * A dead container can be inspected. 1.10.3 lists it but cannot inspect it; 1.25 can; the versions between were not
+   * available.
+   */
   readonly deadInspection: boolean;
   /** `CgroupnsMode` (1.41). */
   readonly cgroupNamespace: boolean;
 }
 
-/** The features of an API version such as `1.22`; what can't be parsed counts as the oldest. */
+/** The features of an API version such as `1.22`; what cannot be parsed counts as the oldest. */
 export function featuresOf(apiVersion: string): EngineFeatures {
   const minor = minorOf(apiVersion);
   return {

@@ -17,13 +17,16 @@ export async function* elementsOf(body: AsyncIterable<Buffer>): AsyncGenerator {
   splitter.end();
 }
 
-/** Finds where elements begin and end. Bytes will do: every sign that counts is one byte in UTF-8, and no part of another. */
+/**
+ * Finds where elements begin and end. It can work on bytes, because every character that matters is one byte in UTF-8, and
+ * never a part of another character.
+ */
 class Splitter {
   #depth = 0;
   #inText = false;
   #escaped = false;
   #ended = false;
-  /** The pieces of the element in hand that came with earlier chunks. */
+  /** The pieces of the present element that came with earlier chunks. */
   #pieces: Buffer[] = [];
 
   /** @returns the elements that this chunk completes */

@@ -4,7 +4,7 @@ import type { LogWriter } from './engine.ts';
 const headerLength = 8;
 
 /**
- * Copies a container's log without the engine's framing. A stream that isn't framed (a container with a terminal) is
+ * Copies a container's log without the engine's framing. A stream that is not framed (a container with a terminal) is
  * copied as it is.
  */
 export async function copyLog(stream: AsyncIterable<unknown>, write: LogWriter): Promise<void> {
@@ -17,7 +17,7 @@ export async function copyLog(stream: AsyncIterable<unknown>, write: LogWriter):
 }
 
 /**
- * The text of a log that ends by itself.
+ * The text of a log that the engine closes at its end.
  * @param most bytes that are read; the rest is left
  */
 export async function readLog(stream: AsyncIterable<Buffer>, most: number): Promise<string> {
@@ -35,12 +35,15 @@ async function* atMost(stream: AsyncIterable<Buffer>, most: number): AsyncGenera
   }
 }
 
-/** Old engines (1.10.3) have sent their 200 when they find out that a log driver cannot be read: the reason is in the log. */
+/**
+ * Old engines (1.10.3) find out that a log driver cannot be read only after they have sent 200: the reason is then in the
+ * log.
+ */
 export function readLogRefusal(text: string): string | undefined {
   return /^Error running logs job: (.*)/.exec(text)?.[1];
 }
 
-/** The last words of a container that was killed in the middle of a line. */
+/** The last, incomplete line of a container that was killed in the middle of it. */
 function writeRest(rest: Buffer, write: LogWriter): void {
   const words = isHeader(rest) ? rest.subarray(headerLength) : rest;
   if (words.length > 0) write(words, streamOf(rest));

@@ -4,14 +4,14 @@ import { EngineError } from './errors.ts';
 
 export interface PullOptions {
   readonly reference: string;
-  /** A pull that reports nothing for this long (ms) has got stuck. */
+  /** A pull that reports nothing for this long (ms) hangs. */
   readonly silenceMs: number;
   readonly onProgress: (text: string) => void;
 }
 
 /**
- * The query of `POST /images/create` for `repo`, `repo:tag`, `repo@sha256:…` or `repo:tag@sha256:…`. No tag means
- * `latest`, never all tags; beside a digest a tag says nothing.
+ * The query of `POST /images/create` for `repo`, `repo:tag`, `repo@sha256:…` or `repo:tag@sha256:…`. No tag means `latest`,
+ * never all tags; a tag together with a digest is ignored.
  */
 export function pullQuery(reference: string): Record<string, string> {
   const [named = '', digest] = reference.split('@', 2);
@@ -24,8 +24,8 @@ export function pullQuery(reference: string): Record<string, string> {
 /**
  * Reads a pull's progress to its end. The engine has answered 200 by then: a failure is a line of its own, which
  * dockerode's `followProgress` reports as success.
- * @throws EngineError with the engine's words; DeadlineError when nothing is reported for `silenceMs`; whatever a broken
- * connection throws
+ * @throws EngineError with the engine's message; DeadlineError when nothing is reported for `silenceMs`; the error of a
+ * broken connection
  */
 export async function followPull(stream: Readable, options: PullOptions): Promise<void> {
   const what = `pull image ${options.reference}`;
@@ -62,7 +62,7 @@ function readPullLine(what: string, line: string, onProgress: (text: string) => 
   if (typeof fields['status'] === 'string' && fields['progress'] === undefined) onProgress(fields['status']);
 }
 
-/** A line that isn't JSON comes from something between us and the engine; the end of the stream judges the pull. */
+/** A line that is not JSON comes from a program between us and the engine; the end of the stream decides about the pull. */
 function parseLine(line: string): Record<string, unknown> | undefined {
   try {
     const parsed: unknown = JSON.parse(line);

@@ -14,13 +14,13 @@ export interface EngineOptions {
   readonly limits: Limits;
   readonly log: Log;
   readonly clock?: Clock;
-  /** Connections are used again. A call may then fail because the engine was restarted before it. */
+  /** Connections are reused. A call may then fail because the engine was restarted before it. */
   readonly keepsConnections?: boolean;
-  /** Aborting it ends every call in hand and every call to come. */
+  /** Aborting it stops all present and all later calls. */
   readonly signal?: AbortSignal;
 }
 
-/** Reads are safe to repeat: an engine that is restarting or stumbles once must not end an upgrade. */
+/** Reads are safe to repeat: an upgrade must not fail because an engine restarts or fails once. */
 export async function readRepeatedly(
   options: EngineOptions,
   transport: Transport,
@@ -48,7 +48,7 @@ export async function repeatRead<T>(
   );
 }
 
-/** An answer that isn't what it should be comes from something between us and the engine, or from an engine in pieces. */
+/** A malformed answer comes from a program between us and the engine, or from a broken engine. */
 export function understand<T>(what: string, read: () => T): T {
   try {
     return read();

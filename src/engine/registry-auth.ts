@@ -1,4 +1,4 @@
-/** What an engine is told so that it can log in to a registry for a pull (engine API, `X-Registry-Auth`). */
+/** What an engine needs to log in to a registry for a pull (engine API, `X-Registry-Auth`). */
 export interface RegistryAuth {
   readonly username?: string;
   readonly password?: string;
@@ -8,10 +8,10 @@ export interface RegistryAuth {
   readonly serveraddress: string;
 }
 
-/** How Docker's own registry is called where credentials are kept. */
+/** The name of Docker's own registry in a file of credentials. */
 export const dockerHub = 'index.docker.io';
 
-/** The registry of an image: what stands before the first slash, if it looks like a host. */
+/** The registry of an image: the part before the first slash, if it looks like a host. */
 export function registryOf(reference: string): string {
   const [first = '', ...rest] = reference.split('/');
   const isHost = rest.length > 0 && (/[.:]/.test(first) || first === 'localhost');

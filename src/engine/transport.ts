@@ -46,9 +46,9 @@ export interface Transport {
  * drops in mid-body is then an error at once, where dockerode's own promise would never settle.
  *
  * @param apiVersion prefix for every path, e.g. `1.22`; undefined talks to the engine's newest
- * @param userAgent tells the engine's (and a proxy's) log who asked
- * @param keepsConnections uses connections again: for thousands of small requests. A request can then fail because the
- *   engine was restarted after the last one
+ * @param userAgent shows in the log of the engine (and of a proxy) who asked
+ * @param keepsConnections reuses connections, for thousands of small requests. A request can then fail because the engine
+ * was restarted after the last one
  */
 export function createTransport(
   socketPath: string,
@@ -163,7 +163,7 @@ class EngineAgent extends Agent {
   }
 }
 
-/** The modem turns statuses into errors that lose the body's type; we judge them ourselves. */
+/** The modem turns statuses into errors without the body's type; so this program checks the status itself. */
 const everyStatus: Readonly<Record<number, true>> = Object.fromEntries(
   Array.from({ length: 500 }, (_, index) => [100 + index, true as const]),
 );
@@ -172,7 +172,7 @@ const everyStatus: Readonly<Record<number, true>> = Object.fromEntries(
 const LARGEST_ANSWER = 16 * 2 ** 20;
 
 /**
- * The whole answer as text. By events: for answers as short as these an iterator costs more than the answer.
+ * The whole answer as text. It uses events: for such short answers an iterator costs more than the answer.
  * @throws Error when it is cut, or longer than LARGEST_ANSWER
  */
 export async function readBody(response: IncomingMessage): Promise<string> {
@@ -208,7 +208,7 @@ function check(request: EngineRequest, status: number, text: string): EngineAnsw
   throw new EngineError(request.what, status, readErrorText(text));
 }
 
-/** Turns whatever went wrong on the way into one of our outcomes; the engine's own no and an abort pass through. */
+/** Turns an error of the connection into one of our errors. A refusal by the engine, and an abort, stay as they are. */
 export async function guard<T>(request: EngineRequest, work: () => Promise<T>): Promise<T> {
   try {
     return await work();

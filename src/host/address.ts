@@ -3,13 +3,13 @@ import { isIPv4 } from 'node:net';
 import { withDeadline } from '../support/deadline.ts';
 import type { Limits } from '../support/limits/limits.ts';
 
-/** Any address of the outside; upstream asks for the way to this one. */
+/** Any address outside this host; upstream uses this one. */
 const outside = '8.8.8.8';
 
 /**
- * The address by which this host is known on its way to the outside: the `src` of `ip route get`. The kernel chooses it
- * for a socket that is connected; nothing is sent. Only a process in the host's network sees the host's own.
- * @returns undefined where there is no such way
+ * The address that this host uses for connections to the outside: the `src` of `ip route get`. The kernel chooses it for a
+ * socket that is connected; nothing is sent. Only a process in the host's network gets the host's address.
+ * @returns undefined if there is no such route
  */
 export async function findHostAddress({
   HOST_COMMAND,

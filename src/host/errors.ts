@@ -1,11 +1,11 @@
 import { EntrypointError, ExitCode, TryAgainLaterError, systemCodeOf } from '../support/errors.ts';
 
-/** What a file system says when nothing can be written there; anything else (EIO, ENOTDIR, …) is a fault of its own. */
+/** The errors of a file system that cannot be written. Any other error (EIO, ENOTDIR, …) is a different fault. */
 const unwritable = new Set(['EROFS', 'EACCES', 'EPERM', 'ENOSPC', 'EDQUOT']);
 
 /**
- * A folder on the host cannot be written. The caller may go on without what it wanted to write: the worker's container
- * name is the outer lock, and the terminal shows what the status file would have said.
+ * A folder on the host cannot be written. The caller may continue without its file: the name of the worker's container is
+ * the outer lock, and the terminal shows what the status file would contain.
  */
 export class HostFolderUnwritableError extends EntrypointError {
   readonly code = 'host-folder-unwritable';
@@ -28,15 +28,15 @@ export class HostFolderUnwritableError extends EntrypointError {
 }
 
 /**
- * The host could not be looked at. Ends the command before anything is touched: taking such a host for "not writable"
- * gave it a second identity (incident §2.7).
+ * The host could not be inspected. The command exits before it touches anything: the legacy entrypoint took such a host for
+ * "not writable", and the host got a second identity (incident §2.7).
  */
 export class InspectionError extends EntrypointError {
   readonly code = 'inspection-failed';
   readonly exitCode = ExitCode.cannotChange;
 }
 
-/** This image lacks a program that the agent cannot do without. */
+/** This image lacks a program that the agent needs. */
 export class ProgramMissingError extends EntrypointError {
   readonly code = 'program-missing';
   readonly exitCode = ExitCode.badConfiguration;
@@ -69,12 +69,12 @@ export function diskHint(disk: string): string {
   return `look at ${disk}: dmesg -T | tail -50`;
 }
 
-/** The disk of the Docker root does not answer: nothing was begun. */
+/** The disk of the Docker root does not answer: no work was started. */
 export class StorageSilentError extends TryAgainLaterError {
   override readonly code = 'storage-silent';
 }
 
-/** There is too little room for a change: nothing was begun, and nothing is wrong with what runs. */
+/** There is too little room for a change: no work was started, and the running containers are fine. */
 export class StorageLowError extends TryAgainLaterError {
   override readonly code = 'storage-low';
 }

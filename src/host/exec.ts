@@ -5,7 +5,7 @@ import type { Environment } from '../support/configuration.ts';
 import { UsageError } from '../support/errors.ts';
 
 /**
- * Replaces this process by another program, with our process id: nothing of Node stays behind.
+ * Replaces this process by another program, with our process id: Node does not stay in memory.
  * @param command program, looked up in `PATH`, and its arguments
  * @throws UsageError when there is no such program; otherwise it does not return
  */

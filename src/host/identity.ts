@@ -12,11 +12,11 @@ export function registrationKeyFileOf(paths: Paths): string {
 }
 
 /**
- * The registration key of this host: its identity towards the server, kept for ever (contract §2). Made if the file is
- * missing or empty; never replaced otherwise, because a new key registers the host a second time.
+ * The registration key of this host: its identity for the server, kept for ever (contract §2). Created if the file is
+ * missing or empty; otherwise never replaced, because a new key registers the host a second time.
  * @param randomBytes source of the new key
- * @throws ConfigurationError when the file holds something else than a key; HostFolderUnwritableError when there is
- * none and it cannot be made; system errors (EIO, …) as they are
+ * @throws ConfigurationError when the file holds something else than a key; HostFolderUnwritableError when there is none and
+ * it cannot be created; system errors (EIO, …) as they are
  */
 export async function ensureRegistrationKey(
   paths: Paths,
@@ -27,7 +27,7 @@ export async function ensureRegistrationKey(
   if (existing !== undefined) return existing;
   const key = makeRegistrationKey(randomBytes);
   await makeFolder(paths.state);
-  // Made only if nobody else did meanwhile; an empty file has to be replaced.
+  // Created only if no other process did so meanwhile; an empty file must be replaced.
   if (!(await createFileAtomically(file, `${key}\n`, { mode: 0o600 })) && (await isEmpty(file))) {
     await writeFileAtomically(file, `${key}\n`, { mode: 0o600 });
   }
@@ -35,7 +35,7 @@ export async function ensureRegistrationKey(
 }
 
 /**
- * The key that is there already.
+ * The existing key.
  * @returns undefined if there is none
  * @throws ConfigurationError when the file holds something else than a key; system errors as they are
  */
@@ -44,7 +44,7 @@ export async function readRegistrationKey(paths: Paths): Promise<string | undefi
   return parseRegistrationKey(await readTextIfExists(file), file);
 }
 
-/** A key that nobody had before. */
+/** A new random key. */
 export function makeRegistrationKey(randomBytes: (size: number) => Buffer): string {
   return randomBytes(registrationKeyBytes).toString('hex');
 }

@@ -7,12 +7,12 @@ import { makeFolders } from './files/files.ts';
 import { ensureRegistrationKey, makeRegistrationKey, readRegistrationKey } from './identity.ts';
 import { resolveInRoot } from './mounts/root.ts';
 
-/** What the server and the agent container are told about the host (contract §2). */
+/** What the server and the agent's container learn about the host (contract §2). */
 export interface HostFacts {
   /** The host's identity; a secret. */
   readonly registrationKey: string;
   readonly boot2docker: boolean;
-  /** Whether `/var/lib/rancher` is to be bound into the agent, or a volume put in its place. */
+  /** Whether `/var/lib/rancher` is to be mounted into the agent, or a volume in its place. */
   readonly varLibWritable: boolean;
   readonly rancherOs: boolean;
   readonly systemd: boolean;
@@ -20,17 +20,17 @@ export interface HostFacts {
 
 export interface InspectionOptions {
   readonly paths: Paths;
-  /** `OperatingSystem` of the engine's info; the host's files are looked at while the engine is asked. */
+  /** `OperatingSystem` of the engine's info; the host's files are read while the engine is asked. */
   readonly operatingSystem: string | Promise<string>;
   readonly randomBytes: (size: number) => Buffer;
 }
 
-/** These alone say that a folder is not meant to be written; ENOSPC or EIO say that the host is sick. */
+/** Only these errors mean that a folder is not meant to be written; ENOSPC or EIO mean that the host is unhealthy. */
 const notWritable = new Set(['EROFS', 'EACCES', 'EPERM']);
 
 /**
- * Looks at the host. An inspection that fails ends the command: upstream swallowed it, took the folder for not
- * writable, and the host got a second identity (incident §2.7).
+ * Inspects the host. If the inspection fails, the command exits. The legacy entrypoint ignored such a failure and took the
+ * folder for not writable, and the host got a second identity (incident §2.7).
  * @throws ConfigurationError when the registration key is damaged; InterruptedError; InspectionError for everything else (disk full,
  * I/O error, …)
  */
@@ -38,7 +38,7 @@ export async function inspectHost(options: InspectionOptions): Promise<HostFacts
   try {
     return await lookAtHost(options);
   } catch (error) {
-    // A signal comes by way of the question to the engine.
+    // A signal arrives as an error of the request to the engine.
     if (error instanceof ConfigurationError || error instanceof InterruptedError) throw error;
     throw new InspectionError(`this host could not be inspected: ${messageOf(error)}`, {
       cause: error,
@@ -62,7 +62,7 @@ async function lookAtHost(options: InspectionOptions): Promise<HostFacts> {
 }
 
 /**
- * The host's registration key, made if there is none, and whether it could be kept: else it is good for one
+ * The host's registration key, created if there is none, and whether it could be written: otherwise it serves for one
  * registration only.
  */
 async function findIdentity({
@@ -90,11 +90,11 @@ export function renderInspection(facts: HostFacts, profile: ProfileName): readon
   return variables.map(([name, value]) => `INFO: env "${name}=${value}"`);
 }
 
-/** Makes the folder if need be and says whether it can be written; anything but a clear "no" is thrown. */
+/** Creates the folder if it is missing, and reports whether it can be written; throws if the answer is not clear. */
 async function canMakeFolder(path: string): Promise<boolean> {
   try {
     await makeFolders(path);
-    // That is content with a folder that exists on a read-only file system.
+    // `mkdir` succeeds for a folder that exists on a read-only file system.
     await access(path, constants.W_OK);
     return true;
   } catch (error) {
@@ -104,7 +104,7 @@ async function canMakeFolder(path: string): Promise<boolean> {
   }
 }
 
-/** Looks in our own root, where `inspect-host` has the host's folders mounted, and in that of the host's init. */
+/** Searches in our own root, where `inspect-host` has the host's folders mounted, and in that of the host's init. */
 async function existsOnHost(paths: Paths, path: string): Promise<boolean> {
   return (await exists(path)) || (await exists(await resolveInRoot(`${paths.proc}/1/root`, path)));
 }

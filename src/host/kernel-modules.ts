@@ -15,8 +15,8 @@ export const kernelModules: readonly string[] = [
 ];
 
 /**
- * Loads the modules in the host's mount namespace, all with one command: `modprobe -a` continues behind one that is
- * missing. Most kernels lack some or have them built in, so a failure is worth no more than a debug line.
+ * Loads the modules in the host's mount namespace, all with one command: `modprobe -a` continues after a missing one. Most
+ * kernels lack some or have them built in, so a failure is only a debug line.
  */
 export async function loadKernelModules(host: HostCommands): Promise<void> {
   try {

@@ -3,15 +3,15 @@ import type { Paths } from '../support/configuration.ts';
 import { readKernelText } from './files/files.ts';
 import { parseMountinfo } from './mounts/table.ts';
 
-/** Files that Docker makes per container and mounts into it. */
+/** Files that Docker creates per container and mounts into it. */
 const engineFiles = new Set(['/etc/hostname', '/etc/hosts', '/etc/resolv.conf']);
 
 /**
  * Ids (64 hex digits, the last one perhaps 12) that may be our own container's, the surest first; the engine knows
  * which one exists. Empty outside a container.
  *
- * The cgroup comes first: it is never anybody else's, whereas the mounted files of `--network container:NAME` are those
- * of the other container. It says nothing in a private cgroup namespace (cgroup v2's default); the files do.
+ * The cgroup comes first: it is always our own, whereas with `--network container:NAME` the mounted files are those of the
+ * other container. In a private cgroup namespace (cgroup v2's default) the cgroup shows nothing, but the files do.
  */
 export async function findOwnContainer(paths: Paths, hostname: string): Promise<readonly string[]> {
   const [cgroup, mountinfo] = await Promise.all([

@@ -15,13 +15,13 @@ export interface MountsLock {
   /** Short id of our own container. */
   readonly container: string | undefined;
   readonly clock: Clock;
-  /** Whether a holder's container is known to have ended. */
+  /** Whether a holder's container is known to have exited. */
   readonly hasEnded?: HostLockOptions['hasEnded'];
 }
 
 /**
- * Prepares on standby what harms no other agent: kernel modules, and the mounts, under a lock of their own, so that two
- * agents that start together do not stack binds. Natively and idempotently; what fails is logged and not waited for.
+ * Prepares on standby only what does not disturb another agent: kernel modules, and the mounts. A lock of their own prevents
+ * that two agents that start together stack mounts. Every step is idempotent; a failure is logged and not waited for.
  */
 export async function prepareOnStandby(host: HostCommands, lock: MountsLock): Promise<void> {
   await Promise.all([

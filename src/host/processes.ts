@@ -3,17 +3,17 @@ import { DeadlineError } from '../support/deadline.ts';
 import { fixedLimits } from '../support/limits/fixed.ts';
 
 export interface CommandOptions {
-  /** Milliseconds until the command is ended. */
+  /** Milliseconds until the command is stopped. */
   readonly deadlineMs: number;
   readonly signal?: AbortSignal;
   /** Instead of our own. */
   readonly environment?: Readonly<Record<string, string>>;
-  /** Given on stdin: nobody else on the host can read it, as they can arguments. */
+  /** Given on stdin: unlike arguments, nobody else on the host can read it. */
   readonly input?: string;
 }
 
 export interface CommandResult {
-  /** Exit status; 128 + number of the signal, as a shell says it, if one ended the command. */
+  /** Exit status; if a signal stopped the command, 128 + its number, as in a shell. */
   readonly status: number;
   readonly stdout: string;
   readonly stderr: string;
@@ -26,7 +26,7 @@ export type CommandRunner = (
   options: CommandOptions,
 ) => Promise<CommandResult>;
 
-/** The command could not be started, or ended without a status of its own. */
+/** The command could not be started, or exited without a status of its own. */
 export class CommandError extends Error {
   readonly file: string;
 
@@ -38,10 +38,9 @@ export class CommandError extends Error {
 }
 
 /**
- * Runs a command of the host without a shell, with `input` or nothing on its stdin, in a process group of its own.
- * When its time
- * is up, or the signal is aborted, the whole group gets SIGTERM and, COMMAND_GRACE later, SIGKILL; a process that even
- * SIGKILL does not end (it hangs in the kernel) is left behind rather than waited for.
+ * Runs a command of the host without a shell, with `input` or nothing on its stdin, in a process group of its own. When its
+ * time is up, or the signal is aborted, the whole group gets SIGTERM and, COMMAND_GRACE later, SIGKILL; a process that does
+ * not exit even after SIGKILL (it hangs in the kernel) is not waited for.
  * @returns whatever the status; of each stream the first COMMAND_OUTPUT bytes
  * @throws DeadlineError; the signal's reason; CommandError when it cannot be started
  */
@@ -53,7 +52,7 @@ export const runCommand: CommandRunner = async (file, args, options) => {
     detached: true,
     ...(environment === undefined ? {} : { env: environment }),
   });
-  // One that exits without reading it closes the pipe: its exit status says more.
+  // A command that exits without reading its stdin closes the pipe: its exit status is more useful.
   child.stdin.on('error', () => undefined).end(input ?? '');
   const stdout = collect(child.stdout);
   const stderr = collect(child.stderr);

@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { withDeadline } from '../support/deadline.ts';
 
-/** What it takes to read a file in another container's file system. */
+/** What is needed to read a file in another container's file system. */
 export interface InsideFile {
   /** Where the kernel shows processes. */
   readonly proc: string;
@@ -16,8 +16,8 @@ export interface InsideFile {
 }
 
 /**
- * Reads a small file through `/proc/PID/root`. The container decides what lies there: no symbolic link is followed in any place,
- * because the kernel would resolve an absolute one from OUR root, and nothing but a regular file is read.
+ * Reads a small file through `/proc/PID/root`. The container controls that place. So no symbolic link is followed, because
+ * the kernel would resolve an absolute link from OUR root, and only a regular file is read.
  * @returns undefined if there is no such file, or the process has exited
  * @throws other errors of the system; an Error for a link, a FIFO, a device, or a file that is too long; DeadlineError
  */

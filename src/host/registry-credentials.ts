@@ -25,7 +25,7 @@ const configSchema = v.object({
 
 export interface RegistryCredentials {
   readonly auth?: RegistryAuth;
-  /** Why there is none where somebody might expect one; nothing of the file's text. */
+  /** Why there is no login where a person may expect one; never contains text of the file. */
   readonly problem?: string;
 }
 

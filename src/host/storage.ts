@@ -4,17 +4,17 @@ import { withDeadline } from '../support/deadline.ts';
 import type { Limits } from '../support/limits/limits.ts';
 import { resolveInRoot } from './mounts/root.ts';
 
-/** Bytes used of bytes there are; either may be missing in what the engine says. */
+/** Used bytes and total bytes; each may be missing in the engine's answer. */
 export interface PoolUsage {
   readonly usedBytes: number | undefined;
   readonly totalBytes: number | undefined;
 }
 
-/** What `docker info` tells of a devicemapper pool. */
+/** What `docker info` shows about a devicemapper pool. */
 export interface DevicemapperFacts {
   readonly data: PoolUsage;
   readonly metadata: PoolUsage;
-  /** A pool on sparse files: not meant for production, and the one of the incident. */
+  /** A pool on sparse files: not meant for production; the hosts of the incident had one. */
   readonly loopback: boolean;
   readonly deferredRemoval: boolean | undefined;
   readonly deferredDeletion: boolean | undefined;
@@ -24,7 +24,7 @@ export interface DevicemapperFacts {
 export interface FileSystemFacts {
   readonly freeBytes: number;
   readonly totalBytes: number;
-  /** Undefined on file systems that make inodes as they go (btrfs). */
+  /** Undefined on file systems that create inodes when they need them (btrfs). */
   readonly freeInodes: number | undefined;
   readonly totalInodes: number | undefined;
 }
@@ -33,7 +33,7 @@ export interface StorageFacts {
   /** `Driver` of the engine's info, e.g. `overlay2`. */
   readonly driver: string;
   readonly devicemapper: DevicemapperFacts | undefined;
-  /** Undefined when it cannot be looked at from here. */
+  /** Undefined if it cannot be seen from here. */
   readonly fileSystem: FileSystemFacts | undefined;
 }
 
@@ -106,9 +106,8 @@ export function parseSize(text: string): number | undefined {
 }
 
 /**
- * Whether there is room for a transaction. Refused below: STORAGE_FREE bytes or STORAGE_FREE_INODES of the Docker
- * root, above POOL_DATA_USED or POOL_METADATA_USED percent of a devicemapper pool. What is not known is not held
- * against a host.
+ * Whether there is room for a transaction. Refused below: STORAGE_FREE bytes or STORAGE_FREE_INODES of the Docker root,
+ * above POOL_DATA_USED or POOL_METADATA_USED percent of a devicemapper pool. An unknown value is never a reason to refuse.
  */
 export function judgeStorage(facts: StorageFacts, limits: Limits): StorageVerdict {
   const files = fileSystemShortages(facts.fileSystem, limits);

@@ -2,10 +2,11 @@ import type { Clock } from '../../support/clock.ts';
 import type { Observation, Observed } from './observe.ts';
 
 /**
- * How long containers have run, for a transaction that looks at them again and again. The engine knows when they started by the
- * wall clock: where that is set forward in between, an agent that has just been started would count as proven; set back, it
- * would be too young for hours. So the wall clock is believed at the first look alone. From then on the clock that nobody sets
- * counts: what was seen before is older by the time that has passed, and what has started since is no older than that time.
+ * How long containers have run, for a transaction that observes them again and again. The engine reports start times by the
+ * wall clock. If somebody sets that clock forward meanwhile, an agent that has just started would count as proven; if
+ * somebody sets it back, the agent would be too young for hours. So the wall clock counts only at the first observation.
+ * From then on the monotonic clock counts: a container that was seen before is older by the time that has passed, and one
+ * that started since is not older than that time.
  */
 export class Ages {
   readonly #clock: Pick<Clock, 'elapsed'>;
@@ -16,7 +17,7 @@ export class Ages {
     this.#clock = clock;
   }
 
-  /** The observation with times of start that are as far from its `now` as they really are. */
+  /** The observation with corrected start times: each one is as far before `now` as it really is. */
   correct(observation: Observation): Observation {
     const { agent, legacy, next, besideNext, previous, now } = observation;
     const at = this.#clock.elapsed();

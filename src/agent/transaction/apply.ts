@@ -23,7 +23,7 @@ export interface ApplyContext extends WatchContext {
   readonly interrupted: AbortSignal;
   /** Ids of the containers in which we and our caller run. */
   readonly own?: readonly string[];
-  /** Who holds the mounts of a container that could not be removed. */
+  /** Finds the processes that hold the mounts of a container that could not be removed. */
   readonly holdersOf?: (container: Observed) => Promise<readonly Holder[]>;
   /**
    * Waits until a next agent has proven that it can serve, or may be promoted without that. Left out: it is watched for STANDBY.
@@ -31,17 +31,17 @@ export interface ApplyContext extends WatchContext {
    */
   readonly awaitReady?: (next: Observed) => Promise<void>;
   /**
-   * Watches the bootstrap of an agent that was promoted. Left out: it counts as settled.
+   * Watches the bootstrap of an agent that was promoted. Left out: nothing is watched.
    * @throws BootstrapFailsError when the parked agent should come back
    */
   readonly watchBootstrap?: (agent: Observed) => Promise<'proven' | 'keep-parked'>;
 }
 
-/** A container of ours that stays although it should not. */
+/** A managed container that should be gone and is still there. */
 export interface UnremovableContainer {
   readonly id: string;
   readonly name: string;
-  /** The engine's words when it could not be removed. */
+  /** The engine's message when it could not be removed. */
   readonly originalMessage: string;
   /** Who holds its mounts, if anybody does. */
   readonly holders?: readonly Holder[];
@@ -62,8 +62,8 @@ export class UnremovableError extends Error {
 }
 
 /**
- * Does one step. Every step may be repeated: what is done already counts as success.
- * @throws CannotChangeError for a step that would end or move the container in which we or our caller run
+ * Does one step. Every step may be repeated: a change that was already done counts as success.
+ * @throws CannotChangeError for a step that would stop, remove or rename the container in which we or our caller run
  */
 export async function performStep(step: Step, context: ApplyContext): Promise<void> {
   const { engine, names, limits, log } = context;
@@ -103,13 +103,13 @@ export async function performStep(step: Step, context: ApplyContext): Promise<vo
   }
 }
 
-/** The last guard, whatever was planned and why: nobody saws off the branch that the work sits on. */
+/** The last guard, whatever the plan says: no step may stop or rename the container in which this work runs. */
 function requireOthers(step: Step, own: readonly string[]): void {
   if (!('container' in step) || !isOwn(step.container, own)) return;
   if (!harmless.includes(step.do)) throw ownContainerError(step.container);
 }
 
-/** What neither ends nor moves a container. */
+/** Steps that neither stop, remove nor rename a container. */
 const harmless: readonly Step['do'][] = [
   'fail',
   'verify',
@@ -135,7 +135,7 @@ async function watchBootstrap(agent: Observed, context: ApplyContext): Promise<v
   context.history.bootstraps.set(agent.id, parked ?? 'proven');
 }
 
-/** An agent that is not good enough is removed soon: what it said last is kept before that. */
+/** An agent that fails is removed soon, so its last log lines are read before that. */
 async function keepingLog<T>(container: Observed, context: ApplyContext, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -146,8 +146,8 @@ async function keepingLog<T>(container: Observed, context: ApplyContext, work: (
 }
 
 /**
- * An agent that is about to be parked comes back after a power cut, whatever its restart policy was. A label of the next agent
- * keeps the former policy for a rollback.
+ * Sets the restart policy `always` of an agent that is about to be parked, so that it starts again after a power cut. A
+ * label of the next agent keeps the former policy for a rollback.
  */
 async function keepOverReboots(container: Observed, { engine }: ApplyContext): Promise<void> {
   const policy = container.restartPolicy ?? '';
@@ -183,8 +183,8 @@ function isBetweenStarts(container: Observed, error: EngineError): boolean {
 }
 
 /**
- * An engine that was away may have done it after all: before we looked again, while we did (it then knows the container by
- * its old name and gives the new one), or since.
+ * An engine that did not answer may still have done the rename: before our inspection, during it (the engine then finds the
+ * container by its old name and returns the new one), or after it.
  */
 async function rename(container: Observed, to: string, context: ApplyContext): Promise<void> {
   if (container.name === to) return;
@@ -219,8 +219,9 @@ function hurry(interrupted: AbortSignal): AbortSignal {
 }
 
 /**
- * Removes a container: restart policy off, stopped, then a bounded number of tries. Not by force: an old engine would
- * then forget it and leave its files behind unnamed (engine-notes §3). A dead container of an earlier run gets a single try.
+ * Removes a container: turns its restart policy off, stops it, then tries to remove it a limited number of times. Never by
+ * force: an old engine would then forget the container and leave its files behind (engine-notes §3). A dead container of an
+ * earlier run gets a single try.
  */
 async function discard(container: Observed, context: ApplyContext): Promise<void> {
   const { engine, limits, log, clock, interrupted } = context;
@@ -246,20 +247,20 @@ async function discard(container: Observed, context: ApplyContext): Promise<void
     if (isEngineError(error, 'not-found')) return;
     if (interrupted.aborted && error === interrupted.reason) throw error;
     const originalMessage = isEngineError(error) ? error.originalMessage : messageOf(error);
-    // Somebody who wants us to end has no time for explanations.
+    // After a signal there is no time to search for the reason.
     const holders = interrupted.aborted ? [] : ((await context.holdersOf?.(container)) ?? []);
     const { id, name } = container;
     throw new UnremovableError({ id, name, originalMessage, ...(holders.length === 0 ? {} : { holders }) });
   }
 }
 
-/** Its restart policy off, so that no power cut brings it back, and its process ended. */
+/** Turns its restart policy off, so that it does not start again after a power cut, and stops it. */
 async function quiet(container: Observed, context: ApplyContext): Promise<void> {
   const { engine, limits } = context;
   try {
     await engine.setRestartPolicy(container.id, 'no');
   } catch (error) {
-    // An engine refuses it for one that it has begun to remove: the removal itself says what is wrong.
+    // An engine refuses this for a container that it has begun to remove: the removal itself then shows what is wrong.
     if (!isEngineError(error)) throw error;
   }
   if (isUp(container)) await engine.stopContainer(container.id, limits.STOP_GRACE);

@@ -94,7 +94,7 @@ export function explainFailure(
   }
 }
 
-/** A plan that fails for an agent always names it. */
+/** A plan that fails because of an agent always names that agent. */
 const nobody = { name: 'an agent', id: '', image: '' };
 
 function describeEnd(container: Observed | undefined): string {

@@ -4,10 +4,10 @@ import { messageOf } from '../../support/errors.ts';
 import type { Limits } from '../../support/limits/limits.ts';
 
 /**
- * The last log lines of an agent that did not stay up. The rollback removes its container, and its log with it: these
- * lines are all that is left of the reason.
- * @param scrub masks secrets; before anything is cut, since half a secret is not recognised
- * @returns the lines; one that says why where there are none. Never throws
+ * The last log lines of an agent that exited. The rollback removes its container together with its log, so only these lines
+ * can show the reason.
+ * @param scrub masks secrets; it runs before the text is cut, because it cannot recognise half a secret
+ * @returns the lines; if there are none, one line that says why. Never throws
  */
 export async function readLastLog(
   engine: Pick<Engine, 'readLogTail'>,
@@ -44,7 +44,7 @@ export function lastLinesOf(
   return kept.filter((line) => line !== '');
 }
 
-/** Without the colours and movements of a terminal, and without anything else that is not seen. */
+/** Removes colours, cursor movements and every other invisible character. */
 function printable(line: string): string {
   return line
     .replace(/\p{Cc}\[[\d;?]*[ -/]*[@-~]/gu, '')
@@ -52,7 +52,7 @@ function printable(line: string): string {
     .trim();
 }
 
-/** The beginning of a line, in which the reason usually is, cut where no character is cut in two. */
+/** The beginning of a line, because the reason is usually there. Never cuts in the middle of a character. */
 function cutTo(line: string, bytes: number): string {
   const mark = '…';
   const room = bytes - Buffer.byteLength(mark);

@@ -4,7 +4,10 @@ import { messageOf } from '../../support/errors.ts';
 import type { Host } from '../host.ts';
 import type { Observed } from './observe.ts';
 
-/** Who keeps a container's mounts, and with them the container: `device or resource busy` names nobody. */
+/**
+ * A process that holds a container's mounts, so that the container cannot be removed. The engine's message `device or
+ * resource busy` does not name it.
+ */
 export interface Holder {
   readonly pid: number;
   readonly command: string;
@@ -18,15 +21,15 @@ export interface Holder {
 export type HolderView = Pick<Host, 'engine' | 'paths' | 'limits' | 'clock' | 'log'>;
 
 /**
- * Looks for the holders of a container that could not be removed, whatever the engine's words were: wordings changed
- * with every version, and it costs one look at the mounts, once per failed removal. Explains only, hence never throws.
+ * Searches for the holders of a container that could not be removed, whatever the engine's message was: its wording changed
+ * with every version. The search reads the mounts once per failed removal. It only explains, so it never throws.
  */
 export async function nameHolders(view: HolderView, container: Observed): Promise<readonly Holder[]> {
   return nameHoldersOf(view, container.name, [container.id, ...(container.layers ?? [])]);
 }
 
 /**
- * The same for several containers in one look.
+ * The same for several containers in one search.
  * @param ids of the containers and of their layers
  */
 export async function nameHoldersOf(

@@ -15,7 +15,7 @@ export class NotReadyError extends EntrypointError {
   }
 }
 
-/** The next agent could not prove that it can serve, and nobody can tell that its image is to blame. Tried again later. */
+/** The next agent could not prove that it can serve, but nothing shows that its image is at fault. Tried again later. */
 export class NotProvenError extends TryAgainLaterError {
   override readonly code: StateCause;
 

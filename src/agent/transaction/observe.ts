@@ -9,27 +9,28 @@ import type {
 import type { Environment } from '../../support/configuration.ts';
 import { checksReadiness, isAgentContainer, labels, canStandBy, type RoleNames } from '../identity/roles.ts';
 
-/** A container in one of our roles, as far as decisions need it. */
+/** A container in one of our roles, with the facts that decisions need. */
 export interface Observed {
   readonly id: string;
   readonly name: string;
   readonly image: string;
   readonly imageId: string;
-  /** Digest of what it was made from; undefined for agents of other entrypoints. */
+  /** Digest of what it was created from; undefined for legacy agents. */
   readonly digest: string | undefined;
   readonly state: ContainerState;
   /** Milliseconds since 1970; undefined if it never ran. */
   readonly startedAt: number | undefined;
   readonly restartCount: number;
-  /** Created by us, or an agent of the legacy entrypoint; everything else is unmanaged. */
+  /** Created by this entrypoint, or a legacy agent; every other container is unmanaged. */
   readonly managed: boolean;
-  /** An unmanaged container that may be replaced all the same (`--force`); its keys are never taken. */
+  /** An unmanaged container that may be replaced (`--force`); its keys are never used. */
   readonly adopted?: true;
-  /** Marked for removal and not gone: it cannot be started again. */
+  /** Marked for removal but still there: it cannot be started again. */
   readonly isDead: boolean;
   /**
-   * Its removal has begun, and no reboot brings it back. Every agent gets the policy `always` before it is parked, so a parked
-   * one whose policy is off is one that we began to remove. An engine that cannot change policies (1.22) never shows that.
+   * Its removal has begun, and a reboot does not start it again. Every agent gets the policy `always` before it is parked.
+   * So if the policy of a parked agent is off, its removal has begun. An engine that cannot change policies (1.22) never
+   * shows that.
    */
   readonly removalStarted: boolean;
   /** `always`, `no`, …; empty where the engine does not say, or cannot change it (1.22). */
@@ -40,7 +41,7 @@ export interface Observed {
   readonly checksReadiness?: boolean;
   /** Milliseconds since 1970; undefined if the engine does not say. */
   readonly createdAt?: number | undefined;
-  /** Made from an image of ours (a container has the labels of its image): acts only when it is active. */
+  /** Created from a hardened image (a container has the labels of its image): it works only when it is active. */
   readonly canStandBy: boolean;
   readonly environment: Environment;
   /** Host folders and volumes, as they were asked for: `source:target`. */
@@ -58,20 +59,20 @@ export interface Observation {
   readonly agent: Observed | undefined;
   readonly legacy: readonly Observed[];
   readonly next: Observed | undefined;
-  /** Whether it has the spare name. */
+  /** Whether it has the spare name (`-next-2`). */
   readonly nextHasSpareName?: boolean;
-  /** Beside it, under the other one of the two names: a dead container, or one that should not be there. */
+  /** A second container, with the other one of the two names: it is dead, or should not be there. */
   readonly besideNext?: Observed;
-  /** One entry per parking name, in the pool's order. */
+  /** One entry per parking name, in the order of the names. */
   readonly previous: readonly (Observed | undefined)[];
   /** Milliseconds since 1970, by the same clock as `startedAt`. */
   readonly now: number;
 }
 
 /**
- * Looks at the host: one filtered list, and one inspection per container found. A container that is listed but that
- * inspection does not find is gone by now, unless the list says `Dead`: then it is dead, on an old engine
- * (engine-notes §3: 404 is not proof of absence).
+ * Observes the host: one filtered list, and one inspection per container in it. If the list has a container and the
+ * inspection does not find it, the container is gone. But if the list says `Dead`, it is a dead container on an old engine
+ * (engine-notes §3: 404 does not prove that there is none).
  *
  * @param adopt unmanaged containers that have our names count as old agents (`--force`)
  */
@@ -85,7 +86,7 @@ export async function observeRoles(
   const listed = await engine.listContainers({ names: roleNames });
   const observed = new Map<string, Observed>();
   const policies = readPolicies(engine, names);
-  // All at once: between an old agent's end and its successor's promotion the host waits for these looks.
+  // All at once: between the stop of the old agent and the promotion of the next one, no agent runs while this waits.
   const looks = listed.map(async (summary) => ({
     summary,
     details: await engine.inspectContainer(summary.id),
@@ -103,7 +104,7 @@ export async function observeRoles(
   };
 }
 
-/** The one of the two that can serve; where none can, the first keeps the role that it blocks. */
+/** The one of the two that can serve; if neither can, the first one keeps the role, because it blocks the name. */
 function chooseNext(
   first: Observed | undefined,
   spare: Observed | undefined,
@@ -118,7 +119,7 @@ function chooseNext(
 
 type Policy = Required<Pick<Observed, 'removalStarted' | 'restartPolicy'>>;
 
-/** What a restart policy tells: nothing where the engine cannot change it; of an agent, what a person wants. */
+/** What a restart policy shows: nothing if the engine cannot change it; for an active agent, what a person wants. */
 function readPolicies(
   { features }: Pick<Engine, 'features'>,
   names: RoleNames,
@@ -193,8 +194,8 @@ export function oldAgents(observation: Observation): readonly Observed[] {
 }
 
 /**
- * The environment that holds the host's keys: the agent's own, else that of a parked one, else of the next one. A
- * dead one is read last: better an agent from a dead one's keys than none. An unmanaged container has no keys of ours.
+ * The environment with the agent keys: that of the agent, else of a parked agent, else of the next agent. Dead containers
+ * are read last: an agent with keys from a dead container is better than none. An unmanaged container has no agent keys.
  */
 export function findKeyHolder(observation: Observation): Observed | undefined {
   const candidates = [

@@ -3,13 +3,13 @@ import { isUp, Situation } from './situation.ts';
 import type { Fail, Goal, History, ReplaceGoal, Step, Timeouts } from './steps.ts';
 
 /**
- * The next step, decided from what is there and nothing else. Whoever comes next, after whatever died, looks and asks
+ * Decides the next step, from the observed containers alone. If a worker is killed, the next one observes the host and plans
  * again.
  *
- * What every step keeps:
+ * Every step keeps these invariants:
  * - an agent's container is stopped only when its replacement exists and, if it can be on standby, is up;
- * - a container is discarded only while another one holds the keys, unless its host never had an agent before;
- * - at most one agent is active: one that is to become active waits until the others are stopped;
+ * - a container is removed only while another one holds the keys, unless the host never had an agent before;
+ * - at most one container works as the agent: a container becomes active only after the others are stopped;
  * - unmanaged containers are never touched.
  */
 
@@ -33,7 +33,7 @@ function planReplacement(situation: Situation, goal: ReplaceGoal): Step {
     return { do: 'fail', why: 'unmanaged-in-role', container: situation.unmanagedNext };
   const isTakingOver = agent === undefined && next !== undefined && isWanted(next, goal);
   if (olds.length > 0 && !isTakingOver) {
-    // What an upgrade to something else left is reconciled first.
+    // The containers that an upgrade to another image left are reconciled first.
     const reconciling = planReconciling(situation);
     if (reconciling.do !== 'done') return reconciling;
   }
@@ -49,7 +49,9 @@ function planReplacement(situation: Situation, goal: ReplaceGoal): Step {
   return planRelief(situation, next, goal) ?? planTakeOver(situation, next);
 }
 
-/** The agent is the one that was asked for: it must be the only active one, be sound, and then the rest goes. */
+/**
+ * The agent already matches the request. It must be the only one that works, and be healthy; then the others are removed.
+ */
 function planFinish(situation: Situation, agent: Observed): Step {
   const fitness = situation.fitnessOf(agent);
   if (fitness === 'broken' || (fitness === 'shaky' && situation.olds.length > 0)) {
@@ -61,14 +63,14 @@ function planFinish(situation: Situation, agent: Observed): Step {
   return situation.mustBeWatched(agent) ? { do: 'watch', container: agent } : planTidying(situation, agent);
 }
 
-/** Nothing of the new one is there yet: make sure that a rollback is possible, and begin. */
+/** There is no next agent yet: make sure that a rollback is possible, then create it. */
 function planBeginning(situation: Situation, name: 'first' | 'spare'): Step {
   const { agent } = situation;
   const preparing = agent === undefined || agent.isDead ? undefined : planBeforeStop(situation, agent);
   return preparing ?? { do: 'create-next', name };
 }
 
-/** Brings the next one up, if it can be on standby, before the old one is touched. Undefined: it may take over. */
+/** Starts the next agent on standby, if it can be, before the old one is touched. Undefined: it may be promoted. */
 function planRelief(
   situation: Situation,
   next: Observed,
@@ -79,9 +81,9 @@ function planRelief(
     return { do: 'fail', why: 'next-does-not-run', container: next };
   }
   if (!canStandBy) {
-    // An old engine starts a created container at boot; one that cannot be on standby is active at once beside the agent.
-    const isActiveBeside = isUp(next) && situation.agent !== undefined && isUp(situation.agent);
-    return isActiveBeside ? { do: 'stop', container: next } : undefined;
+    // An old engine starts a created container at boot. If it cannot be on standby, it then works beside the agent.
+    const actsBesideAgent = isUp(next) && situation.agent !== undefined && isUp(situation.agent);
+    return actsBesideAgent ? { do: 'stop', container: next } : undefined;
   }
   if (fitness === 'fresh' || fitness === 'stopped') return { do: 'start', container: next };
   if (checksReadiness) return situation.isReady(next) ? undefined : { do: 'ready', container: next };
@@ -100,8 +102,8 @@ function planTakeOver(situation: Situation, next: Observed): Step {
 }
 
 /**
- * Looked at before the agent is stopped: with nowhere to park it, or with one beside it that would keep its
- * replacement from being active, nothing may be touched. Undefined: neither is so.
+ * Checks before the agent is stopped: if no parking name is free, or if another container would keep the replacement from
+ * working, nothing may be touched. Undefined: neither is the case.
  */
 function planBeforeStop(situation: Situation, agent: Observed): Step | undefined {
   const other = situation.activeBeside(agent);
@@ -111,7 +113,7 @@ function planBeforeStop(situation: Situation, agent: Observed): Step | undefined
   return planFreeingName(situation);
 }
 
-/** Gives the agent's name, which is free, to a container; the others are stopped first. */
+/** Gives the agent's name, which is free, to a container; other working agents are stopped first. */
 function planPromotion(situation: Situation, successor: Observed): Step {
   if (!situation.canBeRenamed(successor)) {
     return planInPlace(situation, { do: 'fail', why: 'name-not-free', container: successor });
@@ -119,14 +121,14 @@ function planPromotion(situation: Situation, successor: Observed): Step {
   return planStoppingOthers(situation, successor) ?? { do: 'promote', container: successor };
 }
 
-/** Makes a container the only active one. Undefined: it is. */
+/** Makes sure that a container works as the agent, and no other one. Undefined: this is so. */
 function planBringingUp(situation: Situation, container: Observed): Step | undefined {
   const stopping = planStoppingOthers(situation, container);
   if (stopping !== undefined) return stopping;
   return isUp(container) ? undefined : { do: 'start', container };
 }
 
-/** Stops whoever is active beside a container. Undefined: nobody is, or the other one cannot be stopped and both are active. */
+/** Stops any other container that works as the agent. Undefined: there is none, or it cannot be stopped and both work. */
 function planStoppingOthers(situation: Situation, container: Observed): Step | undefined {
   const other = situation.activeBeside(container);
   if (other === undefined) return undefined;
@@ -142,14 +144,14 @@ function planParking(situation: Situation, container: Observed): Step {
   return planFreeingName(situation) ?? { do: 'park', container, parkedIndex: situation.freeParkedIndex() };
 }
 
-/** Makes room in the pool of parking names. Undefined: there is room. */
+/** Frees a parking name. Undefined: one is free. */
 function planFreeingName(situation: Situation): Step | undefined {
   if (situation.freeParkedIndex() >= 0) return undefined;
   const container = situation.findRubbish();
   return container === undefined ? { do: 'fail', why: 'parked-names-taken' } : { do: 'discard', container };
 }
 
-/** One agent of those that are there. */
+/** Plans towards one healthy agent out of the containers that are there. */
 function planReconciling(situation: Situation): Step {
   const { agent } = situation;
   if (agent === undefined || agent.isDead) return planSuccession(situation, agent);
@@ -172,8 +174,8 @@ function planReconciling(situation: Situation): Step {
 }
 
 /**
- * Frees the agent's name for an old one. Not by removing what has it: a removal takes time, and one that fails leaves
- * a dead container, which old engines cannot even rename (engine-notes §3).
+ * Frees the agent's name for an old agent, by a rename. A removal would take time, and if it failed it would leave a dead
+ * container, which old engines cannot even rename (engine-notes §3).
  */
 function planDemotion(situation: Situation, agent: Observed): Step {
   const container = agent;
@@ -197,7 +199,7 @@ function planDemotion(situation: Situation, agent: Observed): Step {
   return freeing ?? { do: 'demote', container, parkedIndex: situation.freeParkedIndex() };
 }
 
-/** Docker keeps restarting it; there is nothing better on this host, unless the next one is. */
+/** Docker keeps restarting it. This host has nothing better, except perhaps the next agent. */
 function planWithBrokenAgent(situation: Situation, agent: Observed): Step {
   const { next } = situation;
   if (next === undefined) return { do: 'fail', why: 'agent-does-not-run', container: agent };
@@ -205,19 +207,19 @@ function planWithBrokenAgent(situation: Situation, agent: Observed): Step {
   const isRelief = isFit && !next.removalStarted && situation.canBeRemoved(agent);
   const takeOver = isRelief ? planTakeOver(situation, next) : undefined;
   if (takeOver !== undefined && takeOver.do !== 'fail') return takeOver;
-  // On a full disk nothing can be renamed or started: one that is up, under whatever name, is all this host has.
+  // On a full disk nothing can be renamed or started: keep an agent that runs, whatever its name is.
   if (isFit && isUp(next) && !isUp(agent)) return { do: 'fail', why: 'agent-does-not-run', container: agent };
   return discardNext(situation, next);
 }
 
-/** Nobody is active: a next one that is ready, else the best of the old ones, else the next one. */
+/** No agent is active: choose a next agent that is ready, else the best old agent, else the next agent. */
 function planSuccession(situation: Situation, isDead: Observed | undefined): Step {
   const proving = planProof(situation);
   if (proving !== undefined) return proving;
   const [successor] = rankSuccessors(situation);
   const unmanaged = situation.unmanagedAgent;
   if (unmanaged !== undefined) {
-    // The host keeps an agent under whatever name it has, and a person must look.
+    // The host keeps an agent, whatever its name is, and a person must act.
     return planInPlace(situation, { do: 'fail', why: 'unmanaged-in-role', container: unmanaged });
   }
   if (successor === undefined) return { do: 'fail', why: 'no-agent', ...(isDead && { container: isDead }) };
@@ -227,8 +229,8 @@ function planSuccession(situation: Situation, isDead: Observed | undefined): Ste
 }
 
 /**
- * A power cut between parking and promotion: the next agent is promoted if it proves once more that it can serve; otherwise the
- * parked one comes back (readiness §4). Undefined: it has, or there is nothing to prove.
+ * After a power cut between parking and promotion, the next agent must prove again that it can serve. Then it is promoted;
+ * otherwise the parked agent comes back (readiness §4). Undefined: it has proven it, or nothing is to be proven.
  */
 function planProof(situation: Situation): Step | undefined {
   const { next, olds } = situation;
@@ -246,8 +248,8 @@ function planProof(situation: Situation): Step | undefined {
 }
 
 /**
- * The agent's name cannot be had: better one that is active under another name than none. One that can only be on standby there
- * is at least up and has the transaction finished when things are better.
+ * The agent's name cannot be freed: an agent that works under another name is better than none. One that can only be on
+ * standby there at least runs, and starts a worker that finishes the transaction later.
  */
 function planInPlace(situation: Situation, failure: Fail): Step {
   const candidates = rankSuccessors(situation);
@@ -262,7 +264,7 @@ function planInPlace(situation: Situation, failure: Fail): Step {
   return container === undefined || isOneUp ? failure : { do: 'start', container };
 }
 
-/** Prefers one that is not broken, one that was always managed, an active one, an old one, one that runs, one that ran last. */
+/** Prefers, in this order: not broken, always managed, active, an old agent, running, ran last. */
 function rankSuccessors(situation: Situation): readonly Observed[] {
   const { olds, removalStarted, next } = situation;
   const candidates = [...olds, ...(next === undefined || next.isDead ? [] : [next]), ...removalStarted];
@@ -284,7 +286,7 @@ function compareRanks(a: readonly number[], b: readonly number[]): number {
   return differences.find((difference) => difference !== 0) ?? 0;
 }
 
-/** The agent is sound: everything else goes, and what cannot be removed is named in the end. */
+/** The agent is healthy: all other containers are removed, and those that cannot be removed are reported at the end. */
 function planTidying(situation: Situation, agent: Observed): Step {
   const olds = situation.keepsParked(agent) ? [] : situation.olds;
   const rest = [
@@ -301,7 +303,7 @@ function planTidying(situation: Situation, agent: Observed): Step {
   return { do: 'discard', container: discarded };
 }
 
-/** A next one that cannot be removed keeps the name under which we create. */
+/** A next agent that cannot be removed keeps the name that the new container needs. */
 function discardNext(situation: Situation, next: Observed): Step {
   return situation.canBeRemoved(next) ? { do: 'discard', container: next } : planParking(situation, next);
 }

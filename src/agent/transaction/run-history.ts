@@ -2,7 +2,7 @@ import type { UnremovableContainer } from './apply.ts';
 import { everyone, type Observation, type Observed } from './observe.ts';
 import { containerOf, type History, type Step } from './steps.ts';
 
-/** What one run has learnt so far: the planner reads it, and the steps write it. */
+/** What one run has learnt so far. The planner reads it, and the steps write it. */
 export class RunHistory implements History {
   readonly rejected = new Set<string>();
   readonly unmovable = new Set<string>();
@@ -13,18 +13,18 @@ export class RunHistory implements History {
   /** The last log lines of agents that did not stay up, by id. */
   readonly lastLogs = new Map<string, readonly string[]>();
 
-  /** What a step makes untrue, before it is done. */
+  /** Forgets, before a step, what the step will make untrue. */
   prepare(step: Step): void {
     const id = containerOf(step)?.id;
     if (id === undefined) return;
     if (step.do === 'demote') this.rejected.add(id);
-    // In another role, or started again, it has to prove itself once more.
+    // In another role, or after another start, a container must prove again that it works.
     if (step.do === 'promote' || step.do === 'start') this.watched.delete(id);
-    // Another process proves nothing for this one.
+    // What an earlier process has proven says nothing about this one.
     if (step.do === 'start') this.ready.delete(id);
   }
 
-  /** A step that cannot be done counts as impossible from here on, so that the planner looks for another one. */
+  /** From here on a failed step counts as impossible, so that the planner chooses another one. */
   giveUp(step: Step, message: string): void {
     const container = containerOf(step);
     if (container === undefined) return;
@@ -35,7 +35,7 @@ export class RunHistory implements History {
     else this.rejected.add(id);
   }
 
-  /** Those that are still there, under the names that they have now. */
+  /** The unremovable containers that are still there, with their present names. */
   unremovableIn(observation: Observation): readonly UnremovableContainer[] {
     return everyone(observation).flatMap(({ id, name }: Observed) => {
       const container = this.unremovable.get(id);

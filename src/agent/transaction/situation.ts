@@ -14,22 +14,25 @@ export type Fitness =
   | 'sound'
   /** Has run and was stopped. */
   | 'stopped'
-  /** Came up and failed, restarts again and again, cannot be started, or is dead. */
+  /** Started and failed, restarts again and again, cannot be started, or is dead. */
   | 'broken';
 
-/** An observation with the questions that planning asks of it. Unmanaged containers have no role; they only take names. */
+/**
+ * An observation, with the questions that the planner asks about it. Unmanaged containers have no role; they only occupy
+ * names.
+ */
 export class Situation {
   readonly agent: Observed | undefined;
   readonly next: Observed | undefined;
   readonly besideNext: Observed | undefined;
-  /** Whom a rollback can return to: old agents that could serve again. */
+  /** The agents that a rollback can return to: old ones that could serve again. */
   readonly olds: readonly Observed[];
-  /** Old agents whose removal somebody began: they no longer survive a reboot. */
+  /** Old agents whose removal has begun: a reboot does not start them again. */
   readonly removalStarted: readonly Observed[];
   readonly unmanagedAgent: Observed | undefined;
   readonly unmanagedNext: Observed | undefined;
   readonly timeouts: Timeouts;
-  /** Whether the goal is one agent of those that are there. */
+  /** Whether the goal is to keep one of the agents that are there. */
   readonly isReconciling: boolean;
   readonly #observation: Observation;
   readonly #history: History;
@@ -75,8 +78,8 @@ export class Situation {
   }
 
   /**
-   * Whether an agent may be relied upon. While a rollback is possible, only what was watched while active counts: one that
-   * stood by for hours has shown nothing. One that a person has paused is that person's business.
+   * Whether an agent counts as healthy. While a rollback is possible, only its time as the active agent counts: hours on
+   * standby prove nothing. An agent that a person has paused is left as it is.
    */
   isProven(agent: Observed): boolean {
     if (this.olds.length > 0 && agent.state !== 'paused')
@@ -100,7 +103,7 @@ export class Situation {
     return this.#history.ready.has(container.id);
   }
 
-  /** Whether its bootstrap still has to be watched: while somebody could come back, or where this run promoted it. */
+  /** Whether its bootstrap must still be watched: while a rollback is possible, or if this run promoted it. */
   mustBeWatched(agent: Observed): boolean {
     if (agent.checksReadiness !== true || agent.state === 'paused') return false;
     if (this.#history.bootstraps.has(agent.id)) return false;
@@ -112,8 +115,9 @@ export class Situation {
   }
 
   /**
-   * The restart policy that an agent must get before the containers beside it go. After a rollback that is the one that it had,
-   * as the label of another container tells; without such a label a policy that is off is ours, from a removal that was begun.
+   * The restart policy that an agent must get before the other containers are removed. After a rollback it is the policy
+   * that the agent had before; a label of another container keeps it. Without such a label, a policy that is off comes from
+   * a removal that was begun.
    */
   policyToRestore({ id, restartPolicy = '' }: Observed): string | undefined {
     if (restartPolicy !== 'always' && restartPolicy !== 'no') return undefined;
@@ -125,7 +129,7 @@ export class Situation {
     return policy === restartPolicy ? undefined : policy;
   }
 
-  /** Something of ours under a parking name that is of no use and may be removable. */
+  /** A managed container with a parking name that has no use and can perhaps be removed. */
   findRubbish(): Observed | undefined {
     return this.#observation.previous.find(
       (observed) =>
@@ -139,12 +143,12 @@ export class Situation {
     return this.#observation.next === undefined;
   }
 
-  /** Whether a dead container keeps the name of the next one for good, and there is the other one. */
+  /** Whether a dead container occupies the name of the next agent for good, and the other name is free. */
   isSpareNeeded(next: Observed): boolean {
     return next.isDead && this.#observation.besideNext === undefined;
   }
 
-  /** The one of the two names of a next agent that the present one does not have. */
+  /** Of the two names for a next agent, the one that the present next agent does not have. */
   get otherNextName(): 'first' | 'spare' {
     return this.#observation.nextHasSpareName === true ? 'first' : 'spare';
   }
@@ -174,7 +178,7 @@ function unmanagedOnly(observed: Observed | undefined): Observed | undefined {
   return observed?.managed === false ? observed : undefined;
 }
 
-/** Whether a container has a process, or will have one without anybody's doing. */
+/** Whether a container has a process, or will have one because Docker restarts it. */
 export function isUp(container: Observed): boolean {
   return container.state === 'running' || container.state === 'restarting' || container.state === 'paused';
 }

@@ -6,7 +6,7 @@ import type { Observed } from './observe.ts';
  */
 
 export type Goal =
-  /** An agent made from this image and digest, and nothing else. */
+  /** One agent created from this image and digest, and no other container. */
   | {
       readonly kind: 'replace';
       readonly digest: string;
@@ -15,31 +15,34 @@ export type Goal =
       /** Its `run` proves on standby that it can serve. */
       readonly checksReadiness: boolean;
     }
-  /** One agent of those that are there, the active one if it is sound, and nothing else. */
+  /** One of the agents that are there (the active one if it is healthy), and no other container. */
   | { readonly kind: 'reconcile' };
 
 export type ReplaceGoal = Goal & { kind: 'replace' };
 
-/** What earlier steps of this very run have learnt and no look at the engine can tell. */
+/** What earlier steps of this run have learnt and the engine cannot show. */
 export interface History {
-  /** Ids that came up and failed, or could not be started. */
+  /** Ids of containers that started and failed, or could not be started. */
   readonly rejected: ReadonlySet<string>;
-  /** Ids that could not be stopped or removed after bounded tries. */
+  /** Ids that could not be stopped or removed in the limited number of tries. */
   readonly unremovable: Pick<ReadonlySet<string>, 'has'>;
-  /** Ids that could not be renamed after bounded tries. */
+  /** Ids that could not be renamed in the limited number of tries. */
   readonly unmovable: ReadonlySet<string>;
   /** For how long (ms) a container was seen to stay up in its present role, whatever the clocks say. */
   readonly watched: ReadonlyMap<string, number>;
-  /** Ids that may be promoted: they have proven that they can serve, or the rules let them go on without that. */
+  /** Ids that may be promoted: they have proven that they can serve, or the rules allow it without that proof. */
   readonly ready: ReadonlySet<string>;
   /** Ids whose bootstrap was watched after their promotion, and whether the parked agents may go. */
   readonly bootstraps: ReadonlyMap<string, 'proven' | 'keep-parked'>;
 }
 
 export interface Timeouts {
-  /** An agent up this long (ms) is sound. */
+  /** An agent that has been up this long (ms) is healthy. */
   readonly verifyMs: number;
-  /** A next one up this long (ms) may relieve the old one; a restored one up this long is back. */
+  /**
+   * A next agent that has been up this long (ms) may replace the old one; a restored agent that has been up this long is
+   * back.
+   */
   readonly standbyMs: number;
 }
 
@@ -53,8 +56,8 @@ export type Step =
   | { readonly do: 'park'; readonly container: Observed; readonly parkedIndex: number }
   | { readonly do: 'promote'; readonly container: Observed }
   /**
-   * Takes a promotion back: an agent that failed is the next one again, under its first or spare name, or is parked, until it
-   * is removed.
+   * Undoes a promotion: until it is removed, the failed agent gets the first or the spare name of a next agent again, or is
+   * parked.
    */
   | {
       readonly do: 'demote';
@@ -64,7 +67,7 @@ export type Step =
   | { readonly do: 'verify'; readonly container: Observed }
   /** Waits until its bootstrap has run for a while. */
   | { readonly do: 'watch'; readonly container: Observed }
-  /** Gives an agent that came back the restart policy that it had. */
+  /** Gives an agent that came back its former restart policy. */
   | { readonly do: 'restore-policy'; readonly container: Observed; readonly policy: string }
   | { readonly do: 'discard'; readonly container: Observed }
   | { readonly do: 'done'; readonly agent: Observed }

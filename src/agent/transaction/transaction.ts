@@ -27,43 +27,43 @@ import { labels } from '../identity/roles.ts';
 /**
  * The transaction: observe, plan, do one idempotent step, observe again, until the plan says done.
  *
- * 1. create the next agent and leave it on standby: a failure up to here costs nothing;
+ * 1. create the next agent and leave it on standby: a failure up to here does not touch the old agent;
  * 2. stop the old agent, park it, promote the next one;
- * 3. watch the new one for a while, then discard the old one.
+ * 3. watch the new agent for a while, then remove the old one.
  *
- * Any failure turns the goal into `reconcile`, which has a time of its own: the sound one of what is there stays or comes
- * back, everything else goes. Nothing is remembered from one run to the next.
+ * After any failure the goal becomes `reconcile`, which has its own time limit: the healthy agent stays or comes back, and
+ * all other containers are removed. A run keeps no memory for the next run.
  */
 export interface TransactionOptions extends Pick<Host, 'engine' | 'names' | 'limits' | 'clock' | 'log'> {
   readonly goal: Goal;
-  /** What `create-next` makes; only a replacement needs it. */
+  /** The container that `create-next` creates; only a replacement needs it. */
   readonly nextSpec?: ContainerSpec;
-  /** Who has which role, if somebody has just looked. */
+  /** Which container has which role, if this was just observed. */
   readonly firstLook?: Observation;
   /** Unmanaged containers that have our names are replaced like old agents (`--force`). */
   readonly adopt?: boolean;
   /** Ids of the containers in which we and our caller run: never stopped, renamed or removed. */
   readonly own?: readonly string[];
-  /** Asked who holds a container that could not be removed. */
+  /** Finds the processes that hold a container that could not be removed. */
   readonly holdersOf?: (container: Observed) => Promise<readonly Holder[]>;
   /** See `ApplyContext`; the observation is the one that the step was planned from. */
   readonly awaitReady?: (next: Observed, observation: Observation) => Promise<void>;
   readonly watchBootstrap?: (agent: Observed, observation: Observation) => Promise<'proven' | 'keep-parked'>;
   /** Masks secrets in what an agent wrote to its log. */
   readonly scrub?: (text: string) => string;
-  /** Asked before anything is created: may wait (back-off), or refuse by throwing (storage low). */
+  /** Called before anything is created: may wait (back-off), or throw to refuse (storage low). */
   readonly beforeCreating?: (observation: Observation) => Promise<void>;
-  /** Told before each step, for the status file. */
+  /** Called before each step, for the status file. */
   readonly onStep?: (step: Step) => Promise<void>;
-  /** Aborted by SIGTERM or when the worker's time is up. The step in hand is finished, and the host has an agent. */
+  /** Aborted by SIGTERM or when the worker's time is up. The current step is then finished, and the host has an agent. */
   readonly interrupted: AbortSignal;
 }
 
 export interface TransactionResult {
-  /** Whether the goal it was started with is reached. */
+  /** Whether the transaction reached the goal that it was started with. */
   readonly reached: boolean;
   readonly agent: Observed | undefined;
-  /** Whether the agent in the end has a process. */
+  /** Whether the agent at the end has a process. */
   readonly agentRuns: boolean;
   /** Whether it restarts again and again, or was seen to fail. */
   readonly restarts: boolean;
@@ -74,7 +74,7 @@ export interface TransactionResult {
   readonly isIncumbent: boolean;
   /** Why the goal was not reached. */
   readonly error: Error | undefined;
-  /** The last log lines of the first agent that did not stay up; absent if all did. */
+  /** The last log lines of the first agent that exited; absent if none did. */
   readonly lastLog?: readonly string[];
 }
 
@@ -93,7 +93,7 @@ class Transaction {
   /** Id of the agent that was active at the beginning. */
   #incumbent: string | undefined;
   #touchedAgent = false;
-  /** Nothing more is to be done for now, and nothing is to be undone. */
+  /** There is nothing more to do for now, and nothing to roll back. */
   #held: HoldError | undefined;
   #error: Error | undefined;
 
@@ -130,7 +130,7 @@ class Transaction {
     return this.#result(observation, false);
   }
 
-  /** One step; its failure is weighed here: again after a pause, named as unremovable, or a rollback. */
+  /** Does one step. If it fails, this decides: try again after a pause, report an unremovable container, or roll back. */
   async #try(step: Step, observation: Observation): Promise<void> {
     const key = describeStep(step);
     try {
@@ -169,9 +169,9 @@ class Transaction {
       return;
     }
     if (this.#isInterruption(error)) {
-      // One whose bootstrap was still watched has been verified: it stays, and so does the parked one.
+      // An agent whose bootstrap was still being watched is already verified: it stays, and so does the parked agent.
       if (step.do !== 'standby' && step.do !== 'ready' && step.do !== 'verify') return;
-      // A container that still has to show that it runs cannot be waited for any more.
+      // There is no time left to wait until a container has shown that it runs.
       const cause = explainStep(step, error);
       this.#rollBack(cause);
       this.#history.giveUp(step, messageOf(cause));
@@ -186,10 +186,10 @@ class Transaction {
       return;
     }
     const cause = explainStep(step, error);
-    // A dead next one that keeps its name (1.10.3) stands in nobody's way: there is a spare name.
+    // A dead next agent that keeps its name (1.10.3) blocks nothing: there is a spare name.
     const mayGoOn = step.do === 'park' && step.container.isDead && step.container.id !== this.#incumbent;
     const rollsBack = !mayGoOn && this.#rollBack(cause);
-    // A rollback must not ask again what has just been answered.
+    // A rollback must not repeat a check that has just been done.
     const isAnswer = step.do === 'start' || step.do === 'ready' || step.do === 'watch';
     if (!rollsBack || isAnswer) this.#history.giveUp(step, messageOf(cause));
   }
@@ -198,7 +198,7 @@ class Transaction {
     return this.#options.interrupted.aborted && !isWorthRetrying(error) && !isEngineError(error);
   }
 
-  /** Gives up the replacement and reconciles instead. @returns false if that is what we were doing already */
+  /** Gives up the replacement and reconciles instead. @returns false if the goal was already to reconcile */
   #rollBack(error: Error): boolean {
     this.#error ??= error;
     if (this.#goal.kind === 'reconcile') return false;
@@ -220,8 +220,8 @@ class Transaction {
   }
 
   /**
-   * Interrupted, and the host has the agent it had, or a new one that runs, or never had one. A new one that has not
-   * been watched to the end is no agent to leave alone while an old one could come back.
+   * Interrupted, and the host has its former agent, or a new one that runs, or never had one. But a new agent that was not
+   * watched to the end must not be left alone while a rollback is possible.
    */
   #mayStop(observation: Observation): boolean {
     if (!this.#options.interrupted.aborted) return false;
@@ -252,7 +252,7 @@ class Transaction {
     return this.#result(await this.#observe(), false);
   }
 
-  /** Looks at the host; an engine that is restarting gets the recovery time to come back. */
+  /** Observes the host; waits for an engine that restarts as long as the recovery time allows. */
   async #observe(): Promise<Observation> {
     const { engine, names, clock, limits, log } = this.#options;
     const deadline = deadlineIn(limits.RECOVERY, clock);
@@ -293,7 +293,7 @@ class Transaction {
   }
 }
 
-/** The next agent's label tells a rollback which restart policy the agent before it had. */
+/** The next agent's label keeps the restart policy that the agent before it had, for a rollback. */
 function withFormerPolicy(spec: ContainerSpec, { agent }: Observation): ContainerSpec {
   const policy = agent?.restartPolicy ?? '';
   if (agent === undefined || policy === '' || policy === 'always') return spec;

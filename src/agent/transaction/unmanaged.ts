@@ -3,8 +3,8 @@ import { CannotChangeError } from '../../support/errors.ts';
 import { everyone, type Observation, type Observed } from './observe.ts';
 
 /**
- * Refuses before anything is created, or said to the server, where a transaction could only end in a refusal: a
- * unmanaged container has the agent's name, or the very one that asks has any of ours.
+ * Refuses before anything is created or sent to the server, if a transaction could only be refused later: an unmanaged
+ * container has the agent's name, or the container that asks has one of our names.
  * @param own ids of the containers in which we and our caller run
  * @throws CannotChangeError
  */
@@ -15,7 +15,7 @@ export function requireOwnNames(observation: Observation, own: readonly string[]
   if (agent?.managed === false) throw unmanagedError(agent.name, describeContainer(agent));
 }
 
-/** Whether a container is one of ours in the sense of *the one this process, or its caller, runs in*. */
+/** Whether this process or its caller runs in that container. */
 export function isOwn(container: Observed, own: readonly string[]): boolean {
   return own.some((id) => id !== '' && container.id.startsWith(id));
 }
@@ -27,7 +27,7 @@ export function ownContainerError(container: Observed): CannotChangeError {
   );
 }
 
-/** @param fullName with what tells a person which container is meant */
+/** @param fullName the name with the details that show a person which container is meant */
 export function unmanagedError(name: string, fullName: string): CannotChangeError {
   return new CannotChangeError(
     `the container ${fullName} has one of our names but is not an agent: it is left alone`,

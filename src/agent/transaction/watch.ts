@@ -8,21 +8,21 @@ import type { Observed } from './observe.ts';
 export interface WatchContext extends Pick<Host, 'engine' | 'limits' | 'clock' | 'log'> {
   /** Masks secrets in what an agent wrote. */
   readonly scrub?: (text: string) => string;
-  /** What the watching learns. */
+  /** What the watch learns. */
   readonly history: {
     /** Ids of containers that did not stay up. */
     readonly rejected: Set<string>;
-    /** For how long (ms) a container was seen to stay up. */
+    /** How long (ms) a container was seen to stay up. */
     readonly watched: Map<string, number>;
-    /** The last log lines of agents that did not stay up, by id. */
+    /** The last log lines of agents that exited, by id. */
     readonly lastLogs: Map<string, readonly string[]>;
   };
 }
 
 /**
- * Looks at a container until it has been up for `ms` milliseconds without a restart. One that ends or restarts
- * meanwhile is rejected; the plan then says what follows. One that somebody else restarts is watched again from then on: such
- * an agent exits with status 1, has no process for a moment, and is as good as before.
+ * Watches a container until it has been up for `ms` milliseconds without a restart. A container that exits or restarts
+ * meanwhile is rejected; the plan then decides what follows. If somebody else restarts it, the watch begins again: such an
+ * agent exits with status 1, has no process for a moment, and is as good as before.
  */
 export async function watch(
   container: Observed,
@@ -64,8 +64,8 @@ async function watchOnce(
 }
 
 /**
- * A container with the policy `always` that exits by itself is `restarting` at once, or has restarted. `exited` it is only when
- * somebody asked the engine to stop it: `docker stop`, or the first half of `docker restart`.
+ * A container with the policy `always` that exits without a request is `restarting` at once, or has restarted. It is
+ * `exited` only if somebody asked the engine to stop it: `docker stop`, or the first half of `docker restart`.
  */
 function wasStoppedByRequest(container: Observed, last: ContainerDetails | undefined): boolean {
   return (
@@ -89,7 +89,7 @@ async function comesBack(
   return false;
 }
 
-/** What it wrote last is read now: the rollback removes the container, and its log with it. */
+/** Its last log lines are read now: the rollback removes the container, and its log with it. */
 async function reject(
   container: Observed,
   now: ContainerDetails | undefined,
@@ -104,7 +104,7 @@ async function reject(
   await keepLastLog(container, context);
 }
 
-/** Keeps what a container wrote last: its log goes with the container. */
+/** Keeps the last log lines of a container, because its log is removed with it. */
 export async function keepLastLog(
   container: Observed,
   { engine, limits, log, scrub, history }: WatchContext,

@@ -11,24 +11,25 @@ import { isAgentContainer, labels } from '../identity/roles.ts';
 import { buildWorkerSpec, digestOfRequest, type WorkerRequest } from './request.ts';
 
 /**
- * The caller's side of the work. There is at most one worker on a host: its name is the outer lock, which the daemon
- * keeps for us. A caller creates the worker or, if it finds one, follows it until it exits and tries again.
- * Killing the caller changes nothing for the worker: the signal ends the following alone.
+ * The caller's side of the work. There is at most one worker on a host: the name of its container is the outer lock, which
+ * the daemon enforces. A caller creates the worker. If it finds one, it follows that one until it exits, and then tries
+ * again. Killing the caller does not stop the worker: the signal only stops the following.
  */
 export interface WorkerCall extends Pick<Host, 'engine' | 'names' | 'limits' | 'clock' | 'log' | 'signal'> {
-  /** Volume for `/var/lib/rancher` on hosts where that folder cannot be made. */
+  /** Volume for `/var/lib/rancher` on hosts where that folder cannot be created. */
   readonly stateVolume: string;
-  /** Copies what the worker says. */
+  /** Gets a copy of the worker's log. */
   readonly write: (chunk: Buffer, stream: 'stdout' | 'stderr') => void;
 }
 
-/** The kernel's status for a process ended by SIGKILL, as shells and Docker show it. */
+/** The exit status of a process that was killed by SIGKILL, as shells and Docker show it. */
 const killedStatus = 137;
 
 /**
- * Has a worker do what is asked and follows it.
+ * Has a worker do the request, and follows the worker.
  * @returns the worker's exit status
- * @throws TryAgainLaterError when others keep the worker busy, or it cannot end; CannotChangeError when there can be no worker
+ * @throws TryAgainLaterError when other requests keep the worker busy, or it cannot exit; CannotChangeError when no worker
+ * can be created
  */
 export async function runThroughWorker(call: WorkerCall, request: WorkerRequest): Promise<number> {
   const deadline = deadlineIn(call.limits.FOLLOW_TOTAL, call.clock);
@@ -55,12 +56,12 @@ export async function runThroughWorker(call: WorkerCall, request: WorkerRequest)
   );
 }
 
-/** Whether a worker is at work on this host. */
+/** Whether a worker runs on this host. */
 export async function isWorkerRunning(call: Pick<WorkerCall, 'engine' | 'names'>): Promise<boolean> {
   return (await call.engine.inspectContainer(call.names.worker))?.state === 'running';
 }
 
-/** Follows a worker that runs, whoever made it. @returns how it ended; undefined if there is none */
+/** Follows a running worker, whatever its request is. @returns how it exited; undefined if there is none */
 export async function followRunningWorker(call: WorkerCall): Promise<WorkerEnd | undefined> {
   const worker = await call.engine.inspectContainer(call.names.worker);
   if (worker === undefined) return undefined;
@@ -70,12 +71,15 @@ export async function followRunningWorker(call: WorkerCall): Promise<WorkerEnd |
   return exit;
 }
 
-/** Hung: its work has ended, but its process cannot exit until a disk of the host responds. */
+/** Hung: its work is over, but its process cannot exit until a disk of the host responds. */
 export type WorkerEnd = 'gone' | { readonly status: number; readonly isHung?: boolean };
 
 type Worker = Pick<ContainerDetails, 'id' | 'labels'> & { readonly exit?: Promise<ContainerExit> };
 
-/** Tries to create the worker first: of several callers the engine lets one have the name, the others find it. */
+/**
+ * First tries to create the worker: if several callers try, the engine gives the name to one of them, and the others find
+ * it.
+ */
 async function findOrMakeWorker(
   call: WorkerCall,
   request: WorkerRequest,
@@ -87,7 +91,7 @@ async function findOrMakeWorker(
     try {
       return await makeWorker(call, request);
     } catch (error) {
-      // Another caller was quicker, or a container is being removed, or the engine still holds a name without a container: look.
+      // Another caller was faster, or a container is being removed, or the engine holds a name without a container: inspect.
       if (!isEngineError(error, 'conflict') && !isEngineError(error, 'not-found')) throw asOutcome(error);
       conflict = error;
     }
@@ -102,7 +106,7 @@ async function findOrMakeWorker(
   });
 }
 
-/** A worker that was found: one that runs is followed, any other is removed. */
+/** Decides about a worker that was found: a running one is followed, any other one is removed. */
 async function takeUp(
   call: WorkerCall,
   request: WorkerRequest,
@@ -117,7 +121,7 @@ async function takeUp(
   return undefined;
 }
 
-/** Its maker was killed between creating and starting it, or is about to start it: starting twice does no harm. */
+/** The caller that created it was killed before it started it, or is about to start it: starting twice does no harm. */
 async function startFound(call: WorkerCall, found: ContainerDetails): Promise<Worker | undefined> {
   try {
     await call.engine.startContainer(found.id);
@@ -151,7 +155,7 @@ async function makeWorkerFrom(
   const id = await engine.createContainer(names.worker, spec);
   log.info(`created the worker ${names.worker}`, { task: request.task, id: shortId(id) });
   try {
-    // Asked for before the start where the engine allows it: a quick worker would be gone before we ask.
+    // Waits for the exit from before the start, if the engine allows it: a fast worker could be gone before a later request.
     const armed = engine.features.waitConditions ? await engine.awaitExit(id, call.signal) : undefined;
     await engine.startContainer(id);
     const { exit } = armed ?? (await engine.awaitExit(id, call.signal));
@@ -162,14 +166,17 @@ async function makeWorkerFrom(
   }
 }
 
-/** Copies its log and waits for its end; looks now and then, since either stream may have died without a word. */
+/**
+ * Copies its log and waits for its exit. Also inspects it from time to time, because either stream may stop without an
+ * error.
+ */
 async function followWorker(call: WorkerCall, worker: Worker): Promise<WorkerEnd> {
   const { engine, limits, log } = call;
   const over = new AbortController();
   const signal = AbortSignal.any([call.signal, over.signal]);
   const { promise: hung, resolve: onHung } = Promise.withResolvers<WorkerEnd>();
   const listen = listenForHung((status) => {
-    // Where the kernel lets it, it has ended by then.
+    // If the kernel allows it, the process has exited by then.
     void call.clock.sleep(limits.FOLLOW_POLL, signal).then(() => {
       onHung({ status, isHung: true });
     }, gone);
@@ -179,7 +186,7 @@ async function followWorker(call: WorkerCall, worker: Worker): Promise<WorkerEnd
     listen(chunk);
   };
   const copying = engine.followLog(worker.id, write, signal).catch((error: unknown) => {
-    // One that was quick and is gone has said what it had to in the status.
+    // A fast worker that is gone has written its result into the status.
     if (signal.aborted || isEngineError(error, 'not-found')) return;
     log.warn('cannot follow the log of the worker from here; the worker goes on', {
       error: messageOf(error),
@@ -204,7 +211,7 @@ async function followWorker(call: WorkerCall, worker: Worker): Promise<WorkerEnd
 }
 
 async function endOf(call: WorkerCall, worker: Worker, signal: AbortSignal): Promise<ContainerExit> {
-  // Not awaited here: the answer is the worker's exit itself, and one that never comes must not keep us from looking.
+  // Not awaited here: the answer comes only when the worker exits. If it never comes, the inspections must continue.
   const waiting =
     worker.exit ?? call.engine.awaitExit(worker.id, signal).then(async ({ exit }) => exit, gone);
   const looking = lookUntilEnded(call, worker.id, signal);
@@ -212,7 +219,7 @@ async function endOf(call: WorkerCall, worker: Worker, signal: AbortSignal): Pro
   const first = await Promise.race([waiting, looking]);
   if (first !== 'gone') return first;
   call.signal.throwIfAborted();
-  // On a loaded host a look may find nothing any more while the answer with the status is still on its way.
+  // On a loaded host an inspection may find no container any more before the answer with the exit status arrives.
   const grace = call.clock.sleep(call.limits.WORKER_GONE_PAUSE, signal).then(gone);
   const late = await Promise.race([waiting, grace]);
   return late === 'gone' ? looking : late;
@@ -222,7 +229,7 @@ function gone(): Promise<ContainerExit> {
   return Promise.resolve('gone');
 }
 
-/** Bounded by the worker's own time and the caller's: FOLLOW_TOTAL. */
+/** Limited by the worker's own timeout and the caller's: FOLLOW_TOTAL. */
 async function lookUntilEnded(call: WorkerCall, id: string, signal: AbortSignal): Promise<ContainerExit> {
   const deadline = deadlineIn(call.limits.FOLLOW_TOTAL, call.clock);
   while (deadline.left() > 0) {
@@ -237,7 +244,7 @@ async function lookUntilEnded(call: WorkerCall, id: string, signal: AbortSignal)
   });
 }
 
-/** A daemon that restarts or is frozen for a while must not end the following. */
+/** Continues to follow while a daemon restarts or is frozen for a while. */
 async function inspectPatiently(call: WorkerCall, id: string): Promise<ContainerDetails | undefined> {
   const { limits, clock, log, signal, engine } = call;
   return retry(
@@ -254,10 +261,10 @@ async function inspectPatiently(call: WorkerCall, id: string): Promise<Container
   );
 }
 
-/** One that is not running: never started, ended (engines without AutoRemove), or dead. */
+/** Removes a worker that does not run: never started, exited (engines without AutoRemove), or dead. */
 async function clearAway(call: WorkerCall, worker: ContainerDetails, tries: number): Promise<void> {
   const { engine, log, names, limits } = call;
-  // Somebody with another request may be about to start the one just created: give them the time.
+  // A caller with another request may have just created this one and be about to start it: give it time.
   if (worker.state === 'created' && tries < limits.WORKER_CREATED_LOOKS) return;
   if (worker.state === 'removing' && tries < limits.WORKER_REMOVING_LOOKS) return;
   log.info('removing an exited worker', { id: shortId(worker.id), state: worker.state });
@@ -270,7 +277,10 @@ async function clearAway(call: WorkerCall, worker: ContainerDetails, tries: numb
   }
 }
 
-/** Where the engine does not remove it by itself; a failure leaves one container under a fixed name for the next caller. */
+/**
+ * For engines that do not remove it automatically. If this fails, one container with a fixed name is left for the next
+ * caller.
+ */
 async function removeEndedWorker(call: WorkerCall, id: string): Promise<void> {
   if (!call.engine.features.autoRemove) await removeQuietly(call, id);
 }
@@ -311,7 +321,7 @@ function unmanagedError(found: ContainerDetails): CannotChangeError {
 function asOutcome(error: unknown): unknown {
   if (!isEngineError(error)) return error;
   const details = { originalMessage: error.originalMessage, cause: error };
-  // Too full even for the one that would have looked at the storage: the same end as if it had.
+  // The storage is too full even for the worker that would check the storage: the same result as if it had checked.
   if (isNoSpace(error.originalMessage)) {
     return new StorageLowError('the storage of this host is full: cannot create the worker', {
       ...details,

@@ -10,13 +10,13 @@ export type Caller = Omit<ConfiguredHost, 'paths' | 'secrets'> & Pick<WorkerCall
 /** What a worker is to do. */
 export interface Delegation {
   readonly task: WorkerTask;
-  /** The image that the worker itself is created from: ours. */
+  /** The image that the worker itself is created from: that of this process. */
   readonly workerImage: string;
   /** The image that the agent is to be created from; only an upgrade and a registration have one. */
   readonly targetImage?: string;
-  /** As the person gave it: it may hold a registration token. */
+  /** As the person typed it: it may contain a registration token. */
   readonly registrationUrl?: string;
-  /** What the worker is told about its caller: see `describeCaller`. */
+  /** What the worker learns about its caller: see `describeCaller`. */
   readonly about?: Environment;
 }
 

@@ -6,16 +6,16 @@ import { TryAgainLaterError } from '../../support/errors.ts';
 export interface Flapping {
   /** What happened, with images and times. */
   readonly sentence: string;
-  /** When it may be followed again, if nobody changes their mind until then; milliseconds since 1970. */
+  /** When the image may be used again, if the requirement does not change before that; milliseconds since 1970. */
   readonly until: number;
 }
 
-/** What a person can do about it; the agent that is there runs meanwhile. */
+/** What a person can do about it; the present agent keeps running meanwhile. */
 export const flappingHint =
   'two servers behind one address, or two people, want different agents: have all of them require the same image ' +
   '(servers of one version, one bootstrap.required.image setting)';
 
-/** Two servers want different images: following them alternately would replace the agent for ever. */
+/** Two servers require different images: to follow both would replace the agent again and again, for ever. */
 export class FlappingError extends TryAgainLaterError {
   override readonly code = 'flapping-requirement';
 
@@ -25,8 +25,8 @@ export class FlappingError extends TryAgainLaterError {
 }
 
 /**
- * Whether an image is wanted again that was given up for others more than once: such a target is not followed. Only
- * targets that were followed are remembered, so that the window empties, and the flapping ends, without anybody's help.
+ * Whether an image is required again that was replaced by others more than once: the agent does not change to it. Only
+ * images that the agent changed to are remembered, so the list becomes empty, and the flapping stops, without any action.
  */
 export function findFlapping(
   history: readonly TargetChange[],
@@ -42,7 +42,7 @@ export function findFlapping(
   return { sentence, until };
 }
 
-/** Whether none of the images that this host was sent to recently would be refused now. */
+/** Whether none of the images that were recently required on this host would be refused now. */
 export function isCalm(history: readonly TargetChange[], own: string, limits: Limits, now: number): boolean {
   return history.every(
     ({ image }) => image === own || flappingEndsAt(history, image, limits, now) === undefined,

@@ -5,10 +5,12 @@ import type { Target } from './pull-image.ts';
 import type { Work } from './session.ts';
 
 /**
- * The work with the profile of the image that is wanted: a server that goes from one version to a much later one requires an
- * image of another profile, and the legacy entrypoint's upgrade, which ran in that image, made the agent as that one's does.
+ * Uses the profile of the required image for the work. A server that is upgraded by many versions may require an image of
+ * another profile. The legacy entrypoint's upgrade ran in that image, so it created the agent in that image's way; this
+ * entrypoint does the same.
  *
- * An agent whose name the other profile does not know would be left beside the new one: then the work stays as it is.
+ * If the other profile does not know the name of the present agent, that agent would be left beside the new one. Then the
+ * profile is not changed.
  */
 export function followProfile(work: Work, target: Target): Work {
   const name = profileOfImage(target);
@@ -22,8 +24,8 @@ export function followProfile(work: Work, target: Target): Work {
 }
 
 /**
- * The profile of an image: its own word. One of another entrypoint has none; there the official names, behind any mirror's
- * prefix, are as good. Undefined where neither says anything.
+ * The profile of an image, from its own environment. A legacy image does not say it; for that one the official image name
+ * counts, after any prefix of a mirror. Undefined if neither shows it.
  */
 export function profileOfImage({ targetImage, image }: Target): ProfileName | undefined {
   const told = image.environment?.['AGENT_PROFILE'];
@@ -35,8 +37,8 @@ export function profileOfImage({ targetImage, image }: Target): ProfileName | un
 }
 
 /**
- * The names of workers on a host whose agent has any profile: the one that created an agent of another profile had the
- * name of the old one's.
+ * The names of workers on a host, for all profiles: the worker that created an agent of another profile had a name of the
+ * old profile.
  */
 export function workerNames(own: RoleNames, environment: Environment): readonly string[] {
   const all = profileNames.map((name) => namesOf(selectProfile(name, environment)).worker);

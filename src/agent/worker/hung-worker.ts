@@ -1,19 +1,19 @@
 /*
- * A process with a thread in a file-system call that is never answered cannot end: the kernel lets it go only with that
- * call (a hanging NFS server, a frozen or dying disk), whatever signal it gets. Its container goes on running. So it says
- * how it would have exited, so that its caller need not wait for the kernel.
+ * A process with a thread in a file-system call that never returns (a hanging NFS server, a frozen or dying disk) cannot
+ * exit, whatever signal it gets, and its container keeps running. So the process logs the status with which it wants to
+ * exit, and its caller does not have to wait for the kernel.
  */
 
 const pattern = /^STUCK: .* \(exit status (\d{1,3})\)$/m;
 
-/** What such a process says last, on a line of its own. @param status the exit status it means to end with */
+/** The last log line of such a process. @param status the exit status with which it wants to exit */
 export function hungLine(status: number): string {
   return `STUCK: a disk of this host does not answer; this process ends when it does, or at once if the kernel lets it (exit status ${status})\n`;
 }
 
 /**
- * Reads along with what a process says.
- * @param onHung called once, with the exit status that it meant, when it has reported that it cannot exit
+ * Searches the log of a process for that line.
+ * @param onHung called once, with the exit status of that line, when the process has reported that it cannot exit
  */
 export function listenForHung(onHung: (status: number) => void): (chunk: Buffer) => void {
   let tail = '';

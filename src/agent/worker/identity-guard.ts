@@ -23,7 +23,7 @@ export function requireSameIdentity(
   );
 }
 
-/** By a bind of its own, or by one of the state container that it mounts from. */
+/** Whether it mounts the host's folder, itself or through the state container. */
 function isOnHost({ binds, mounts = [] }: Parameters<typeof requireSameIdentity>[0]): boolean {
   if (binds.includes(`${hostState}:${hostState}`)) return true;
   return mounts.some(

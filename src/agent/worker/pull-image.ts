@@ -7,23 +7,23 @@ import { CannotChangeError, EngineUnavailableError, messageOf } from '../../supp
 import { doubling, retry } from '../../support/retry.ts';
 import type { Host } from '../host.ts';
 
-/** The image that an agent is to be made from. */
+/** The image that an agent is to be created from. */
 export interface Target {
   /** As the server or person named it. */
   readonly targetImage: string;
   readonly image: ImageDetails;
 }
 
-/** What it takes to have an image on this host. */
+/** What is needed to get an image onto this host. */
 export interface Pull extends Pick<Host, 'limits' | 'clock' | 'log' | 'signal'> {
   readonly engine: Pick<Engine, 'inspectImage' | 'pullImage'>;
-  /** Finds what the registry wants to be shown, if there is anything to show. */
+  /** Finds the credentials for the registry, if there are any. */
   readonly login?: () => Promise<RegistryAuth | undefined>;
 }
 
 /**
- * Makes sure that the image is on this host: pulls it if it is not. A failure costs nothing, the agent runs on.
- * @throws CannotChangeError with the registry's words; StorageLowError when the image does not fit
+ * Makes sure that the image is on this host: pulls it if it is not. If the pull fails, the agent keeps running.
+ * @throws CannotChangeError with the registry's message; StorageLowError when the image does not fit
  */
 export async function ensureImage(pull: Pull, targetImage: string): Promise<Target> {
   const { engine, log } = pull;
@@ -43,7 +43,7 @@ export async function ensureImage(pull: Pull, targetImage: string): Promise<Targ
   });
 }
 
-/** A pull may be started again at any time: the engine keeps the layers that it has. */
+/** A pull may be started again at any time: the engine keeps the layers that it has already pulled. */
 async function pullPatiently(pull: Pull, targetImage: string, auth: RegistryAuth | undefined): Promise<void> {
   const { engine, limits, clock, log, signal } = pull;
   const deadline = deadlineIn(limits.PULL_TOTAL, clock);
@@ -64,7 +64,10 @@ async function pullPatiently(pull: Pull, targetImage: string, auth: RegistryAuth
   );
 }
 
-/** An engine that cannot be reached stays that; one that waits in vain for a registry looks the same but for the cause. */
+/**
+ * An engine that cannot be reached keeps its error. An engine that waits in vain for a registry has the same error with
+ * another cause.
+ */
 function asOutcome(error: unknown, targetImage: string): unknown {
   const isHung = error instanceof EngineUnavailableError && error.cause instanceof DeadlineError;
   if (!isEngineError(error) && !isHung) return error;

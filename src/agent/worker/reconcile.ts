@@ -11,9 +11,7 @@ import { createProof } from './proof/proof.ts';
 import type { Work } from './session.ts';
 import { readOwnership } from './request.ts';
 
-/**
- * The worker's `reconcile`: what an interrupted transaction left becomes one agent and nothing else.
- */
+/** The worker's `reconcile`: brings the containers of an interrupted transaction to one agent and no other container. */
 export async function reconcileHost(work: Work): Promise<Outcome> {
   const { engine, names, configuration, clock, log } = work;
   const before = await work.reporter.readBefore();
@@ -45,7 +43,7 @@ export async function reconcileHost(work: Work): Promise<Outcome> {
   await removeDeadWorker(work);
   if (result.reached && result.agent !== undefined) {
     const { image } = result.agent;
-    // The agent that runs is the proof that its image works, whoever was killed before saying so.
+    // The running agent proves that its image works, even if a worker was killed before it could record that.
     await noteAttempts(work, (attempts) => recordSuccess(attempts, image));
   }
   const serving = result.reached ? await proof.conclude(result) : undefined;
@@ -63,12 +61,14 @@ async function removeDeadWorker({ engine, names, log }: Work): Promise<void> {
   }
 }
 
-/** What goes away when the agent serves is for the agent to take back. */
+/**
+ * Whether an earlier state is kept: a failure, or a state that ends when the agent serves, which only the agent may change.
+ */
 function isKept(before: HostStatus): boolean {
   return before.state === 'failed' || endsWithServing(before);
 }
 
-/** Tidying up after a failed upgrade does not make the upgrade a success: the failure stays readable. */
+/** Cleaning up after a failed upgrade does not turn it into a success: the state keeps the failure. */
 function keepFailure(before: HostStatus | undefined, outcome: Outcome): Outcome {
   const hasNothingNew = outcome.state === 'ok' || outcome.cause === 'serving-unknown';
   if (!hasNothingNew || before === undefined || !isKept(before)) return outcome;

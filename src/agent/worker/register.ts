@@ -15,10 +15,10 @@ import { inspectForAgent, type Work } from './session.ts';
 import { readOwnership } from './request.ts';
 
 /**
- * The worker's `register`: asks the server for an agent's keys with the host's own registration key, and creates an
- * agent with those keys. A host that was registered before gets the keys it had.
+ * The worker's `register`: asks the server for an agent's keys with the host's own registration key, and creates an agent
+ * with those keys. A host that was registered before gets its former keys.
  *
- * @param registrationUrl as the person gave it
+ * @param registrationUrl as the person typed it
  * @param targetImage the image that the agent is to be created from
  */
 export async function registerAgent(
@@ -33,7 +33,7 @@ export async function registerAgent(
   secrets.add(server.token);
   const info = await work.engine.readInfo();
   const target = await prepareTarget(work, targetImage, info);
-  // Before the server is asked: a host that cannot have an agent is not registered.
+  // Before the request to the server: a host that cannot have an agent is not registered.
   const { adopt, own } = readOwnership(environment, work.container);
   requireOwnNames(await observeRoles(work.engine, work.names, () => work.clock.now(), adopt), own);
   if (work.names.state !== undefined) await findStateContainer(work.engine, work.names.state);
@@ -66,15 +66,15 @@ export async function registerAgent(
   return withRemarks(outcome, remarks);
 }
 
-/** What the agent will stumble over stands in the end of the work as well, unless that has something worse to say. */
+/** The result of the work also names a problem that the agent will meet, unless the result has a worse one. */
 function withRemarks(outcome: Outcome, remarks: readonly string[]): Outcome {
   if (remarks.length === 0 || outcome.hint !== undefined) return outcome;
   return { ...outcome, hint: remarks.join('; ') };
 }
 
 /**
- * Agents v1.0.x take localhost for the machine that they run on (contract §5). Here and not in the caller: only the
- * worker is in the host's network.
+ * Agents v1.0.x take localhost for the machine that they run on (contract §5). Done here and not in the caller, because only
+ * the worker is in the host's network.
  */
 async function createReach({ profile, configuration }: Work): Promise<(url: string) => string> {
   if (profile.name !== 'rancher-1.0') return (url) => url;

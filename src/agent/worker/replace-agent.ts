@@ -34,16 +34,16 @@ import { createProof } from './proof/proof.ts';
 import type { Work } from './session.ts';
 import { readOwnership } from './request.ts';
 
-/** What an agent is to be made from. */
+/** What an agent is to be created from. */
 export interface Replacement {
   readonly target: Target;
-  /** The environment that holds the host's keys and settings. */
+  /** The environment with the agent keys and settings. */
   readonly environment: Environment;
   readonly facts: HostFacts;
   readonly info: EngineInfo;
-  /** Who has which role, if somebody has just looked. */
+  /** Which container has which role, if this was just observed. */
   readonly observation?: Observation;
-  /** Whether failed attempts at this image make it wait; a person who registers a host does not. */
+  /** Whether failed attempts at this image cause a wait; a registration by a person does not wait. */
   readonly waitsOutBackOff: boolean;
 }
 
@@ -59,7 +59,7 @@ export async function prepareTarget(work: Work, targetImage: string, info: Engin
   return ensureImage({ ...work, limits, login }, targetImage);
 }
 
-/** What the `config.json` of this container has for the image's registry. */
+/** The credentials for the image's registry in the `config.json` of this container. */
 async function findLogin(work: Work, targetImage: string): Promise<RegistryAuth | undefined> {
   const { configuration, secrets, log } = work;
   const { auth, problem } = await readRegistryCredentials(
@@ -71,7 +71,7 @@ async function findLogin(work: Work, targetImage: string): Promise<RegistryAuth 
   return auth;
 }
 
-/** Replaces the host's agent by one made from the target; see `transaction.ts`. */
+/** Replaces the host's agent by one created from the target; see `transaction.ts`. */
 export async function replaceAgent(work: Work, replacement: Replacement): Promise<Outcome> {
   const { engine, configuration, profile, names, clock, log } = work;
   const { target, environment, facts } = replacement;
@@ -138,8 +138,9 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
 }
 
 /**
- * Where the agent's state is to be: a volume, or the state container, which is made here if it is missing: its volume says
- * where the Docker root is. It belongs to the host and not to this agent, so whatever comes of the rest, it stays.
+ * Where the agent's state is to be: in a volume, or in the state container. A missing state container is created here,
+ * because its volume shows where the Docker root is. It belongs to the host and not to this agent, so it stays even if the
+ * rest fails.
  */
 async function provideState(
   work: Work,
@@ -161,7 +162,7 @@ function withRemark(summary: string, remark: string | undefined): string {
   return remark === undefined ? summary : `${summary}; ${remark}`;
 }
 
-/** The worker's time for waiting. The switch has its own: it must not be cut off half-way. */
+/** The worker's time limit for waiting. The switch has its own limit, because it must not be interrupted in the middle. */
 function startLifetime(ms: number): { readonly signal: AbortSignal; readonly end: () => void } {
   const controller = new AbortController();
   const timer = setTimeout(() => {
@@ -201,8 +202,8 @@ async function concludeAttempt(
 }
 
 /**
- * Two servers want different images. The agent that is there stays; the worker stays as well for a while, so that a
- * script that asks every few seconds makes nothing new.
+ * Two servers require different images. The present agent keeps running. The worker also keeps running for a while, so that
+ * a script that asks every few seconds creates nothing new.
  * @throws FlappingError
  */
 async function refuseFlapping(work: Work, targetImage: string): Promise<void> {
@@ -217,7 +218,7 @@ async function refuseFlapping(work: Work, targetImage: string): Promise<void> {
   throw new FlappingError(flapping);
 }
 
-/** The last attempt failed: waits here, so that callers find a worker and make nothing new. */
+/** The last attempt failed: waits here, so that callers find a worker and create nothing new. */
 async function waitForBackOff(work: Work, targetImage: string): Promise<void> {
   const { clock, configuration, log, reporter, signal } = work;
   const record = findAttempt(await lookUpAttempts(work), targetImage);

@@ -4,31 +4,31 @@ import type { Environment } from '../../support/configuration.ts';
 import { askers, type Asker } from '../../host/files/status.ts';
 import { labels } from '../identity/roles.ts';
 
-/** What a worker can be asked to do. */
+/** The tasks of a worker. */
 export const workerTasks = ['register', 'upgrade', 'reconcile', 'inspect-host'] as const;
 export type WorkerTask = (typeof workerTasks)[number];
 
 export interface WorkerRequest {
   readonly task: WorkerTask;
-  /** The image that the worker itself is created from: ours. */
+  /** The image that the worker itself is created from: that of its caller. */
   readonly workerImage: string;
-  /** What it needs to know, keys and tokens included: they travel in the environment, never as arguments or labels. */
+  /** The environment that it needs, with keys and tokens: these are never in arguments or labels. */
   readonly environment: Environment;
-  /** Where the engine's socket is on the host, if not where it always is. */
+  /** Where the engine's socket is on the host, if not in the usual place. */
   readonly hostSocket?: string;
 }
 
-/** Names of variables by which a caller tells its worker something of its own. */
+/** Names of the variables that a caller sets for its worker. */
 export const workerVariables = {
-  /** The image that the agent is to be made from. */
+  /** The image that the agent is to be created from. */
   targetImage: 'AGENT_TARGET_IMAGE',
-  /** The URL of a registration, which holds a token. */
+  /** The URL of a registration, which contains a token. */
   registrationUrl: 'AGENT_REGISTRATION_URL',
-  /** `/var/lib/rancher` is a volume, because the host's own folder cannot be made. */
+  /** `/var/lib/rancher` is a volume, because the host's own folder cannot be created. */
   stateOnVolume: 'AGENT_STATE_ON_VOLUME',
   /** `true`: unmanaged containers that have our names are replaced (`--force`). */
   force: 'AGENT_FORCE',
-  /** Id of the container that asks: the work never touches it. */
+  /** Id of the caller's container: the work never touches it. */
   caller: 'AGENT_CALLER',
   /** Who asked: see `Asker`. */
   askedBy: 'AGENT_ASKED_BY',
@@ -36,7 +36,7 @@ export const workerVariables = {
   offline: 'AGENT_OFFLINE',
 } as const;
 
-/** Reads who asked; a person where nothing else is said. */
+/** Reads who asked; a person if the variable is not set. */
 export function readAsker(environment: Environment): Asker {
   const asked = environment[workerVariables.askedBy];
   return askers.find((asker) => asker === asked) ?? 'person';
@@ -46,18 +46,18 @@ export function readAsker(environment: Environment): Asker {
 const ownSettings =
   /^(AGENT_|PASTURESTACK_|LEGACY_|LOG_FORMAT$|DOCKER_API_VERSION$|DOCKER_CONFIG$|CATTLE_SCRIPT_DEBUG$|RANCHER_DEBUG$|RANCHER_AGENT_IMAGE$|HOST_DOCKER_SOCK$)/;
 
-/** What a registration works with besides: the host's settings, keys, and the way to the server. */
+/** What a registration also needs: the host's settings, keys, and the way to the server. */
 const registrationSettings =
   /^(CATTLE_|RANCHER_|CA_FINGERPRINT$|(https?|all)_proxy$|(HTTPS?|ALL)_PROXY$|no_proxy$|NO_PROXY$)/;
 
-/** The part of the caller's environment that a worker needs for its task: keys go to a registration only. */
+/** The part of the caller's environment that a worker needs for its task: only a registration gets keys. */
 export function selectWorkerEnvironment(environment: Environment, task: WorkerTask): Environment {
   const isNeeded = (name: string): boolean =>
     ownSettings.test(name) || (task === 'register' && registrationSettings.test(name));
   return Object.fromEntries(Object.entries(environment).filter(([name]) => isNeeded(name)));
 }
 
-/** Digest of a request, whoever asks: two callers with the same one want the same thing and share its outcome. */
+/** Digest of a request, without its caller: two callers with the same digest want the same work and share its result. */
 export function digestOfRequest(request: WorkerRequest): string {
   const entries = Object.entries(request.environment)
     .filter(([name]) => name !== workerVariables.caller && name !== workerVariables.askedBy)
@@ -69,10 +69,10 @@ export function digestOfRequest(request: WorkerRequest): string {
 }
 
 /**
- * The worker's container. It sees the host through its pid namespace (`/proc/1/root`) and `/var/lib/rancher`; nothing
- * above that is bound, so that it pins nobody's mounts (invariant 6).
+ * The worker's container. It sees the host through its pid namespace (`/proc/1/root`) and `/var/lib/rancher`. It mounts no
+ * folder above that, so that it holds no mounts of other containers (invariant 6).
  *
- * @param stateVolume where `/var/lib/rancher` comes from when the host's own folder cannot be made
+ * @param stateVolume mounted as `/var/lib/rancher` if the host's own folder cannot be created
  */
 export function buildWorkerSpec(request: WorkerRequest, stateVolume?: string): ContainerSpec {
   return {
@@ -96,8 +96,8 @@ export function buildWorkerSpec(request: WorkerRequest, stateVolume?: string): C
 }
 
 /**
- * What a worker is told about its caller. One that was typed inside the agent's own container (`docker exec`) names none:
- * that container is what is to be replaced, and the worker outlives it.
+ * What a worker learns about its caller. A command that was typed inside the agent's own container (`docker exec`) does not
+ * name that container: it is to be replaced, and the worker survives that.
  *
  * @param own the container in which the caller runs
  */
@@ -122,15 +122,15 @@ export interface CallerWords {
   readonly upgradeNames: readonly string[];
 }
 
-/** What a worker was told about whom it may touch. */
+/** What a worker has learnt from its caller about the containers that it may touch. */
 export interface Ownership {
-  /** Unmanaged containers that have our names are replaced like old agents. */
+  /** Whether unmanaged containers with our names are replaced like old agents. */
   readonly adopt: boolean;
   /** Ids of the containers in which the worker and its caller run. */
   readonly own: readonly string[];
 }
 
-/** @param container id of the worker's own container, if it is one */
+/** @param container id of the worker's own container, if the worker runs in one */
 export function readOwnership(environment: Environment, container: string | undefined): Ownership {
   const own = [container, environment[workerVariables.caller]];
   return {

@@ -12,12 +12,12 @@ import { judgeError, type Outcome } from '../report/outcome.ts';
 import { createReporter, type Reporter } from '../report/reporter.ts';
 import { workerVariables } from './request.ts';
 
-/** What a piece of work on a host has in hand. Its signal is also aborted when the lock of the host is lost. */
+/** What a piece of work on a host uses. Its signal is also aborted when the lock of the host is lost. */
 export interface Work extends ConfiguredHost {
   readonly reporter: Reporter;
-  /** Id of the container that does the work, if it is one. */
+  /** Id of the container that does the work, if it runs in one. */
   readonly container: string | undefined;
-  /** Who asked for it; undefined where the host itself did. */
+  /** Who asked for it; undefined if the host itself started it. */
   readonly askedBy?: Asker;
 }
 
@@ -29,8 +29,8 @@ export interface WorkStart extends Omit<Work, 'engine' | 'limits' | 'paths' | 'r
 }
 
 /**
- * Does a piece of work under the host's lock. Whatever stops it is classified here and nowhere else: it becomes a state that a
- * person can read.
+ * Does a piece of work under the host's lock. Only this function classifies an error that stops the work, and writes it as a
+ * state for a person.
  * @param connect opens the engine
  * @returns the exit status
  */
@@ -69,7 +69,7 @@ async function outcomeOf(log: Log, work: () => Promise<Outcome>): Promise<Outcom
   }
 }
 
-/** A host whose folder cannot be written has no lock file. The worker's name, which the engine keeps, is a lock as well. */
+/** A host whose folder cannot be written has no lock file. The name of the worker's container is then the only lock. */
 async function underLock(
   work: Work,
   command: string,
@@ -104,7 +104,7 @@ async function underLock(
   }
 }
 
-/** Whether the engine knows that a container has no process; one that cannot be asked about may well have one. */
+/** Whether the engine knows that a container has no process. Without an answer, it may have one. */
 async function hasEnded(engine: Engine, container: string): Promise<boolean> {
   try {
     const found = await engine.inspectContainer(container);
@@ -118,7 +118,9 @@ function stackOf(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
-/** Looks at the host, as far as the worker can see it; on a volume nothing of the host's folder is known to be writable. */
+/**
+ * Inspects the host, as far as the worker can see it. If it works with a volume, the host's folder counts as not writable.
+ */
 export async function inspectForAgent(work: Work, info: EngineInfo): Promise<HostFacts> {
   const facts = await inspectHost({
     paths: work.configuration.paths,

@@ -13,15 +13,15 @@ import type { Host } from '../host.ts';
 import { isAgentContainer, labels } from '../identity/roles.ts';
 
 /*
- * Profile `rancher-1.0` keeps the agent's state in the volumes of a container that does nothing else, and mounts them
- * from there (contract §1, §4). It is made once, before the first agent, and never started, replaced or removed: whoever
- * is killed in between finds it, under its fixed name, the next time.
+ * Profile `rancher-1.0` keeps the agent's state in the volumes of a container that does nothing else, and mounts them from
+ * there (contract §1, §4). It is created once, before the first agent, and never started, replaced or removed. After a kill,
+ * the next worker finds it under its fixed name.
  */
 
 export interface StateIngredients {
   /** The image of the agent. */
   readonly image: string;
-  /** Whether `/var/lib/rancher/state` can be made on the host. */
+  /** Whether `/var/lib/rancher/state` can be created on the host. */
   readonly varLibWritable: boolean;
 }
 
@@ -29,9 +29,9 @@ const cattleFolder = '/var/lib/cattle';
 const rancherFolder = '/var/lib/rancher';
 
 /**
- * The state container, made if it is missing. An engine that stumbles or restarts meanwhile is asked again; each try
- * looks first, since the answer to the one before may have been lost.
- * @throws CannotChangeError when it cannot be made, or an unmanaged container has its name; EngineUnavailableError
+ * The state container, created if it is missing. If the engine fails or restarts meanwhile, this tries again. Each try
+ * inspects first, because the answer to the previous one may have been lost.
+ * @throws CannotChangeError when it cannot be created, or an unmanaged container has its name; EngineUnavailableError
  */
 export async function ensureStateContainer(
   host: Pick<Host, 'engine' | 'names' | 'limits' | 'clock' | 'log' | 'signal'>,
@@ -93,9 +93,9 @@ export async function findStateContainer(
 }
 
 /**
- * What the state container is made from.
- * @param before what the active agent sees: volumes that a lost state container left behind (`docker container
- *   prune` removes it) are taken up again, or the agent would forget what it keeps there
+ * What the state container is created from.
+ * @param before what the active agent sees: volumes that a lost state container left behind (`docker container prune`
+ * removes it) are used again; otherwise the agent would lose what it keeps there
  */
 export function buildStateSpec(
   { image, varLibWritable }: StateIngredients,
@@ -128,8 +128,9 @@ export function buildStateSpec(
 }
 
 /**
- * The Docker root as the agent needs it: three levels above the state container's volume (contract §4), which is where
- * the volumes really are. A volume that a person has put elsewhere says nothing; then the engine's own word counts.
+ * The Docker root as the agent needs it: three levels above the state container's volume (contract §4), which is where the
+ * volumes really are. If a person has put the volume elsewhere, it shows nothing; then the Docker root that the engine
+ * reports counts.
  */
 export function dockerRootOf(state: ContainerDetails, info: Pick<EngineInfo, 'rootDirectory'>): string {
   const source = state.mounts?.find(({ target }) => target === cattleFolder)?.source ?? '';

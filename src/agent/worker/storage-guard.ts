@@ -10,7 +10,7 @@ import type { Limits } from '../../support/limits/limits.ts';
  */
 
 /**
- * Before the agent's replacement is made, by the worker, which sees the host's disk.
+ * Runs before the agent's replacement is created, in the worker, which sees the host's disk.
  * @throws StorageLowError, StorageSilentError
  */
 export async function requireStorage({ paths, limits }: Configuration, info: EngineInfo): Promise<void> {
@@ -34,9 +34,9 @@ async function readFacts(paths: Paths, limits: Limits, info: EngineInfo): Promis
 }
 
 /**
- * Before the worker itself is made. Its caller does not see the host's disk, but a devicemapper pool, which a single
- * container more may corrupt, stands in the engine's info. Hosts with another driver are not asked for that: a caller
- * may have but seconds.
+ * Runs before the worker itself is created. Its caller does not see the host's disk. But the engine's info shows a
+ * devicemapper pool, which even one more container may corrupt. With other drivers nothing is checked here, because a caller
+ * may have only seconds.
  *
  * @param own the container in which the caller runs
  * @throws StorageLowError

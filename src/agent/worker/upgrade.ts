@@ -11,9 +11,9 @@ import { inspectForAgent, type Work } from './session.ts';
 import { readOwnership } from './request.ts';
 
 /**
- * The worker's `upgrade`: the agent, with the keys and settings it has, made from another image.
+ * The worker's `upgrade`: creates the agent from another image, with its present keys and settings.
  * @param targetImage the image that the agent is to be created from
- * @throws ConfigurationError when there is no agent whose keys could be taken over
+ * @throws ConfigurationError when there is no agent to take the keys from
  */
 export async function upgradeAgent(given: Work, targetImage: string): Promise<Outcome> {
   const info = await given.engine.readInfo();
@@ -34,7 +34,7 @@ export async function upgradeAgent(given: Work, targetImage: string): Promise<Ou
     inspectForAgent(work, info),
     reporter.working('inspecting the host', 'preflight'),
   ]);
-  // What a state container holds stays where it is, whatever can be written.
+  // The content of a state container stays where it is, whether or not the host's folder can be written.
   const state = names.state === undefined ? undefined : await findStateContainer(engine, names.state);
   if (state === undefined) requireSameIdentity(holder, facts);
   const { environment } = holder;

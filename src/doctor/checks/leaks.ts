@@ -36,7 +36,7 @@ export function checkLeaks(snapshot: Pick<HostSnapshot, 'leaks' | 'agents'>): re
 
 const nobody = 'created by: no agent with the legacy entrypoint runs here now';
 
-/** Running agents with the legacy entrypoint: it starts helpers with a client that may be killed. */
+/** Running agents with the legacy entrypoint: they start helpers with a client that may be killed. */
 function findMakers({ agents }: Pick<HostSnapshot, 'agents'>): readonly AgentSnapshot[] {
   if (!agents.known) return [];
   const loops = agents.value.filter(

@@ -22,7 +22,7 @@ export function checkServer({ server }: HostSnapshot): readonly Finding[] {
   return [describeKeys(url, answer)];
 }
 
-/** The clock of this host against the server's. Nothing if the server did not say. */
+/** Compares the clock of this host with the server's. No line if the server did not report its time. */
 export function checkClock({ server }: HostSnapshot, limits: Limits): readonly Finding[] {
   if (!server.known || server.value.answer.kind === 'none') return [];
   const { skewMs } = server.value.answer;

@@ -62,7 +62,7 @@ function checkStatus(status: HostStatus, snapshot: Snapshot, now: number): Findi
   };
 }
 
-/** Whether a worker may run: without the engine nobody can know, and the lock alone is enough. */
+/** Whether a worker may run: without the engine this is unknown, and the lock alone is enough. */
 function mayBeAtWork(snapshot: Snapshot): boolean {
   const { lock, agents } = snapshot;
   return !agents.known || isAtWork(snapshot) || (lock.known && lock.value.state === 'held');

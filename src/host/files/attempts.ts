@@ -10,19 +10,19 @@ import { doubling } from '../../support/retry.ts';
 import { makeFolder, readTextIfExists, writeFileAtomically } from './files.ts';
 
 /*
- * Attempts per target image, kept on the host: a target that failed is not tried again at once, whoever asks and however
- * often it asks. All times are milliseconds since 1970 by the wall clock, which may jump.
+ * Attempts per target image, kept on the host: a target that failed is not tried again at once, even if many callers ask
+ * often. All times are milliseconds since 1970 by the wall clock, which may jump.
  */
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
 const recordSchema = v.object({
   image: v.string(),
-  /** Attempts that ended in a failure since the last success. */
+  /** Failed attempts since the last success. */
   failures: count,
-  /** Attempts that never ended: the process was killed, or the power was cut. */
+  /** Interrupted attempts: the process was killed, or the power was cut. */
   interruptions: count,
-  /** An attempt is under way since then, or was when its process died. */
+  /** An attempt has been running since then, or was running when its process was killed. */
   begunAt: v.exactOptional(v.number()),
   /** The end of the last failure, or the begin of the last interrupted attempt. */
   troubledAt: v.exactOptional(v.number()),
@@ -34,7 +34,7 @@ const attemptsSchema = v.object({
   version: v.literal(1),
   /** Most recently tried last. */
   targets: v.array(recordSchema),
-  /** Changes of the wanted image, oldest first; two entries in a row are never the same. */
+  /** Changes of the required image, oldest first; two entries in a row are never the same. */
   history: v.array(v.object({ image: v.string(), at: v.number() })),
 });
 
@@ -54,7 +54,7 @@ export function findAttempt(attempts: Attempts, image: string): AttemptRecord | 
   return attempts.targets.find((record) => record.image === image);
 }
 
-/** An attempt begins. One that is still open then was interrupted: whoever begins holds the lock. */
+/** An attempt begins. An earlier one that is still open was interrupted, because the process that begins holds the lock. */
 export function recordBegin(attempts: Attempts, image: string, now: number, limits: Limits): Attempts {
   const before = closeOpen(findAttempt(attempts, image) ?? { image, failures: 0, interruptions: 0 });
   const changed = attempts.history.at(-1)?.image !== image;
@@ -68,7 +68,7 @@ export function recordBegin(attempts: Attempts, image: string, now: number, limi
   );
 }
 
-/** The attempt under way failed; `cause` is the code of the error. */
+/** The running attempt failed; `cause` is the code of the error. */
 export function recordFailure(
   attempts: Attempts,
   image: string,
@@ -81,7 +81,7 @@ export function recordFailure(
   return bound({ ...attempts, targets: [...others(attempts, image), record] }, limits);
 }
 
-/** The attempt under way ended for a reason that says nothing about its target (asked to stop, storage low). */
+/** The running attempt stopped for a reason that is not a fault of its target (a signal, low storage). */
 export function recordAbandon(attempts: Attempts, image: string): Attempts {
   return {
     ...attempts,
@@ -89,7 +89,7 @@ export function recordAbandon(attempts: Attempts, image: string): Attempts {
   };
 }
 
-/** The target is reached: nothing is held against it any more. */
+/** The target is reached: its failures are forgotten. */
 export function recordSuccess(attempts: Attempts, image: string): Attempts {
   return { ...attempts, targets: others(attempts, image) };
 }
@@ -113,8 +113,8 @@ export function nextAttemptAt(
 }
 
 /**
- * Whether `image` is wanted again after it was given up for another one, and that more than once within
- * FLAPPING_WINDOW: two servers, or two people, that don't agree.
+ * Whether `image` was replaced by another one and is required again, more than once within FLAPPING_WINDOW: two servers, or
+ * two people, require different images.
  */
 export function isFlapping(
   history: readonly TargetChange[],
@@ -126,10 +126,10 @@ export function isFlapping(
 }
 
 /**
- * When `image` may be followed again, if nothing else is followed until then: FLAPPING_WINDOW after the change to it that
- * made it one too many.
- * @returns milliseconds since 1970, never later than FLAPPING_WINDOW from `now`, as after a clock was set back; undefined: it
- * may be followed now
+ * When the agent may change to `image` again, if it does not change to another image before that: FLAPPING_WINDOW after the
+ * change to `image` that was one too many.
+ * @returns milliseconds since 1970, never later than FLAPPING_WINDOW from `now`, as after a clock was set back; undefined:
+ * now
  */
 export function flappingEndsAt(
   history: readonly TargetChange[],
@@ -139,7 +139,7 @@ export function flappingEndsAt(
 ): number | undefined {
   const recent = history.filter((change) => Math.abs(now - change.at) <= limits.FLAPPING_WINDOW);
   const times = recent.filter((change) => change.image === image).map((change) => change.at);
-  // The target of the last change is the one in hand: asking for it is no return.
+  // The target of the last change is the present one: to require it is not a return.
   const free = recent.at(-1)?.image === image ? limits.FLAPPING_RETURNS + 1 : limits.FLAPPING_RETURNS;
   const oneTooMany = times.at(-free);
   return oneTooMany === undefined ? undefined : Math.min(oneTooMany, now) + limits.FLAPPING_WINDOW;
@@ -150,8 +150,8 @@ export function attemptsFileOf(paths: Paths): string {
 }
 
 /**
- * Reads the attempts. What can't be read or understood counts as none, with the reason to be logged: a pause too few
- * is better than an entrypoint that refuses to work.
+ * Reads the attempts. What cannot be read or understood counts as none, with the reason for the log: a missing pause is
+ * better than an entrypoint that refuses to work.
  */
 export async function readAttempts(paths: Paths): Promise<{ attempts: Attempts; problem?: string }> {
   try {
@@ -186,7 +186,7 @@ export async function writeAttempts(paths: Paths, attempts: Attempts): Promise<v
   });
 }
 
-/** What it takes to use the record while work waits for it: never longer than HOST_FILE. */
+/** What is needed to use the record while work waits for it: never longer than HOST_FILE. */
 export interface AttemptBook {
   readonly paths: Paths;
   readonly limits: Limits;
@@ -199,7 +199,7 @@ export async function lookUpAttempts({ paths, limits }: Omit<AttemptBook, 'log'>
 }
 
 /**
- * Changes the record; one that can't be read or written is told and stops nothing.
+ * Changes the record. If it cannot be read or written, this is logged and the work continues.
  * @returns the record as it is now, or as it would be
  * @throws StorageSilentError
  */
@@ -220,7 +220,7 @@ export async function changeAttempts(
   });
 }
 
-/** The same for what has been done and counts whether its record can be kept or not. Throws nothing. */
+/** The same for a fact that counts even if it cannot be recorded. Never throws. */
 export async function noteAttempts(
   book: AttemptBook,
   change: (attempts: Attempts) => Attempts,
@@ -245,7 +245,7 @@ async function answered<T>(ms: number, work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** An attempt that is still open, as the interruption it is for whoever finds it. */
+/** Turns an attempt that is still open into an interrupted one. */
 function closeOpen(record: AttemptRecord): AttemptRecord {
   const { begunAt, ...rest } = record;
   if (begunAt === undefined) return record;

@@ -7,14 +7,14 @@ import { fixedLimits } from '../../support/limits/fixed.ts';
 import { explainWriteError } from '../errors.ts';
 
 export interface WriteOptions {
-  /** Permission bits, e.g. `0o644`; exactly these, whatever the umask. */
+  /** Permission bits, e.g. `0o644`; exactly these, independent of the umask. */
   readonly mode: number;
-  /** False for what means nothing after a power cut: the disk is not waited for. */
+  /** False for a file that has no use after a power cut: then this does not wait for the disk. */
   readonly sync?: boolean;
 }
 
 /**
- * Replaces a file so that a reader, or whoever comes after a power cut, sees the old text or the new one, never a part.
+ * Replaces a file so that a reader sees the old text or the new one, never a part, even after a power cut.
  * @throws HostFolderUnwritableError when nothing can be written there; other system errors as they are
  */
 export async function writeFileAtomically(path: string, text: string, options: WriteOptions): Promise<void> {
@@ -24,8 +24,8 @@ export async function writeFileAtomically(path: string, text: string, options: W
 }
 
 /**
- * Makes a file with its whole text, unless there is one already.
- * @returns whether it was made here
+ * Creates a file with its whole text, unless it already exists.
+ * @returns whether this call created it
  * @throws HostFolderUnwritableError when nothing can be written there; other system errors as they are
  */
 export async function createFileAtomically(
@@ -45,15 +45,14 @@ export interface ReadOptions {
   /** A larger file is an error. */
   readonly maxBytes?: number;
   readonly deadlineMs?: number;
-  /** Somebody else decides what lies there: a link is an error then, and a pipe is not waited for. */
+  /** Somebody else controls that place: a link is then an error, and a pipe is not waited for. */
   readonly isForeign?: boolean;
 }
 
 /**
- * The text of a small file: the one way to read one. A file without an end fills no memory, and a disk that does not
- * answer
- * keeps nobody waiting for longer than the deadline.
- * @returns undefined if there is none
+ * The text of a small file. All small files are read with this function: an endless file cannot fill the memory, and nobody
+ * waits for an unresponsive disk longer than the deadline.
+ * @returns undefined if there is no such file
  * @throws Error when it is larger than `maxBytes`; DeadlineError; system errors other than ENOENT (EIO, EISDIR,
  * EACCES) as they are,
  *   ELOOP for a link
@@ -115,8 +114,8 @@ async function readWhole(
 const pieceBytes = 65_536;
 
 /**
- * Makes a folder and those above it.
- * @throws HostFolderUnwritableError when it cannot be made because nothing can be written there
+ * Creates a folder and its parents.
+ * @throws HostFolderUnwritableError when it cannot be created because nothing can be written there
  */
 export async function makeFolder(path: string): Promise<void> {
   try {
@@ -127,8 +126,8 @@ export async function makeFolder(path: string): Promise<void> {
 }
 
 /**
- * As `mkdir -p`, with the system's own error. Not Node's recursive mkdir: that one (24.21) says ENOENT for a read-only
- * file system, and where the system itself says ENOENT (`/proc`) it never comes back.
+ * As `mkdir -p`, with the system's own error. Not Node's recursive mkdir: version 24.21 reports ENOENT for a read-only file
+ * system, and if the system itself reports ENOENT (`/proc`), it never returns.
  */
 export async function makeFolders(path: string): Promise<void> {
   const missing: string[] = [];
@@ -173,7 +172,7 @@ async function viaTemporaryFile(
   await sweepTemporaryFiles(path).catch(() => undefined);
 }
 
-/** Somebody who got the host's lock took this temporary file for a dead writer's: see `removeTemporaryFiles`. */
+/** A process that got the host's lock removed this temporary file as that of a dead writer: see `removeTemporaryFiles`. */
 function wasTakenAway(error: unknown): boolean {
   const isPutting =
     error instanceof Error && 'syscall' in error && ['rename', 'link'].includes(String(error.syscall));
@@ -200,9 +199,7 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/**
- * A hard link fails if the name is taken, which a rename cannot; file systems without links (vboxsf) get the rename.
- */
+/** A hard link fails if the name is taken, a rename does not. File systems without links (vboxsf) get the rename. */
 async function linkOrRename(temporary: string, path: string): Promise<boolean> {
   try {
     await link(temporary, path);
@@ -218,11 +215,9 @@ async function linkOrRename(temporary: string, path: string): Promise<boolean> {
 }
 
 /**
- * Removes every temporary file in a folder, whoever left it and however young it is. For the holder of the host's
- * lock alone:
- * workers write under it, so theirs are dead writers'. An active agent writes its state without the lock; a write of
- * its that
- * loses its file in this way is done again.
+ * Removes every temporary file in a folder, however young it is. Only the holder of the host's lock may do this: workers
+ * write while they hold it, so the files of other workers are those of dead writers. An active agent writes its state
+ * without the lock; if a write loses its file in this way, the agent repeats it.
  */
 export async function removeTemporaryFiles(folder: string): Promise<void> {
   const leftovers = (await readdir(folder)).filter((name) => temporaryName.test(name));
@@ -231,7 +226,7 @@ export async function removeTemporaryFiles(folder: string): Promise<void> {
 
 const temporaryName = /^\..+\.[0-9a-f]{12}\.tmp$/;
 
-/** A writer killed in the middle leaves its temporary file; killed for hours, it must not leave thousands. */
+/** A writer that is killed leaves its temporary file. If writers are killed for hours, they must not leave thousands. */
 async function sweepTemporaryFiles(path: string): Promise<void> {
   const prefix = `.${basename(path)}.`;
   const names = await readdir(dirname(path));

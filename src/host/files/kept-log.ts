@@ -7,8 +7,9 @@ import type { Limits } from '../../support/limits/limits.ts';
 import { makeFolder } from './files.ts';
 
 /*
- * The worker's log on the host. The worker's container is removed as soon as it ends (AutoRemove), and its log with it;
- * whoever looks for the reason of a failure later finds it here. Only workers write it, and there is one worker at a time.
+ * The worker's log on the host. The engine removes the worker's container, and its log, as soon as it exits (AutoRemove). A
+ * person who later searches for the reason of a failure finds it here. Only workers write this file, and only one worker
+ * runs at a time.
  */
 
 export function workerLogOf(paths: Paths): string {
@@ -25,13 +26,13 @@ export interface KeptLogOptions {
 
 /** A log file that nobody waits for. */
 export interface KeptLog {
-  /** Returns at once. One write is under way at a time; what is said meanwhile follows in the next one. */
+  /** Returns at once. One write is in progress at a time; text that arrives meanwhile follows in the next write. */
   write(text: string): void;
 }
 
 /**
  * Appends to a file that only root can read. The calls are asynchronous: a disk that does not answer stops this log, and
- * nothing else. What is written is in the kernel's hands: a SIGKILL does not lose it.
+ * nothing else. The kernel has every written text: a SIGKILL does not lose it.
  */
 export function createKeptLog({ path, limits, onTrouble }: KeptLogOptions): KeptLog {
   const file = new LimitedFile(path, limits.WORKER_LOG_BYTES);
@@ -70,7 +71,7 @@ export function createKeptLog({ path, limits, onTrouble }: KeptLogOptions): Kept
   };
 }
 
-/** A file that becomes `NAME.1` when it is full. Opened for each piece, since nobody closes it when the process ends. */
+/** A file that becomes `NAME.1` when it is full. Opened for each piece, since nobody closes it when the process exits. */
 class LimitedFile {
   readonly #path: string;
   readonly #most: number;
@@ -89,8 +90,8 @@ class LimitedFile {
 
   /**
    * Never through a link: the file is written as root.
-   * @param room how long it may be already
-   * @returns whether it had that room
+   * @param room the most bytes that the file may already have
+   * @returns whether it was written; false if the file has more bytes than that
    */
   async #write(bytes: Buffer, room: number): Promise<boolean> {
     await makeFolder(dirname(this.#path));

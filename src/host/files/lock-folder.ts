@@ -7,7 +7,7 @@ import { readTextIfExists, writeFileAtomically } from './files.ts';
 /** Who holds, or last held, the lock; `lock-owner.json` beside the lock folders. */
 export interface LockOwner {
   readonly command: string;
-  /** Container id or name of the holder, if it knows it. */
+  /** Container id or name of the holder, if the holder knows it. */
   readonly container?: string;
   readonly pid: number;
 }
@@ -23,7 +23,7 @@ const recordSchema = v.object({
 
 export type LockRecord = v.InferOutput<typeof recordSchema>;
 
-/** One lock folder as it stands: its number and when its holder last touched it (ms since 1970). */
+/** One lock folder at this moment: its number, and when its holder last touched it (ms since 1970). */
 export interface LockEntry {
   readonly generation: number;
   readonly touchedAt: number;
@@ -31,7 +31,7 @@ export interface LockEntry {
 
 const entryPattern = /^lock-(\d{1,15})\.lock$/;
 
-/** The file proper-lockfile is told to lock; its lock is the folder of that name plus `.lock`. */
+/** The file that proper-lockfile locks; its lock is the folder of that name plus `.lock`. */
 export function lockFileOf(folder: string, generation: number): string {
   return join(folder, `lock-${generation}`);
 }
@@ -58,8 +58,8 @@ export async function readLockEntries(folder: string): Promise<LockEntry[]> {
 }
 
 /**
- * Whether a holder still touches its lock. One from far in the future is stale too: the clock was set back, and a live
- * holder puts that right with its next touch.
+ * Whether a holder still touches its lock. A touch from far in the future is stale too: the clock was set back, and a live
+ * holder corrects that with its next touch.
  */
 export function isLive(entry: LockEntry, staleMs: number, now: number): boolean {
   return Math.abs(now - entry.touchedAt) <= staleMs;

@@ -21,26 +21,26 @@ import {
 } from './lock-folder.ts';
 
 /*
- * The lock of a host. proper-lockfile makes a folder (atomic), touches it while the holder lives, and tells when the
- * touch is not its own any more. What it does badly is stealing a stale lock: between its look and its removal somebody
- * else may have stolen it already, and then there are two holders (upstream #121). So nobody steals here:
+ * The lock of a host. proper-lockfile creates a folder (atomic), touches it while the holder lives, and reports when
+ * somebody else has touched it. Its weakness is to steal a stale lock: between its check and its removal another process may
+ * have stolen the lock, and then there are two holders (upstream #121). So here no process steals a lock:
  *
- *   1. Locks are numbered. Who finds no live one makes the folder of the *next* number; of several only one can.
- *   2. Having made it, it looks again: any other live lock, and it gives its own back and waits. Of two who made theirs
- *      side by side the later one to look sees the other, so never both stay.
- *   3. A holder whose container has ended, as the engine says, is no holder: anybody may remove its lock, which is of a
- *      number that is never used again.
- *   4. Only the one who stays removes the dead ones, and numbers are not used again (the owner file remembers them), so
- *      nobody ever removes, refreshes or releases a lock that is not its own.
+ *   1. Locks are numbered. A process that finds no live lock creates the folder of the *next* number; only one process can.
+ *   2. Then it checks again. If there is another live lock, it gives its own back and waits. If two processes created theirs
+ *      at the same time, the one that checks later sees the other, so never both stay.
+ *   3. If the engine reports that a holder's container has exited, it is no holder any more: any process may remove its
+ *      lock, because its number is never used again.
+ *   4. Only the new holder removes dead locks, and numbers are not used again (the owner file keeps the last one). So no
+ *      process ever removes, refreshes or releases a lock of another live holder.
  */
 
 export interface HostLockOptions {
-  /** Where the lock lives: `paths.entrypoint`. Made if missing. */
+  /** The folder of the lock: `paths.entrypoint`. Created if missing. */
   readonly folder: string;
   readonly owner: LockOwner;
   /**
-   * Whether a holder's container is known to have ended. A killed holder is then not waited for until its lock goes
-   * stale; without an answer it is taken for alive.
+   * Whether a holder's container is known to have exited. If so, nobody waits until the lock of a killed holder is stale.
+   * Without an answer the holder counts as alive.
    */
   readonly hasEnded?: (container: string) => Promise<boolean>;
   /** LOCK_WAIT, LOCK_STALE, LOCK_REFRESH, LOCK_LOOK and LOCK_POLL count here. */
@@ -60,7 +60,7 @@ export type LockHolder =
       readonly untouchedMs: number;
     };
 
-/** The lock was lost while the work was going on, e.g. because this process was frozen for longer than LOCK_STALE. */
+/** The lock was lost during the work, e.g. because this process was frozen for longer than LOCK_STALE. */
 export class LockLostError extends TryAgainLaterError {}
 
 /**
@@ -92,7 +92,7 @@ export async function withHostLock<T>(
   }
 }
 
-/** What killed writers left, before the work and, if an agent was ended meanwhile, behind it. */
+/** Removes the temporary files of killed writers before the work and, if an agent was stopped meanwhile, after it. */
 async function tidyUp({ folder, limits, log }: HostLockOptions): Promise<void> {
   try {
     await withDeadline('remove temporary files', limits.LOCK_LOOK, async () => removeTemporaryFiles(folder));
@@ -113,11 +113,11 @@ export async function readLockHolder(folder: string, limits: Limits, now: number
   };
 }
 
-/** What a look at the lock folder says to somebody who wants the lock. */
+/** What the lock folder shows to a process that wants the lock. */
 export type Standing =
   { readonly kind: 'held'; readonly by: number } | { readonly kind: 'free'; readonly next: number };
 
-/** Whether the lock can be had, and under which number. `lastKnown` is the number in the owner file. */
+/** Whether the lock is free, and which number to use. `lastKnown` is the number in the owner file. */
 export function judgeStanding(
   entries: readonly LockEntry[],
   lastKnown: number,
@@ -129,7 +129,7 @@ export function judgeStanding(
   return { kind: 'free', next: Math.max(lastKnown, entries.at(-1)?.generation ?? 0) + 1 };
 }
 
-/** Why a lock that was won is not ours any more; undefined while it is. */
+/** Why this process does not hold the lock any more; undefined while it does. */
 export function findLoss(
   entries: readonly LockEntry[],
   mine: number,
@@ -160,7 +160,7 @@ async function acquire(options: HostLockOptions, onLost: (reason: string) => voi
     if (held !== undefined) return held;
     if (await removeEndedHolder(options)) continue;
     if (deadline.left() === 0) throw await describeHolder(options);
-    // Jitter: two who gave back at the same time must not meet again.
+    // Random part: two processes that gave back at the same time must not collide again.
     const pause = limits.LOCK_POLL * (0.5 + clock.random());
     await clock.sleep(Math.min(pause, Math.max(1, deadline.left())), signal);
   }
@@ -208,7 +208,7 @@ async function makeLock(
   try {
     const release = await takeLockFile(lockFileOf(folder, generation), {
       realpath: false,
-      // Never: stealing is what it does badly.
+      // Never stale: proper-lockfile must not steal.
       stale: Number.POSITIVE_INFINITY,
       update: limits.LOCK_REFRESH,
       onCompromised: (error) => {
@@ -218,13 +218,13 @@ async function makeLock(
     return { generation, onLost, release: () => releaseQuietly(release, limits, log) };
   } catch (error) {
     const code = systemCodeOf(error);
-    // ENOENT: it was made and already removed by whoever stayed.
+    // ENOENT: it was created, and the new holder has already removed it.
     if (code === 'ELOCKED' || code === 'ENOENT') return undefined;
     throw explainWriteError(folder, error);
   }
 }
 
-/** Steps 2 and 3: stay only if nobody else is there, say who holds it, clear away the dead. */
+/** Steps 2 to 4: keeps the lock only if nobody else has one, writes the owner file, removes dead locks. */
 async function confirm(options: HostLockOptions, held: HeldLock): Promise<HeldLock | undefined> {
   const { folder, limits, clock, owner } = options;
   const others = (await readLockEntries(folder)).filter((entry) => entry.generation !== held.generation);
@@ -249,14 +249,15 @@ async function releaseQuietly(release: () => Promise<void>, limits: Limits, log:
   try {
     await withDeadline('release the lock', limits.HOST_FILE, async () => release());
   } catch (error) {
-    // ERELEASED: it was lost before. Anything else leaves a lock that goes stale by itself.
+    // ERELEASED: it was lost before. After any other error, the lock becomes stale later.
     if (systemCodeOf(error) !== 'ERELEASED')
       log.warn('the lock could not be released', { error: messageOf(error) });
   }
 }
 
 /**
- * proper-lockfile notices a foreign touch; what it misses, because here nothing is stale for it, is looked for here.
+ * proper-lockfile detects a touch by another process. It misses other losses, because no lock is stale for it: this checks
+ * them.
  */
 async function watchOwnership(options: HostLockOptions, held: HeldLock, signal: AbortSignal): Promise<void> {
   const { folder, limits, clock } = options;
@@ -265,7 +266,7 @@ async function watchOwnership(options: HostLockOptions, held: HeldLock, signal: 
     const reason = await lookForLoss(folder, held.generation, limits, clock, knownGoodAt);
     if (reason === undefined) knownGoodAt = clock.elapsed();
     else if (reason !== 'unknown') {
-      // A lock given back while we looked is missing, not lost.
+      // A lock that was given back during the check is missing, not lost.
       if (!signal.aborted) held.onLost(reason);
       return;
     }
@@ -289,7 +290,7 @@ async function lookForLoss(
   knownGoodAt: number,
 ): Promise<string | undefined> {
   try {
-    // A dead disk does not answer at all.
+    // An unresponsive disk does not answer at all.
     const entries = await withDeadline('look at the lock', LOCK_LOOK, async () => readLockEntries(folder));
     return findLoss(entries, generation, LOCK_STALE, clock.now());
   } catch (error) {

@@ -11,32 +11,32 @@ import { hostStates, type HostState } from './status.ts';
  * text format 0.0.4. docs/monitoring.md has the names; they do not change within a version of this program.
  */
 
-/** What the textfile says. Times are milliseconds since 1970, ages ms. */
+/** The content of the textfile. Times are milliseconds since 1970, ages are ms. */
 export interface Metrics {
-  /** Undefined: this entrypoint has said nothing about this host yet. */
+  /** Undefined: this entrypoint has not reported anything about this host yet. */
   readonly state: HostState | undefined;
   readonly since: number | undefined;
   readonly lastSuccessAt: number | undefined;
   /** Of all targets together, since the last success of each. */
   readonly failedAttempts: number;
   readonly nextAttemptAt: number | undefined;
-  /** Containers of ours that the engine could not remove. */
+  /** Managed containers that the engine could not remove. */
   readonly unremovable: number;
   /** Undefined: nobody holds the lock. */
   readonly lockAge: number | undefined;
-  /** Undefined: not counted this time; what was counted last stays. */
+  /** Undefined: not counted this time; the file keeps the last count. */
   readonly leaks: LeakCount | undefined;
-  /** Undefined: no agent of this entrypoint has ever said whether it serves. */
+  /** Undefined: no hardened agent has ever reported whether it serves. */
   readonly serving: ServingFigures | undefined;
 }
 
-/** Whether the active agent serves; `unknown` where nobody keeps its record any more. */
+/** Whether the active agent serves; `unknown` if its record is not updated any more. */
 export interface ServingFigures {
   readonly serving: 'yes' | 'no' | 'unknown';
   readonly since: number | undefined;
   readonly lastAnswerAt: number | undefined;
   readonly runningSince: number | undefined;
-  /** Undefined: none has ended yet, or it was ended by a signal. */
+  /** Undefined: no bootstrap has exited yet, or a signal stopped it. */
   readonly lastExitStatus: number | undefined;
   readonly failuresInARow: number;
 }
@@ -121,7 +121,7 @@ function servingFamilies(figures: ServingFigures): readonly string[] {
   ];
 }
 
-/** The count that stands in a textfile, so that one who does not count keeps it. */
+/** The count in a textfile, so that a writer that does not count can keep it. */
 export function readLeakCount(text: string): LeakCount | undefined {
   const valueOf = (name: string): number | undefined => {
     const value = new RegExp(`^${prefix}${name} ([0-9.e+]+)$`, 'm').exec(text)?.[1];
@@ -145,7 +145,7 @@ export async function writeMetricsFile(paths: Paths, file: string, metrics: Metr
   await writeFileAtomically(path, renderMetrics({ ...metrics, leaks }), { mode: 0o644 });
 }
 
-/** In the host's root, if the host's processes are in sight, which they are for an agent and its worker; else here. */
+/** In the host's root, if the host's processes are visible, as for an agent and its worker; else in our own root. */
 async function findMetricsFile(paths: Paths, file: string): Promise<string> {
   if (!isAbsolute(file) || !file.endsWith('.prom')) {
     throw new ConfigurationError(`the path of the metrics must be absolute and end in .prom, not "${file}"`, {

@@ -6,7 +6,7 @@ import { makeFolder, writeFileAtomically } from './files.ts';
 
 type Write = typeof writeFileAtomically;
 
-/** Permission bits of the file; of its folder as well if that is ours alone. */
+/** Permission bits of the file, and of its folder if only this program uses the folder. */
 export interface FileModes {
   readonly file: number;
   readonly folder?: number;
@@ -39,7 +39,7 @@ export class QueuedFile {
     return this.#isBehind;
   }
 
-  /** Has a text written; waits for nothing and never throws. */
+  /** Queues a text to be written; does not wait and never throws. */
   put(text: string): void {
     this.#next = text;
     this.#writing ??= this.#writeNewest();

@@ -8,7 +8,7 @@ import { makeFolder, readTextIfExists, writeFileAtomically } from './files.ts';
  * it.
  */
 export interface Reported {
-  /** Empty when things have been well since. */
+  /** Empty if the host has been healthy since. */
   readonly text: string;
   /** Milliseconds since 1970. */
   readonly at: number;

@@ -6,13 +6,13 @@ import type { Paths } from '../../support/configuration.ts';
 import { makeFolder, readTextIfExists, writeFileAtomically } from './files.ts';
 
 /*
- * The status file: how the last, or the present, piece of work on this host stands, for a person, for the health check
- * and for `status`. It explains; nothing is ever decided from it (docs/architecture.md, invariant 3).
+ * The status file: the result of the last work on this host, or the progress of the present one, for a person, for the
+ * health check and for `status`. It only explains; no decision depends on it (docs/architecture.md, invariant 3).
  */
 
 const version = 2;
 
-/** What a host can be in; the README lists them with what to do. */
+/** The states of a host; the README lists them with what to do. */
 export const hostStates = ['ok', 'working', 'deferred', 'degraded', 'failed'] as const;
 export type HostState = (typeof hostStates)[number];
 
@@ -27,14 +27,14 @@ const holderSchema = v.object({
   mountPoint: v.string(),
 });
 
-/** Whether the active agent serves, as it last said so (`serving.json` has it up to date). */
+/** Whether the active agent serves, as it last reported (`serving.json` has the present value). */
 const servingSchema = v.object({
   serving: v.picklist(['yes', 'no', 'unknown']),
   since: time,
   updatedAt: time,
   /** Origin of the server. */
   server: v.string(),
-  /** Full id of the agent's container; empty where it does not know itself. */
+  /** Full id of the agent's container; empty if the agent does not know it. */
   container: v.string(),
   lastAnswerAt: v.exactOptional(time),
   cause: v.exactOptional(v.string()),
@@ -67,7 +67,7 @@ const statusSchema = v.object({
   summary: v.string(),
   /** Stable code of the cause, e.g. `engine-unavailable`. */
   cause: v.exactOptional(v.string()),
-  /** The engine's or server's own words. */
+  /** The message of the engine or the server. */
   originalMessage: v.exactOptional(v.string()),
   /** What the person should do. */
   hint: v.exactOptional(v.string()),
@@ -80,9 +80,9 @@ const statusSchema = v.object({
   lastSuccessAt: v.exactOptional(time),
   command: v.string(),
   phase: v.exactOptional(v.string()),
-  /** The image that is wanted. */
+  /** The required image. */
   target: v.exactOptional(v.string()),
-  /** Containers that cannot be removed, with what the engine said. */
+  /** Containers that cannot be removed, with the engine's message. */
   unremovable: v.exactOptional(
     v.array(
       v.object({
@@ -94,15 +94,15 @@ const statusSchema = v.object({
       }),
     ),
   ),
-  /** The last log lines of an agent that did not stay up and was removed since. */
+  /** The last log lines of an agent that exited and was then removed. */
   lastLog: v.exactOptional(v.array(v.string())),
   nextAttemptAt: v.exactOptional(time),
   exitCode: v.exactOptional(v.number()),
   entrypointVersion: v.string(),
   container: v.exactOptional(v.string()),
-  /** What ends this state: it goes away when the agent serves. Left out: its work must succeed. */
+  /** What ends this state: `serving`, if it ends when the agent serves. Left out: its work must succeed. */
   until: v.exactOptional(v.literal('serving')),
-  /** Left out while a worker is at work, and by agents that do not say it. */
+  /** Left out while a worker runs, and by agents that do not report it. */
   serving: v.exactOptional(servingSchema),
   /** Who asked for the last upgrade. */
   askedBy: v.exactOptional(v.picklist(askers)),
@@ -110,7 +110,7 @@ const statusSchema = v.object({
 
 export type HostStatus = Readonly<v.InferOutput<typeof statusSchema>>;
 
-/** What a writer says; the rest follows from the file that is there. */
+/** What a writer provides; the rest follows from the present file. */
 export type StatusDraft = Omit<HostStatus, 'version' | 'since' | 'updatedAt' | 'lastSuccessAt'>;
 
 export type StatusReading =
@@ -154,9 +154,8 @@ export async function writeStatus(writing: StatusWriting, draft: StatusDraft): P
 }
 
 /**
- * Says in the status file whether the agent serves, and changes nothing else in it. A worker at work writes it
- * often, and its
- * words must not be replaced by earlier ones: then, and where there is no status, nothing is written.
+ * Records in the status file whether the agent serves, and changes nothing else in it. While a worker runs, it writes the
+ * file often, and an older text must not replace a newer one: then, and if there is no status, nothing is written.
  * @throws HostFolderUnwritableError when nothing can be written there
  */
 export async function writeServing({ paths, scrub }: StatusWriting, serving: ServingSummary): Promise<void> {
@@ -207,7 +206,7 @@ const version1Schema = v.looseObject({
   unremovable: v.optional(v.array(v.looseObject({ originalMessage: v.optional(v.string()) }))),
 });
 
-/** A status that version 0.1 wrote, under the names of today; anything else as it is. */
+/** A status of version 0.1, with the present names; any other status unchanged. */
 function fromVersion1(json: unknown): unknown {
   const parsed = v.safeParse(version1Schema, json);
   if (!parsed.success) return json;
@@ -228,7 +227,7 @@ function fromVersion1(json: unknown): unknown {
   };
 }
 
-/** The status that follows on what was there: `since` stays while the state does. */
+/** The status after the present one: `since` stays while the state does. */
 export function succeed(before: StatusReading, draft: StatusDraft, now: number): HostStatus {
   const updatedAt = new Date(now).toISOString();
   const same = before.kind === 'valid' && before.status.state === draft.state;
@@ -244,7 +243,7 @@ export function succeed(before: StatusReading, draft: StatusDraft, now: number):
   };
 }
 
-/** What the agent says about itself later leaves who asked for the last upgrade. */
+/** A later report of the agent about itself keeps who asked for the last upgrade. */
 function askerOf(before: StatusReading, draft: StatusDraft): Asker | undefined {
   if (draft.askedBy !== undefined || before.kind !== 'valid') return draft.askedBy;
   return draft.command === 'run' || draft.command === 'reconcile' ? before.status.askedBy : undefined;
@@ -252,7 +251,7 @@ function askerOf(before: StatusReading, draft: StatusDraft): Asker | undefined {
 
 function lastSuccessOf(before: StatusReading): string | undefined {
   if (before.kind !== 'valid') return undefined;
-  // A status of a version that didn't write it down.
+  // A status of a version that did not record it.
   return before.status.lastSuccessAt ?? (before.status.state === 'ok' ? before.status.updatedAt : undefined);
 }
 
@@ -263,7 +262,7 @@ function scrubStatus(status: HostStatus, scrub: (text: string) => string): HostS
   return { ...(clean as HostStatus), state: status.state, since: status.since, updatedAt: status.updatedAt };
 }
 
-/** The first damaged file is the interesting one: later ones do not replace it. */
+/** Only the first damaged file is kept, because it shows the fault best; later ones do not replace it. */
 async function keepDamaged(path: string): Promise<void> {
   try {
     await link(path, `${path}.damaged`);

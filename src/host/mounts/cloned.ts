@@ -3,15 +3,15 @@ import { runChecked, type HostCommands } from './namespace.ts';
 import { parseMountinfo, type Mount } from './table.ts';
 
 /**
- * Lets go of mounts of other containers that our own mount namespace has copies of, because the Docker root is bound into
- * it. On old kernels such a copy keeps a container from being removed: "device or resource busy" (incident §2.6).
+ * Unmounts copies of other containers' mounts in our own mount namespace. They are there because the Docker root is mounted
+ * into it. On old kernels such a copy keeps a container from being removed: "device or resource busy" (incident §2.6).
  * @param ids of containers and their layers, as they appear in the paths of mounts
  * @returns how many there were
  */
 export async function releaseClonedMounts(host: HostCommands, ids: readonly string[]): Promise<number> {
   const mounts = parseMountinfo(await readKernelText(`${host.paths.proc}/self/mountinfo`));
   const points = findClonedMounts(mounts, ids);
-  // Lazily: whoever has a file open there keeps that and no more.
+  // Lazily: a process that has a file open there keeps only that file.
   for (const point of points) await runChecked(host, 'umount', ['--lazy', point]);
   return points.length;
 }

@@ -25,7 +25,7 @@ export interface MountHolder {
 
 export interface HolderSearch {
   readonly holders: readonly MountHolder[];
-  /** False when the time or the number of processes was used up first. */
+  /** False if the limit of time or of processes was reached first. */
   readonly complete: boolean;
 }
 
@@ -44,15 +44,15 @@ export interface SearchOptions {
 }
 
 /**
- * Who holds a container's mounts: looks through the mounts of all processes. One look per mount namespace; processes
- * that end meanwhile or cannot be read are skipped.
+ * Finds who holds a container's mounts, in the mounts of all processes. Each mount namespace is read once; processes that
+ * exit meanwhile or cannot be read are skipped.
  */
 export async function findMountHolders({ ids, ...options }: HolderOptions): Promise<HolderSearch> {
   return searchMounts(options, (mountinfo) => findMountsOf(mountinfo, ids));
 }
 
 /**
- * Looks through the mounts of all processes, once per mount namespace.
+ * Searches the mounts of all processes, once per mount namespace.
  * @param pick the mount points of a mountinfo text that count; a namespace without any holds nothing
  */
 export async function searchMounts(
@@ -78,7 +78,7 @@ export async function searchMounts(
       continue;
     }
     const look = await lookAt(paths, pid, namespace === hostNamespace, pick);
-    // Ended meanwhile: another process of the same namespace may still tell.
+    // It exited meanwhile: another process of the same namespace may still show the mounts.
     if (look !== 'unreadable') seen.set(namespace, look);
   }
   return { holders: holdersOf(seen), complete: true };
@@ -87,7 +87,7 @@ export async function searchMounts(
 /** The mount points in a mountinfo text that belong to one of the ids. */
 export function findMountsOf(mountinfo: string, ids: readonly string[]): readonly string[] {
   const wanted = ids.filter((id) => id !== '');
-  // Cheap first: most processes have none, and some have thousands of mounts.
+  // A cheap check first: most processes have no such mounts, and some have thousands of others.
   if (!wanted.some((id) => mountinfo.includes(id))) return [];
   return parseMountinfo(mountinfo)
     .filter((mount) =>

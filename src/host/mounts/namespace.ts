@@ -21,16 +21,16 @@ export function inHostMounts(paths: Paths, command: readonly string[]): readonly
 }
 
 /**
- * Runs a command, with the host's own programs, in the host's mount namespace.
- * @throws CommandError when it cannot be started or ends with another status than 0; DeadlineError
+ * Runs a command, with the host's programs, in the host's mount namespace.
+ * @throws CommandError when it cannot be started or exits with another status than 0; DeadlineError
  */
 export async function runOnHost(host: HostCommands, command: readonly string[]): Promise<CommandResult> {
   return runChecked(host, 'nsenter', inHostMounts(host.paths, command));
 }
 
 /**
- * Runs a command here. @throws CommandError when it cannot be started or ends with another status than 0;
- * DeadlineError
+ * Runs a command in our own mount namespace. @throws CommandError when it cannot be started or exits with another status than
+ * 0; DeadlineError
  */
 export async function runChecked(
   host: HostCommands,
@@ -64,7 +64,7 @@ export async function seesHostMounts(paths: Paths): Promise<boolean> {
   }
 }
 
-/** Does something that the agent can do without; its failure is a warning, an aborted signal is not swallowed. */
+/** Does something that the agent does not need; its failure is a warning, but an aborted signal is thrown. */
 export async function tryOrWarn(host: HostCommands, what: string, work: () => Promise<void>): Promise<void> {
   try {
     await work();

@@ -5,13 +5,13 @@ import { searchMounts, type HolderSearch, type MountHolder, type SearchOptions }
 import { parseMountinfo } from './table.ts';
 
 /**
- * How storage drivers call the mount of a container's layer, and where its shared memory is. A container sees its own
- * as `/` and `/dev/shm`; under these names it sees only others'.
+ * How storage drivers name the mount of a container's layer, and where its shared memory is. A container sees its own as `/`
+ * and `/dev/shm`; under these names it sees only others'.
  */
 const containerMount =
   /\/(?:(?:overlay2?|btrfs\/subvolumes|zfs\/graph|vfs\/dir|aufs\/mnt|devicemapper\/mnt)\/[0-9a-f]{64}(?:-init)?(?:\/merged|\/rootfs)?|containers\/[0-9a-f]{64}\/(?:mounts\/)?shm)$/;
 
-/** The engine and its helpers have the mounts of running containers by right, in a namespace of their own perhaps. */
+/** The engine and its helpers need the mounts of running containers, perhaps in a namespace of their own. */
 const engineProcess = /^(dockerd|docker|docker-current|docker-containe|containerd|containerd-shim.*)$/;
 
 /** The mounts of containers in a mountinfo text, by their mount points. */

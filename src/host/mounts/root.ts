@@ -2,12 +2,12 @@ import { readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemCodeOf } from '../../support/errors.ts';
 
-/** As the kernel: more links than this on one way are a loop. */
+/** As in the kernel: more links than this in one path are a loop. */
 const mostLinks = 40;
 
 /**
- * Where a path of another root (`/proc/1/root`) is for us. A plain join is not enough: an absolute link found on the
- * way, such as `/var/run -> /run` or a moved Docker root, would lead into our own root.
+ * Where a path of another root (`/proc/1/root`) is in our root. A plain join is not enough: an absolute link in the path,
+ * such as `/var/run -> /run` or a moved Docker root, would lead into our own root.
  * @param root the other root, e.g. `/proc/1/root`
  * @param path absolute path inside it; what does not exist is taken as it stands
  * @throws Error on a loop of links; system errors other than ENOENT, EINVAL and ENOTDIR as they are

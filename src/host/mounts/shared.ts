@@ -3,16 +3,16 @@ import { readKernelText } from '../files/files.ts';
 import { runChecked, runOnHost, seesHostMounts, tryOrWarn, type HostCommands } from './namespace.ts';
 import { findMount, parseMountinfo, type Mount } from './table.ts';
 
-/** Folders of the host that containers mount things below which others must see (contract §5). */
+/** Folders of the host: mounts that a container creates below them must be visible to other containers (contract §5). */
 export const sharedFolders: readonly string[] = ['/var/lib/rancher/volumes', '/var/lib/kubelet'];
 
 /** Where the agent container has the host's `/dev` (contract §4). */
 const hostDev = '/host/dev';
 
 /**
- * Prepares the mounts as `run` needs them (contract §5): the host's `/dev` on ours, and two folders of the host as
- * shared mounts. What is there already is left as it is: a hundred restarts stack nothing. A failure is logged and the
- * agent continues without, as upstream's did.
+ * Prepares the mounts as `run` needs them (contract §5): the host's `/dev` on ours, and two folders of the host as shared
+ * mounts. Existing mounts are not repeated: a hundred restarts stack no mounts. A failure is logged and the agent continues
+ * without the mount, as the legacy entrypoint did.
  */
 export async function prepareMounts(host: HostCommands): Promise<void> {
   await tryOrWarn(host, 'showing the devices of the host', () => bindHostDevices(host));
@@ -57,7 +57,7 @@ async function bindHostDevices(host: HostCommands): Promise<void> {
 
 async function shareFolder(host: HostCommands, folder: string): Promise<void> {
   await runOnHost(host, ['mkdir', '-p', folder]);
-  // Only resolved can it be found in mountinfo; unresolved, every start would stack one more mount.
+  // Only the resolved path is in mountinfo; with the unresolved one, every start would stack one more mount.
   const resolved = (await runOnHost(host, ['readlink', '-f', folder])).stdout.trim();
   const mounts = parseMountinfo(await readKernelText(`${host.paths.proc}/1/mountinfo`));
   for (const command of planSharedMount(mounts, resolved)) await runOnHost(host, command);

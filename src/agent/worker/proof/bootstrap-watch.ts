@@ -20,21 +20,21 @@ export interface WatchResult {
   readonly parked: 'proven' | 'keep-parked';
 }
 
-/** What a record says about the bootstrap's proof (readiness §4): pure. */
+/** What an agent's record shows about the proof of its bootstrap (readiness §4). Pure. */
 export type BootstrapVerdict = 'proven' | 'fails' | 'revoked' | 'unknown' | 'undecided';
 
 export interface WatchLimits {
-  /** So long (ms) the bootstrap must run. */
+  /** How long (ms) the bootstrap must run. */
   readonly watchMs: number;
-  /** So many exits with an error in a row are a failure. */
+  /** How many exits with an error in a row are a failure. */
   readonly mostFailures: number;
-  /** A life sign that is younger (ms) speaks of now. */
+  /** A life sign younger than this (ms) counts as present. */
   readonly freshMs: number;
 }
 
 /**
- * Judges what an agent's record says. Time alone proves nothing: the record may be a minute old, and the agent may
- * hang since then.
+ * Classifies an agent's record. The time in it alone proves nothing: the record may be a minute old, and the agent may have
+ * hung since then.
  * @param elapsed now, ms since the host started
  * @param lifeSign when the agent's event loop last turned, by the same clock
  */
@@ -55,7 +55,7 @@ export function judgeBootstrap(
 
 export interface BootstrapWatch {
   readonly work: Work;
-  /** It was promoted although a check had failed: the first word about it decides. */
+  /** It was promoted although a check had failed: the first report about it decides. */
   readonly wasReady: boolean;
   /** No agent ran before: the parked one stays until the new one serves. */
   readonly isRescue: boolean;
@@ -75,7 +75,7 @@ export async function watchBootstrap(
   const { clock, configuration, reporter, signal } = work;
   const { limits } = configuration;
   const parked = oldAgents(observation).filter(({ managed, removalStarted }) => managed && !removalStarted);
-  // With nobody to roll back to, a bootstrap that runs is enough: from then on the agent itself keeps the state true.
+  // If a rollback is not possible, a running bootstrap is enough: from then on the agent itself keeps the state correct.
   const watchMs =
     parked.length === 0 ? Math.min(limits.VERIFY, limits.BOOTSTRAP_WATCH) : limits.BOOTSTRAP_WATCH;
   const bounds = { watchMs, mostFailures: limits.BOOTSTRAP_WATCH_EXITS, freshMs: limits.HEARTBEAT_FRESH };
@@ -88,7 +88,7 @@ export async function watchBootstrap(
     gap = seen.isStopped ? (gap ?? deadlineIn(limits.RESTART_GAP, clock)) : undefined;
     if (gap?.left() === 0) throw agentDoesNotRun(agent, seen.end);
     record = seen.record ?? record;
-    // What was seen last proves nothing of an agent that is not seen now: it may have ended.
+    // The last observation proves nothing if the agent cannot be observed now: it may have exited.
     const now = clock.elapsed();
     const verdict =
       seen.record === undefined ? 'undecided' : judgeBootstrap(seen.record, now, seen.lifeSign, bounds);
@@ -104,9 +104,8 @@ export async function watchBootstrap(
 }
 
 /**
- * The agent runs and gives no life sign. Its process hangs, or its disk does not answer: from here these look alike.
- * So nothing is proven
- * and nothing is rolled back, and the parked agent stays.
+ * The agent runs and gives no life sign. Its process hangs, or its disk does not answer; from outside this looks the same.
+ * So nothing is proven, nothing is rolled back, and the parked agent stays.
  */
 function silentFor(ms: number): Serving {
   return {
@@ -142,20 +141,20 @@ function describeFailure(record: ServingRecord | undefined): string {
   return `the server's bootstrap script failed ${record?.bootstrap.failuresInARow ?? 0} times in a row${last}`;
 }
 
-/** What a look at an agent and its record has shown. */
+/** What one observation of an agent and its record has shown. */
 interface Look {
   readonly record?: ServingRecord;
   /** When its event loop last turned, as far as it shows: ms since the host started. */
   readonly lifeSign: number;
-  /** It was stopped, and nothing says that it failed: `docker restart` leaves such a gap. */
+  /** It was stopped, and nothing shows that it failed: `docker restart` leaves such a gap. */
   readonly isStopped: boolean;
   /** State and exit status, for people. */
   readonly end: string;
 }
 
 /**
- * The record that an agent keeps in its own container; none where there is none of this start, or it cannot be read.
- * @throws NotReadyError when the agent has exited by itself
+ * The record that an agent keeps in its own container; left out if there is none since this start, or it cannot be read.
+ * @throws NotReadyError when the agent has exited without a request
  */
 async function lookAtAgent(work: Work, agent: Observed): Promise<Look> {
   const now = await work.engine.inspectContainer(agent.id);
@@ -171,7 +170,7 @@ async function lookAtAgent(work: Work, agent: Observed): Promise<Look> {
   return { isStopped: false, end, record, lifeSign: Math.max(beat, record.updatedElapsed) };
 }
 
-/** An engine that does not answer says nothing about the agent: the next look, or the end of the time, decides. */
+/** An engine that does not answer shows nothing about the agent: the next observation, or the end of the time, decides. */
 async function lookPatiently(work: Work, agent: Observed): Promise<Look> {
   try {
     return await lookAtAgent(work, agent);
@@ -182,7 +181,7 @@ async function lookPatiently(work: Work, agent: Observed): Promise<Look> {
   }
 }
 
-/** What an agent says of itself now; undefined where it says nothing, or does not run. Throws nothing. */
+/** What an agent reports about itself now; undefined if it reports nothing, or does not run. Never throws. */
 export async function readServing(work: Work, agent: Observed): Promise<ServingRecord | undefined> {
   try {
     return (await lookAtAgent(work, agent)).record;
@@ -211,8 +210,7 @@ async function readRecord(
 
 /**
  * How long ago (ms) the agent's heartbeat was written; the clock that it goes by counts the sleep of the host, and
- * `Clock.elapsed` does
- * not, so only the difference says something.
+ * `Clock.elapsed` does not, so only the difference is useful.
  * @returns undefined where there is none, or it cannot be read
  */
 async function ageOfHeartbeat(work: Work, { pid = 0 }: ContainerDetails): Promise<number | undefined> {

@@ -16,7 +16,7 @@ import { measureReach, readReadyAnswer } from './reach.ts';
 import { judgeReadiness, type Reach, type Refusal, type Situation } from './judge.ts';
 import { askRequirement } from './requirement.ts';
 
-/** What the gate has let through, for the state. */
+/** How the agent passed the gate, for the state. */
 export interface Passage {
   /** Why the agent was promoted although it had not proven that it can serve; undefined: it had. */
   readonly failure?: ReadinessFailure;
@@ -28,11 +28,11 @@ export interface Gate {
   readonly work: Work;
   /** `upgrade --offline`: the server is not asked. */
   readonly offline: boolean;
-  /** The image that the agent is to be made from, as it was named. */
+  /** The image that the agent is to be created from, as the server or person named it. */
   readonly target: string;
   /** Whether the goal is to reconcile what an interrupted upgrade left. */
   readonly isReconciling: boolean;
-  /** Ended when the worker's own time is up. */
+  /** Aborted when the worker's own time is up. */
   readonly lifetime: AbortSignal;
 }
 
@@ -78,7 +78,7 @@ export async function awaitReadiness(gate: Gate, next: Observed, observation: Ob
   }
 }
 
-/** One that never gave a result is no image's proven fault: a host may be slow. */
+/** Without any result, the image is not proven to be at fault: the host may be slow. */
 function judge(
   last: ReadinessResult | undefined,
   situation: Situation,
@@ -99,7 +99,7 @@ const noAnswer: ReadinessFailure = {
   hint: 'the host may be overloaded; docker logs of the next agent shows more',
 };
 
-/** The agent that runs, under whichever name: the one to compare with, and to protect. */
+/** The agent that runs, whatever its name is: the one to compare with and to protect. */
 function findActive(observation: Observation): Observed | undefined {
   const candidates = [observation.agent, ...oldAgents(observation)];
   return candidates.find((each) => each?.managed === true && each.state === 'running');
@@ -119,8 +119,8 @@ async function situationOf(
 }
 
 /**
- * A legacy agent does not work while its server requires another image. Where the server cannot be asked, whoever asked for
- * the upgrade tells: its script does that only then.
+ * A legacy agent does not work while its server requires another image. If the server cannot be asked, it matters who asked
+ * for the upgrade: the server's script does so only in that case.
  */
 async function doesLegacyWait({ work }: Gate, legacy: Observed): Promise<boolean> {
   const required = await askRequirement(work, legacy);
@@ -128,7 +128,7 @@ async function doesLegacyWait({ work }: Gate, legacy: Observed): Promise<boolean
   return required !== undefined && required !== legacy.image;
 }
 
-/** The setting was turned back: the legacy agent goes on by itself as soon as nobody is in its way. */
+/** Stops if the server requires the legacy image again: the legacy agent continues as soon as no other agent blocks it. */
 async function requireStillWanted({ work, target }: Gate, agent: Observed | undefined): Promise<void> {
   if (agent === undefined) return;
   const required = await askRequirement(work, agent);
@@ -141,8 +141,9 @@ async function requireStillWanted({ work, target }: Gate, agent: Observed | unde
 }
 
 /**
- * The file inside the container, and where it cannot be read, the command by exec. Only a result of this very start counts, and
- * only for 30 s: Docker 1.10.3 starts a created container, and `docker commit` copies files.
+ * Reads the result from the file inside the container or, if that cannot be read, from the command `ready` by exec. A result
+ * counts only for this start of the container, and only for 30 s: Docker 1.10.3 starts a created container, and `docker
+ * commit` copies files.
  */
 async function readResult(
   work: Work,
@@ -175,7 +176,7 @@ async function readResult(
   }
 }
 
-/** An engine that cannot execute anything says nothing about the image: then there is no result. */
+/** If the engine cannot execute a command, this shows nothing about the image: there is no result. */
 async function askByExec(
   { engine, configuration, log, signal }: Work,
   next: Observed,
@@ -194,7 +195,7 @@ async function askByExec(
   }
 }
 
-/** Only the file is looked at so often; the next agent itself asks its server every 5 to 30 s. */
+/** Only the file is read this often; the next agent asks its server every 5 to 30 s. */
 async function pause(gate: Gate, situation: Situation, failure: ReadinessFailure | undefined): Promise<void> {
   const { work, lifetime } = gate;
   const { limits } = work.configuration;

@@ -1,11 +1,11 @@
 import type { ReadinessFailure, ReadinessResult } from '../../run/readiness/result.ts';
 
 /**
- * Whose fault it is that a next agent is not ready, and what follows (readiness §2, §3): pure, one row of the table after
- * the other. Nothing here asks anybody anything.
+ * Decides what is at fault if a next agent is not ready, and what follows (readiness §2, §3). Pure: one row of the table
+ * after the other, without any request.
  */
 
-/** What the agent before it reaches at this moment, measured in its own container. */
+/** What the old agent reaches at this moment, measured in its own container. */
 export interface Reach {
   /** Whether its server answers it. */
   readonly server: 'answers' | 'silent' | 'not-measured';
@@ -15,7 +15,7 @@ export interface Reach {
 
 export const notMeasured: Reach = { server: 'not-measured', keys: 'not-measured' };
 
-/** What is to be protected on this host. */
+/** What must be protected on this host. */
 export type Situation =
   /** An agent is active: it works, and stays until the next one has proven that it can serve. */
   | 'agent-serves'
@@ -25,13 +25,13 @@ export type Situation =
   | 'no-agent-runs'
   /** No other container holds the host's keys. */
   | 'first-agent'
-  /** An interrupted upgrade is reconciled: the parked agent can come back. */
+  /** This reconciles an interrupted upgrade: the parked agent can come back. */
   | 'reconciling';
 
 export interface Question {
   readonly result: Pick<ReadinessResult, 'ready' | 'failure'>;
   readonly situation: Situation;
-  /** READY is over: it is not tried any longer. */
+  /** The time READY is over: the check is not repeated any more. */
   readonly timeIsUp: boolean;
   /** Undefined: not measured yet. Measured only when the answer depends on it. */
   readonly reach: Reach | undefined;
@@ -42,11 +42,11 @@ export type Verdict =
   /** Promoted although a check failed; the state says which. */
   | { readonly do: 'promote-anyway'; readonly failure: ReadinessFailure }
   | { readonly do: 'try-again' }
-  /** The answer depends on what the old agent reaches. */
+  /** The decision depends on what the old agent reaches. */
   | { readonly do: 'measure' }
   /** Not promoted, and it counts against the image. */
   | { readonly do: 'refuse'; readonly failure: ReadinessFailure; readonly why: Refusal }
-  /** Not promoted; nobody can tell that the image is to blame. */
+  /** Not promoted; nothing shows that the image is at fault. */
   | { readonly do: 'defer'; readonly failure: ReadinessFailure };
 
 export type Refusal = 'image' | 'old-agent-reaches-server' | 'keys-did-not-arrive';
@@ -60,14 +60,14 @@ export function judgeReadiness(question: Question): Verdict {
   if (situation === 'first-agent') return judgeFirst(question, failure);
   if (failure.fault === 'image') return { do: 'refuse', failure, why: 'image' };
   if (failure.fault === 'keys') return judgeKeys(question, failure);
-  // While no agent is active nothing is gained by giving up: the worker keeps the next agent until its own time is up.
+  // While no agent is active, giving up does not help: the worker keeps the next agent until the worker's own time is up.
   if (situation === 'legacy-waits') return { do: 'try-again' };
   if (!question.timeIsUp) return { do: 'try-again' };
   if (failure.fault === 'server' || situation === 'reconciling') return { do: 'defer', failure };
   return judgeWay(question.reach, failure);
 }
 
-/** A person waits for it: what heals within READY is no failure. A fault of the image never heals. */
+/** Waits for READY: a fault that disappears within that time is no failure. A fault of the image never disappears. */
 function judgeFirst({ timeIsUp }: Question, failure: ReadinessFailure): Verdict {
   const isFinal = failure.fault === 'image' || failure.confirmed === true;
   return timeIsUp || isFinal ? { do: 'promote-anyway', failure } : { do: 'try-again' };
@@ -81,7 +81,7 @@ function judgeWay(reach: Reach | undefined, failure: ReadinessFailure): Verdict 
     : { do: 'defer', failure };
 }
 
-/** Keys that the old agent has as well are refused to both of them: an old image cannot do better. */
+/** The old agent has the same keys, so the server refuses both agents: a rollback would not help. */
 function judgeKeys({ reach, timeIsUp, situation }: Question, failure: ReadinessFailure): Verdict {
   if (failure.confirmed !== true) {
     const givesUp = timeIsUp && situation !== 'legacy-waits';

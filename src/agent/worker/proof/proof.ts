@@ -8,16 +8,16 @@ import { readServing, watchBootstrap } from './bootstrap-watch.ts';
 import { awaitReadiness, type Gate, type Passage } from './gate.ts';
 import { servingOf, type Serving } from './serving.ts';
 
-/** The proof that an agent serves, from standby to the end of a transaction: what the state may say of it. */
+/** The proof that an agent serves, from standby to the end of a transaction: what the state may report about it. */
 export interface Proof extends Required<Pick<TransactionOptions, 'awaitReady' | 'watchBootstrap'>> {
-  /** What is known of the agent in the end. */
+  /** What is known about the agent at the end. */
   conclude(result: TransactionResult): Promise<Serving>;
 }
 
 export interface ProofOptions extends Pick<Gate, 'work' | 'target' | 'isReconciling' | 'lifetime'> {
   /** The worker's own environment. */
   readonly environment: Environment;
-  /** Called when the waiting is over and the switch begins, which has its own time. */
+  /** Called when the wait is over and the switch begins, which has its own time limit. */
   readonly onReady: () => void;
 }
 
@@ -34,7 +34,8 @@ export function createProof(options: ProofOptions): Proof {
     async watchBootstrap(agent: Observed, observation: Observation) {
       if (offline) return 'proven';
       const wasReady = passage?.failure === undefined;
-      // Of an interrupted upgrade nobody knows whether it was a rescue: the parked agent stays until the new one serves.
+      // It is unknown whether an interrupted upgrade replaced a working agent: the parked agent stays until the new one
+      // serves.
       const isRescue = passage?.isRescue ?? options.isReconciling;
       const { serving, parked } = await watchBootstrap(
         { work: options.work, wasReady, isRescue },
@@ -53,7 +54,7 @@ export function createProof(options: ProofOptions): Proof {
   };
 }
 
-/** The check that failed on standby says more than the record of an agent that has just begun. */
+/** The check that failed on standby says more than the record of an agent that has just started. */
 function explain(watched: Serving, passage: Passage | undefined): Serving {
   const failure = passage?.failure;
   if (watched.kind === 'serves' || failure === undefined) return watched;
@@ -62,7 +63,7 @@ function explain(watched: Serving, passage: Passage | undefined): Serving {
   return { kind: 'not-serving', cause, message, ...(hint === undefined ? {} : { hint }) };
 }
 
-/** Nothing was switched: what the agent that is there says of itself. */
+/** Nothing was switched: uses what the present agent reports about itself. */
 async function servingNow(work: Work, agent: Observed): Promise<Serving> {
   const { clock, configuration, signal } = work;
   const { limits } = configuration;

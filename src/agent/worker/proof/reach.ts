@@ -10,8 +10,9 @@ import type { Work } from '../session.ts';
 import { notMeasured, type Reach } from './judge.ts';
 
 /**
- * Measures what an agent reaches now, in its own container (readiness §2): a hardened one that knows `ready` by that command;
- * any other by its image's curl, without keys. What cannot be measured is not measured, and never a reason to blame an image.
+ * Measures what an agent reaches now, in its own container (readiness §2): a hardened one that knows `ready` by that
+ * command; any other by its image's curl, without keys. If it cannot be measured, the result is unknown, and an image never
+ * fails because of that.
  *
  * @param server origin of the server that the next agent asks; for another one the answers are not compared
  */
@@ -37,7 +38,7 @@ async function askReady(work: Work, agent: Observed): Promise<Reach> {
   return result === undefined ? notMeasured : reachOf(result);
 }
 
-/** What an answer of `run.sh ready --json` says of the way to the server and of the keys. */
+/** What the output of `run.sh ready --json` shows about the way to the server and about the keys. */
 export function reachOf({ ready, failure }: Pick<ReadinessResult, 'ready' | 'failure'>): Reach {
   if (ready) return { server: 'answers', keys: 'accepted' };
   if (failure?.check === 'keys') return { server: 'answers', keys: 'refused' };
@@ -79,14 +80,14 @@ async function measureLegacy(work: Work, agent: Observed): Promise<Reach> {
   const { status, stdout } = isAsked
     ? { status: 0, stdout: '200' }
     : await execute(work, agent.id, ['sh', '-c', curlScript]);
-  // 126 and 127: there is no sh or curl that could tell.
+  // 126 and 127: there is no sh or no curl, so nothing was measured.
   if (status === undefined || status === 126 || status === 127) return notMeasured;
   const answers = status === 0 && stdout.trim() === '200';
   if (!answers) return { server: 'silent', keys: 'not-measured' };
   return { server: 'answers', keys: await measureKeys(work, agent) };
 }
 
-/** The legacy agent has just fetched the script that created the upgrade container. */
+/** Whether the server has just answered a legacy agent: the agent fetched the script that created the upgrade container. */
 async function hasJustBeenAnswered({ engine, names, clock, configuration }: Work): Promise<boolean> {
   for (const name of names.upgrades) {
     const found = await engine.inspectContainer(name);

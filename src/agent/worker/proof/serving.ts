@@ -3,16 +3,16 @@ import type { ServingRecord } from '../../run/serving/record.ts';
 import type { StateCause } from '../../../support/causes.ts';
 import { reportedCause } from '../../../support/errors.ts';
 
-/** What is known about an agent's serving when the work on its host ends. */
+/** What is known about whether an agent serves when the work on its host is over. */
 export type Serving =
   | { readonly kind: 'serves' }
   /**
-   * Its process has just begun: nothing speaks against it, and nothing was shown yet. No cause of a state: within SERVING_GRACE the
-   * agent itself says more.
+   * Its process has just started: nothing is proven, and nothing has failed. Not a cause of a state: within SERVING_GRACE
+   * the agent itself reports more.
    */
   | { readonly kind: 'starting'; readonly message: string }
   | NotServing
-  /** Never worded as serving. */
+  /** A message never says that it serves. */
   | (Omit<NotServing, 'kind'> & { readonly kind: 'unknown' });
 
 export interface NotServing {
@@ -24,7 +24,7 @@ export interface NotServing {
   readonly hint?: string;
 }
 
-/** What a record says in the end. */
+/** What a record shows at the end. */
 export function servingOf(record: ServingRecord | undefined): Serving {
   if (record === undefined) {
     return {
