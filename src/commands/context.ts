@@ -1,6 +1,5 @@
 import { namesOf, readNames, type RoleNames } from '../agent/identity/roles.ts';
 import { selectProfile, type Profile } from '../agent/identity/profile.ts';
-import { workerVariables } from '../agent/worker/request.ts';
 import type { EngineOptions } from '../engine/reads.ts';
 import type { ContainerDetails, Engine, EngineInfo } from '../engine/engine.ts';
 import { diskHint } from '../host/errors.ts';
@@ -67,6 +66,8 @@ export function requireSoundConfiguration({
 export async function withAgentConf(context: Context): Promise<Context> {
   const { configuration, log, secrets } = context;
   const { readAgentConf } = await import('../control-plane/agent-conf.ts');
+  // Loads `crypto`, which `inspect-host` does without.
+  const { workerVariables } = await import('../agent/worker/request.ts');
   const reading = readAgentConf(`${configuration.paths.rancher}/etc/agent.conf`);
   const { variables, problems } = await tellingIfSilent(context, reading);
   for (const problem of problems) log.warn(`agent.conf: ${problem}`);

@@ -61,7 +61,7 @@ describe('an upgrade on a host whose Docker root is nearly full', () => {
     const result = await scene.upgrade(images.b);
     await expectDeferred(result);
     expect(result.stderr).toMatch(/low: 1\d\d MB free of [\d.]+ [MG]B on the Docker root's file system/);
-    expect(result.stderr).toContain('what to do: Remove stopped containers and unused images');
+    expect(result.stderr).toContain('what to do: remove stopped containers and unused images');
 
     await scene.host.freeDisk();
     const again = await scene.upgrade(images.b);
