@@ -38,7 +38,7 @@ it('an old agent that can’t be removed while a monitor holds its mounts: the m
   const result = await scene.upgrade(images.b, ...limits({ REMOVE_TRIES: 1 }));
   expect(result, result.stderr).toMatchObject({ status: 73 });
   expect(result.stderr).toMatch(
-    /what to do: rancher-agent-previous is held by sleep \(pid \d+, container monitor\): end or restart that/,
+    /what to do: rancher-agent-previous is held by sleep \(pid \d+, container monitor\): stop or restart that/,
   );
   const pid = (await scene.host.inspect('monitor'))?.State.Pid;
   const [container] = await unremovable();

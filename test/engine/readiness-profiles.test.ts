@@ -94,6 +94,6 @@ describe.each(rows)('%s', (_title, { first, next, agent, others, api }) => {
     expect(again, again.stderr).toMatchObject({ status: 0 });
     await scene.only(agent, ...others);
     expect(await scene.host.inspect(agent)).toMatchObject({ Config: { Image: next } });
-    expect(await scene.readStatus()).toMatchObject({ state: 'ok', serving: { serving: 'yes' } });
+    expect(await scene.readStatus()).toMatchObject({ state: 'ok', exitCode: 0 });
   });
 });
