@@ -187,7 +187,7 @@ export const registrationRows: readonly RegistrationRow[] = [
   {
     switches: ['apihost=ELSEWHERE'],
     exit: 78,
-    says: 'the configured Host Registration URL does not match URL',
+    says: 'the configured Host Registration URL does not match the given URL',
     requests: 'script',
   },
   { switches: ['apihost=ELSEWHERE'], environment: { CATTLE_URL_OVERRIDE: 'HERE/v1' }, ...registered },
@@ -256,7 +256,7 @@ export const registrationRows: readonly RegistrationRow[] = [
     switches: ['register=nokeys'],
     isNew: true,
     exit: 69,
-    says: 'the server tells no keys',
+    says: 'the server reports no keys',
     requests: made,
   },
   // Last: the agent gets another address of the API.
