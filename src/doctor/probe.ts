@@ -27,7 +27,7 @@ export interface ProbeLimits {
 const leastProbe = 2;
 
 /**
- * Probes one thing. An error is a result as well. No probe takes longer than its limits, even if `work` never settles.
+ * Probes one thing. An error is a result as well. No probe takes longer than its limits, even if `work` stays pending for ever.
  * @throws the signal's reason when aborted
  */
 export async function probe<T>(what: string, allowed: ProbeLimits, work: () => Promise<T>): Promise<Seen<T>> {

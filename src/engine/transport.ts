@@ -43,7 +43,7 @@ export interface Transport {
 
 /**
  * The one way to the engine, over dockerode's modem. Answers are always taken as streams and read here: a connection that
- * drops in mid-body is then an error at once, where dockerode's own promise would never settle.
+ * drops in mid-body is then an error at once, where dockerode's own promise would stay pending for ever.
  *
  * @param apiVersion prefix for every path, e.g. `1.22`; undefined talks to the engine's newest
  * @param userAgent shows in the log of the engine (and of a proxy) who asked

@@ -14,7 +14,7 @@ export class DeadlineError extends Error {
 }
 
 /**
- * Runs `work` with a deadline that holds even if the promise it returns never settles (engine-notes §4: a connection that
+ * Runs `work` with a deadline that holds even if the promise it returns stays pending for ever (engine-notes §4: a connection that
  * drops after the headers leaves such a promise behind). The signal given to `work` is aborted when the time is up or
  * when `outer` is aborted, so that sockets are closed as well.
  *
