@@ -15,18 +15,24 @@ export interface MetricsKeeping extends MetricsView {
 /**
  * Writes the textfile for Prometheus while the agent runs, if one is configured. Reads the files of the host every
  * HOUSEKEEPING. Counts leaked helpers at the start and then every HOUSEKEEPING_TURNS of these, because it needs a long list.
+ * Others write the file as well, at the start above all: a worker that exits, and the agent's own state. One that has read the
+ * file before a count was in it drops the count. So every write has the last count, and the first one is repeated soon.
  * Returns when the signal is aborted.
  */
 export async function keepMetrics(keeping: MetricsKeeping): Promise<never> {
   const { configuration, clock, signal } = keeping;
   const { limits } = configuration;
   const write = createMetricsWriter(keeping);
+  let count: LeakCount | undefined;
   for (let turns = 0; ;) {
+    let pause = limits.HOUSEKEEPING;
     if ((await findMetricsPath(configuration)) !== undefined) {
-      await write(turns % limits.HOUSEKEEPING_TURNS === 0 ? await countOnce(keeping) : undefined);
+      if (turns === 0) pause = limits.METRICS_AGAIN;
+      if (turns % limits.HOUSEKEEPING_TURNS === 0) count = (await countOnce(keeping)) ?? count;
+      await write(count);
       turns += 1;
     }
-    await clock.sleep(limits.HOUSEKEEPING, signal);
+    await clock.sleep(pause, signal);
   }
 }
 

@@ -8,6 +8,8 @@ export const runLimits = {
   WORKER_UNSTARTED: 90_000,
   /** Turns (5 min) between two looks for what a killed upgrade left behind; half as often after each find. */
   HOUSEKEEPING_TURNS: 15,
+  /** A worker that exits has written the metrics by then: the agent's first count is written once more. */
+  METRICS_AGAIN: 15_000,
   /** CATTLE_EXEC_AGENT: reconciling, or creating a worker, takes seconds; a worker continues without us. */
   EXEC_PATIENCE: 60_000,
   /** `docker stop` gives us 10 s: half of it for the bootstrap child. */
