@@ -74,7 +74,11 @@ export class Scene {
   async startAgent(keys: AgentKeys, ...options: readonly string[]): Promise<void> {
     await this.host.docker(
       ...['run', '-d', '--name', 'rancher-agent', '--restart', 'always', '--privileged'],
-      ...['--net', 'host', '--pid', 'host', '-v', '/var/run/docker.sock:/var/run/docker.sock'],
+      ...['--net', 'host', '--pid', 'host'],
+      // A second bind at the same place is refused.
+      ...(options.some((it) => it.endsWith(':/var/run/docker.sock'))
+        ? []
+        : ['-v', '/var/run/docker.sock:/var/run/docker.sock']),
       ...['-v', '/proc:/host/proc', '-v', '/dev:/host/dev', '-v', '/var/lib/rancher:/var/lib/rancher'],
       ...['-e', `CATTLE_URL=${this.server.url}/v1`],
       ...['-e', `CATTLE_ACCESS_KEY=${keys.accessKey}`, '-e', `CATTLE_SECRET_KEY=${keys.secretKey}`],
