@@ -202,27 +202,32 @@ export function parseStatus(text: string): Exclude<StatusReading, { kind: 'missi
 const version1Schema = v.looseObject({
   version: v.literal(1),
   command: v.optional(v.string()),
-  originalMessage: v.optional(v.string()),
-  unremovable: v.optional(v.array(v.looseObject({ originalMessage: v.optional(v.string()) }))),
+  cause: v.optional(v.string()),
+  said: v.optional(v.string()),
+  corpses: v.optional(v.array(v.looseObject({ said: v.optional(v.string()) }))),
 });
+
+/** Causes that version 0.1 wrote under another name. */
+const renamedCauses: Readonly<Record<string, string>> = {
+  'ping-pong': 'flapping-requirement',
+  'storage-silent': 'disk-unresponsive',
+};
 
 /** A status of version 0.1, with the present names; any other status unchanged. */
 function fromVersion1(json: unknown): unknown {
   const parsed = v.safeParse(version1Schema, json);
   if (!parsed.success) return json;
-  const { originalMessage, unremovable, command, ...rest } = parsed.output;
+  const { said, corpses, command, cause, ...rest } = parsed.output;
   return {
     ...rest,
     version,
-    ...(command === undefined ? {} : { command: command === 'reconcile' ? 'reconcile' : command }),
-    ...(originalMessage === undefined ? {} : { originalMessage: originalMessage }),
-    ...(unremovable === undefined
+    ...(command === undefined ? {} : { command: command === 'settle' ? 'reconcile' : command }),
+    ...(cause === undefined ? {} : { cause: renamedCauses[cause] ?? cause }),
+    ...(said === undefined ? {} : { originalMessage: said }),
+    ...(corpses === undefined
       ? {}
       : {
-          unremovable: unremovable.map(({ originalMessage: why, ...container }) => ({
-            ...container,
-            originalMessage: why,
-          })),
+          unremovable: corpses.map(({ said: why, ...container }) => ({ ...container, originalMessage: why })),
         }),
   };
 }

@@ -108,16 +108,17 @@ describe('the status file', () => {
     });
   });
 
-  it('of version 0.1 is read under the names of today', async () => {
+  it('of version 0.1 is read with the present names', async () => {
     const earlier = {
       version: 1,
       state: 'degraded',
       summary: 'the agent runs',
-      originalMessage: 'device or resource busy',
+      cause: 'ping-pong',
+      said: 'device or resource busy',
       since: '2016-07-01T12:00:00.000Z',
       updatedAt: '2016-07-01T12:00:00.000Z',
-      command: 'reconcile',
-      unremovable: [{ name: 'rancher-agent-previous', id: 'abc', originalMessage: 'busy' }],
+      command: 'settle',
+      corpses: [{ name: 'rancher-agent-previous', id: 'abc', said: 'busy' }],
       entrypointVersion: '0.1.0',
     };
     await mkdir(paths.entrypoint, { recursive: true });
@@ -127,6 +128,7 @@ describe('the status file', () => {
       status: {
         version: 2,
         command: 'reconcile',
+        cause: 'flapping-requirement',
         originalMessage: 'device or resource busy',
         unremovable: [{ name: 'rancher-agent-previous', originalMessage: 'busy' }],
       },
