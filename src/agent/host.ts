@@ -22,7 +22,7 @@ export interface Host {
   readonly secrets: Secrets;
 }
 
-/** The same with the settings that it was made from. */
+/** The same with the settings that it was created from. */
 export interface ConfiguredHost extends Host {
   readonly configuration: Configuration;
   readonly profile: Profile;

@@ -114,7 +114,7 @@ interface Task {
 function requireConsent({ keyboard }: CleanupHost, { yes, dryRun }: CleanupOptions): void {
   if (yes || dryRun || keyboard.interactive) return;
   throw new UsageError('cleanup removes containers, and there is no terminal to ask on', {
-    hint: 'append --dry-run to list them, append --yes to remove them, or start it with docker run -it',
+    hint: 'append --dry-run to list them, append --yes to remove them, or start it on a terminal: docker run --rm -it --privileged … IMAGE cleanup',
   });
 }
 
@@ -262,6 +262,8 @@ function requireOwnContainer(own: ContainerDetails | undefined): ContainerDetail
   if (own?.command.includes('cleanup') === true) return own;
   throw new UsageError(
     '--stop-agent needs a container of its own: without one, nothing would start the agent again',
-    { hint: 'docker run --rm -it -v /var/run/docker.sock:/var/run/docker.sock IMAGE cleanup --stop-agent' },
+    {
+      hint: 'docker run --rm -it --privileged -v /var/run/docker.sock:/var/run/docker.sock -v /var/lib/rancher:/var/lib/rancher IMAGE cleanup --stop-agent',
+    },
   );
 }

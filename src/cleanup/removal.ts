@@ -17,7 +17,7 @@ export interface Removal {
   readonly concurrency: Concurrency;
   /** No removal begins after it; those in progress may finish. */
   readonly signal: AbortSignal;
-  /** Called before removals begin: false ends the run, because a worker needs the engine more. */
+  /** Called before removals begin: false stops the run, because a worker needs the engine more. */
   readonly mayGoOn?: () => Promise<boolean>;
   /** For a run that survives a restart of the engine; without it, the run fails if the engine does not answer. */
   readonly patience?: Patience;

@@ -10,7 +10,7 @@ import type { Scan } from './scan.ts';
 export interface CleanupReport {
   readonly version: 2;
   readonly dryRun: boolean;
-  /** `declined`: a person said no. */
+  /** `declined`: a person answered no. */
   readonly end: RemovalEnd | 'declined';
   /** Leaked helpers and dead managed containers when it began. */
   readonly found: number;

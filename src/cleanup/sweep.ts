@@ -20,7 +20,7 @@ export interface Sweep {
   readonly log: Log;
   /** Stops the sweep after the removal in progress. */
   readonly signal: AbortSignal;
-  /** Called before each removal: false ends the sweep, because a worker needs the engine more. */
+  /** Called before each removal: false stops the sweep, because a worker needs the engine more. */
   readonly mayGoOn?: () => Promise<boolean>;
   /** Called once, before the first removal, and only if there is something to remove. */
   readonly onFound?: (suspects: number) => Promise<void>;

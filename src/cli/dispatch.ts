@@ -14,7 +14,7 @@ import { forceFlag, offlineFlag, parseArguments, type CommandName, type Request 
 export type Basis = Omit<Parameters<typeof createContext>[0], 'command'>;
 
 /**
- * From the arguments to the exit status. Every error ends here, as one line that says what to do. The modules of a command
+ * From the arguments to the exit status. Every error arrives here, and becomes one line that says what to do. The modules of a command
  * are loaded only for that command: `inspect-host` and `--version` cost little more than an empty Node.
  * @param argv the arguments without the program
  */
@@ -115,7 +115,7 @@ async function showStatus(context: Context, asJson: boolean): Promise<number> {
   return ExitCode.ok;
 }
 
-/** Redraws the screen on a terminal; elsewhere a line, or one line of JSON, for each change. Ctrl-C ends it with 0. */
+/** Redraws the screen on a terminal; elsewhere a line, or one line of JSON, for each change. After Ctrl-C it exits with 0. */
 async function watch(context: Context, asJson: boolean): Promise<number> {
   const { terminal, secrets, write, clock } = context;
   const { watchStatus } = await import('../commands/status.ts');

@@ -12,9 +12,9 @@ export interface ExitRow {
 const meanings: Readonly<Record<keyof typeof ExitCode, Omit<ExitRow, 'status'>>> = {
   ok: {
     meaning: 'done, or nothing to do',
-    more: 'Also where nobody can tell whether the agent serves: state `degraded`, cause `serving-unknown`.',
+    more: 'Also where nobody observes whether the agent serves: state `degraded`, cause `serving-unknown`.',
   },
-  noArgument: { meaning: 'no argument; ended by SIGTERM or SIGINT' },
+  noArgument: { meaning: 'no argument; SIGTERM or SIGINT stopped a command other than the worker and cleanup' },
   usage: { meaning: 'wrong command line' },
   unavailable: { meaning: 'the engine or the server is unavailable' },
   internal: {
@@ -37,11 +37,11 @@ const meanings: Readonly<Record<keyof typeof ExitCode, Omit<ExitRow, 'status'>>>
   },
   badConfiguration: { meaning: 'bad configuration: URL, address, fingerprint, variables' },
   interrupted: {
-    meaning: 'the worker or cleanup was ended by SIGINT, at a safe point',
+    meaning: 'SIGINT stopped the worker or cleanup at a safe point',
     more: 'The caller of that worker exits with the same status.',
   },
   terminated: {
-    meaning: 'the worker or cleanup was ended by SIGTERM, at a safe point',
+    meaning: 'SIGTERM stopped the worker or cleanup at a safe point',
     more: 'The caller of that worker exits with the same status.',
   },
 };

@@ -23,7 +23,7 @@ export interface VariableGroup {
 }
 
 const registration: VariableGroup = {
-  title: 'Registration and the way to the server',
+  title: 'Registration and the connection to the server',
   where:
     'On the command line of a registration (`docker run -e NAME=VALUE …`). An upgrade passes on what the server’s agent needs.',
   inHelp: true,
@@ -47,7 +47,7 @@ const registration: VariableGroup = {
     },
     {
       names: ['http_proxy', 'https_proxy', 'all_proxy', 'NO_PROXY'],
-      text: 'the way to the server, in lower or upper case',
+      text: 'proxy for the server, in lower or upper case',
       more:
         '`NO_PROXY` takes names, suffixes, ports and CIDR ranges. `socks5://` works. Registration warns of entries that ' +
         "the bootstrap's curl reads in another way.",
@@ -196,7 +196,7 @@ const passed: VariableGroup = {
     },
     {
       names: ['CATTLE_HOME', 'CATTLE_STAMP_FILE', 'PASTURESTACK_HOME'],
-      text: "where the server's agent is installed; read to tell its exits by design",
+      text: "where the server's agent is installed; read to recognise its exits by design",
       without: '/var/lib/cattle',
     },
     {

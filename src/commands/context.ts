@@ -41,7 +41,7 @@ export function createContext(
 }
 
 /**
- * The context of an agent's `run`, with the names that its container was made with: they are not in its environment
+ * The context of an agent's `run`, with the names that its container was created with: they are not in its environment
  * (contract §4), and what it has done, its successor included, must have the same ones.
  */
 export function adoptNames(context: Context, own: ContainerDetails | undefined): Context {
@@ -49,7 +49,7 @@ export function adoptNames(context: Context, own: ContainerDetails | undefined):
   return createContext({ ...context, configuration: { ...context.configuration, environment } });
 }
 
-/** Refuses to start on variables that could not be understood, and tells which look odd. @throws ConfigurationError */
+/** Refuses to start on variables that cannot be understood, and logs which look odd. @throws ConfigurationError */
 export function requireSoundConfiguration({
   configuration,
   log,
@@ -61,7 +61,7 @@ export function requireSoundConfiguration({
 
 /**
  * What stands in `agent.conf` of the host counts like the environment, and before it (contract §5: read at every
- * start). Only what a caller told its worker is not a matter of the host.
+ * start). The file cannot change what a caller has passed to its worker.
  */
 export async function withAgentConf(context: Context): Promise<Context> {
   const { configuration, log, secrets } = context;
@@ -80,7 +80,7 @@ export async function withAgentConf(context: Context): Promise<Context> {
   return { ...context, configuration: { ...configuration, environment, limits } };
 }
 
-/** There is nothing to be done without the disk but to wait; whoever looks at the log learns what for. */
+/** Without the disk nothing can be done but to wait; the log says what for. */
 async function tellingIfSilent<T>({ configuration, log }: Context, reading: Promise<T>): Promise<T> {
   const timer = setTimeout(() => {
     log.error('the disk of /var/lib/rancher does not answer; nothing is done before it does', {
@@ -96,7 +96,7 @@ async function tellingIfSilent<T>({ configuration, log }: Context, reading: Prom
 
 /**
  * Connects to the engine.
- * @param signal ends the calls in hand; the worker and `run` pass none, they end at a safe point
+ * @param signal stops the calls in progress; the worker and `run` pass none, because they stop at a safe point
  */
 export async function openEngine(
   context: Context,
@@ -107,7 +107,7 @@ export async function openEngine(
   return connectEngine({ ...engineOptions(context, signal), keepsConnections });
 }
 
-/** Asks the engine for its info alone. @param signal ends that */
+/** Asks the engine for its info alone. @param signal stops that */
 export async function askEngineInfo(context: Context, signal: AbortSignal): Promise<EngineInfo> {
   const { readEngineInfo } = await import('../engine/engine-info.ts');
   return readEngineInfo(engineOptions(context, signal));

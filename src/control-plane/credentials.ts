@@ -28,7 +28,7 @@ const identified = v.object({ id: v.string() });
  *
  * PastureStack without access control may know an agent only through the fallback that this header switches off (§8),
  * so a refusal counts only if it is repeated without the header. On Rancher that second answer says the same: 401, or
- * 404 because the admin account has no such schema. Which of the two answers cannot be told from the image we run in.
+ * 404 because the admin account has no such schema. Which of the two answers it is cannot be known from the image we run in.
  * Never throws because of the server.
  */
 export async function checkCredentials(

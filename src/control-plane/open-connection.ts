@@ -57,8 +57,7 @@ export async function openConnection(
 }
 
 /**
- * Before the first script of an agent, which makes no request for it: its tools trust the certificate that the host
- * keeps.
+ * Before the first script of an agent, without a request: its tools trust the certificate that the host keeps.
  * `container` may be done on standby, `host` only by the active agent. A disk that does not answer keeps no agent
  * waiting.
  */

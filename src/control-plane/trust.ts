@@ -21,7 +21,7 @@ export interface TrustFiles {
   readonly caFile: string;
   /** `/var/lib/rancher/etc/agent.conf`. */
   readonly agentConf: string;
-  /** `/usr/local/share/ca-certificates/rancher/rancherAddedCA.crt`, from where the system's store is made. */
+  /** `/usr/local/share/ca-certificates/rancher/rancherAddedCA.crt`, from which the system's store is built. */
   readonly systemCaFile: string;
 }
 
@@ -155,8 +155,8 @@ async function readCaFile(file: string, options?: ReadOptions): Promise<string |
 /**
  * Asks the server until the TLS handshake has an outcome, because a server that is down says nothing about trust.
  * @returns undefined when it is trusted, else what is wrong with its certificate
- * @throws ServerUnavailableError when the server does not answer within the bounds of `waitForServer`: whoever waited
- *   that long need not wait again
+ * @throws ServerUnavailableError when the server does not answer within the limits of `waitForServer`: the caller need
+ *   not wait once more
  */
 async function probeTrust(
   { limits, clock, log, signal }: TrustConnection,
@@ -230,7 +230,7 @@ function cannotBeTrusted(url: string, reason: NetworkReason): ServerUnavailableE
         ? 'the server uses a certificate that is neither the one with CA_FINGERPRINT nor signed by it'
         : reason.kind === 'too-weak'
           ? weakTlsHint
-          : 'no fingerprint helps here: the certificate of the server must be renewed or made for this name',
+          : 'no fingerprint helps here: the certificate of the server must be renewed, or issued for this name',
   });
 }
 
@@ -279,7 +279,7 @@ async function addToSystem(
     try {
       await refreshSystemStore();
     } catch (error) {
-      // There is no file without a store made from it, so that the next time tries again.
+      // The file stands only beside a store that was built from it, so that the next start tries again.
       await rm(systemCaFile, { force: true });
       throw error;
     }

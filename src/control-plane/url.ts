@@ -82,7 +82,7 @@ export function isSameOrigin(a: string | URL, b: string | URL): boolean {
 
 /**
  * The same path and query at the origin of another URL. The server computes its links from headers that proxies set or
- * forget (control-plane §1.5); whoever reached the server once reaches it again this way, and keys stay there.
+ * forget (control-plane §1.5). The origin that was reached once is reached again this way, and the keys stay there.
  */
 export function moveToOrigin(link: string, origin: string | URL): string {
   const from = new URL(link, origin);

@@ -31,9 +31,9 @@ export const doctorCauses = {
   'cannot-remove': { levels: warning, meaning: 'the engine could not remove a managed container' },
   'leaking-now': { levels: unhealthy, meaning: 'leaked helpers, and new ones are still created' },
   'leaked-before': { levels: warning, meaning: 'leaked helpers of before' },
-  'old-entrypoint': {
+  'legacy-entrypoint': {
     levels: warning,
-    meaning: 'none, but the loop of the agent is that of a legacy entrypoint',
+    meaning: 'no leaked helper, but the agent is legacy',
   },
   'others-restart': { levels: warning, meaning: "somebody else's container restarts again and again" },
   'mounts-held': {

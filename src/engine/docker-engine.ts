@@ -351,7 +351,7 @@ async function readExit(opening: ReturnType<Transport['openStream']>, log: Log):
     return 'gone';
   } catch (error) {
     // The container was removed while we waited, or the connection was lost: the caller inspects again.
-    log.debug('waiting for a container ended early', { error: messageOf(error) });
+    log.debug('cannot wait for a container any longer', { error: messageOf(error) });
     return 'gone';
   }
 }

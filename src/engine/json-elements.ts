@@ -61,7 +61,7 @@ class Splitter {
     if (this.#ended) return;
     // Some engines say `null` for none.
     const isNull = this.#depth === 0 && Buffer.concat(this.#pieces).toString('utf8').trim() === 'null';
-    if (!isNull) throw new Error(this.#depth === 0 ? 'the answer is no list' : 'the list ends in the middle');
+    if (!isNull) throw new Error(this.#depth === 0 ? 'the answer is no list' : 'the list is cut off');
   }
 
   #open(byte: number, index: number): number {

@@ -53,7 +53,7 @@ export function understand<T>(what: string, read: () => T): T {
   try {
     return read();
   } catch (cause) {
-    throw new EngineUnavailableError(`${what}: the answer makes no sense`, {
+    throw new EngineUnavailableError(`${what}: the answer cannot be understood`, {
       hint: 'is that really a Docker engine behind the socket? its log: journalctl -u docker',
       cause,
     });

@@ -37,7 +37,7 @@ export interface Transport {
   request(request: EngineRequest): Promise<EngineAnswer>;
   /** For an answer that may be too big to be held as one text: `read` takes it piece by piece, within the deadline. */
   requestPieces<T>(request: EngineRequest, read: (body: AsyncIterable<Buffer>) => Promise<T>): Promise<T>;
-  /** Resolves when the headers are there; the deadline covers those alone, the stream ends with `request.signal`. */
+  /** Resolves when the headers are there; the deadline covers those alone, `request.signal` closes the stream. */
   openStream(request: EngineRequest): Promise<IncomingMessage>;
 }
 

@@ -69,9 +69,9 @@ export function diskHint(disk: string): string {
   return `look at ${disk}: dmesg -T | tail -50`;
 }
 
-/** The disk of the Docker root does not answer: no work was started. */
+/** The disk of `/var/lib/rancher`, or of the Docker root, does not answer: no work was started. */
 export class StorageSilentError extends TryAgainLaterError {
-  override readonly code = 'storage-silent';
+  override readonly code = 'disk-unresponsive';
 }
 
 /** There is too little room for a change: no work was started, and the running containers are fine. */

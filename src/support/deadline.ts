@@ -1,6 +1,6 @@
 import type { Clock } from './clock.ts';
 
-/** A wait ended because its time was up; who waited says what for. */
+/** The time for a wait is up; the message says what for. */
 export class DeadlineError extends Error {
   readonly what: string;
   readonly ms: number;
@@ -51,7 +51,7 @@ export async function withDeadline<T>(
 }
 
 /**
- * Waits for work that cannot be ended, but no longer than until the signal comes; the work continues.
+ * Waits for work that cannot be stopped, but no longer than until the signal comes; the work continues.
  * @throws the signal's reason, or what the work throws
  */
 export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {

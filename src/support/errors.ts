@@ -1,16 +1,16 @@
 import type { StateCause } from './causes.ts';
 
 /**
- * One class for each way in which work fails. Whoever throws one says what happened, in the engine's or the server's own words
- * where there are any, and what the person on the host should do next. `cli/dispatch.ts` makes the exit status of it; in a
- * worker `agent/report/outcome.ts` makes the state and the exit status of it. A state `degraded` has no class: nothing was
+ * One class for each way in which work fails. An error says what happened, with the message of the engine or the server
+ * where there is one, and what the person on the host should do next. `cli/dispatch.ts` derives the exit status from it; in a
+ * worker `agent/report/outcome.ts` derives the state and the exit status. A state `degraded` has no class: nothing was
  * thrown, the work was done.
  */
 
 /** Exit statuses; 64 and up follow sysexits.h, which init systems and shells know. */
 export const ExitCode = {
   ok: 0,
-  /** No argument at all: 1, as the old script did. */
+  /** No argument at all: 1, as the legacy entrypoint did. */
   noArgument: 1,
   usage: 64,
   /** Engine or server cannot be reached. */
@@ -18,7 +18,7 @@ export const ExitCode = {
   internal: 70,
   /** A container could not be created, changed or removed; the state says which. Also of most `degraded` states. */
   cannotChange: 73,
-  /** Try again later: lock held, work in progress, cooling down, storage low. */
+  /** Try again later: lock held, work in progress, back-off, storage low. */
   tryAgainLater: 75,
   notPermitted: 77,
   badConfiguration: 78,
@@ -94,7 +94,7 @@ export class TryAgainLaterError extends EntrypointError {
   readonly exitCode = ExitCode.tryAgainLater;
 }
 
-/** SIGTERM or SIGINT ended the work at a safe point. */
+/** SIGTERM or SIGINT stopped the work at a safe point. */
 export class InterruptedError extends EntrypointError {
   readonly code = 'interrupted';
   readonly exitCode: ExitCode;
@@ -107,7 +107,7 @@ export class InterruptedError extends EntrypointError {
   }
 }
 
-/** The exit status for whatever was thrown; an error that is not ours is a defect of this program (70). */
+/** The exit status for anything that was thrown; an error of another class is a defect of this program (70). */
 export function exitCodeOf(error: unknown): ExitCode {
   return error instanceof EntrypointError ? error.exitCode : ExitCode.internal;
 }

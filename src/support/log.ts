@@ -27,7 +27,7 @@ export interface LogOptions {
 }
 
 /**
- * The logger of the program: `INFO: …` lines as operators know them, or JSON lines. Pino is made, and in the image loaded,
+ * The logger of the program: `INFO: …` lines as operators know them, or JSON lines. Pino is created, and in the image loaded,
  * with the first line: most commands that end well say nothing.
  */
 export function createLog(options: LogOptions): Log {

@@ -34,7 +34,7 @@ export async function retry<T>(policy: RetryPolicy, attempt: (tryNumber: number)
     ...(policy.total === undefined ? {} : { maxRetryTime: policy.total }),
     ...(policy.signal === undefined ? {} : { signal: policy.signal }),
     shouldRetry: ({ error }) => policy.worthRetrying(error),
-    // The pause is ours, not p-retry's: its jitter only ever adds, and a server may name the pause itself.
+    // We pause, not p-retry: its jitter only ever adds, and a server may name the pause itself.
     onFailedAttempt: async ({ error, attemptNumber, retriesLeft }) => {
       if (retriesLeft === 0 || !policy.worthRetrying(error)) return;
       const pause = policy.pause(attemptNumber, error);

@@ -14,7 +14,7 @@ export interface Terminal {
 const widest = 100;
 const usual = 80;
 
-/** The part of a stream that tells what is at its other end. */
+/** The part of a stream that shows what is at its other end. */
 interface Output {
   readonly isTTY?: boolean;
   readonly columns?: number;

@@ -68,7 +68,7 @@ it('puts an upgrade off where the disk of the Docker root does not answer, and t
   const result = await scene.upgrade(images.b, ...limits({ HOST_FILE: 2_000 }));
   expect(result, result.stderr).toMatchObject({ status: 75 });
   expect(result.stderr).toContain('deferred: the storage of this host does not answer');
-  expect(await scene.readStatus()).toMatchObject({ state: 'deferred', cause: 'storage-silent' });
+  expect(await scene.readStatus()).toMatchObject({ state: 'deferred', cause: 'disk-unresponsive' });
   await expectAgentUntouched(agent?.Id);
 });
 

@@ -11,7 +11,7 @@ export interface AgentIngredients {
   readonly imageId: string;
   /** Where the allowed names are taken from: the old container's environment, or the registration's. */
   readonly environment: Environment;
-  /** Whether `/var/lib/rancher/state` can be made on the host (contract §2). */
+  /** Whether `/var/lib/rancher/state` can be created on the host (contract §2). */
   readonly varLibWritable: boolean;
   /** Name of the state volume in use. */
   readonly stateVolume: string;
@@ -20,7 +20,7 @@ export interface AgentIngredients {
   readonly systemd?: boolean;
 }
 
-/** What the agent's container is made from (contract §4), field by field. */
+/** What the agent's container is created from (contract §4), field by field. */
 export function buildAgentSpec(ingredients: AgentIngredients): ContainerSpec {
   const { profile } = ingredients;
   const spec: ContainerSpec = {
@@ -100,7 +100,7 @@ function bindsOf10(ingredients: AgentIngredients): readonly string[] {
 }
 
 /**
- * A digest over everything a container is made from. The keys go in as well: a new registration must replace an agent
+ * A digest over everything a container is created from. The keys go in as well: a new registration must replace an agent
  * that differs in nothing else. Nothing can be read back from it.
  */
 export function digestOf(spec: object, imageId: string): string {

@@ -11,7 +11,7 @@ export interface Profile {
   readonly agentName: string;
   /** Names under which an agent of an older profile may run; it is replaced as well. */
   readonly legacyAgentNames: readonly string[];
-  /** Names of the container that the server's script makes to have the agent upgraded. */
+  /** Names of the container that the server's script creates to have the agent upgraded. */
   readonly upgradeNames: readonly string[];
   /** Volume on `/var/lib/cattle`; the first one that exists, else the first. Empty: a state container holds it. */
   readonly stateVolumes: readonly string[];

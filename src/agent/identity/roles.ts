@@ -81,7 +81,7 @@ export function titleOf(name: string, names: RoleNames): RoleTitle | undefined {
 export const labels = {
   /** `agent`, `worker`, `agent-restarter` or `state`. */
   role: 'io.rancher.agent-entrypoint.role',
-  /** Digest of what an agent container was made from: two containers with the same one are interchangeable. */
+  /** Digest of what an agent container was created from: two containers with the same one are interchangeable. */
   spec: 'io.rancher.agent-entrypoint.spec',
   /** Digest of what a worker was asked to do. */
   request: 'io.rancher.agent-entrypoint.request',
@@ -97,7 +97,7 @@ export const labels = {
   system: 'io.rancher.container.system',
 } as const;
 
-/** The names that an agent's container was made with, as variables; none where its label is missing or damaged. */
+/** The names that an agent's container was created with, as variables; none where its label is missing or damaged. */
 export function readNames(own: Readonly<Record<string, string>>): Environment {
   try {
     const parsed: unknown = JSON.parse(own[labels.names] ?? '{}');
@@ -112,8 +112,8 @@ export function readNames(own: Readonly<Record<string, string>>): Environment {
 }
 
 /**
- * Whether an image's `run` is ours, so that it is on standby while its container is not named as the agent. An empty label
- * is none: an image made from ours cannot take a label away, only empty it.
+ * Whether an image is hardened, so that its `run` is on standby while its container is not named as the agent. An empty
+ * label is none: an image that is built from a hardened one cannot take a label away, only empty it.
  */
 export function canStandBy(imageLabels: Readonly<Record<string, string>>): boolean {
   return (imageLabels[labels.version] ?? '') !== '';

@@ -24,7 +24,7 @@ export async function inspectOwnContainer(
 export function ownImageOf(own: ContainerDetails | undefined, configuration: Configuration): string {
   const image = own?.image ?? configuration.ownImage;
   if (image !== undefined) return image;
-  throw new ConfigurationError('cannot tell which image this is', {
+  throw new ConfigurationError('the image of this container is not known', {
     hint: 'run it as a container, or set RANCHER_AGENT_IMAGE to the name of the image',
   });
 }

@@ -23,7 +23,7 @@ export type MetricsWriter = (leaks?: LeakCount) => Promise<void>;
 
 /**
  * A writer for this process. It is asked for by `AGENT_METRICS_FILE`, in the environment or in `agent.conf`: the latter
- * counts for workers as well, whoever makes them, and outlives every upgrade.
+ * counts for every worker as well, and outlives every upgrade.
  */
 export function createMetricsWriter(view: MetricsView): MetricsWriter {
   let complained = false;
@@ -78,7 +78,7 @@ async function gather({ configuration, clock }: MetricsView): Promise<Omit<Metri
   };
 }
 
-/** What an agent said that is gone since, or was gone when the host stopped, is not known to be so now. */
+/** The record of an agent that is gone, or was gone when the host stopped, says nothing about the present. */
 function figuresOf(reading: ServingReading): ServingFigures | undefined {
   if (reading.kind === 'missing' || reading.kind === 'damaged') return undefined;
   const { serving, since, lastAnswerAt, bootstrap } = reading.record;

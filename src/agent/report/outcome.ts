@@ -13,7 +13,7 @@ import { describeHolder } from '../transaction/mount-holders.ts';
 import type { TransactionResult } from '../transaction/transaction.ts';
 import type { Serving } from '../worker/proof/serving.ts';
 
-/** How a piece of work ended: what stands in the status file, in the last line of the log and in the exit status. */
+/** The result of a piece of work: what stands in the status file, in the last line of the log and in the exit status. */
 export interface Outcome {
   readonly state: HostState;
   readonly exitCode: ExitCode;
@@ -21,7 +21,7 @@ export interface Outcome {
   readonly summary: string;
   /** Stable code for programs. */
   readonly cause?: StateCause;
-  /** The engine's or server's own words. */
+  /** The message of the engine or the server. */
   readonly originalMessage?: string;
   readonly hint?: string;
   readonly next?: string;
@@ -40,7 +40,7 @@ export interface Outcome {
  */
 export function judgeTransaction(result: TransactionResult, serving: Serving = { kind: 'serves' }): Outcome {
   if (result.reached) return withServing(judgeReached(result), serving);
-  const error = result.error ?? new Error('the upgrade ended without a reason');
+  const error = result.error ?? new Error('the upgrade failed without an error');
   return withUnremovable(
     {
       ...judgeError(error),
@@ -110,7 +110,7 @@ function judgeReached(result: TransactionResult): Outcome {
   );
 }
 
-/** Whoever holds a mount can be stopped; without one it is the storage itself. */
+/** A process that holds a mount can be stopped; without one it is the storage itself. */
 function hintFor(unremovable: readonly UnremovableContainer[]): string {
   const runbook = 'see the runbook, "a container cannot be removed"';
   const held = unremovable.flatMap(({ name, holders = [] }) =>

@@ -21,11 +21,11 @@ import type { Outcome } from './outcome.ts';
 export interface Reporter {
   /** Work is under way. */
   working(summary: string, phase: string): Promise<void>;
-  /** The same, for a moment in which the host has no agent: nobody waits for the disk. Written before what is said next. */
+  /** The same, for a moment in which the host has no agent: nobody waits for the disk. Written before the next report. */
   passing(summary: string, phase: string): void;
-  /** It is waited for something: a pause between attempts. */
+  /** A pause between two attempts. @param until milliseconds since 1970 */
   waiting(summary: string, until: number): Promise<void>;
-  /** It has ended. */
+  /** It is over, with this result. */
   ended(outcome: Outcome): Promise<void>;
   /** The status as it stood before this work began, if it could be read. */
   readBefore(): Promise<HostStatus | undefined>;
@@ -52,7 +52,7 @@ export interface ReporterOptions extends Pick<Host, 'clock' | 'log' | 'secrets'>
 
 type Draft = Pick<StatusDraft, 'state' | 'summary'> & Partial<StatusDraft>;
 
-/** A reporter for one piece of work. A status file that cannot be written is said once and stops nothing. */
+/** A reporter for one piece of work. A status file that cannot be written is logged once and stops nothing. */
 export function createReporter(options: ReporterOptions): AgentReporter {
   const { configuration, clock, log, secrets } = options;
   const { paths, limits } = configuration;
@@ -71,7 +71,7 @@ export function createReporter(options: ReporterOptions): AgentReporter {
   let writing: Promise<void> | undefined;
   let lastWritten: Promise<unknown> = Promise.resolve();
   const scrub = (text: string): string => secrets.scrub(text);
-  /** One after the other: what a disk that does not respond still writes later must not stand over what was said after it. */
+  /** One after the other: what an unresponsive disk still writes later must not replace a newer report. */
   const writeInTurn = async (draft: Draft): Promise<void> => {
     const written = lastWritten.then(async () =>
       writeStatus({ paths, now: clock.now(), scrub }, { ...basisOf(options), ...draft }),
@@ -106,7 +106,7 @@ export function createReporter(options: ReporterOptions): AgentReporter {
     }
     writing = undefined;
   };
-  /** Resolves when this, or what was said after it, is written. */
+  /** Resolves when this report, or a newer one, is written. */
   const say = async (draft: Draft): Promise<void> => {
     next = draft;
     writing ??= writeNewest();
@@ -130,7 +130,7 @@ export function createReporter(options: ReporterOptions): AgentReporter {
     },
     async refreshServing() {
       const serving = options.serving?.();
-      // Each call that is not answered keeps one of Node's four threads, and what is said next says it as well.
+      // Each call that is not answered keeps one of Node's four threads, and the next report has the same in it.
       if (serving === undefined || silent || writing !== undefined) return;
       await awaitDisk(refreshInTurn(serving));
     },

@@ -21,7 +21,7 @@ export interface Leftovers extends Pick<
 
 /**
  * At the start of an active agent: lets the worker that promoted it finish, has what an interrupted one left
- * reconciled, and removes the container that the server's script made for the upgrade (contract §5).
+ * reconciled, and removes the container that the server's script created for the upgrade (contract §5).
  */
 export async function reconcileLeftovers(leftovers: Leftovers): Promise<void> {
   const { log } = leftovers;
@@ -35,9 +35,9 @@ export async function reconcileLeftovers(leftovers: Leftovers): Promise<void> {
 }
 
 /**
- * While the agent is active: an upgrade may die with everybody who followed it, and nobody asks for it again. Looks
- * rarely, and more rarely after each find, so that what cannot be reconciled is not tried for ever at one pace. Ends when
- * the signal is aborted.
+ * While the agent is active: a worker and every caller that followed it may be killed, and then nobody asks for that upgrade
+ * again. Looks rarely, and more rarely after each find, so that what cannot be reconciled is not tried for ever at one pace.
+ * Stops when the signal is aborted.
  */
 export async function keepHouse(leftovers: Leftovers): Promise<never> {
   const { limits, clock, signal, log } = leftovers;
@@ -57,7 +57,7 @@ export async function keepHouse(leftovers: Leftovers): Promise<never> {
 }
 
 /**
- * A worker whose callers were all killed: on engines without AutoRemove one that has ended stays, and on every engine
+ * A worker whose callers were all killed: on engines without AutoRemove one that has exited stays, and on every engine
  * one that was created and never started. How long ago that was is measured here: by the engine's time of its creation, a
  * clock set forward would take one for forgotten that is about to be started.
  * @param unstarted until when to wait for those that were seen before, by id
@@ -92,7 +92,7 @@ async function reconcileForgotten({ engine, names, log, reconcile }: Leftovers):
 
 /**
  * Containers in a role other than the agent's, or a status that nobody is at work on any more. What a worker that has
- * just ended left behind, it left because it had to: trying again at once would only repeat it.
+ * just exited left behind, it left because it had to: trying again at once would only repeat it.
  */
 async function findReasonToReconcile(
   leftovers: Leftovers,
@@ -106,10 +106,10 @@ async function findReasonToReconcile(
     names: [names.next, names.nextSpare, ...names.previous, names.deadWorker],
   });
   if (rest.length > 0) return `left over: ${rest.map((container) => container.name).join(', ')}`;
-  return state === 'working' || state === 'degraded' ? `the last work ended as "${state}"` : undefined;
+  return state === 'working' || state === 'degraded' ? `the last work left the state "${state}"` : undefined;
 }
 
-/** One that still follows the worker ends by itself in a moment; one of a legacy entrypoint would delete us. */
+/** One that still follows the worker exits in a moment anyway; one of a legacy entrypoint would delete us. */
 async function removeUpgradeContainers(leftovers: Leftovers): Promise<void> {
   for (const name of leftovers.names.upgrades) {
     try {

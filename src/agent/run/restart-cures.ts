@@ -13,7 +13,7 @@ import type { Reason } from './serving/decision.ts';
 
 /*
  * The two faults of a running agent that a restart of its container cures, and nothing else does (readiness §5). Docker binds
- * the socket file, and copies resolv.conf, when a container starts: a daemon that is restarted makes another socket, and a
+ * the socket file, and copies resolv.conf, when a container starts: a daemon that is restarted creates another socket, and a
  * host that gets other name servers writes another file.
  */
 

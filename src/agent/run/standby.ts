@@ -16,15 +16,15 @@ export function roleOf(name: string, names: RoleNames): StandbyRole {
 
 export interface StandingBy extends Pick<Host, 'engine' | 'names' | 'limits' | 'clock' | 'log' | 'signal'> {
   readonly own: ContainerDetails;
-  /** Has a worker finish the transaction that we are part of; the signal ends the waiting, not the worker. */
+  /** Has a worker finish the transaction that we are part of; the signal stops the waiting, not the worker. */
   readonly reconcile: (signal: AbortSignal) => Promise<void>;
 }
 
 /**
  * Waits until our container has the agent's name. A `run` that finds itself under another role's name (a new agent
- * before its promotion, or one that an engine started at boot) does not act: two agents with the same keys would. If
- * nobody is at work, it has the transaction finished; that ends in our promotion or our removal. Where neither can be
- * had, because an unmanaged or a dead container keeps the name, an agent under a wrong name is better than none.
+ * before its promotion, or one that an engine started at boot) is not active: else two agents would use the same keys. If
+ * nobody is at work, it has the transaction finished, by our promotion or our removal. Where neither is possible, because
+ * an unmanaged or a dead container keeps the name, an agent under a wrong name is better than none.
  *
  * @throws TryAgainLaterError when nothing comes of it within the worker's time; Docker then starts us again
  */
@@ -75,7 +75,7 @@ async function readOwnName({ engine, own, log, signal }: StandingBy): Promise<st
 /**
  * Does `work`, which may take as long as a worker, and looks at our own name meanwhile: where stopping the old agent takes
  * long, the promotion comes while we follow the worker, and the host has no active agent until we notice.
- * @returns whether we were promoted; `work` is then told to end and not waited for
+ * @returns whether we were promoted; the signal of `work` is then aborted, and nobody waits for it
  */
 async function isPromotedDuring(
   standing: StandingBy,
@@ -101,12 +101,12 @@ async function isPromotedDuring(
 }
 
 interface RenameWatch {
-  /** Resolves when the engine has told of a new name of ours, and every ROLE_POLL whatever the engine tells. */
+  /** Resolves when the engine has reported a new name of our container, and every ROLE_POLL in any case. */
   renamed(): Promise<void>;
   takeDown(): void;
 }
 
-/** Every tenth of a second before a promotion is noticed is one without an agent: the engine is asked to tell us. */
+/** The host has no agent until we notice a promotion: so the engine's events report it. */
 function watchRename({ engine, limits, clock, log, signal, own }: StandingBy): RenameWatch {
   const over = new AbortController();
   let pulled = Promise.withResolvers<undefined>();
@@ -160,7 +160,7 @@ function namesBefore(name: string, pool: readonly string[]): readonly string[] {
   return pool.slice(0, Math.max(0, pool.indexOf(name)));
 }
 
-/** Follows the worker that runs, or makes one; its failure is its own to tell, we look again. */
+/** Follows the worker that runs, or creates one. It reports its own failure; we look again. */
 async function reconcileQuietly(standing: StandingBy, signal: AbortSignal): Promise<void> {
   try {
     await standing.reconcile(signal);

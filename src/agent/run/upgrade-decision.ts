@@ -16,7 +16,7 @@ export interface OwnImage {
   readonly imageId: string | undefined;
 }
 
-/** What a decision is made with. */
+/** What a decision needs. */
 export interface DecisionParts extends Pick<Host, 'paths' | 'limits' | 'clock' | 'log'> {
   readonly engine: Pick<Engine, 'inspectImage'>;
   readonly reporter: Reporter;
@@ -40,7 +40,7 @@ const flappingCause = 'flapping-requirement';
 /**
  * Decides on an upgrade in the place of the server's script, which compares names only: behind a registry mirror, with
  * a digest or another tag of the very same image, its comparison can never be satisfied (incident §2.8). Servers that
- * require different images alternately are not followed either: no worker is made for them at all.
+ * require different images alternately are not followed either: no worker is created for them at all.
  */
 export async function decideUpgrade(
   parts: DecisionParts,
@@ -66,7 +66,7 @@ export async function decideUpgrade(
 }
 
 /**
- * What a server's script requires of an agent of that image. PastureStack's, told by the names it uses, never upgrades
+ * What a server's script requires of an agent of that image. PastureStack's, known by the names it uses, never upgrades
  * agents of Rancher's own image, whatever it requires of others (control-plane §8).
  */
 export function requirementOf({ script, requiredImage }: BootstrapScript, ownImage: string): RequiredImage {
@@ -90,7 +90,7 @@ async function reportFlapping(
   own: OwnImage,
 ): Promise<void> {
   const before = await reporter.readBefore();
-  const summary = `${sentence}; the agent (${own.image}) runs on`;
+  const summary = `${sentence}; the agent (${own.image}) keeps running`;
   if (before?.state === 'failed' || before?.state === 'degraded') {
     log.warn(`${summary}; what to do: ${flappingHint}`);
     return;

@@ -27,9 +27,9 @@ export interface UpgraderParts extends Pick<Host, 'limits' | 'clock' | 'log' | '
  * Has the agent replaced when the server requires another image; one upgrade at a time, beside the bootstrap that runs.
  *
  * The server says what it requires when a bootstrap begins, which may be half a day before the next one. So an upgrade
- * that did not succeed, or was refused for now, is taken up again here, with pauses that grow; before each, the server
- * is asked again, because whoever required an image that does not run has often put that right by then. Ends when there
- * is nothing to do; success ends the whole agent.
+ * that did not succeed, or was refused for now, is tried again here, with pauses that grow. Before each try the server is
+ * asked again: a person who required an image that does not run has often corrected that by then. Stops when there is
+ * nothing to do; after a success the worker stops the whole agent.
  */
 export class Upgrader {
   readonly #parts: UpgraderParts;
@@ -42,12 +42,12 @@ export class Upgrader {
     this.#parts = parts;
   }
 
-  /** Settles when no attempt is under way; a pause before the next one is not waited for. */
+  /** Resolves when no attempt is under way; a pause before the next one is not waited for. */
   async idle(): Promise<void> {
     await this.#attempting;
   }
 
-  /** Told by each bootstrap. The same as before changes nothing for an upgrade that is being tried again. */
+  /** Called by each bootstrap. The same as before changes nothing for an upgrade that is being tried again. */
   require(required: RequiredImage): void {
     const isSame = isSameRequirement(required, this.#required);
     this.#required = required;
@@ -60,7 +60,7 @@ export class Upgrader {
     this.#pursue()
       .catch((error: unknown) => {
         if (this.#parts.signal.aborted) return;
-        this.#parts.log.error('giving up the upgrade that the server requires; the agent runs on', {
+        this.#parts.log.error('giving up the upgrade that the server requires; the agent keeps running', {
           error: messageOf(error),
         });
       })
@@ -103,7 +103,7 @@ export class Upgrader {
       return (await upgrade(decision.targetImage)) === 0 ? undefined : clock.elapsed();
     } catch (error) {
       signal.throwIfAborted();
-      log.error('the upgrade that the server requires failed; the agent runs on', {
+      log.error('the upgrade that the server requires failed; the agent keeps running', {
         error: messageOf(error),
       });
       return clock.elapsed();
@@ -177,5 +177,5 @@ export function createUpgrader(
 async function reportWithoutWorker(reporter: Reporter, error: unknown, image: string): Promise<void> {
   if (!(error instanceof StorageLowError || error instanceof CannotChangeError)) return;
   const outcome = judgeError(error);
-  await reporter.ended({ ...outcome, summary: `${outcome.summary}; the agent (${image}) runs on` });
+  await reporter.ended({ ...outcome, summary: `${outcome.summary}; the agent (${image}) keeps running` });
 }

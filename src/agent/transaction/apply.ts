@@ -48,8 +48,8 @@ export interface UnremovableContainer {
 }
 
 /**
- * A container could not be removed after bounded tries. It fails nothing: the transaction notes it and goes on, and
- * `judgeTransaction` makes the state `degraded` and the exit status 73 of what is noted.
+ * A container could not be removed after a limited number of tries. It fails nothing: the transaction notes it and
+ * continues. From the note, `judgeTransaction` derives the state `degraded` and the exit status 73.
  */
 export class UnremovableError extends Error {
   readonly container: UnremovableContainer;

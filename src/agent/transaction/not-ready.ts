@@ -43,7 +43,7 @@ export function nextDoesNotRun(next: Named, end: string): NotReadyError {
     'next-does-not-run',
     `the new agent does not stay up: ${describeContainer(next)}`,
     {
-      hint: 'the image is broken or not built for this host: docker run --rm IMAGE --version',
+      hint: 'the image is broken or not built for this host: docker run --rm --privileged IMAGE --version',
       originalMessage: end,
     },
   );

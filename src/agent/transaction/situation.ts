@@ -121,11 +121,11 @@ export class Situation {
    */
   policyToRestore({ id, restartPolicy = '' }: Observed): string | undefined {
     if (restartPolicy !== 'always' && restartPolicy !== 'no') return undefined;
-    const told = everyone(this.#observation)
+    const noted = everyone(this.#observation)
       .filter((other) => other.managed && other.id !== id)
       .map((other) => /^([^=]*)=(.*)$/.exec(other.labels?.[labels.formerRestart] ?? ''))
       .find((match) => match?.[1] === shortId(id));
-    const policy = told?.[2] ?? 'always';
+    const policy = noted?.[2] ?? 'always';
     return policy === restartPolicy ? undefined : policy;
   }
 

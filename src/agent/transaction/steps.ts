@@ -2,7 +2,7 @@ import { shortId } from '../../engine/containers.ts';
 import type { Observed } from './observe.ts';
 
 /*
- * What a plan is made of: the goal, what this run has learnt, and the steps.
+ * The parts of a plan: the goal, what this run has learnt, and the steps.
  */
 
 export type Goal =

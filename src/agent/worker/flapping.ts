@@ -36,8 +36,8 @@ export function findFlapping(
 ): Flapping | undefined {
   const until = flappingEndsAt(history, targetImage, limits, now);
   if (until === undefined) return undefined;
-  const told = history.slice(-(2 * limits.FLAPPING_RETURNS + 1));
-  const changes = told.map((change) => `${change.image} at ${timeOf(change.at)}`).join(', ');
+  const shown = history.slice(-(2 * limits.FLAPPING_RETURNS + 1));
+  const changes = shown.map((change) => `${change.image} at ${timeOf(change.at)}`).join(', ');
   const sentence = `flapping requirement: the images alternate (${changes}); ignoring ${targetImage} until ${timeOf(until)}`;
   return { sentence, until };
 }

@@ -24,12 +24,12 @@ export function followProfile(work: Work, target: Target): Work {
 }
 
 /**
- * The profile of an image, from its own environment. A legacy image does not say it; for that one the official image name
+ * The profile of an image, from its own environment. A legacy image does not name it; for that one the official image name
  * counts, after any prefix of a mirror. Undefined if neither shows it.
  */
 export function profileOfImage({ targetImage, image }: Target): ProfileName | undefined {
-  const told = image.environment?.['AGENT_PROFILE'];
-  if (told !== undefined) return profileNames.find((name) => name === told);
+  const own = image.environment?.['AGENT_PROFILE'];
+  if (own !== undefined) return profileNames.find((name) => name === own);
   if (/(^|\/)pasturestack\/node-agent([:@]|$)/.test(targetImage)) return 'pasturestack';
   const version = /(?:^|\/)rancher\/agent:v1\.(\d+)/.exec(targetImage)?.[1];
   if (version === undefined) return undefined;

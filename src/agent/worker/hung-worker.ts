@@ -1,5 +1,5 @@
 /*
- * A process with a thread in a file-system call that never returns (a hanging NFS server, a frozen or dying disk) cannot
+ * A process with a thread in a file-system call that never returns (a hanging NFS server, a frozen or failing disk) cannot
  * exit, whatever signal it gets, and its container keeps running. So the process logs the status with which it wants to
  * exit, and its caller does not have to wait for the kernel.
  */
@@ -8,7 +8,7 @@ const pattern = /^STUCK: .* \(exit status (\d{1,3})\)$/m;
 
 /** The last log line of such a process. @param status the exit status with which it wants to exit */
 export function hungLine(status: number): string {
-  return `STUCK: a disk of this host does not answer; this process ends when it does, or at once if the kernel lets it (exit status ${status})\n`;
+  return `STUCK: a disk of this host does not answer; this process exits when the disk does, or at once if the kernel allows it (exit status ${status})\n`;
 }
 
 /**

@@ -62,7 +62,7 @@ async function removeDeadWorker({ engine, names, log }: Work): Promise<void> {
 }
 
 /**
- * Whether an earlier state is kept: a failure, or a state that ends when the agent serves, which only the agent may change.
+ * Whether an earlier state is kept: a failure, or a state that lasts until the agent serves, which only the agent may change.
  */
 function isKept(before: HostStatus): boolean {
   return before.state === 'failed' || endsWithServing(before);

@@ -98,7 +98,7 @@ const userAgent = 'rancher-agent-entrypoint';
 /** 500 as well: Cattle answers with it while its database is away. */
 const transientStatuses = new Set([429, 500, 502, 503, 504]);
 
-/** An HTTP client whose every wait ends: see `HttpClient.request`. */
+/** An HTTP client whose every wait has a deadline: see `HttpClient.request`. */
 export function createHttpClient(options: HttpClientOptions): HttpClient {
   options.secrets.add(...readProxyPasswords(options.environment));
   const trusted = new TrustedCertificates(options);
@@ -251,8 +251,7 @@ async function followRedirects(request: HttpRequest, exchange: Exchange): Promis
 
 /**
  * Keys and tokens are sent along, so a redirect to another server is never followed, nor one from http to https or
- * back:
- * whoever answers for plain http could be anybody.
+ * back: anybody on the network may answer for plain http.
  */
 function leadsElsewhere(request: HttpRequest, target: string): RedirectElsewhereError {
   const [from, to] = [new URL(request.url), new URL(target)];
@@ -273,7 +272,7 @@ function leadsElsewhere(request: HttpRequest, target: string): RedirectElsewhere
 function readRedirect(request: HttpRequest, response: HttpResponse): string | undefined {
   const location = response.headers['location'];
   if (location === undefined || ![301, 302, 303, 307, 308].includes(response.status)) return undefined;
-  // Repeating a write somewhere else is not ours to decide: the caller sees the status.
+  // A write is not repeated somewhere else: the caller sees the status and decides.
   if (request.method !== 'GET') return undefined;
   return URL.parse(location, request.url)?.href;
 }
@@ -365,7 +364,7 @@ class TrustedCertificates {
     this.ca = options.trust?.ca ?? [];
   }
 
-  /** Made when it is needed first: plain http needs none. */
+  /** Created when it is first needed: plain http needs none. */
   context(): SecureContext {
     return (this.made ??= createTrustContext(this.ca, readTlsFloor(this.options.environment)));
   }

@@ -191,7 +191,7 @@ function isHandshakeFailure(code: string): boolean {
   return /ALERT_HANDSHAKE_FAILURE$|ALERT_INSUFFICIENT_SECURITY$/.test(code);
 }
 
-/** Whether a look at the server's TLS may tell more: what is too weak, in figures. */
+/** Whether a probe of the server's TLS may show more: what is too weak, in figures. */
 export function asksForView(reason: NetworkReason): boolean {
   return reason.kind === 'too-weak' || reason === handshakeRefused;
 }

@@ -14,7 +14,7 @@ import {
 /**
  * Where a conversation with the server fails. `dns`, `connection`, `proxy` and `tls`: on the way there. `refused` (403,
  * 3xx, any other 4xx) and `page`: something answers, but not as the server does. `busy` (429, 5xx) and `no-answer` (the
- * request was sent): the server's own trouble, which says nothing against whoever asks.
+ * request was sent): the server's own trouble, which says nothing against the client.
  */
 export type ServerFaultKind =
   'dns' | 'connection' | 'proxy' | 'tls' | 'refused' | 'page' | 'busy' | 'no-answer';

@@ -43,7 +43,7 @@ const longestName = 100;
 const shortestKeyBits = 2048;
 
 /**
- * Looks at the TLS of a server: makes a handshake by the laxest rules and ends the connection. No request, key or token
+ * Probes the TLS of a server: a handshake by the laxest rules, and no more. No request, key or token
  * is sent; nothing that is seen is trusted.
  * @throws what the connection throws; Error by way of a SOCKS proxy, where there is no look
  */
@@ -99,7 +99,7 @@ function describeCertificate(certificate: X509Certificate, index: number): reado
             ? `the server's ${kind} key has ${bits} bits`
             : `the ${kind} key ${authority} has ${bits} bits`,
         ]),
-    // Nobody checks the signature that a root made of itself.
+    // Nobody checks the signature of a root on itself.
     ...(digest === undefined || isRoot
       ? []
       : [

@@ -112,7 +112,7 @@ function requireMatchingUrl(registrationUrl: string, cattleUrl: string): void {
   );
 }
 
-/** The server reports what a proxy told it: IPv6 addresses and lists occur, and no agent can have those. */
+/** The server reports what a proxy sent: IPv6 addresses and lists occur, and no agent can have those. */
 function readDetectedIp({ log }: Connection, text: string | undefined): string | undefined {
   if (text === undefined) return undefined;
   const problem = findAgentIpProblem(text);

@@ -131,7 +131,7 @@ async function pollThenList(
   if (step.step === 'use' || step.step === 'fail') {
     return await takeStep(connection, request, step, deadline);
   }
-  return 'the registration vanished while it was made';
+  return 'the registration disappeared while the server created it';
 }
 
 async function listRegistrations(

@@ -106,7 +106,7 @@ class Api {
   }
 }
 
-/** The schema with which registration tokens can be made: of the environment given, else of the default one. */
+/** The schema with which registration tokens can be created: of the environment given, else of the default one. */
 async function findTokenSchema(api: Api, schemas: readonly Schema[]): Promise<Schema> {
   const own = findSchema(schemas, 'registrationToken');
   if (own !== undefined && canCreate(own)) return own;
@@ -125,7 +125,7 @@ async function findTokenSchema(api: Api, schemas: readonly Schema[]): Promise<Sc
   return found;
 }
 
-/** The URL of the first active registration token, made if there is none. */
+/** The URL of the first active registration token; creates one if there is none. */
 async function obtainToken(api: Api, collection: string): Promise<string> {
   const { limits, clock } = api.connection;
   const deadline = deadlineIn(limits.RESOLVE_TOTAL, clock);

@@ -25,7 +25,7 @@ export interface WaitRequest {
   readonly credentials?: Credentials | undefined;
 }
 
-/** What one try tells: the server is there, waiting is pointless, or not yet. */
+/** What one try shows: the server is there, waiting is pointless, or not yet. */
 type Verdict =
   | { readonly kind: 'ready'; readonly response: HttpResponse }
   | { readonly kind: 'final'; readonly error: EntrypointError }
@@ -116,7 +116,7 @@ function hintFor({ kind }: NetworkReason): string {
   if (kind === 'too-weak') return weakTlsHint;
   return kind === 'untrusted'
     ? 'give CA_FINGERPRINT as "Add Host" shows it, or put the certificate of the authority into /var/lib/rancher/etc/ssl/ca.crt on this host'
-    : 'the certificate of the server must be renewed, or made for this name';
+    : 'the certificate of the server must be renewed, or issued for this name';
 }
 
 function keysNeeded(request: WaitRequest, originalMessage: string): NotPermittedError {

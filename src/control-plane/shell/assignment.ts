@@ -59,7 +59,7 @@ function readPart(text: string, at: number): Part {
     case '\\':
       return at + 1 < text.length
         ? { value: text.charAt(at + 1), end: at + 2 }
-        : { problem: 'ends with a backslash' };
+        : { problem: 'has a backslash at its end' };
     case '$':
     case '`':
       return { problem: 'would be computed by a shell' };
@@ -71,7 +71,7 @@ function readPart(text: string, at: number): Part {
 function readSingleQuoted(text: string, from: number): Part {
   const end = text.indexOf("'", from);
   return end < 0
-    ? { problem: 'has a quote that never ends' }
+    ? { problem: 'has a quote that is not closed' }
     : { value: text.slice(from, end), end: end + 1 };
 }
 
@@ -89,5 +89,5 @@ function readDoubleQuoted(text: string, from: number): Part {
       value += character;
     }
   }
-  return { problem: 'has a quote that never ends' };
+  return { problem: 'has a quote that is not closed' };
 }

@@ -37,7 +37,7 @@ function describe(
   const isOver = endsAt <= now;
   return {
     check: 'server',
-    // An expired authority may not be in use: only a server that cannot be reached makes it a fault.
+    // An expired authority may not be in use: it is a fault only if the server cannot be reached.
     level: isOver && isRefused && isLeaf ? 'unhealthy' : 'warning',
     text: isOver
       ? `the certificate "${name}" ${of} expired on ${day}`

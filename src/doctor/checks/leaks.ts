@@ -75,7 +75,7 @@ function checkLegacyAgent(snapshot: Pick<HostSnapshot, 'agents'>, figures: Figur
     check: 'leaks',
     level: 'warning',
     text: `no leaked helpers, but ${nameOf(maker)} has the legacy entrypoint (${maker.image}): its upgrades may leak`,
-    cause: 'old-entrypoint',
+    cause: 'legacy-entrypoint',
     advice: 'Upgrade it to an image with this entrypoint.',
     figures,
   };

@@ -161,7 +161,7 @@ export async function readAttempts(paths: Paths): Promise<{ attempts: Attempts; 
   } catch (error) {
     return {
       attempts: noAttempts,
-      problem: `${attemptsFileOf(paths)} can't be understood: ${messageOf(error)}`,
+      problem: `${attemptsFileOf(paths)} cannot be understood: ${messageOf(error)}`,
     };
   }
 }
@@ -174,7 +174,7 @@ export function parseAttempts(
   try {
     return { attempts: v.parse(attemptsSchema, JSON.parse(text)) };
   } catch (error) {
-    return { attempts: noAttempts, problem: `${name} can't be understood: ${messageOf(error)}` };
+    return { attempts: noAttempts, problem: `${name} cannot be understood: ${messageOf(error)}` };
   }
 }
 

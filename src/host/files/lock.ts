@@ -22,7 +22,7 @@ import {
 
 /*
  * The lock of a host. proper-lockfile creates a folder (atomic), touches it while the holder lives, and reports when
- * somebody else has touched it. Its weakness is to steal a stale lock: between its check and its removal another process may
+ * another process has touched it. Its weakness is to steal a stale lock: between its check and its removal another process may
  * have stolen the lock, and then there are two holders (upstream #121). So here no process steals a lock:
  *
  *   1. Locks are numbered. A process that finds no live lock creates the folder of the *next* number; only one process can.
@@ -137,9 +137,9 @@ export function findLoss(
   now: number,
 ): string | undefined {
   const own = entries.find((entry) => entry.generation === mine);
-  if (own === undefined) return 'somebody removed it';
+  if (own === undefined) return 'its folder was removed';
   if (entries.some((entry) => entry.generation > mine && isLive(entry, staleMs, now)))
-    return 'somebody else took it over';
+    return 'another process took it over';
   if (!isLive(own, staleMs, now)) return 'it could not be refreshed in time';
   return undefined;
 }
@@ -173,7 +173,7 @@ async function removeEndedHolder({ folder, hasEnded, log }: HostLockOptions): Pr
   const entries = await readLockEntries(folder);
   if (!entries.some(({ generation }) => generation === record.generation)) return false;
   if (!(await hasEnded(record.container))) return false;
-  log.info(`the holder of the lock, container ${record.container}, has ended without releasing it`);
+  log.info(`the holder of the lock, container ${record.container}, exited without releasing it`);
   return rmdir(lockFolderOf(folder, record.generation)).then(
     () => true,
     (error: unknown) => systemCodeOf(error) === 'ENOENT',
@@ -199,7 +199,7 @@ async function tryAcquire(
   }
 }
 
-/** Step 1: the folder of that number, or undefined if somebody else was faster. */
+/** Step 1: the folder of that number, or undefined if another process was faster. */
 async function makeLock(
   { folder, limits, log }: HostLockOptions,
   generation: number,
@@ -224,7 +224,7 @@ async function makeLock(
   }
 }
 
-/** Steps 2 to 4: keeps the lock only if nobody else has one, writes the owner file, removes dead locks. */
+/** Steps 2 to 4: keeps the lock only if no other process has one, writes the owner file, removes dead locks. */
 async function confirm(options: HostLockOptions, held: HeldLock): Promise<HeldLock | undefined> {
   const { folder, limits, clock, owner } = options;
   const others = (await readLockEntries(folder)).filter((entry) => entry.generation !== held.generation);
@@ -291,11 +291,11 @@ async function lookForLoss(
 ): Promise<string | undefined> {
   try {
     // An unresponsive disk does not answer at all.
-    const entries = await withDeadline('look at the lock', LOCK_LOOK, async () => readLockEntries(folder));
+    const entries = await withDeadline('read the lock', LOCK_LOOK, async () => readLockEntries(folder));
     return findLoss(entries, generation, LOCK_STALE, clock.now());
   } catch (error) {
     return clock.elapsed() - knownGoodAt > LOCK_STALE
-      ? `it cannot be looked at: ${messageOf(error)}`
+      ? `it cannot be read: ${messageOf(error)}`
       : 'unknown';
   }
 }

@@ -82,8 +82,8 @@ export function renderMetrics(metrics: Metrics): string {
       'since its holder last touched the lock; dead beyond 30',
       one(seconds(metrics.lockAge)),
     ),
-    ...family('leaked_helpers', 'leaked helpers of older entrypoints', one(leaks?.total)),
-    ...family('leaked_helpers_last_hour', 'of these, made within an hour', one(leaks?.lastHour)),
+    ...family('leaked_helpers', 'leaked helpers of the legacy entrypoint', one(leaks?.total)),
+    ...family('leaked_helpers_last_hour', 'of these, created within an hour', one(leaks?.lastHour)),
     ...family(
       'leaked_helpers_counted_timestamp_seconds',
       'when they were counted',

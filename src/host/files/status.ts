@@ -100,7 +100,7 @@ const statusSchema = v.object({
   exitCode: v.exactOptional(v.number()),
   entrypointVersion: v.string(),
   container: v.exactOptional(v.string()),
-  /** What ends this state: `serving`, if it ends when the agent serves. Left out: its work must succeed. */
+  /** How long this state lasts: `serving`: until the agent serves. Left out: until its work succeeds. */
   until: v.exactOptional(v.literal('serving')),
   /** Left out while a worker runs, and by agents that do not report it. */
   serving: v.exactOptional(servingSchema),

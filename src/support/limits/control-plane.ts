@@ -12,7 +12,7 @@ export const controlPlaneLimits = {
   HTTP_RETRY_PAUSE_MIN: 500,
   /** Longest pause before a request is repeated, even after Retry-After; jitter adds up to a quarter. */
   HTTP_RETRY_PAUSE_MAX: 10_000,
-  /** Tries: the legacy entrypoint makes 300, 2 s apart. */
+  /** Tries: the legacy entrypoint tries 300 times, 2 s apart. */
   SERVER_TRIES: 300,
   /** Pause between two tries to reach the server, as in the legacy entrypoint. */
   SERVER_PAUSE: 2_000,

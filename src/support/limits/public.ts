@@ -1,7 +1,7 @@
 /** A limit that a person may change. `--help` and docs/configuration.md are generated from these rows. */
 export interface LimitRow {
   readonly value: number;
-  readonly unit: 'ms' | 'times' | 'bytes' | 'percent' | 'days';
+  readonly unit: 'ms' | 'bytes' | 'percent' | 'inodes' | 'containers';
   readonly why: string;
 }
 
@@ -73,7 +73,7 @@ export const publicRows = {
   },
   STORAGE_FREE_INODES: {
     value: 2_000,
-    unit: 'times',
+    unit: 'inodes',
     why: 'a container layer and its folder take some hundred inodes',
   },
   POOL_DATA_USED: {
@@ -89,8 +89,8 @@ export const publicRows = {
   // ── leaked helpers ────────────────────────────────────────────────────────
   SWEEP_COUNT: {
     value: 50,
-    unit: 'times',
-    why: 'leaked helpers that the agent removes at each start, so that it does not flood a slow engine',
+    unit: 'containers',
+    why: 'the agent removes this many leaked helpers at each start, so that it does not flood a slow engine',
   },
   SWEEP_AGE: {
     value: 600_000,
@@ -99,8 +99,8 @@ export const publicRows = {
   },
   CLEANUP_PARALLEL: {
     value: 32,
-    unit: 'times',
-    why: 'containers that cleanup inspects or removes at the same time; more are not faster',
+    unit: 'containers',
+    why: 'cleanup inspects or removes this many at the same time; more are not faster',
   },
   CLEANUP_REMOVE: {
     value: 180_000,

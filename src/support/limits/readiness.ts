@@ -8,7 +8,7 @@ export const readinessLimits = {
   READY_RETRY_MIN: 5_000,
   /** Longest pause while it is not ready: a worker accepts a result of the last 30 s. */
   READY_RETRY_MAX: 30_000,
-  /** A Retry-After counts up to this: whoever waits for an upgrade waits no longer for it. */
+  /** A Retry-After counts up to this: a person who waits for an upgrade waits no longer for it. */
   READY_RETRY_AFTER: 60_000,
   /** One small request; with 5 s for a slow answer a ready result is never older than 20 s. */
   READY_REFRESH: 15_000,

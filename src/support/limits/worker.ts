@@ -19,7 +19,7 @@ export const workerLimits = {
   WORKER_GONE_PAUSE: 1_000,
   /** A caller never waits longer than this for workers. */
   FOLLOW_TOTAL: 3_600_000,
-  /** How often a follower looks whether the worker still runs: the log stream may have died silently. */
+  /** How often a follower looks whether the worker still runs: the log stream may have stopped without an error. */
   FOLLOW_POLL: 15_000,
   /**
    * Tries to inspect a worker: with its pauses (1, 2, 4, 8 s) an engine may be away for 15 s more than its own

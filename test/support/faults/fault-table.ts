@@ -147,12 +147,12 @@ export function renderMatrix(): string {
 
 /** The page docs/development/fault-matrix.md. */
 export function renderFaultPage(): string {
-  return `# Whatever dies: the fault matrix
+  return `# The fault matrix
 
 Each cell is a test on a real engine (test/engine/matrix-*.test.ts): the fault strikes right before the worker's request
-that begins the phase. The cell names how the upgrade that is struck ends. In every cell, whatever it is: some agent runs,
-the keys are kept, at most six containers were created and all under fixed names, and after the fault is lifted the next
-start reaches the target and leaves one agent and nothing else, with state \`ok\`.
+that begins the phase. The cell shows the result of the upgrade that is struck. In every cell some agent runs, the keys
+are kept, and at most six containers were created, all under fixed names. After the fault is lifted, the next start reaches
+the target and leaves one agent and nothing else, with state \`ok\`.
 
 At "ready" the next agent proves on standby that it can serve, and the old one is not touched yet; at "watch" the new agent is
 active, and its bootstrap is watched while the old agent is still parked.

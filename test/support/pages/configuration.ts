@@ -48,7 +48,7 @@ ${rows
 }
 
 function valueOf(value: number, unit: string): string {
-  return unit === 'ms' ? formatDuration(value) : unit === 'times' ? String(value) : `${value} ${unit}`;
+  return unit === 'ms' ? formatDuration(value) : `${value} ${unit}`;
 }
 
 function row(...cells: readonly string[]): string {

@@ -264,7 +264,7 @@ const table: readonly (readonly [
   ],
   ['a leak by nobody known', { containers: leaks(12, 1) }, ['leaking-now'], 2],
   ['a helper that is honest still', { containers: leaks(0.1) }, [], 0],
-  ['an old agent that has not leaked yet', { agents: known([oldAgent]) }, ['old-entrypoint'], 1],
+  ['an old agent that has not leaked yet', { agents: known([oldAgent]) }, ['legacy-entrypoint'], 1],
   [
     "somebody else's container that restarts",
     {
@@ -312,7 +312,7 @@ const table: readonly (readonly [
     {
       lock: {
         known: false,
-        why: 'look at the lock: no answer within 60 s',
+        why: 'read the lock: no answer within 60 s',
         blind: false,
         unresponsive: true,
       },

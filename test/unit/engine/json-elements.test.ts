@@ -44,8 +44,8 @@ describe('the elements of a list', () => {
   });
 
   it.each([
-    ['[{"a":1},{"b"', /ends in the middle/],
-    ['[', /ends in the middle/],
+    ['[{"a":1},{"b"', /is cut off/],
+    ['[', /is cut off/],
     ['{"message":"no"}', /no list/],
     ['page not found', /no list/],
     ['', /no list/],

@@ -115,7 +115,7 @@ function observeFailure({ serving }: BootstrapLoop, error: unknown): Turn {
   return { kind: 'nothing', reason, ...(hint === undefined ? {} : { hint }) };
 }
 
-/** What the server requires now, for whoever cannot wait for the next bootstrap; undefined without a whole script. */
+/** What the server requires now, for a caller that cannot wait for the next bootstrap; undefined without a whole script. */
 export async function askRequiredImage(
   access: ServerAccess,
   image: string,

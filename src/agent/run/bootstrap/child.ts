@@ -57,7 +57,7 @@ export async function stageScript(
 
 const scriptName = 'bootstrap.sh';
 
-/** @returns the folder that was made for it */
+/** @returns the folder that was created for it */
 async function writeInFirst([parent = '', ...others]: readonly string[], text: string): Promise<string> {
   try {
     return await writeBelow(parent, text);
@@ -80,14 +80,14 @@ async function writeBelow(parent: string, text: string): Promise<string> {
   }
 }
 
-/** How the bootstrap, which becomes the agent itself, ended. */
+/** How the bootstrap, which becomes the agent itself, exited. */
 export interface ChildExit {
   readonly status: number | null;
   readonly signal: NodeJS.Signals | null;
 }
 
 /**
- * Runs a script with bash until it ends, in a process group of its own. Its output is passed through. When `signal` is
+ * Runs a script with bash until it exits, in a process group of its own. Its output is passed through. When `signal` is
  * aborted the group gets the signal that we got and, after CHILD_GRACE, SIGKILL: a bash that waits for a command of its own
  * would look at the signal only after that.
  */

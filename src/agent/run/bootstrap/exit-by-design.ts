@@ -49,7 +49,7 @@ export interface FinishedRun {
  * 1, because the agent was updated.
  *
  * A stamp that changed during the run does not suffice for that: each bootstrap downloads with `config.sh --force` and so
- * writes the stamp anew while it starts. It must have changed just before the exit, in a run that lasted.
+ * writes the stamp again while it starts. It must have changed just before the exit, in a run that lasted.
  */
 export function isByDesign(run: FinishedRun, limits: Limits): boolean {
   if (run.exit.status === 0) return true;

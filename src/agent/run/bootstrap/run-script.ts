@@ -56,7 +56,7 @@ async function observeRun(
     serving?.exited({ ...exit, ms, byDesign: isByDesign({ exit, ms, at, ...stamps }, limits) });
   }
   log.info(
-    'the bootstrap has ended',
+    'the bootstrap has exited',
     exit.signal === null ? { status: exit.status } : { signal: exit.signal },
   );
   return ms;

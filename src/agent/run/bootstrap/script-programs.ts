@@ -2,13 +2,13 @@ import type { ProfileName } from '../../../support/configuration.ts';
 
 /** What the server's script calls while REQUIRED_IMAGE is blank (control-plane §5.3 and §8), as far as an image brings it. */
 export interface ScriptPrograms {
-  /** Without one of these no run of the script ends with an agent. */
+  /** Without one of these no run of the script starts an agent. */
   readonly always: readonly string[];
   /** Some servers call these, or only something that the agent does later. */
   readonly sometimes: readonly string[];
 }
 
-/** Of `bootstrap.sh`: `set -e` ends it at the first one that is missing. */
+/** Of `bootstrap.sh`: it exits at the first one that is missing (`set -e`). */
 const bootstrap = ['bash', 'curl', 'tar', 'gzip', 'grep', 'dirname', 'mktemp', 'mkdir', 'rm', 'cat'];
 /** Of `config.sh`, which it downloads and runs; `flock` and the digest are called for every item. */
 const configuration = ['flock', 'basename', 'ls', 'mv', 'chmod'];

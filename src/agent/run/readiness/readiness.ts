@@ -27,7 +27,7 @@ import { failureOf } from '../bootstrap/server-faults.ts';
  *
  *   1. Nothing outside this container is changed, and nothing is asked of the server that has an effect there: two GETs of
  *      `scripts/bootstrap`, by our own client and by the image's curl, and one of `schemas/configcontent`.
- *   2. The first check that fails, in the order of `readinessChecks`, is the one that is reported, whatever ended first.
+ *   2. The first check that fails, in the order of `readinessChecks`, is the one that is reported, whichever finishes first.
  *   3. Every request has a deadline; the checks side by side take as long as the slowest of them.
  */
 
@@ -210,7 +210,7 @@ class Attempt {
   async #open(): Promise<Way> {
     const { configuration } = this.#probe;
     const settings = readAgentSettings(configuration.environment);
-    // One try at the handshake: whoever checks has pauses of its own.
+    // One try at the handshake: the loop that checks has pauses of its own.
     const limits = {
       ...configuration.limits,
       SERVER_TRIES: 1,

@@ -15,7 +15,7 @@ export const readinessFile = '/run/rancher-agent-entrypoint/readiness.json';
 /** Label of images whose `run` checks its readiness on standby. An earlier hardened image has only the version label. */
 export const readinessLabel = 'io.rancher.agent-entrypoint.readiness';
 
-/** In the order in which they are made; the first one that fails ends the run. */
+/** In the order in which they run; the first one that fails is the result. */
 export const readinessChecks = [
   /** bash, and what the server's script calls in this profile. */
   'programs',
@@ -61,7 +61,7 @@ export const readinessResultSchema = v.object({
   /** The engine's start time of that container, ms since 1970. */
   startedAt: v.number(),
   restartCount: v.number(),
-  /** When the last check ended: ms since the host started (`Clock.elapsed`), which all containers of a host share. */
+  /** When the last check was complete: ms since the host started (`Clock.elapsed`), which all containers of a host share. */
   checkedAt: v.number(),
   /** Origin of the server that was asked, e.g. `https://rancher.example:8443`. */
   server: v.string(),

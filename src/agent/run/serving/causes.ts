@@ -2,7 +2,7 @@ import type { HostStatus } from '../../../host/files/status.ts';
 
 /*
  * Causes in the status file that are about whether the agent serves. The state that has one of them goes away when the agent
- * serves again, whoever wrote it; a failed upgrade does not.
+ * serves again, whichever process wrote it; a failed upgrade does not.
  */
 
 /** The server does not know the agent's keys. */
@@ -11,11 +11,11 @@ export const keysRevoked = 'keys-revoked';
 export const bootstrapFails = 'bootstrap-fails';
 /** No bootstrap runs, and none has failed: nothing has been started yet, or not for a while. */
 export const bootstrapNotRunning = 'bootstrap-not-running';
-/** No live answer, and nobody said why. */
+/** No live answer, for no known reason. */
 export const serverUnreachable = 'server-unreachable';
 /** Nobody observes the bootstrap: `CATTLE_EXEC_AGENT`, a legacy image, `--offline`. */
 export const servingUnknown = 'serving-unknown';
-/** It has just been started: too early to tell. Never the cause of a state. */
+/** It has just been started: too early to know. Never the cause of a state. */
 export const starting = 'starting';
 /** The engine's socket in this container is dead, while the host's answers. */
 export const socketDead = 'socket-dead';

@@ -17,7 +17,7 @@ export interface ServingFacts {
   /** Whether the last request got a live answer; undefined before the first one. */
   readonly answered: boolean | undefined;
   readonly lastAnswerAt: number | undefined;
-  /** What the last request that got no live answer said. */
+  /** Why the last request got no live answer. */
   readonly refusal: Reason | undefined;
   /** Nothing can be run; undefined as soon as something runs. */
   readonly cannotRun: Reason | undefined;
@@ -26,7 +26,7 @@ export interface ServingFacts {
   /** Since when a bootstrap runs; undefined while none does. */
   readonly runningSince: number | undefined;
   readonly failuresInARow: number;
-  /** When the last run ended that lasted, or exited by design. */
+  /** When the last run was over that lasted, or exited by design. */
   readonly lastGoodEnd: number | undefined;
   /** The last exit with an error, in words, e.g. `status 1 after 6 ms`. */
   readonly lastFailure: string | undefined;

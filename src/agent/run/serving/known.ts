@@ -13,7 +13,7 @@ export interface KnownServing {
 }
 
 /**
- * Whether the agent serves, as far as its record tells. Pure.
+ * Whether the agent serves, as far as its record shows. Pure.
  * @param agents full ids of the agents that run on this host; undefined where they are not known
  */
 export function knownServing(reading: ServingReading, agents: readonly string[] | undefined): KnownServing {

@@ -47,7 +47,7 @@ export function isUnfinishedUpgrade(status: HostStatus): boolean {
   );
 }
 
-/** Undefined: too early to tell, and nothing is said. */
+/** Undefined: too early to know, and nothing is reported. */
 function outcomeOf({ decision, server, trouble }: ServingView): Outcome | undefined {
   if (trouble !== undefined) {
     const summary = `the agent's container needs a restart: ${trouble.message}`;

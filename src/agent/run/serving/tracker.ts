@@ -64,7 +64,7 @@ class Tracker implements ServingTracker {
   /** Whether a record could not be written at the last tick. */
   #wasBehind = false;
   #comparedAt = Number.NEGATIVE_INFINITY;
-  /** What was said last where the status cannot be read, so that it is not said again and again. */
+  /** The last report where the status cannot be read, so that it is not repeated again and again. */
   #lastReported = '';
   #telling: Promise<void> | undefined;
 

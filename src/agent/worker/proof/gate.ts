@@ -136,7 +136,7 @@ async function requireStillWanted({ work, target }: Gate, agent: Observed | unde
   throw new NotProvenError(
     'requirement-withdrawn',
     `the server requires ${agent.image} again, and not ${target} any more`,
-    { hint: 'nothing: the agent that is there goes on by itself' },
+    { hint: 'nothing: the present agent continues automatically' },
   );
 }
 

@@ -106,7 +106,7 @@ describe('two servers behind one address that require different images', () => {
     expect(told?.summary).toContain(
       `${a} at 2026-01-01T00:00:00.000Z, ${b} at 2026-01-01T00:01:00.000Z, ${a} at`,
     );
-    expect(told?.summary).toContain(`the agent (${b}) runs on`);
+    expect(told?.summary).toContain(`the agent (${b}) keeps running`);
     expect(told?.nextAttemptAt).toBe('2026-01-01T01:00:00.000Z');
   });
 

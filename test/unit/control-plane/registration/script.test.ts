@@ -60,7 +60,7 @@ describe('a text that is not the registration script', () => {
     ['with a backslash', withValue('1\\2'), /line 6 has a character/],
     ['with a quote inside', withValue('1"2'), /line 6/],
     ['with a single quote inside', withValue("1'2"), /line 6 has a character/],
-    ['with a line break in a value', withValue('1\n2'), /line 6 has a quote that never ends/],
+    ['with a line break in a value', withValue('1\n2'), /line 6 has a quote that is not closed/],
     ['with a continued line', script.replace('="10', '=\\\n"10'), /line 6/],
     ['with a NUL byte', withValue('1\0'), /line 6 has a character/],
     ['with a Unicode line separator', withValue('1\u2028'), /line 6 has a character/],

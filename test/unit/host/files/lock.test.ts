@@ -306,8 +306,8 @@ describe('findLoss', () => {
   it.each([
     ['still ours', [mine], undefined],
     ['a dead one beside it', [{ generation: 1, touchedAt: 0 }, mine], undefined],
-    ['removed', [], 'somebody removed it'],
-    ['taken over', [mine, { generation: 3, touchedAt: now }], 'somebody else took it over'],
+    ['removed', [], 'its folder was removed'],
+    ['taken over', [mine, { generation: 3, touchedAt: now }], 'another process took it over'],
     ['a newer one tried and died', [mine, { generation: 3, touchedAt: 0 }], undefined],
     [
       'not refreshed, as on a disk that went read-only',

@@ -82,10 +82,10 @@ describe('the textfile for Prometheus', () => {
       # HELP rancher_agent_lock_age_seconds since its holder last touched the lock; dead beyond 30
       # TYPE rancher_agent_lock_age_seconds gauge
       rancher_agent_lock_age_seconds 4.2
-      # HELP rancher_agent_leaked_helpers leaked helpers of older entrypoints
+      # HELP rancher_agent_leaked_helpers leaked helpers of the legacy entrypoint
       # TYPE rancher_agent_leaked_helpers gauge
       rancher_agent_leaked_helpers 424
-      # HELP rancher_agent_leaked_helpers_last_hour of these, made within an hour
+      # HELP rancher_agent_leaked_helpers_last_hour of these, created within an hour
       # TYPE rancher_agent_leaked_helpers_last_hour gauge
       rancher_agent_leaked_helpers_last_hour 12
       # HELP rancher_agent_leaked_helpers_counted_timestamp_seconds when they were counted

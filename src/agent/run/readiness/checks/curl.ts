@@ -23,7 +23,7 @@ export interface CurlRequest {
 }
 
 /**
- * Asks for the bootstrap script by the image's own curl: the script and the agent go its way, not ours. No keys are sent, the
+ * Asks for the bootstrap script by the image's own curl: the script and the agent connect as it does, not as our own client does. No keys are sent, the
  * URL goes in by stdin, and `~/.curlrc` counts as it does for the script. Only options that curl 7.35 (Ubuntu 14.04) knows.
  */
 export async function checkCurl(request: CurlRequest): Promise<ReadinessFailure | undefined> {
@@ -112,7 +112,7 @@ const exits: Readonly<Record<number, readonly [ServerFaultKind, string]>> = {
   55: ['no-answer', "the connection of the image's curl broke while it was sending"],
   56: ['no-answer', "the connection of the image's curl broke while it was waiting for the answer"],
   58: ['tls', "the image's curl cannot use its client certificate"],
-  59: ['tls', "the image's curl does not know the cipher that it is told to use"],
+  59: ['tls', "the image's curl does not know the cipher that it is configured to use"],
   60: ['tls', "the image's curl does not trust the server's certificate"],
   77: ['tls', "the image's curl cannot read its certificates"],
   83: ['tls', "the issuer of the server's certificate is not the one that the image's curl expects"],
@@ -136,7 +136,7 @@ function explainExit(
       ? describe('no-answer', `the server does not answer the image's curl in time${words}`)
       : describe('connection', `the image's curl cannot connect to the server in time${words}`);
   }
-  // 2: it could not start, e.g. without a library; 126 and more: it is no program, or a signal ended it.
+  // 2: it could not start, e.g. without a library; 126 and more: it is no program, or a signal killed it.
   if (status === 2 || status >= 126) return cannotRun(`status ${status}${words}`);
   const [kind, sentence] = exits[status] ?? ['connection', `the image's curl exits with status ${status}`];
   return describe(viaProxy(kind, originalMessage), `${sentence}${words}`);
@@ -163,7 +163,7 @@ function cannotRun(words: string): ReadinessFailure {
     fault: 'image',
     cause: 'ready-curl-broken',
     message: `the image's curl cannot be run: ${words}`,
-    hint: 'Build the image from a base whose curl works: docker run --rm --entrypoint curl IMAGE --version.',
+    hint: 'Build the image from a base whose curl works: docker run --rm --privileged --entrypoint curl IMAGE --version.',
   };
 }
 

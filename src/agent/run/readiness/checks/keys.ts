@@ -15,7 +15,7 @@ export async function checkKeys(
   let last: unknown;
   const request = async (wanted: HttpRequest): Promise<HttpResponse> => {
     try {
-      // Once: whoever checks has pauses of its own.
+      // Once: the loop that checks has pauses of its own.
       const response = await client.request({ ...wanted, repeat: false, deadlineMs: limits.READY_REQUEST });
       last = response;
       return response;
