@@ -14,7 +14,9 @@ const meanings: Readonly<Record<keyof typeof ExitCode, Omit<ExitRow, 'status'>>>
     meaning: 'done, or nothing to do',
     more: 'Also where nobody observes whether the agent serves: state `degraded`, cause `serving-unknown`.',
   },
-  noArgument: { meaning: 'no argument; SIGTERM or SIGINT stopped a command other than the worker and cleanup' },
+  noArgument: {
+    meaning: 'no argument; SIGTERM or SIGINT stopped a command other than the worker and cleanup',
+  },
   usage: { meaning: 'wrong command line' },
   unavailable: { meaning: 'the engine or the server is unavailable' },
   internal: {

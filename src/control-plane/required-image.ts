@@ -37,7 +37,8 @@ const longestReference = 512;
 /** Reads the image the server requires of its agents. Pure; nothing is expanded or executed. */
 export function readRequiredImage(script: string): RequiredImage {
   const assignments = findAssignments(script);
-  if (assignments === undefined) return { kind: 'unclear', reason: 'a value with a quote that is not closed' };
+  if (assignments === undefined)
+    return { kind: 'unclear', reason: 'a value with a quote that is not closed' };
   const images = new Set<string>();
   for (const { from, to } of assignments.filter(({ plain }) => plain)) {
     const word = readShellWord(script.slice(from, to));

@@ -1,6 +1,6 @@
 /**
- * Every cause that a check of the doctor can name; docs/exit-codes.md is rendered from this table. docs/json.md and
- * docs/runbook.md name each one as well, by hand. The causes of a state are in `support/causes.ts`; some are in both tables.
+ * Every cause that a check of the doctor can name; docs/exit-codes.md is rendered from this table, and
+ * docs/runbook.md has an answer for each. The causes of a state are in `support/causes.ts`; some are in both tables.
  */
 export interface DoctorCauseRow {
   /** How bad it is; two where it depends. */
@@ -17,56 +17,64 @@ export const doctorCauses = {
     levels: unhealthy,
     meaning: 'the disk of `/var/lib/rancher`, or of the Docker root, does not answer',
   },
-  'storage-low': { levels: unhealthy, meaning: 'Docker root or devicemapper pool: no upgrade begins' },
-  'storage-tight': { levels: warning, meaning: 'the same, soon' },
+  'storage-low': {
+    levels: unhealthy,
+    meaning: 'the Docker root or the devicemapper pool is full: no upgrade begins',
+  },
+  'storage-tight': { levels: warning, meaning: 'the same soon' },
   'deferred-off': { levels: warning, meaning: 'devicemapper without deferred removal or deletion' },
   'loopback-pool': { levels: warning, meaning: 'devicemapper on loopback files' },
-  'no-agent': { levels: unhealthy, meaning: 'there is none' },
-  'agent-stopped': { levels: unhealthy, meaning: 'there is one, and it does not run' },
+  'no-agent': { levels: unhealthy, meaning: 'the host has no agent' },
+  'agent-stopped': { levels: unhealthy, meaning: 'there is an agent, and it does not run' },
   'agent-hangs': { levels: unhealthy, meaning: 'the engine does not answer about this one container' },
   'agent-unmanaged': { levels: unhealthy, meaning: "an unmanaged container has the agent's name" },
-  'agent-restarts': { levels: unhealthy, meaning: 'Docker restarts it again and again' },
-  'two-agents': { levels: unhealthy, meaning: 'more than one runs' },
+  'agent-restarts': { levels: unhealthy, meaning: 'Docker restarts the agent again and again' },
+  'two-agents': { levels: unhealthy, meaning: 'more than one agent runs' },
   'left-over': { levels: warning, meaning: 'a container of an upgrade that was not removed yet' },
   'cannot-remove': { levels: warning, meaning: 'the engine could not remove a managed container' },
-  'leaking-now': { levels: unhealthy, meaning: 'leaked helpers, and new ones are still created' },
-  'leaked-before': { levels: warning, meaning: 'leaked helpers of before' },
+  'leaking-now': { levels: unhealthy, meaning: 'leaked helpers, and new ones appear' },
+  'leaked-before': { levels: warning, meaning: 'leaked helpers, and no new ones' },
   'legacy-entrypoint': {
     levels: warning,
     meaning: 'no leaked helper, but the agent is legacy',
   },
-  'others-restart': { levels: warning, meaning: "somebody else's container restarts again and again" },
+  'others-restart': { levels: warning, meaning: 'an unmanaged container restarts again and again' },
   'mounts-held': {
     levels: warning,
-    meaning:
-      "a process holds mounts of others' containers, and on this kernel that keeps them from being removed",
+    meaning: 'a process holds mounts of other containers, and on this host that prevents their removal',
   },
-  'worker-died': { levels: warning, meaning: 'a stale lock, or a state `working` with nobody at work' },
-  'key-missing': { levels: warning, meaning: 'there is no host key' },
-  'key-damaged': { levels: unhealthy, meaning: 'the host key cannot be read' },
+  'worker-died': { levels: warning, meaning: 'a stale lock, or a state `working` without a worker' },
+  'key-missing': { levels: warning, meaning: 'there is no host key, although there is an agent' },
+  'key-damaged': { levels: unhealthy, meaning: 'the file of the host key holds no key' },
   'server-unavailable': { levels: unhealthy, meaning: 'the server does not answer' },
-  'server-answer': { levels: warning, meaning: 'something answers, and not as a Rancher server does' },
-  'keys-revoked': { levels: unhealthy, meaning: "the server does not know the agent's keys" },
-  'server-unreachable': { levels: unhealthy, meaning: 'the agent runs and gets no live answer' },
-  'bootstrap-not-running': { levels: unhealthy, meaning: 'the agent runs, and no bootstrap does' },
+  'server-answer': { levels: warning, meaning: 'something answers that is no Rancher server' },
+  'keys-revoked': { levels: unhealthy, meaning: 'the server refuses the agent keys' },
+  'server-unreachable': {
+    levels: unhealthy,
+    meaning: 'the agent runs and does not serve: it gets no live answer',
+  },
+  'bootstrap-not-running': {
+    levels: unhealthy,
+    meaning: 'the agent runs and does not serve: no bootstrap runs',
+  },
   'bootstrap-fails': {
     levels: unhealthy,
-    meaning: "the server's script exits with an error again and again",
+    meaning: "the same: the server's script exits with an error again and again",
   },
-  'no-bash': { levels: unhealthy, meaning: 'the script cannot be run' },
-  'no-room-for-bootstrap': { levels: unhealthy, meaning: 'the script cannot be written' },
+  'no-bash': { levels: unhealthy, meaning: 'the same: the script cannot run, because there is no bash' },
+  'no-room-for-bootstrap': { levels: unhealthy, meaning: 'the same: the script cannot be written' },
   'serving-unknown': {
     levels: warning,
-    meaning: 'nobody observes the bootstrap, e.g. with `CATTLE_EXEC_AGENT`',
+    meaning: 'nobody observes the bootstrap, for example with `CATTLE_EXEC_AGENT`',
   },
   'certificate-expired': {
     levels: ['unhealthy', 'warning'],
     meaning:
-      'a certificate of the server or of `ca.crt` has expired; unhealthy if it is the server’s own and the server is not reached',
+      'a certificate of the server or of `ca.crt` has expired; unhealthy if it is the server’s own and the server cannot be reached',
   },
   'certificate-expires': { levels: warning, meaning: 'one expires within 30 days' },
   'tls-legacy': { levels: warning, meaning: '`AGENT_TLS_MIN=legacy` is set' },
-  'clock-skew': { levels: warning, meaning: "a minute or more off the server's clock" },
+  'clock-skew': { levels: warning, meaning: "the host's clock and the server's differ by a minute or more" },
   'status-damaged': { levels: warning, meaning: 'the status file cannot be read' },
 } as const satisfies Record<string, DoctorCauseRow>;
 

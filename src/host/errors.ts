@@ -36,15 +36,15 @@ export class InspectionError extends EntrypointError {
   readonly exitCode = ExitCode.cannotChange;
 }
 
-/** This image lacks a program that the agent needs. */
-export class ProgramMissingError extends EntrypointError {
-  readonly code = 'program-missing';
-  readonly exitCode = ExitCode.badConfiguration;
+/** This image has no bash, and the server's script needs one. */
+export class NoBashError extends EntrypointError {
+  readonly code = 'no-bash';
+  readonly exitCode = ExitCode.cannotChange;
 
-  constructor(program: string, cause: unknown) {
-    super(`there is no ${program} in this image`, {
+  constructor(cause: unknown) {
+    super('there is no bash in this image', {
       cause,
-      hint: `build the image from a base that has ${program}, or have the server require another image`,
+      hint: 'build the image from a base that has bash, or have the server require another image',
     });
   }
 }

@@ -15,7 +15,7 @@ function document(name: string): string {
   return readFileSync(join(import.meta.dirname, '../../docs', name), 'utf8');
 }
 
-it('docs/json.md has every member, cause and figure of a diagnosis', () => {
+it('docs/json.md has every member and figure of a diagnosis', () => {
   const text = document('json.md');
   const diagnosis = diagnosisOf({
     agents: known([agent({ state: 'exited', ownEntrypoint: false })]),
@@ -28,25 +28,35 @@ it('docs/json.md has every member, cause and figure of a diagnosis', () => {
   const words = [
     ...Object.keys(diagnosis),
     ...checkNames,
-    ...diagnosis.causes,
     ...diagnosis.findings.flatMap(({ figures }) => Object.keys(figures ?? {})),
     ...diagnosis.findings.flatMap((finding) => Object.keys(finding).map((key) => `findings[].${key}`)),
   ];
   expect(words.filter((word) => !text.includes(`\`${word}\``))).toEqual([]);
 });
 
-it('every cause that a check can name is in docs/json.md', () => {
-  const text = document('json.md');
-  expect(Object.keys(doctorCauses).filter((cause) => !text.includes(`\`${cause}\``))).toEqual([]);
-});
-
-it('every cause that status.json can hold is in docs/json.md', () => {
-  const [, causesTable = ''] = document('json.md').split('## Causes in status.json');
+it('every cause that a check can name, or that status.json can hold, is in its table of docs/exit-codes.md', () => {
+  const [, states = ''] = document('exit-codes.md').split('## Causes of a state\n');
+  const [ofStates = '', rest = ''] = states.split('## Causes of a next agent that is not ready\n');
+  const [ofReady = '', ofDoctor = ''] = rest.split('## Causes of the doctor\n');
   const causes = Object.entries(stateCauses).flatMap(([cause, { ends }]) =>
     ends.length === 0 ? [] : [cause],
   );
   expect(causes.length).toBeGreaterThan(30);
-  expect(causes.filter((cause) => !causesTable.includes(`\`${cause}\``))).toEqual([]);
+  const isMissing = (table: string) => (cause: string) => !table.includes(`| \`${cause}\` |`);
+  expect(causes.filter(isMissing(ofStates))).toEqual([]);
+  expect(Object.keys(readyCauses).filter(isMissing(ofReady))).toEqual([]);
+  expect(Object.keys(doctorCauses).filter(isMissing(ofDoctor))).toEqual([]);
+});
+
+it('docs/json.md leads to every table of causes, and has none of its own', () => {
+  const text = document('json.md');
+  const headings = [...document('exit-codes.md').matchAll(/^## (Causes .*)$/gm)].map(
+    ([, title = '']) => title,
+  );
+  expect(headings).toHaveLength(3);
+  const anchors = headings.map((title) => `exit-codes.md#${title.toLowerCase().replaceAll(' ', '-')}`);
+  expect(anchors.filter((anchor) => !text.includes(anchor))).toEqual([]);
+  expect(text).not.toContain('| cause |');
 });
 
 it('docs/runbook.md has an answer for every cause', () => {

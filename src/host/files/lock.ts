@@ -294,9 +294,7 @@ async function lookForLoss(
     const entries = await withDeadline('read the lock', LOCK_LOOK, async () => readLockEntries(folder));
     return findLoss(entries, generation, LOCK_STALE, clock.now());
   } catch (error) {
-    return clock.elapsed() - knownGoodAt > LOCK_STALE
-      ? `it cannot be read: ${messageOf(error)}`
-      : 'unknown';
+    return clock.elapsed() - knownGoodAt > LOCK_STALE ? `it cannot be read: ${messageOf(error)}` : 'unknown';
   }
 }
 

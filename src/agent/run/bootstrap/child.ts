@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { becomeProcess } from '../../../host/exec.ts';
-import { explainWriteError, HostFolderUnwritableError, ProgramMissingError } from '../../../host/errors.ts';
+import { explainWriteError, HostFolderUnwritableError, NoBashError } from '../../../host/errors.ts';
 import { CommandError, runCommand, signalGroup } from '../../../host/processes.ts';
 import type { Clock } from '../../../support/clock.ts';
 import type { Environment } from '../../../support/configuration.ts';
@@ -31,7 +31,7 @@ export async function removeStagedScripts(folder: string): Promise<void> {
 /**
  * Writes the script down and has bash parse it without running it: a text that was cut off is seldom whole bash.
  * @param folders where it may go; the first one that can be written is taken
- * @throws HostFolderUnwritableError about the last of them when none can; ProgramMissingError when there is no bash
+ * @throws HostFolderUnwritableError about the last of them when none can; NoBashError when there is no bash
  */
 export async function stageScript(
   text: string,
@@ -51,7 +51,7 @@ export async function stageScript(
   } catch (error) {
     await dispose();
     const missing = error instanceof CommandError && systemCodeOf(error.cause) === 'ENOENT';
-    throw missing ? new ProgramMissingError('bash', error) : error;
+    throw missing ? new NoBashError(error) : error;
   }
 }
 

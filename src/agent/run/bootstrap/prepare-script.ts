@@ -19,7 +19,7 @@ export interface NoScript {
  * Fetches and checks the script; nothing that does not look like one whole bash script comes out of here. Which image the
  * server requires is handed on first: an agent that cannot stage or run the script must still follow its server to an
  * image that can.
- * @throws HostFolderUnwritableError, ProgramMissingError
+ * @throws HostFolderUnwritableError, NoBashError
  */
 export async function prepareScript(
   loop: BootstrapLoop,
@@ -39,7 +39,7 @@ export async function prepareScript(
 /**
  * Stages the server's script so that its upgrade branch cannot run.
  * @param text as the server sent it
- * @throws HostFolderUnwritableError, ProgramMissingError
+ * @throws HostFolderUnwritableError, NoBashError
  */
 export async function stageBootstrap(
   text: string,

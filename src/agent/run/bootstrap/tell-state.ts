@@ -1,5 +1,5 @@
 import { describeUrl } from '../../../control-plane/url.ts';
-import { HostFolderUnwritableError, ProgramMissingError } from '../../../host/errors.ts';
+import { HostFolderUnwritableError, NoBashError } from '../../../host/errors.ts';
 import { formatDuration } from '../../../support/deadline.ts';
 import { ExitCode, NotPermittedError } from '../../../support/errors.ts';
 import type { AgentSettings } from '../../../control-plane/open-connection.ts';
@@ -43,7 +43,7 @@ export async function tellCannotRun(loop: Telling, error: unknown): Promise<Turn
       hint: 'free space or inodes; see the runbook, "the storage is low"',
     });
   }
-  if (!(error instanceof ProgramMissingError)) return undefined;
+  if (!(error instanceof NoBashError)) return undefined;
   return tellCannotBegin(loop, {
     summary: `cannot run the server's bootstrap script: ${error.message}`,
     cause: noBashCause,

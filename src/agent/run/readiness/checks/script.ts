@@ -1,7 +1,7 @@
 import { judgeBootstrap, type BootstrapScript } from '../../../../control-plane/bootstrap.ts';
 import type { HttpResponse } from '../../../../control-plane/http/client.ts';
 import { blankRequiredImage } from '../../../../control-plane/required-image.ts';
-import { HostFolderUnwritableError, ProgramMissingError } from '../../../../host/errors.ts';
+import { HostFolderUnwritableError, NoBashError } from '../../../../host/errors.ts';
 import { quote } from '../../../../control-plane/http/answer.ts';
 import type { Limits } from '../../../../support/limits/limits.ts';
 import { stageScript, type StagedScript } from '../../bootstrap/child.ts';
@@ -52,7 +52,7 @@ export async function checkScript(
 }
 
 function explainStaging(error: unknown): ReadinessFailure {
-  if (error instanceof ProgramMissingError) {
+  if (error instanceof NoBashError) {
     return describe('ready-script-no-bash', error.message, error.hint);
   }
   if (error instanceof HostFolderUnwritableError) {

@@ -5,7 +5,7 @@ import type { Outcome } from '../../../../../src/agent/report/outcome.ts';
 import type { ScriptRunner } from '../../../../../src/agent/run/bootstrap/loop-parts.ts';
 import type { ServingObserver } from '../../../../../src/agent/run/serving/record.ts';
 import type { RequiredImage } from '../../../../../src/control-plane/required-image.ts';
-import { HostFolderUnwritableError, ProgramMissingError } from '../../../../../src/host/errors.ts';
+import { HostFolderUnwritableError, NoBashError } from '../../../../../src/host/errors.ts';
 import {
   healthyAnswer,
   refusedKeys,
@@ -189,7 +189,7 @@ describe('while a bootstrap runs', () => {
 
 describe('an agent that cannot run its script', () => {
   const failing: readonly [string, ScriptRunner['stage'], string][] = [
-    ['no bash', () => Promise.reject(new ProgramMissingError('bash', new Error('ENOENT'))), 'no-bash'],
+    ['no bash', () => Promise.reject(new NoBashError(new Error('ENOENT'))), 'no-bash'],
     [
       'no room',
       () => Promise.reject(new HostFolderUnwritableError('/tmp', 'ENOSPC', new Error('ENOSPC'))),
