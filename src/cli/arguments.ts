@@ -9,11 +9,6 @@ export type Request =
   | { readonly kind: 'version' }
   | { readonly kind: 'nothing' };
 
-export interface CommandLine {
-  readonly request: Request;
-  readonly debug: boolean;
-}
-
 /** The commands, for the help. `worker` and `agent-restarter` are internal and stay out of it. */
 export const commandTable = {
   register: 'register this host with RANCHER_URL, like IMAGE URL',
@@ -45,16 +40,15 @@ const ownOptions: Readonly<Partial<Record<CommandName, readonly string[]>>> = {
 };
 
 /**
- * Understands the command line (contract §2). `--debug` counts anywhere before `--`.
+ * Understands the command line (contract §2). `--debug` may stand anywhere before `--`; `main.ts` has read it before.
  * @throws UsageError for an unknown command, for which the legacy script silently exited with 0
  */
-export function parseArguments(argv: readonly string[]): CommandLine {
+export function parseArguments(argv: readonly string[]): Request {
   const dashes = argv.indexOf('--');
   const before = dashes < 0 ? argv : argv.slice(0, dashes);
   const words = before.filter((word) => word !== '--debug');
-  const debug = words.length < before.length;
-  if (dashes >= 0 && words.length === 0) return { request: becomeRequest(argv.slice(dashes + 1)), debug };
-  return { request: readRequest(words), debug };
+  if (dashes >= 0 && words.length === 0) return becomeRequest(argv.slice(dashes + 1));
+  return readRequest(words);
 }
 
 function readRequest(words: readonly string[]): Request {

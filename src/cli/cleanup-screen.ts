@@ -85,6 +85,5 @@ function behindBar(log: Log, clearBar: () => void): Log {
     info: behind('info'),
     warn: behind('warn'),
     error: behind('error'),
-    with: (fields) => behindBar(log.with(fields), clearBar),
   };
 }

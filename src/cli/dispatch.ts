@@ -20,7 +20,7 @@ export type Basis = Omit<Parameters<typeof createContext>[0], 'command'>;
  */
 export async function dispatch(argv: readonly string[], basis: Basis): Promise<number> {
   try {
-    return await perform(parseArguments(argv).request, basis);
+    return await perform(parseArguments(argv), basis);
   } catch (error) {
     reportError(basis, error);
     return error instanceof InterruptedError ? interruptedStatus(argv, error) : exitCodeOf(error);

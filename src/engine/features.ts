@@ -27,11 +27,6 @@ export function featuresOf(apiVersion: string): EngineFeatures {
   };
 }
 
-/** Whether the text is an API version of the 1.x line. */
-export function isApiVersion(text: string): boolean {
-  return /^1\.\d{1,3}$/.test(text);
-}
-
 /** The lower one of two API versions. */
 export function lowerVersion(a: string, b: string): string {
   return minorOf(a) <= minorOf(b) ? a : b;

@@ -12,8 +12,6 @@ export interface Log {
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
   error(message: string, fields?: LogFields): void;
-  /** The same log with these fields on each line. */
-  with(fields: LogFields): Log;
 }
 
 export interface LogOptions {
@@ -71,7 +69,6 @@ export function logToBoth(one: Log, other: Log): Log {
     info: at('info'),
     warn: at('warn'),
     error: at('error'),
-    with: (fields) => logToBoth(one.with(fields), other.with(fields)),
   };
 }
 
@@ -81,7 +78,6 @@ export const silentLog: Log = {
   info: () => undefined,
   warn: () => undefined,
   error: () => undefined,
-  with: () => silentLog,
 };
 
 /**
@@ -106,10 +102,6 @@ function wrap(logger: () => pino.Logger, debug: boolean): Log {
     info: at('info'),
     warn: at('warn'),
     error: at('error'),
-    with: (fields) => {
-      let child: pino.Logger | undefined;
-      return wrap(() => (child ??= logger().child(fields)), debug);
-    },
   };
 }
 

@@ -8,15 +8,15 @@ describe('--force', () => {
     [['http://server/v1/scripts/T'], false],
     [['--debug', 'http://server/v1/scripts/T', '--force'], true],
   ])('%j: a registration with force %s', (argv, force) => {
-    expect(parseArguments(argv).request).toMatchObject({ kind: 'register-url', force });
+    expect(parseArguments(argv)).toMatchObject({ kind: 'register-url', force });
   });
 
   it.each(['upgrade', 'register'])('reaches %s', (name) => {
-    expect(parseArguments([name, '--force']).request).toEqual({ kind: 'command', name, args: ['--force'] });
+    expect(parseArguments([name, '--force'])).toEqual({ kind: 'command', name, args: ['--force'] });
   });
 
   it('after -- belongs to the command that is run', () => {
-    expect(parseArguments(['--', 'rm', '--force']).request).toEqual({
+    expect(parseArguments(['--', 'rm', '--force'])).toEqual({
       kind: 'become',
       command: ['rm', '--force'],
     });
@@ -37,7 +37,7 @@ describe('--offline', () => {
       ['--force', '--offline'],
     ],
   ])('reaches upgrade: %j', (words, args) => {
-    expect(parseArguments(['upgrade', ...words]).request).toEqual({ kind: 'command', name: 'upgrade', args });
+    expect(parseArguments(['upgrade', ...words])).toEqual({ kind: 'command', name: 'upgrade', args });
   });
 
   it('is an option of upgrade alone: commands with options of their own refuse it', () => {
@@ -47,7 +47,7 @@ describe('--offline', () => {
   });
 
   it('after -- belongs to the command that is run', () => {
-    expect(parseArguments(['--', 'upgrade', '--offline']).request).toMatchObject({ kind: 'become' });
+    expect(parseArguments(['--', 'upgrade', '--offline'])).toMatchObject({ kind: 'become' });
   });
 
   it('is in the help, with what it does', () => {
@@ -61,7 +61,7 @@ describe('commands that the legacy script did not have', () => {
     ['doctor', ['--json']],
     ['ready', ['--json']],
   ])('accept their own options: %s', (name, args) => {
-    expect(parseArguments([name, ...args]).request).toEqual({ kind: 'command', name, args });
+    expect(parseArguments([name, ...args])).toEqual({ kind: 'command', name, args });
   });
 
   it.each([

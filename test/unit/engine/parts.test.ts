@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { buildCreateBody } from '../../../src/engine/create-body.ts';
 import type { ContainerSpec } from '../../../src/engine/engine.ts';
 import { EngineError, readErrorText } from '../../../src/engine/errors.ts';
-import { featuresOf, isApiVersion, lowerVersion } from '../../../src/engine/features.ts';
+import { featuresOf, lowerVersion } from '../../../src/engine/features.ts';
 import { copyLog, writeFrames } from '../../../src/engine/log-stream.ts';
 import { followPull, pullQuery } from '../../../src/engine/pull.ts';
 
@@ -42,16 +42,6 @@ describe('what an engine can do', () => {
   it('1.9 is lower than 1.22: versions are no decimal numbers', () => {
     expect(lowerVersion('1.9', '1.22')).toBe('1.9');
     expect(lowerVersion('1.100', '1.41')).toBe('1.41');
-  });
-
-  it.each([
-    ['1.41', true],
-    ['v1.41', false],
-    ['1', false],
-    ['2.0', false],
-    ['', false],
-  ])('%j is an API version: %s', (text, isOne) => {
-    expect(isApiVersion(text)).toBe(isOne);
   });
 });
 

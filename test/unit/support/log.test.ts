@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createLog, logToBoth, silentLog, type Log } from '../../../src/support/log.ts';
+import { createLog, logToBoth, type Log } from '../../../src/support/log.ts';
 import { createSecrets } from '../../../src/support/secrets.ts';
 
 interface Heard {
@@ -43,7 +43,7 @@ describe('the text form', () => {
 
   it('carries fields along', () => {
     const { log, lines } = listen('text');
-    log.with({ command: 'upgrade' }).with({ phase: 'pull' }).info('begun', { image: 'a' });
+    log.info('begun', { command: 'upgrade', phase: 'pull', image: 'a' });
     expect(lines).toEqual(['INFO: begun command=upgrade phase=pull image=a\n']);
   });
 });
@@ -68,7 +68,7 @@ describe.each(['text', 'json'] as const)('secrets in the %s form', (format) => {
 
   it('are masked by what they are, also with quotes in them, wherever they stand', () => {
     const { log, lines } = listen(format, false, secret);
-    log.with({ at: [{ deep: `x ${secret}` }] }).info(`begin ${secret} end`, { originalMessage: secret });
+    log.info(`begin ${secret} end`, { at: [{ deep: `x ${secret}` }], originalMessage: secret });
     const [line = ''] = lines;
     expect(line).not.toContain('ote');
     expect(line).toContain('begin *** end');
@@ -76,9 +76,11 @@ describe.each(['text', 'json'] as const)('secrets in the %s form', (format) => {
 
   it('are masked by their name, however deep', () => {
     const { log, lines } = listen(format);
-    log
-      .with({ CATTLE_SECRET_KEY: 'aaaa' })
-      .info('x', { registryAuth: 1, environment: { password: 'bbbb', url: 'http://s' } });
+    log.info('x', {
+      CATTLE_SECRET_KEY: 'aaaa',
+      registryAuth: 1,
+      environment: { password: 'bbbb', url: 'http://s' },
+    });
     expect(lines[0]).not.toMatch(/aaaa|bbbb|:1\b/);
     expect(lines[0]).toContain('http://s');
   });
@@ -97,10 +99,6 @@ describe.each(['text', 'json'] as const)('secrets in the %s form', (format) => {
   );
 });
 
-it('can say nothing', () => {
-  silentLog.with({ a: 1 }).error('nobody hears');
-});
-
 describe('a log that is kept on the host as well', () => {
   it('gets the same lines, with their times', () => {
     const stderr = listen('text', false, 'open-sesame');
@@ -115,7 +113,7 @@ describe('a log that is kept on the host as well', () => {
       destination: { write: (line: string) => void lines.push(line) },
     });
     const both = logToBoth(stderr.log, kept);
-    both.with({ task: 'upgrade' }).warn('the key is open-sesame', { tries: 2 });
+    both.warn('the key is open-sesame', { task: 'upgrade', tries: 2 });
     both.debug('for those who look at the host');
     expect(stderr.lines).toEqual(['WARN: the key is *** task=upgrade tries=2\n']);
     expect(lines.map((line) => line.replace(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z /, ''))).toEqual([
