@@ -1,6 +1,9 @@
 /** Readiness: how a next agent proves it, how the worker judges it, and the lock on the shared mounts. */
 export const readinessLimits = {
-  /** Longer than HTTP_CONNECT, so that "cannot reach the server" and "the server does not answer" stay apart. */
+  /**
+   * Each request of a readiness check. Longer than HTTP_CONNECT, so that "cannot reach the server" and "the server does not
+   * answer" stay apart.
+   */
   READY_REQUEST: 20_000,
   /** After READY_REQUEST, before we end a curl that should have given up: its own message says more. */
   READY_CURL_GRACE: 2_000,

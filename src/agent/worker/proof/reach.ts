@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import type { ExecuteResult } from '../../../engine/engine.ts';
 import { checkCredentials } from '../../../control-plane/credentials.ts';
 import { messageOf } from '../../../support/errors.ts';
+import type { Limits } from '../../../support/limits/limits.ts';
 import type { Observed } from '../../transaction/observe.ts';
 import { isAgentContainer } from '../../identity/roles.ts';
 import { readinessResultSchema, type ReadinessResult } from '../../run/readiness/result.ts';
@@ -71,15 +72,19 @@ function parseJson(text: string): unknown {
  * `agent.conf` first, as the legacy entrypoint reads it. The bootstrap script needs no keys (control-plane §1.1), so none are
  * in the argument list. A status of 200 is a live answer.
  */
-const curlScript =
-  '[ ! -r /var/lib/rancher/etc/agent.conf ] || . /var/lib/rancher/etc/agent.conf; ' +
-  'curl -s -o /dev/null --max-time 20 -w "%{http_code}" "$CATTLE_URL/scripts/bootstrap"';
+function curlScript({ READY_REQUEST }: Limits): string {
+  const seconds = Math.max(1, Math.ceil(READY_REQUEST / 1_000));
+  return (
+    '[ ! -r /var/lib/rancher/etc/agent.conf ] || . /var/lib/rancher/etc/agent.conf; ' +
+    `curl -s -o /dev/null --max-time ${seconds} -w "%{http_code}" "$CATTLE_URL/scripts/bootstrap"`
+  );
+}
 
 async function measureLegacy(work: Work, agent: Observed): Promise<Reach> {
   const isAsked = await hasJustBeenAnswered(work);
   const { status, stdout } = isAsked
     ? { status: 0, stdout: '200' }
-    : await execute(work, agent.id, ['sh', '-c', curlScript]);
+    : await execute(work, agent.id, ['sh', '-c', curlScript(work.configuration.limits)]);
   // 126 and 127: there is no sh or no curl, so nothing was measured.
   if (status === undefined || status === 126 || status === 127) return notMeasured;
   const answers = status === 0 && stdout.trim() === '200';
