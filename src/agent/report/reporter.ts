@@ -1,10 +1,10 @@
+import type { ServingSummary } from '../../host/files/serving-record.ts';
 import {
   readStatus,
   writeServing,
   writeStatus,
   type Asker,
   type HostStatus,
-  type ServingSummary,
   type StatusDraft,
 } from '../../host/files/status.ts';
 import type { Configuration } from '../../support/configuration.ts';

@@ -4,6 +4,7 @@ import * as v from 'valibot';
 import { messageOf, systemCodeOf } from '../../support/errors.ts';
 import type { Paths } from '../../support/configuration.ts';
 import { makeFolder, readTextIfExists, writeFileAtomically } from './files.ts';
+import { servingSummarySchema, type ServingSummary } from './serving-record.ts';
 
 /*
  * The status file: the result of the last work on this host, or the progress of the present one, for a person, for the
@@ -26,35 +27,6 @@ const holderSchema = v.object({
   container: v.exactOptional(v.string()),
   mountPoint: v.string(),
 });
-
-/** Whether the active agent serves, as it last reported (`serving.json` has the present value). */
-const servingSchema = v.object({
-  serving: v.picklist(['yes', 'no', 'unknown']),
-  since: time,
-  updatedAt: time,
-  /** Origin of the server. */
-  server: v.string(),
-  /** Full id of the agent's container; empty if the agent does not know it. */
-  container: v.string(),
-  lastAnswerAt: v.exactOptional(time),
-  cause: v.exactOptional(v.string()),
-  message: v.exactOptional(v.string()),
-  bootstrap: v.object({
-    failuresInARow: v.number(),
-    runningSince: v.exactOptional(time),
-    lastExit: v.exactOptional(
-      v.object({
-        at: time,
-        status: v.nullable(v.number()),
-        signal: v.nullable(v.string()),
-        ms: v.number(),
-        byDesign: v.boolean(),
-      }),
-    ),
-  }),
-});
-
-export type ServingSummary = Readonly<v.InferOutput<typeof servingSchema>>;
 
 /** Who asked for an upgrade: a person, the server, or automation (a script, configuration management). */
 export const askers = ['person', 'server', 'automation'] as const;
@@ -103,7 +75,7 @@ const statusSchema = v.object({
   /** How long this state lasts: `serving`: until the agent serves. Left out: until its work succeeds. */
   until: v.exactOptional(v.literal('serving')),
   /** Left out while a worker runs, and by agents that do not report it. */
-  serving: v.exactOptional(servingSchema),
+  serving: v.exactOptional(servingSummarySchema),
   /** Who asked for the last upgrade. */
   askedBy: v.exactOptional(v.picklist(askers)),
 });

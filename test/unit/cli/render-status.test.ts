@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { renderChange, renderStatus } from '../../../src/cli/render-status.ts';
 import { buildStatusReport, type StatusReport } from '../../../src/doctor/status-report.ts';
 import type { AgentSnapshot, StatusSnapshot } from '../../../src/doctor/snapshot.ts';
-import type { ServingRecord } from '../../../src/agent/run/serving/record.ts';
+import type { ServingRecord } from '../../../src/host/files/serving-record.ts';
 import type { HostStatus } from '../../../src/host/files/status.ts';
 import { countLeaks } from '../../../src/cleanup/leak-figures.ts';
 import { findLeaks } from '../../../src/cleanup/leaks.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ServingRecord } from '../../../src/agent/run/serving/record.ts';
+import type { ServingRecord } from '../../../src/host/files/serving-record.ts';
 import type { HostSnapshot } from '../../../src/doctor/snapshot.ts';
 import { agent, diagnosisOf, known, servingRecord, unknown } from '../fakes/healthy-host.ts';
 

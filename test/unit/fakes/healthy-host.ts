@@ -1,6 +1,6 @@
 import { namesOf } from '../../../src/agent/identity/roles.ts';
 import { selectProfile } from '../../../src/agent/identity/profile.ts';
-import type { ServingRecord } from '../../../src/agent/run/serving/record.ts';
+import type { ServingRecord } from '../../../src/host/files/serving-record.ts';
 import type { ContainerSummary } from '../../../src/engine/engine.ts';
 import { featuresOf } from '../../../src/engine/features.ts';
 import { countLeaks } from '../../../src/cleanup/leak-figures.ts';

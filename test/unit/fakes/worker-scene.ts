@@ -12,7 +12,8 @@ import {
   type ReadinessResult,
 } from '../../../src/agent/run/readiness/result.ts';
 import { heartbeatFile } from '../../../src/agent/run/heartbeat.ts';
-import { servingFile, type ServingRecord } from '../../../src/agent/run/serving/record.ts';
+import { servingFile } from '../../../src/agent/run/serving/record.ts';
+import type { ServingRecord } from '../../../src/host/files/serving-record.ts';
 import type { Work } from '../../../src/agent/worker/session.ts';
 import type { ContainerDetails, Engine, ExecuteCall, ExecuteResult } from '../../../src/engine/engine.ts';
 import { featuresOf } from '../../../src/engine/features.ts';

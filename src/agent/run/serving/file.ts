@@ -5,7 +5,7 @@ import type { Clock } from '../../../support/clock.ts';
 import type { Paths } from '../../../support/configuration.ts';
 import { messageOf } from '../../../support/errors.ts';
 import type { Limits } from '../../../support/limits/limits.ts';
-import { servingRecordSchema, type ServingRecord } from './record.ts';
+import { servingRecordSchema, type ServingRecord } from '../../../host/files/serving-record.ts';
 
 /** What the host's record of serving says, and whether anybody still keeps it. */
 export type ServingReading =

@@ -1,6 +1,6 @@
 import { formatAge } from '../../../support/deadline.ts';
 import type { ServingReading } from './file.ts';
-import type { ServingRecord } from './record.ts';
+import type { ServingRecord } from '../../../host/files/serving-record.ts';
 
 /** What may be said of the agents that are on the host now. */
 export interface KnownServing {

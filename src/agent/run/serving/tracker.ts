@@ -1,11 +1,12 @@
 import { QueuedFile } from '../../../host/files/queued-file.ts';
-import type { HostStatus, ServingSummary } from '../../../host/files/status.ts';
+import type { ServingRecord, ServingSummary } from '../../../host/files/serving-record.ts';
+import type { HostStatus } from '../../../host/files/status.ts';
 import { formatDuration } from '../../../support/deadline.ts';
 import { messageOf } from '../../../support/errors.ts';
 import type { Host } from '../../host.ts';
 import type { AgentReporter } from '../../report/reporter.ts';
 import { decideServing, type Reason, type ServingDecision, type ServingFacts } from './decision.ts';
-import type { ServingObserver, ServingRecord } from './record.ts';
+import type { ServingObserver } from './record.ts';
 import { stateFor, type ServingView } from './state.ts';
 import type { StateCause } from '../../../support/causes.ts';
 

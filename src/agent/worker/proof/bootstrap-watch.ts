@@ -10,7 +10,8 @@ import { agentDoesNotRun, BootstrapFailsError } from '../../transaction/not-read
 import { oldAgents, type Observation, type Observed } from '../../transaction/observe.ts';
 import { heartbeatFile } from '../../run/heartbeat.ts';
 import { keysRevoked, servingUnknown } from '../../run/serving/causes.ts';
-import { servingFile, servingRecordSchema, type ServingRecord } from '../../run/serving/record.ts';
+import { servingRecordSchema, type ServingRecord } from '../../../host/files/serving-record.ts';
+import { servingFile } from '../../run/serving/record.ts';
 import type { Work } from '../session.ts';
 import { askRequirement } from './requirement.ts';
 import { servingOf, type Serving } from './serving.ts';

@@ -1,5 +1,5 @@
 import { servingUnknown, starting } from '../../run/serving/causes.ts';
-import type { ServingRecord } from '../../run/serving/record.ts';
+import type { ServingRecord } from '../../../host/files/serving-record.ts';
 import type { StateCause } from '../../../support/causes.ts';
 import { reportedCause } from '../../../support/errors.ts';
 

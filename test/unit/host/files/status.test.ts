@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { ServingSummary } from '../../../../src/host/files/serving-record.ts';
 import {
   parseStatus,
   readStatus,
@@ -10,7 +11,6 @@ import {
   statusFileOf,
   writeServing,
   writeStatus,
-  type ServingSummary,
   type StatusDraft,
 } from '../../../../src/host/files/status.ts';
 import { pathsBelow, type Paths } from '../../../../src/support/configuration.ts';

@@ -6,7 +6,7 @@ import * as v from 'valibot';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createReporter, type AgentReporter } from '../../../../../src/agent/report/reporter.ts';
 import { readServing, servingFileOf } from '../../../../../src/agent/run/serving/file.ts';
-import { servingRecordSchema, type ServingRecord } from '../../../../../src/agent/run/serving/record.ts';
+import { servingRecordSchema, type ServingRecord } from '../../../../../src/host/files/serving-record.ts';
 import { createServingTracker, type ServingTracker } from '../../../../../src/agent/run/serving/tracker.ts';
 import {
   readStatus,
