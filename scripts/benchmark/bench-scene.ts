@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import { images, limits, startScene, type Scene } from '../../test/support/scenes/scene.ts';
 
 export const ways = ['ours', 'reference'] as const;
-/** Ours, or what a shell entrypoint must at least do (test/support/images/reference-entrypoint). */
+/** This entrypoint, or what a shell entrypoint must at least do (test/support/images/reference-entrypoint). */
 export type Way = (typeof ways)[number];
 
 /** Two images of each way that differ in their ids alone, so that there is something to upgrade to. */
@@ -15,8 +15,8 @@ export const imagesOf: Readonly<Record<Way, readonly [string, string]>> = {
 };
 
 /**
- * Verification and the watch over the bootstrap are no part of what is measured: they are made short. One that goes back and forth between two
- * images, as we do, is a quarrel of two servers for the product: not here. Everything else is as people have it.
+ * Verification and the watch over the bootstrap are not measured: they are short here. The benchmark changes between two images
+ * again and again, which the product takes for a flapping requirement: not here. Everything else is as people have it.
  */
 export const benchLimits = limits({
   VERIFY: 1_000,
@@ -50,7 +50,7 @@ export async function startBenchScene(): Promise<Scene> {
   }
 }
 
-/** Containers that are made from now on have the engine itself under /var/run/docker.sock, as on a real host. */
+/** Containers that are created from now on have the engine itself under /var/run/docker.sock, as on a real host. */
 export async function leaveProxyOut({ host }: Scene): Promise<void> {
   await rename(host.socketPath, `${host.socketPath}.proxy`);
   await link(host.engineSocketPath, host.socketPath);
@@ -111,7 +111,7 @@ function readEvent(line: string): EngineEvent {
   return { action, id: actor.ID, name: actor.Attributes['name'] ?? '', at: timeNano / 1e6 };
 }
 
-/** Runs the Docker client as a person does. @returns what it took, in ms, and its output @throws unless it ends with 0 */
+/** Runs the Docker client as a person does. @returns what it took, in ms, and its output @throws unless it exits with 0 */
 export async function timeDocker(
   { host }: Scene,
   ...args: readonly string[]
@@ -123,7 +123,7 @@ export async function timeDocker(
   return { ms, stdout };
 }
 
-/** Runs a command of this machine. @returns its output @throws unless it ends with 0 */
+/** Runs a command of this machine. @returns its output @throws unless it exits with 0 */
 export async function runTool(file: string, ...args: readonly string[]): Promise<string> {
   const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const chunks: Buffer[] = [];

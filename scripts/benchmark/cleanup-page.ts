@@ -8,7 +8,7 @@ export interface Timing {
   readonly size: number;
   /** The whole command, its own start and list included. */
   readonly seconds: number;
-  /** Containers a second from the first removal to the last, as the engine's events tell it. */
+  /** Containers a second from the first removal to the last, by the engine's events. */
   readonly rate: number;
 }
 

@@ -8,7 +8,7 @@ import { clearHost } from './bench-scene.ts';
 import { figureOf, type Figure } from './figure.ts';
 
 const SIZE = 2_000;
-/** Many: the disk makes one and the same command differ by a fifth from one to the next. */
+/** Many: with this disk the same command differs by a fifth from one run to the next. */
 const ROUNDS = 11;
 
 export async function measureCleanupRate(scene: Scene, size = SIZE): Promise<readonly Figure[]> {

@@ -1,4 +1,4 @@
-/** The same sets of containers removed by `cleanup` and by what people would type instead, in turn. */
+/** The same sets of containers removed by `cleanup` and by what people would type instead, alternately. */
 import { execFile, spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -68,7 +68,7 @@ export async function perform(host: TestHost, tool: Tool): Promise<void> {
         host,
         // The engine itself, as the others: not the proxy of the tests.
         ...['docker', 'run', '--rm', '--name', 'cleaner', '-v', '/run/engine.sock:/var/run/docker.sock'],
-        // Those of the bench have just been made.
+        // Those of the bench have just been created.
         ...limits({ SWEEP_AGE: 0 }),
         ...[images.a, 'cleanup', '--yes', '--json'],
       );

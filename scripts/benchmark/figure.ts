@@ -4,9 +4,9 @@ export type Unit = 'ms' | 's' | 'MiB' | 'MB' | 'requests' | 'containers' | 'a se
 
 /** What is promised of a figure. */
 export type Bound =
-  /** Ours beside the reference, by `ratio`. */
+  /** This entrypoint beside the reference, by `ratio`. */
   | { readonly kind: 'ratio-at-most' | 'ratio-at-least'; readonly value: number }
-  /** Ours alone. */
+  /** This entrypoint alone. */
   | { readonly kind: 'at-most'; readonly value: number };
 
 export interface Spread {
@@ -34,7 +34,7 @@ export interface Samples {
   readonly reference?: readonly number[];
 }
 
-/** @param bound left out for what is only told */
+/** @param bound left out for a figure that is only shown */
 export function figureOf(
   subject: string,
   name: string,

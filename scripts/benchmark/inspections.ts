@@ -60,7 +60,7 @@ async function startIdle(scene: Scene, way: Way): Promise<void> {
   );
 }
 
-/** User and system time of the process and its children, in ms, as the shell that started it was told by the kernel. */
+/** User and system time of the process and its children, in ms, as the kernel reports them to the shell that started it. */
 async function readCpu(scene: Scene, way: Way): Promise<number> {
   const script = `for i in $(seq ${REPEATS}); do /run.sh inspect-host >/dev/null || exit; done; times`;
   const { stdout } = await timeDocker(scene, 'exec', `idle-${way}`, 'bash', '-c', script);

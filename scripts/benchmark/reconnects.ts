@@ -58,7 +58,7 @@ const herds = [
   ['connected for 1 h, away for 10 min', 60 * minute, 10 * minute],
 ] as const;
 
-/** Each host makes two requests of ours, for its keys and its script; then come those of the script. */
+/** Each host sends two requests itself, for its keys and its script; then come those of the script. */
 async function measureReturns(): Promise<readonly Figure[]> {
   const figures: Figure[] = [];
   for (const [name, afterMs, outageMs] of herds) {

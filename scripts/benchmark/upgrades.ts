@@ -3,7 +3,7 @@
  *
  * The clock begins with the `docker run … upgrade` that the server's script types. What the engine did when is read from its
  * event stream; when the bootstrap of the new agent runs, from the file that the server's script writes as its first act. The
- * request for the script says nothing: the next agent makes it on standby.
+ * request for the script says nothing: the next agent sends it on standby.
  */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -34,7 +34,7 @@ interface Upgrade {
   readonly active: number;
   /** Until its bootstrap runs. */
   readonly bootstrap: number;
-  /** Until the command ends, and until nothing but the agent is there. */
+  /** Until the command exits, and until nothing but the agent is there. */
   readonly command: number;
   readonly tidy: number;
   /** From the old agent's first signal until its end. */
@@ -47,7 +47,7 @@ interface Upgrade {
   readonly created: number;
 }
 
-/** @param rounds how often each way is measured, in turn */
+/** @param rounds how often each of the two is measured, alternately */
 export async function measureUpgrades(scene: Scene, rounds = ROUNDS): Promise<readonly Figure[]> {
   const timed: Record<Way, Upgrade[]> = { ours: [], reference: [] };
   const hosts: Record<Way, Registered> = { ours: { turn: 0 }, reference: { turn: 0 } };
@@ -132,7 +132,7 @@ async function timeUpgrade({ host }: Scene, way: Way, image: string): Promise<nu
   const begun = performance.now();
   const { status, stderr } = await host.tryDocker(...upgradeCommand(way, image));
   const ms = performance.now() - begun;
-  // The reference's new agent removes the container of the upgrade by force, as is usual; that may not have ended by itself.
+  // The reference's new agent removes the container of the upgrade by force, as is usual; that may not have exited yet.
   if (status === 0 || (way === 'reference' && status === KILLED)) return ms;
   throw new Error(`${way}: the upgrade ended with status ${status}\n${stderr}`);
 }

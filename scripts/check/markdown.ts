@@ -20,7 +20,7 @@ export function headingsOf(markdown: string): readonly string[] {
   return proseOf(markdown).flatMap(({ text }) => /^#+ (.+)$/.exec(text)?.[1] ?? []);
 }
 
-/** The anchors of a page, as GitHub makes them of its headings: the second of the same name ends in `-1`. */
+/** The anchors of a page, as GitHub derives them from its headings: the second of the same name ends in `-1`. */
 export function anchorsOf(markdown: string): ReadonlySet<string> {
   const seen = new Map<string, number>();
   return new Set(

@@ -1,4 +1,4 @@
-/** What the demo types on its host and what it tells about it. */
+/** What the demo types on its host and what it shows of it. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CommandResult, TestHost } from '../../test/support/host/host.ts';
 import type { Scene } from '../../test/support/scenes/scene.ts';
@@ -36,7 +36,7 @@ export class Account {
     this.say(text);
   }
 
-  /** Ends a stage with what there is now. */
+  /** Finishes a stage with what there is now. */
   async end(): Promise<void> {
     await this.showHost();
     const took = secondsSince(this.#begun);
@@ -63,7 +63,7 @@ export class Account {
     this.say(`$ ${words.map(quote).join(' ')}`);
   }
 
-  /** What a command has said, indented. */
+  /** The output of a command, indented. */
   quote(text: string): void {
     this.say(
       text
@@ -85,7 +85,7 @@ export class Account {
   }
 
   /**
-   * Looks at the host until `isOver`, and tells each change of who is there, with the time since it began to look.
+   * Observes the host until `isOver`, and prints each change of its containers, with the time since it began to look.
    * @throws Unexpected after `seconds`
    */
   async watch(what: string, limitSeconds: number, isOver: () => Promise<boolean>): Promise<void> {

@@ -1,8 +1,8 @@
 /**
- * The stages of the demo, on a host of their own. `demo.ts` starts and ends this process; SIGTERM or the end of that one
- * ends it, and with it the host.
+ * The stages of the demo, on a host of their own. `demo.ts` starts and stops this process; SIGTERM or the exit of that one
+ * stops it, and with it the host.
  *
- * exit status: 0 all stages ended as expected, 1 one did not
+ * exit status: 0 all stages had the expected result, 1 one did not
  */
 import { enterHost } from '../../test/support/host/host-namespaces.ts';
 import { once } from 'node:events';
@@ -24,7 +24,7 @@ const KILL_GRACE_MS = 10_000;
 const stopped = new AbortController();
 const stop = (): void => stopped.abort();
 for (const event of ['SIGTERM', 'SIGINT', 'disconnect'] as const) process.on(event, stop);
-// Whoever read this has gone: the stages end by the signal above.
+// The reader of this has gone: the signal above stops the stages.
 process.stdout.on('error', () => undefined);
 
 process.exitCode = await main(process.argv.includes('--keep'));

@@ -1,15 +1,15 @@
 /**
  * The demo's outer process. The stages run in a child with a process group of its own, so that Ctrl-C, a kill and a
- * crash all end the same way: the child stops its host, this process removes what is left and tells the status.
+ * crash all end the same way: the child stops its host, this process removes what is left and exits with the status.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { sweepDeadHosts } from '../../test/support/host/host-slot.ts';
 
 const STAGES = join(import.meta.dirname, 'demo-stages.ts');
-/** For the child to stop its host; then it is killed, and the host dies with it. */
+/** For the child to stop its host; then it is killed, and the host stops with it. */
 const END_GRACE_MS = 20_000;
-/** What a shell shows for a process ended by these signals. */
+/** What a shell shows for a process that these signals stopped. */
 const STATUS_OF = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 
 process.exitCode = await main(process.argv.slice(2));
@@ -34,7 +34,7 @@ async function main(args: readonly string[]): Promise<number> {
   return interrupted ?? status;
 }
 
-/** The child ends, or sends its status and keeps its host running. */
+/** The child exits, or sends its status and keeps its host running. */
 function awaitEnd(child: ChildProcess): Promise<{ stays: boolean; status: number }> {
   return new Promise((resolve, reject) => {
     child.once('error', reject);
@@ -60,6 +60,6 @@ function signalGroup(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-pid, signal);
   } catch {
-    // ended meanwhile
+    // exited meanwhile
   }
 }

@@ -140,7 +140,7 @@ async function hold(images: string): Promise<number> {
   return 0;
 }
 
-/** Tries for a second: whoever asks for the status holds the name for a moment. */
+/** Tries for a second: a process that asks for the status holds the name for a moment. */
 async function claimHolderName(): Promise<(() => Promise<void>) | undefined> {
   for (let attempt = 0; attempt < 20; attempt += 1) {
     const release = await claimName(HOLDER_NAME);

@@ -28,10 +28,10 @@ const top = 76;
 const plot = { width: 230, height: 170, left: 50, gap: 298 };
 const height = top + plot.height + 52;
 const wayNames: Readonly<Record<Way, string>> = { old: 'the legacy entrypoint', ours: 'this entrypoint' };
-/** From the shortest delay to the longest: told apart without colour as well. */
+/** From the shortest delay to the longest: can be recognised without colour as well. */
 const dashes = ['2 3', '7 4', 'none'];
 
-/** Colours for light and for dark pages; the background is the chart's own, since a page may not tell. */
+/** Colours for light and for dark pages; the background is the chart's own, since a page may have another. */
 const style = `
     svg { color-scheme: light dark }
     text { font: 12px system-ui, sans-serif; fill: #24292f }

@@ -1,7 +1,7 @@
 /**
  * Runs the replay of the incident, both ways with each delay, one after the other so that none takes the other's CPU.
  *
- * exit status: 0 ours leaked nothing and converged each time, 1 it did not, 64 usage
+ * exit status: 0 this entrypoint leaked nothing and converged each time, 1 it did not, 64 usage
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

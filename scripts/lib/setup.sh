@@ -53,7 +53,7 @@ setup() {
   keep_npm_settings
   folder=node_modules/node-linux-$(node_arch)
   with_lock .cache/setup.lock install_modules "$folder" || return
-  # The folder of the package, not its link in node_modules/.bin: Debian's npm makes none.
+  # The folder of the package, not its link in node_modules/.bin: Debian's npm creates none.
   export PATH="$PWD/$folder/bin:$PWD/node_modules/.bin:$PATH"
 }
 
@@ -153,7 +153,7 @@ install_packages() {
   with_lock /run/rancher-agent-entrypoint.lock install_missing "$1"
 }
 
-# Runs in a shell of its own, by itself on this machine.
+# Runs in a shell of its own; no other one runs it on this machine at the same time.
 install_missing() {
   local log guard=/usr/sbin/policy-rc.d kept='' missing
   missing=$(missing_packages "$1" | paste -sd ' ')
@@ -201,7 +201,7 @@ modules_are_current='
   process.exit(isCurrent ? 0 : 1);'
 
 # shellcheck disable=SC2016 # a template of JavaScript's
-# What npm needs to install one package of the lock file by itself.
+# What npm needs to install one package of the lock file alone.
 single_package='
   const fs = require("fs"), [, name, folder] = process.argv;
   const entry = JSON.parse(fs.readFileSync("package-lock.json", "utf8")).packages[`node_modules/${name}`];

@@ -55,7 +55,7 @@ export interface RemovalProgress {
   readonly waiting: 'engine' | 'worker' | undefined;
 }
 
-/** Why a run ended. */
+/** Why a run is over. */
 export type RemovalEnd =
   /** Nothing was left to try. */
   | 'all'

@@ -71,7 +71,7 @@ class Run {
     }
   }
 
-  /** @returns why the run has ended; undefined while it continues */
+  /** @returns why the run is over; undefined while it continues */
   async #turn(): Promise<RemovalEnd | undefined> {
     const end = (await this.#reasonToStop()) ?? (await this.#awaitEngine());
     if (end !== undefined) return end;
@@ -170,7 +170,7 @@ class Run {
     if (mayPass && tries < this.#removal.rules.tries) this.#queue.push(suspect);
   }
 
-  /** Waits for an engine that has not answered a removal. @returns why the run ends, if it does not answer again */
+  /** Waits for an engine that has not answered a removal. @returns why the run is over, if it does not answer again */
   async #awaitEngine(): Promise<'interrupted' | 'away' | undefined> {
     const { clock, limits, patience, signal } = this.#removal;
     if (!this.#doubtful || this.#inProgress.size > 0 || patience === undefined) return undefined;

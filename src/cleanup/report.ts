@@ -6,7 +6,7 @@ import type { Suspect } from './leaks.ts';
 import type { RemovalEnd, RemovalSummary } from './removal.ts';
 import type { Scan } from './scan.ts';
 
-/** How a cleanup ended; with `--json` exactly this (docs/json.md). */
+/** The result of a cleanup; with `--json` exactly this (docs/json.md). */
 export interface CleanupReport {
   readonly version: 2;
   readonly dryRun: boolean;

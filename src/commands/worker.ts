@@ -111,7 +111,7 @@ async function perform(work: Work, task: Exclude<WorkerTask, 'inspect-host'>): P
 }
 
 /**
- * Sweeps what legacy entrypoints leaked, behind the work and under the same lock. Not before it: a removal on a sick host
+ * Sweeps what legacy entrypoints leaked, behind the work and under the same lock. Not before it: a removal on an overloaded host
  * takes up to a minute, and nothing may come between a host and its new agent. What was put off for now (storage is low)
  * is followed by a sweep as well, since leaked helpers are what fills it up; what failed is not: a host in trouble is
  * left in peace. `reconcile` needs none: the `run` that asked for it does its own sweep.

@@ -24,7 +24,7 @@ const identified = v.object({ id: v.string() });
 
 /**
  * Asks the server whether the agent's keys are live: the schema `configContent` exists for agents only. The header
- * `X-ENFORCE-AUTHENTICATION` makes dead keys a 401 even where access control is off (control-plane §1.10, §5.1).
+ * `X-ENFORCE-AUTHENTICATION` turns dead keys into a 401 even where access control is off (control-plane §1.10, §5.1).
  *
  * PastureStack without access control may know an agent only through the fallback that this header switches off (§8),
  * so a refusal counts only if it is repeated without the header. On Rancher that second answer says the same: 401, or
@@ -45,7 +45,7 @@ export interface Refusal {
   /** When the server began to refuse the keys; undefined while it does not. */
   readonly since: number | undefined;
   readonly isRevoked: boolean;
-  /** How long until another refusal makes them revoked; 0 if they are. */
+  /** How long until they count as revoked after another refusal; 0 if they do. */
   readonly countsInMs: number;
 }
 

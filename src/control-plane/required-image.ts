@@ -57,7 +57,7 @@ export function readRequiredImage(script: string): RequiredImage {
 }
 
 /**
- * The script with every value of `REQUIRED_IMAGE` made empty, and the variable emptied at the top, because it could
+ * The script with every value of `REQUIRED_IMAGE` removed, and the variable emptied at the top, because it could
  * come from the environment. Refuses a script that sets the variable in a way that cannot be blanked (`read`, `for`,
  * `printf -v`, …): it cannot be proven that its upgrade branch will not run.
  */
@@ -144,7 +144,7 @@ class AssignmentReader {
 const closers: Readonly<Record<string, string>> = { '"': '"', "'": "'", '`': '`', '(': ')', '{': '}' };
 
 /**
- * The end of the shell word that begins at `from`, quotes and substitutions included; undefined when one never ends.
+ * The end of the shell word that begins at `from`, quotes and substitutions included; undefined when one is not closed.
  */
 function findWordEnd(script: string, from: number): number | undefined {
   // An array: all of it is the value.

@@ -243,7 +243,7 @@ async function install({ log }: TrustConnection, request: TrustRequest, ca: stri
 }
 
 /**
- * The same for an agent that makes no request of its own before its first script, which was staged on standby.
+ * The same for an agent that sends no request of its own before its first script, which was staged on standby.
  * @param where `container`: the tools of this container, which an agent on standby may change; `host`: what the
  * active one keeps
  */

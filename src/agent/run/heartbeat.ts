@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import type { Limits } from '../../support/limits/limits.ts';
 
 /*
- * A process of ours shows the health check (image/health.sh) that its event loop turns. The file is in the
+ * The agent's process shows the health check (image/health.sh) that its event loop turns. The file is in the
  * container's own file system: an active agent has the host's /dev, with its /dev/shm, over its own. One block is written over
  * and over, without waiting for the disk, so that a full pool allocates nothing for it.
  *

@@ -34,7 +34,7 @@ export interface UpgraderParts extends Pick<Host, 'limits' | 'clock' | 'log' | '
 export class Upgrader {
   readonly #parts: UpgraderParts;
   #required: RequiredImage | undefined;
-  /** Set while at it; aborting it ends the pause. */
+  /** Set while an upgrade is tried; aborting it stops the pause. */
   #pausing: AbortController | undefined;
   #attempting: Promise<number | undefined> | undefined;
 
@@ -85,7 +85,7 @@ export class Upgrader {
     }
   }
 
-  /** Whether no bootstrap has said anything else meanwhile. */
+  /** Whether no bootstrap has brought another requirement meanwhile. */
   #isStill(required: RequiredImage | undefined): boolean {
     return isSameRequirement(required, this.#required);
   }

@@ -1,7 +1,7 @@
 /**
  * Splits a shell script into its simple commands, in one pass and without recursion. It knows quotes, comments,
  * substitutions
- * and separators, but no here-documents and no grammar: enough to tell what a command is called, not to run it.
+ * and separators, but no here-documents and no grammar: enough to know what a command is called, not to run it.
  */
 
 /**

@@ -10,7 +10,7 @@ export const sharedFolders: readonly string[] = ['/var/lib/rancher/volumes', '/v
 const hostDev = '/host/dev';
 
 /**
- * Prepares the mounts as `run` needs them (contract §5): the host's `/dev` on ours, and two folders of the host as shared
+ * Prepares the mounts as `run` needs them (contract §5): the host's `/dev` over our own, and two folders of the host as shared
  * mounts. Existing mounts are not repeated: a hundred restarts stack no mounts. A failure is logged and the agent continues
  * without the mount, as the legacy entrypoint did.
  */

@@ -1,4 +1,4 @@
-/** Readiness: how a next agent proves it, how the worker judges it, and the lock on the shared mounts. */
+/** Readiness: how a next agent proves it, how the worker decides on it, and the lock on the shared mounts. */
 export const readinessLimits = {
   /**
    * Each request of a readiness check. Longer than HTTP_CONNECT, so that "cannot reach the server" and "the server does not

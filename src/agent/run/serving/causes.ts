@@ -40,7 +40,7 @@ export function isFailing(cause: string): boolean {
 }
 
 /**
- * Whether a state goes away as soon as the agent serves: the agent said so itself (`until`), or its cause is about serving. A
+ * Whether a state goes away as soon as the agent serves: the agent has written so (`until`), or its cause is about serving. A
  * worker's `degraded` with the cause of a readiness check (`ready-…`) is one; a `failed` upgrade with it is not.
  */
 export function endsWithServing({

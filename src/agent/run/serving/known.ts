@@ -2,7 +2,7 @@ import { formatAge } from '../../../support/deadline.ts';
 import type { ServingReading } from './file.ts';
 import type { ServingRecord } from '../../../host/files/serving-record.ts';
 
-/** What may be said of the agents that are on the host now. */
+/** What is known of the agents that are on the host now. */
 export interface KnownServing {
   readonly serving: 'yes' | 'no' | 'unknown';
   readonly cause: string | undefined;
