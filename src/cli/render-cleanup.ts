@@ -37,7 +37,7 @@ export function renderCleanupPlan(
     .concat('\n');
 }
 
-/** Its result. */
+/** How it ended. */
 export function renderCleanupReport(report: CleanupReport, view: View): string {
   const paint = createPaint(view.terminal.colour);
   if (report.end === 'declined') return 'Nothing was removed.\n';

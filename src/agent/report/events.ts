@@ -65,10 +65,7 @@ const askerNames: Readonly<Record<Asker, string>> = {
   automation: 'automation',
 };
 
-/**
- * The part of an error that does not change from try to try: each next try has another container's id, and has restarted
- * another number of times.
- */
+/** What makes an error another one: its next try has another container's id, and has restarted another number of times. */
 export function keyOf(text: string): string {
   return text.replace(/\b[0-9a-f]{12,64}\b/g, 'ID').replace(/\brestarted \d+ times/g, 'restarted');
 }

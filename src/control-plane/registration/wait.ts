@@ -48,17 +48,17 @@ export async function waitForServer(connection: Connection, request: WaitRequest
   const deadline = deadlineIn(limits.SERVER_TOTAL, clock);
   let reason = 'no answer';
   let hint: string | undefined;
-  let told = '';
+  let logged = '';
   for (let tries = 1; tries <= limits.SERVER_TRIES && deadline.left() > 0; tries++) {
     const verdict = await tryServer(connection, request, deadline.left());
     if (verdict.kind === 'ready') return verdict.response;
     if (verdict.kind === 'final') throw verdict.error;
     ({ reason, hint } = verdict);
-    if (reason !== told) {
+    if (reason !== logged) {
       log.warn(`${shown} is not accessible (${reason}); waiting for it`, {
         atMost: formatDuration(deadline.left()),
       });
-      told = reason;
+      logged = reason;
     }
     await clock.sleep(Math.min(limits.SERVER_PAUSE, deadline.left()), signal);
   }

@@ -11,16 +11,16 @@ import { observeKeys, unreachableCause } from './observe-keys.ts';
 /**
  * Asks the server for our keys every SERVING_POLL while a bootstrap runs, which may be 12 h, and reports the answer. A
  * request that fails is only reported: the agent of the server has a connection of its own. Never rejects.
- * @param ended aborted when the bootstrap has exited
+ * @param exited aborted when the bootstrap has exited
  */
 export async function keepAsking(
   loop: BootstrapLoop,
   settings: AgentSettings,
-  ended: AbortSignal,
+  exited: AbortSignal,
 ): Promise<void> {
   if (loop.serving === undefined) return;
   const { clock, configuration } = loop;
-  const access = { ...loop, signal: AbortSignal.any([loop.signal, ended]) };
+  const access = { ...loop, signal: AbortSignal.any([loop.signal, exited]) };
   try {
     for (;;) {
       // From 0.8 to 1.2 of it: hosts that were started together do not ask together.

@@ -102,11 +102,11 @@ export async function runScript(
     stdio: ['ignore', 'inherit', 'inherit'],
     detached: true,
   });
-  const ended = awaitEnd(child);
-  const stop = (): void => void stopChild(child, ended, options);
+  const exited = awaitEnd(child);
+  const stop = (): void => void stopChild(child, exited, options);
   options.signal.addEventListener('abort', stop, { once: true });
   try {
-    return await ended;
+    return await exited;
   } finally {
     options.signal.removeEventListener('abort', stop);
   }
@@ -128,12 +128,12 @@ async function awaitEnd(child: ChildProcess): Promise<ChildExit> {
 
 async function stopChild(
   child: ChildProcess,
-  ended: Promise<ChildExit>,
+  exited: Promise<ChildExit>,
   { limits, clock, signal }: { readonly limits: Limits; readonly clock: Clock; readonly signal: AbortSignal },
 ): Promise<void> {
   if (child.pid === undefined) return;
   const reason: unknown = signal.reason;
   signalGroup(child.pid, reason instanceof InterruptedError ? reason.signal : 'SIGTERM');
-  await Promise.race([ended.catch(() => undefined), clock.sleep(limits.CHILD_GRACE)]);
+  await Promise.race([exited.catch(() => undefined), clock.sleep(limits.CHILD_GRACE)]);
   if (child.exitCode === null && child.signalCode === null) signalGroup(child.pid, 'SIGKILL');
 }

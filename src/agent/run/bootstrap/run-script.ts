@@ -38,17 +38,17 @@ async function observeRun(
   const scripts = scriptsOf(loop);
   const stampsBefore = scripts.readStamps(environment, limits);
   const begun = clock.elapsed();
-  const ended = new AbortController();
+  const exited = new AbortController();
   let exit = unknownExit;
   let ms = 0;
   serving?.began();
-  void keepAsking(loop, settings, ended.signal);
+  void keepAsking(loop, settings, exited.signal);
   try {
     exit = await scripts.run(script.file, environment, { limits, clock, signal: loop.signal });
   } finally {
     ms = clock.elapsed() - begun;
     const at = clock.now();
-    ended.abort();
+    exited.abort();
     const stamps = {
       stampsBefore: await stampsBefore,
       stampsAfter: await scripts.readStamps(environment, limits),

@@ -54,17 +54,17 @@ export async function tellCannotRun(loop: Telling, error: unknown): Promise<Turn
 /** An agent that cannot even begin its bootstrap does nothing for its host: that is no `ok`, and the log says it in any case. */
 async function tellCannotBegin(
   loop: Telling,
-  told: { readonly summary: string; readonly cause: StateCause; readonly hint?: string },
+  fault: { readonly summary: string; readonly cause: StateCause; readonly hint?: string },
 ): Promise<Turn> {
-  loop.serving?.cannotRun(told.cause, told.summary);
+  loop.serving?.cannotRun(fault.cause, fault.summary);
   await loop.reporter.ended({
-    ...told,
+    ...fault,
     state: 'failed',
     exitCode: ExitCode.cannotChange,
-    summary: `${told.summary}; rancher's agent does not run on this host`,
+    summary: `${fault.summary}; rancher's agent does not run on this host`,
     next: 'tried again with growing pauses',
   });
-  return { kind: 'nothing', reason: `nothing was run: ${told.summary}` };
+  return { kind: 'nothing', reason: `nothing was run: ${fault.summary}` };
 }
 
 /** The server knows the keys: a state that says otherwise must not stay. */

@@ -57,7 +57,7 @@ class Rounds {
   #failures = 0;
   #keysAccepted = false;
   #refusedSince: number | undefined;
-  #told = '';
+  #reported = '';
   #isUnwritable = false;
 
   constructor(watch: ReadinessWatch) {
@@ -103,7 +103,7 @@ class Rounds {
     if (this.#failures === 0 && this.#isScriptYoung() && (await proveAgain(this.#watch)) === undefined) {
       return { passed: readinessChecks, warnings: [] };
     }
-    const proof = await proveReadiness(this.#watch, { sideBySide: this.#told === '' });
+    const proof = await proveReadiness(this.#watch, { sideBySide: this.#reported === '' });
     if (proof.staged !== undefined) await this.#replaceStaged(proof.staged);
     return proof;
   }
@@ -143,9 +143,9 @@ class Rounds {
 
   #tell({ failure, warnings }: Proof, took: number): void {
     const { log } = this.#watch;
-    const told = failure === undefined ? 'ready' : failure.cause;
-    if (told === this.#told) return;
-    this.#told = told;
+    const result = failure === undefined ? 'ready' : failure.cause;
+    if (result === this.#reported) return;
+    this.#reported = result;
     for (const warning of warnings) log.warn(warning);
     if (failure === undefined) log.info(`ready: every check passed within ${formatDuration(took)}`);
     else log.warn(`not ready: ${failure.message}`, { cause: failure.cause, check: failure.check });

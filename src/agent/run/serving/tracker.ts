@@ -269,10 +269,12 @@ class Tracker implements ServingTracker {
   }
 
   /** Whether the status file says something else about serving than we know. */
-  #isOld(told: ServingSummary | undefined): boolean {
+  #isOld(written: ServingSummary | undefined): boolean {
     const { serving, reason } = this.#decision;
     return (
-      told?.serving !== serving || told.cause !== reason?.cause || told.container !== this.#tracking.container
+      written?.serving !== serving ||
+      written.cause !== reason?.cause ||
+      written.container !== this.#tracking.container
     );
   }
 
