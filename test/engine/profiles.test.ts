@@ -327,7 +327,7 @@ describe('profile rancher-1.0', () => {
     expect(after).toBe(0);
   });
 
-  it("leaves a stranger's container of that name alone, and says so before the server is asked", async () => {
+  it('leaves an unmanaged container of that name alone, and says so before the server is asked', async () => {
     await scene.host.docker('create', '--name', 'rancher-agent-state', images.base, 'true');
     const before = scene.server.registrations.length;
     const result = await register(images.oldA);

@@ -40,7 +40,7 @@ function quietOf(samples: readonly Sample[]): readonly Sample[] {
 }
 
 describe('the incident, replayed: an upgrade on a loaded host that is killed and started again all the time', () => {
-  it('leaks a container a turn and never ends in the old way; ours leaks none, ends, and then is quiet', async () => {
+  it('the legacy entrypoint leaks a container a turn and never finishes; this one leaks none, finishes, and then is quiet', async () => {
     const [old, ours] = await Promise.all([
       watch('old', (samples) => (samples.at(-1)?.leaked ?? 0) >= 4),
       watch('ours', (samples) => quietOf(samples).length >= QUIET_LOOKS),

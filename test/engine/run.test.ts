@@ -103,7 +103,7 @@ describe("the agent's run", () => {
     },
   );
 
-  it('upgrades once when the server requires another image, and the script never does it by itself', async () => {
+  it('upgrades once when the server requires another image, and the script starts no upgrade of its own', async () => {
     await registered();
     scene.server.setRequiredImage(images.b);
     await scene.host.proxy.reset();
@@ -135,7 +135,7 @@ describe("the agent's run", () => {
     });
   });
 
-  it('does not act under another name, and has the transaction settled instead', async () => {
+  it('is not active under another name, and has the transaction reconciled instead', async () => {
     await registered();
     const old = (await scene.host.inspect('rancher-agent'))?.Id;
     // As an old engine does at boot: the set-aside one is started while the agent is there.

@@ -34,7 +34,7 @@ function creations(): readonly string[] {
 }
 
 describe("an upgrade as the server's script starts it", () => {
-  it('puts the new agent in office with the keys of the old one, and leaves nothing else', async () => {
+  it('makes the new agent active with the keys of the old one, and leaves nothing else', async () => {
     const before = await agentEnvironment();
     const result = await scene.upgrade(images.b);
     expect(result, result.stderr).toMatchObject({ status: 0 });
@@ -252,7 +252,7 @@ describe('a host that has nothing but a next agent that restarts again and again
 });
 
 describe('a new image whose agent does not run', () => {
-  it('leaves the old agent in office, says so, and is not tried again at once', async () => {
+  it('leaves the old agent active, says so, and is not tried again at once', async () => {
     const old = (await scene.host.inspect('rancher-agent'))?.Id;
     const first = await scene.upgrade(images.broken, ...limits({ ATTEMPT_PAUSE_MIN: 4_000 }));
     expect(first, first.stderr).toMatchObject({ status: 73 });

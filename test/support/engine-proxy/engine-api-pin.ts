@@ -129,7 +129,7 @@ function without(answer: unknown, ...unwanted: readonly string[]): object {
   return Object.fromEntries(Object.entries(answer as object).filter(([name]) => !unwanted.includes(name)));
 }
 
-/** @param rawHeaders names and values in turn @param unwanted matches names */
+/** @param rawHeaders names and values alternately @param unwanted matches names */
 export function withoutHeaders(rawHeaders: readonly string[], unwanted: RegExp): string[] {
   const kept: string[] = [];
   for (let i = 0; i < rawHeaders.length; i += 2) {

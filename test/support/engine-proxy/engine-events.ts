@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline';
 import { images, type Scene } from '../scenes/scene.ts';
 
-/** What the engine itself tells of its containers: a witness that nobody can get past. */
+/** What the engine itself reports of its containers: it misses nothing. */
 export interface EngineEvents {
   /** `create rancher-agent-next` and the like, in order. */
   readonly seen: readonly string[];

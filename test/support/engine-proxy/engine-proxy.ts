@@ -73,7 +73,7 @@ export interface EngineProxy {
   reset: () => Promise<void>;
   /** @param ms added to every request; 0 for none */
   delayEach: (ms: number) => void;
-  /** Imitates an engine of this API version, e.g. `1.22`; undefined ends it. */
+  /** Imitates an engine of this API version, e.g. `1.22`; undefined stops that. */
   pinApi: (version: string | undefined) => void;
   /** The first rule that matches a request is the only one that applies to it. @returns a function that removes it */
   addRule: (rule: ProxyRule) => () => void;
@@ -289,7 +289,7 @@ async function passBack(
   else answer.pipe(response);
 }
 
-/** Joins two connections byte by byte, each direction ending by itself, as hijacked ones do. */
+/** Joins two connections byte by byte, each direction closed on its own, as hijacked ones are. */
 function tunnel(
   socketPath: string,
   exchange: Exchange,

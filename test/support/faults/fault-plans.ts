@@ -20,10 +20,10 @@ export interface Plan {
   readonly action?: { readonly action: ProxyAction; readonly times?: number };
   /** Before the upgrade starts. */
   readonly prepare?: () => Promise<void>;
-  /** Waited for after the caller has ended. */
+  /** Waited for after the caller has exited. */
   readonly after?: () => Promise<unknown>;
   readonly lift?: () => Promise<unknown>;
-  /** What a person then reads in the status, in the words of whoever said no. */
+  /** What a person then reads in the status: the message of the engine or the server that refused. */
   readonly says?: RegExp;
 }
 

@@ -43,7 +43,7 @@ export const faults = [
 ] as const;
 export type Fault = (typeof faults)[number];
 
-/** How the upgrade that is struck ends. Whatever it is, one agent runs, and the next start reaches the target. */
+/** The result of the upgrade that is struck. In each case one agent runs, and the next start reaches the target. */
 export type Ending =
   /** Exit 0: the new agent is active, nothing else is left. */
   | 'reached'
@@ -59,12 +59,12 @@ export type Ending =
   | 'degraded'
   /** Exit 75: nothing was touched, come back later. */
   | 'deferred'
-  /** Any of these ends is right: it depends on what still fits on the disk. */
+  /** Any of these results is right: it depends on what still fits on the disk. */
   | 'reached or untouched or back'
   /** An error status; an agent runs, and what is left is settled by the next start. */
   | 'unfinished';
 
-/** Either an ending, or the reason why the cell makes no sense. */
+/** Either a result, or the reason why there is no such test. */
 export type Cell = { readonly ends: Ending } | { readonly senseless: string };
 
 type Row = Partial<Record<Phase, Ending | { readonly senseless: string }>> & {

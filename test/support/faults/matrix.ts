@@ -6,13 +6,13 @@ import type { CommandResult } from '../host/host.ts';
 import type { Scene } from '../scenes/scene.ts';
 import type { Way } from './upgrade-way.ts';
 
-/** At most so many containers are made by one struck upgrade and its followers: worker and next, twice each. */
+/** At most so many containers are created by one struck upgrade and its followers: worker and next, twice each. */
 const mostCreations = 6;
 
 /** Longest wait for an upgrade that nobody waits for: the worker has the limits of its image, and watches the bootstrap for 60 s. */
 const aloneSeconds = 150;
 
-/** Longest wait for a fault to strike where no caller tells of the upgrade's end. */
+/** Longest wait for a fault to strike where no caller reports the upgrade's end. */
 const strikeSeconds = 45;
 
 /** The worker's request that begins a phase. */
@@ -88,7 +88,7 @@ export async function runCell(way: Way, phase: Phase, fault: Fault, ending: Endi
   expect(keysOf((await host.inspect('rancher-agent'))?.Config.Env)).toEqual(keys);
 }
 
-/** A creation that the engine refuses, because somebody was quicker, makes nothing. */
+/** A creation that the engine refuses, because another process was quicker, creates nothing. */
 function checkCreations(requests: readonly RecordedRequest[]): void {
   const creations = requests.filter(({ path }) => path === '/containers/create');
   const told = creations.map(({ query, status, userAgent }) => `${query['name']} ${status} ${userAgent}`);
@@ -99,7 +99,7 @@ function checkCreations(requests: readonly RecordedRequest[]): void {
   }
 }
 
-/** The next start. One that meets the agent's own settling at work is told to come back later, and does. */
+/** The next start. While the agent itself reconciles, it is refused for now, and tries again later. */
 async function converge(way: Way, target: string): Promise<void> {
   const { scene } = way;
   const again = await way.upgrade(target);
@@ -122,7 +122,7 @@ async function converge(way: Way, target: string): Promise<void> {
 interface Struck {
   readonly result: CommandResult | undefined;
   readonly target: string;
-  /** Id of the agent that was in office. */
+  /** Id of the agent that was active. */
   readonly old: string;
 }
 
@@ -204,7 +204,7 @@ async function exitOf(scene: Scene, { result }: Struck): Promise<number> {
   });
 }
 
-/** In office, or standing by with a restart policy, which is what brings the host back. */
+/** Active, or on standby with a restart policy, which brings the host back. */
 async function someAgentRuns(scene: Scene): Promise<void> {
   await scene.waitFor('an agent that runs', async () => {
     const running = (await scene.host.containers()).filter(
@@ -221,7 +221,7 @@ function keysOf(entries: readonly string[] | undefined): readonly string[] {
 }
 
 interface Strike {
-  /** The fault has struck and whatever it does by itself is over. @throws if it doesn't strike within so many seconds */
+  /** The fault has struck, and all of its own effects are over. @throws if it does not strike within so many seconds */
   done(seconds: number): Promise<void>;
   lift(): Promise<unknown>;
 }

@@ -1,4 +1,4 @@
-/** Honest texts and JSON, spoilt in a few places, so that they get past the first check of whoever reads them. */
+/** Honest texts and JSON, spoilt in a few places, so that they pass the first check of their reader. */
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';

@@ -398,7 +398,7 @@ export interface RunRow {
   readonly runs: boolean;
   /** The state of the host while it lasts; `ok` when not given. */
   readonly state?: 'failed';
-  /** Workers that may be made for it, one that fails and one that waits; none when not given. */
+  /** Workers that may be created for it, one that fails and one that waits; none when not given. */
   readonly mostWorkers?: number;
 }
 
@@ -412,7 +412,7 @@ const revoked = {
   state: 'failed',
 } as const;
 
-/** What an agent in office meets, in the order in which one and the same agent meets it; it recovers from each. */
+/** What an active agent meets, in the order in which one and the same agent meets it; it recovers from each. */
 export const runRows: readonly RunRow[] = [
   { switches: ['refuse'], runs: false, asks: '', says: 'connection refused' },
   { switches: ['any:reset'], ...nothing, says: 'nothing was run: GET' },

@@ -34,18 +34,18 @@ const hastyLimits = {
 };
 export const hasty = limits(hastyLimits);
 
-/** For an agent that asks by itself: by itself it doesn't try again within a test, the next start does. */
+/** For an agent that asks automatically: within a test it does not try again, the next start does. */
 export const hastyAgent = limits({ ...hastyLimits, ATTEMPT_PAUSE_MIN: 120_000 });
 
 /** How a host is upgraded. */
 export interface Way {
   readonly scene: Scene;
   readonly registry?: ImageRegistry;
-  /** Chooses what to upgrade to, given the image of the agent in office. */
+  /** Chooses what to upgrade to, given the image of the active agent. */
   chooseTarget(current: string | undefined): Promise<string>;
-  /** @returns how the caller ended; undefined where the agent itself is the caller and goes on for ever */
+  /** @returns how the caller exited; undefined where the agent itself is the caller and runs for ever */
   upgrade(target: string): Promise<CommandResult | undefined>;
-  /** SIGKILLs whoever asked for the upgrade. */
+  /** SIGKILLs the process that asked for the upgrade. */
   killCaller(): Promise<unknown>;
 }
 
@@ -71,7 +71,7 @@ export function byAgent({ scene, registry, images: [a, b] }: PullScene): Way {
     },
     upgrade: async (target) => {
       scene.server.setRequiredImage(target);
-      // At its start it asks the server at once. It may be on its way out of office just now, and another one in.
+      // At its start it asks the server at once. It may be stopped just now, and another one become active.
       await scene.host.tryDocker('restart', '--time', '3', 'rancher-agent');
       return undefined;
     },

@@ -29,7 +29,7 @@ export function engineSocketOf(slot: HostSlot): string {
 /** Starts dockerd in the host and waits until it answers. */
 export async function launchEngine(slot: HostSlot, initPid: number, options: EngineOptions): Promise<void> {
   await prepareEngineFiles(slot, options);
-  // A pid file that names a stranger would keep dockerd from starting.
+  // A pid file that names another process would keep dockerd from starting.
   await rm(join(slot.dir, 'run', 'docker.pid'), { force: true });
   const flags = ['--host', 'unix:///run/engine.sock', '--bip', linkAddresses(slot.number).bridge];
   flags.push('--cgroup-parent', `/${slot.cgroup}/docker`, '--shutdown-timeout', '3');

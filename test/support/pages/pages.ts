@@ -4,7 +4,7 @@ import { renderConfigurationPage } from './configuration.ts';
 import { renderExitPage } from './exit-codes.ts';
 import { renderScreensPage } from './screens.ts';
 
-/** Every page that is made of a table in the code, by its path. One script writes them all, and a test compares each. */
+/** Every page that is generated from a table in the code, by its path. One script writes them all, and a test compares each. */
 export const generatedPages: Readonly<Record<string, () => string>> = {
   'docs/configuration.md': renderConfigurationPage,
   'docs/exit-codes.md': renderExitPage,

@@ -33,7 +33,7 @@ export async function secretsOf(scene: Scene): Promise<Secrets> {
 }
 
 /**
- * Everything that a host keeps or its engine was told, but for the environment of containers: logs, files of the
+ * Everything that a host keeps or its engine was sent, but for the environment of containers: logs, files of the
  * entrypoint, what inspect shows, the engine's requests and its own log.
  */
 export async function placesOf(scene: Scene): Promise<Places> {

@@ -1,5 +1,5 @@
 /**
- * Makes containers as older entrypoints leaked them, thousands of them, fast: over the engine's API, several at a time and
+ * Creates containers as the legacy entrypoint leaked them, thousands of them, fast: over the engine's API, several at a time and
  * on connections that stay open.
  */
 import { readFile, writeFile } from 'node:fs/promises';
@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { TestHost } from '../host/test-host.ts';
 
-/** What an older entrypoint's `docker run --rm --privileged …` asks the engine for; parts of it can be told otherwise. */
+/** What `docker run --rm --privileged …` of the legacy entrypoint asks the engine for; a test may change parts of it. */
 export interface Leak {
   readonly image: string;
   readonly name?: string;
@@ -25,11 +25,11 @@ export const shareMnt: readonly string[] = [
   ...['--', 'norun'],
 ];
 
-/** More than this makes nothing faster on two cores. */
+/** More than this is not faster on two cores. */
 const PARALLEL = 8;
 const CALL_DEADLINE_MS = 120_000;
 
-/** Makes containers, several at a time. @returns their ids in the order of `leaks` */
+/** Creates containers, several at a time. @returns their ids in the order of `leaks` */
 export async function makeLeaks(socketPath: string, leaks: readonly Leak[]): Promise<readonly string[]> {
   const agent = new Agent({ keepAlive: true, maxSockets: PARALLEL });
   const ids: string[] = [];
@@ -48,7 +48,7 @@ export async function makeLeaks(socketPath: string, leaks: readonly Leak[]): Pro
   }
 }
 
-/** Makes one. @returns its id */
+/** Creates one. @returns its id */
 export async function makeLeak(socketPath: string, leak: Leak, agent?: Agent): Promise<string> {
   const query = leak.name === undefined ? '' : `?name=${leak.name}`;
   const answer = await post(socketPath, `/containers/create${query}`, bodyOf(leak), agent);
@@ -101,7 +101,7 @@ function post(
 }
 
 /**
- * Makes containers look as if they had been made and ended at another time, as their engine would have written it down.
+ * Lets containers look as if they had been created and had exited at another time, as their engine would have written it down.
  * The engine is restarted for it.
  */
 export async function ageContainers(
@@ -127,7 +127,7 @@ export async function ageContainers(
   await host.startEngine();
 }
 
-/** One that runs while its engine is away is said to have ended when that came back. */
+/** One that runs while its engine is away is listed as exited at the time when that came back. */
 async function waitUntilEnded(host: Pick<TestHost, 'containers'>, ids: ReadonlySet<string>): Promise<void> {
   const deadline = Date.now() + CALL_DEADLINE_MS;
   while ((await host.containers()).some(({ id, state }) => ids.has(id) && state === 'running')) {

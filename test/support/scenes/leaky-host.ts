@@ -1,4 +1,4 @@
-/** A host as the incident left it: leaked helpers, what only looks like them, and the agent whose loop makes more. */
+/** A host as the incident left it: leaked helpers, what only looks like them, and the agent whose loop leaks more. */
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ageContainers, makeLeak, makeLeaks, shareMnt, type Leak } from './leak-maker.ts';
@@ -26,13 +26,13 @@ export async function prepareLeakyHost(host: TestHost): Promise<void> {
   );
 }
 
-/** What makes a container with `/run.sh` really run, and end at once. */
+/** A command with which a container with `/run.sh` really runs, and exits at once. */
 const quick = ['/var/lib/rancher/quick.sh:/run.sh', '/run:/run', '/var/run:/var/run'];
 const sleeper = ['/var/lib/rancher/sleeper.sh:/run.sh'];
 
 /**
- * Leaks helpers as the incident did. Every 25th has really run and ended.
- * @returns their ids, the first one made first
+ * Leaks helpers as the incident did. Every 25th has really run and exited.
+ * @returns their ids, the first one created first
  */
 export async function leakHelpers(host: TestHost, count: number): Promise<readonly string[]> {
   const leaks = Array.from({ length: count }, (_, index): Leak => {
@@ -45,7 +45,7 @@ export async function leakHelpers(host: TestHost, count: number): Promise<readon
 }
 
 /**
- * Makes 50 containers that look like leaked helpers in all but one respect. Some of them, and all of `leaked`, are a day old
+ * Creates 50 containers that look like leaked helpers in all but one respect. Some of them, and all of `leaked`, are a day old
  * then.
  * @returns their ids
  */

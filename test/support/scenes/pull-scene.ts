@@ -16,12 +16,12 @@ const compress = promisify(gzip);
 export interface PullScene {
   readonly scene: Scene;
   readonly registry: ImageRegistry;
-  /** Two images that only the registry has; an agent made from one of them has the limits given. */
+  /** Two images that only the registry has; an agent created from one of them has the limits given. */
   readonly images: readonly [string, string];
   close(): Promise<void>;
 }
 
-/** @param limits `-e` arguments: an agent, and the workers that it makes, have those of its image */
+/** @param limits `-e` arguments: an agent, and the workers that it creates, have those of its image */
 export async function startPullScene(options: StartOptions, limits: readonly string[]): Promise<PullScene> {
   const scene = await startScene(options);
   const registry = await startImageRegistry(scene.host.gateway);

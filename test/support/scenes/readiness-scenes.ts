@@ -1,10 +1,10 @@
 /**
- * The table of readiness §2, §3, as data: what a next agent on standby meets, and how the upgrade then ends.
+ * The table of readiness §2, §3, as data: what a next agent on standby meets, and the result of the upgrade.
  * test/engine/readiness.test.ts runs every row from a hardened agent and, by the server's own script, from a legacy agent.
  */
 import type { ReadinessStage } from '../images/readiness-images.ts';
 
-/** How an upgrade ends that meets a fault on standby. */
+/** The result of an upgrade that meets a fault on standby. */
 export interface ReadinessEnding {
   readonly state: 'failed' | 'deferred';
   readonly exitCode: 73 | 75 | 77;

@@ -130,7 +130,7 @@ export class ReadinessStageHost {
     );
   }
 
-  /** Waits until the agent is made of the image, serves, and nothing else is left. @returns it */
+  /** Waits until the agent runs from the image, serves, and nothing else is left. @returns it */
   async upgraded(image: string, seconds: number): Promise<AgentAtWork> {
     const { scene } = this;
     await scene.waitFor(

@@ -1,7 +1,7 @@
 /**
  * The incident on a host of its own: an old agent whose loop runs the server's script every few seconds, a server that
  * requires a newer image from the first second on, and an engine that takes its time for every call. Whose entrypoint is
- * in the newer image makes the difference: the old way's (images/legacy-stand-in/run.sh, our own words) or ours.
+ * in the newer image is the difference: the legacy one (images/legacy-stand-in/run.sh, our own words) or this one.
  */
 import { join } from 'node:path';
 import { pinnedApi } from '../host/engine-root.ts';
@@ -25,7 +25,7 @@ export interface Sample {
   /** Since the old agent was started. */
   readonly seconds: number;
   readonly containers: number;
-  /** Helpers of the old way that nothing runs in: nobody is left who would remove them. */
+  /** Helpers of the legacy entrypoint that nothing runs in: nobody is left who would remove them. */
   readonly leaked: number;
   /** Containers in the agent's name that run. */
   readonly agents: number;
@@ -33,7 +33,7 @@ export interface Sample {
   readonly upgraded: boolean;
   /** And the only container. */
   readonly converged: boolean;
-  /** Containers made since then, requests to the engine and CPU seconds. */
+  /** Containers created since then, requests to the engine and CPU seconds. */
   readonly created: number;
   readonly requests: number;
   readonly engineCpu: number;

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** Certificates of the stub server, made by `certificates/make-certificates`. */
+/** Certificates of the stub server, created by `certificates/make-certificates`. */
 export const certificates = {
   /** Signed all of the others. */
   authority: read('authority.crt'),

@@ -155,7 +155,7 @@ export function makeConfigArchive(item: string, agentRun: 'stays' | 'websocket')
   return packItem('pyagent', { 'apply.sh': Buffer.from(agentApply), agent: Buffer.from(agent), ballast });
 }
 
-/** A gzipped tar of one folder, with version and sums as the server makes them. */
+/** A gzipped tar of one folder, with version and sums as the server sends them. */
 function packItem(name: string, content: Readonly<Record<string, Buffer>>): Buffer {
   const sums = Object.entries(content).map(([file, bytes]) => `${sha1(bytes)}  ${file}\n`);
   const list = Buffer.from(sums.join(''));

@@ -6,7 +6,7 @@ export const bootstrapMarker = 'STUB-BOOTSTRAP: agent would start now';
 /** Printed by the stub's bootstrap script when it begins an upgrade of its own. */
 export const upgradeMarker = 'STUB-BOOTSTRAP: upgrading by myself';
 
-/** Printed by the stub's bootstrap script when it is told to end while it waits for a command of its own. */
+/** Printed by the stub's bootstrap script when it gets a signal while it waits for a command of its own. */
 export const endMarker = 'STUB-BOOTSTRAP: told to end';
 
 /**

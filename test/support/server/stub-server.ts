@@ -28,7 +28,7 @@ export interface StubOptions extends Partial<Behaviour> {
   readonly agents?: readonly AgentKeys[];
   /** Keys of a person's account, for when access control is on. */
   readonly account?: AgentKeys;
-  /** Told of every request as it comes in. */
+  /** Called for every request as it comes in. */
   readonly onRequest?: (request: RecordedRequest) => void;
 }
 
@@ -97,7 +97,7 @@ interface ActiveFault {
   after: number;
 }
 
-/** Starts a Rancher server as far as an agent's entrypoint can tell (control-plane §9). */
+/** Starts a Rancher server as far as an agent's entrypoint can see (control-plane §9). */
 export async function startStubServer(options: StubOptions = {}): Promise<StubServer> {
   const {
     host = '127.0.0.1',
@@ -251,7 +251,7 @@ async function handle(
 /** So many parts has a body that is sent slowly. */
 const slowParts = 10;
 
-/** Sends the body and ends the answer; a slow one in parts. */
+/** Sends the body and closes the answer; a slow one in parts. */
 async function endOver(response: ServerResponse, body: Buffer, overMs: number): Promise<void> {
   const size = Math.ceil(body.length / slowParts);
   for (let part = 0; overMs > 0 && part < slowParts - 1 && !response.destroyed; part++) {
@@ -303,7 +303,7 @@ function apiHeaders(
   };
 }
 
-/** Who a request is made by (control-plane §1.10, §9.3). */
+/** Who sends a request (control-plane §1.10, §9.3). */
 function authenticate(
   { behaviour, token, agents, account }: StubState,
   request: IncomingMessage,

@@ -33,7 +33,7 @@ export interface AgentConnections {
   open(): readonly AgentConnection[];
   /** Sends a message to all that are open, as the server sends its events. */
   send(message: Readonly<Record<string, unknown>>): void;
-  /** Ends all that are open with a close frame, as a server that shuts down. */
+  /** Closes all that are open with a close frame, as a server that shuts down. */
   close(): void;
 }
 

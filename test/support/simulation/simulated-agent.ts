@@ -86,7 +86,7 @@ function simulatedScripts({ run, stage, readStamps }: SimulatedAgent): ScriptRun
   };
 }
 
-/** A staged script; `onDispose` is told when it is removed. */
+/** A staged script; `onDispose` is called when it is removed. */
 export function simulatedScript(onDispose?: () => void): StagedBefore['script'] {
   return {
     file: '/tmp/bootstrap.sh',

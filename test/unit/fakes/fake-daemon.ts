@@ -13,7 +13,7 @@ export interface Seen {
 
 export type Answer = (response: ServerResponse, seen: Seen) => void;
 
-/** A real HTTP server on a real Unix socket that answers as a test tells it. */
+/** A real HTTP server on a real Unix socket that answers as a test wants. */
 export class FakeDaemon {
   readonly socketPath: string;
   readonly seen: Seen[] = [];

@@ -134,7 +134,7 @@ describe('withHostLock', () => {
     expect(await leftovers()).toEqual([]);
   });
 
-  it('names the holder and since when to whoever comes second', async () => {
+  it('names the holder and since when to the process that comes second', async () => {
     await withHostLock(options(), async () => {
       const second = withHostLock(options(), () => Promise.resolve());
       await expect(second).rejects.toThrow(TryAgainLaterError);

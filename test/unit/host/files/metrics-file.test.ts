@@ -128,7 +128,7 @@ describe('the textfile for Prometheus', () => {
     expect(await readdir(folder)).toEqual(['rancher_agent.prom']);
   });
 
-  it('keeps the count of leaked helpers when whoever writes has not counted', async () => {
+  it('keeps the count of leaked helpers when the writer has not counted', async () => {
     await writeMetricsFile(paths(), file, metrics);
     await writeMetricsFile(paths(), file, { ...metrics, state: 'ok', leaks: undefined });
     const text = await readFile(file, 'utf8');

@@ -420,7 +420,7 @@ describe('while a legacy agent is active and the server requires another image',
     expect(String(error)).toContain(`NO agent is active on this host, because the server requires ${target}`);
   });
 
-  it('the requirement is withdrawn: within REQUIREMENT_POLL the legacy agent goes on by itself', async () => {
+  it('the requirement is withdrawn: within REQUIREMENT_POLL the legacy agent continues automatically', async () => {
     await keepWriting({ failure: failureWith() });
     scene.clock.after(60_000, () => {
       server.setRequiredImage(oldImage);
@@ -484,7 +484,7 @@ describe('an agent under the name of an earlier profile', () => {
     expect(await refusalOf()).toMatchObject({ code: 'ready-curl-tls', exitCode: 73 });
   });
 
-  it('goes on by itself as well when the requirement is withdrawn', async () => {
+  it('also continues automatically when the requirement is withdrawn', async () => {
     server.setRequiredImage(target);
     addOld(legacy);
     await keepWriting({ failure: failureWith() });
