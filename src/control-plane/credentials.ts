@@ -83,7 +83,7 @@ async function probe(
   }
 }
 
-/** Pure: what an answer to the probe says. A refusal counts only in the API's own words, not a proxy's. */
+/** Pure: what an answer to the probe says. A refusal counts only if the API itself sends it, not a proxy. */
 export function judgeProbe(response: Pick<HttpResponse, 'status' | 'text' | 'headers'>): CredentialsState {
   const { status } = response;
   const parsed = v.safeParse(identified, parseJson(response.text));

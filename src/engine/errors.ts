@@ -64,7 +64,7 @@ export function readErrorText(body: string): string {
   } catch {
     // Plain text, as 1.10.3 sends it: taken as it is below.
   }
-  return text === '' ? '(no words)' : cut(text);
+  return text === '' ? '(no message)' : cut(text);
 }
 
 function cut(text: string): string {

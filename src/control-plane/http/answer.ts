@@ -69,7 +69,7 @@ export function readApiAnswer<TSchema extends v.GenericSchema>(
   );
 }
 
-/** The error for an answer whose status says that it failed, with the server's own words if it is the API's. */
+/** The error for an answer whose status says that it failed, with the server's message if it is the API's. */
 export function unexpectedStatus(what: string, response: HttpResponse): ServerUnavailableError {
   const originalMessage = readApiError(response);
   return new ServerUnavailableError(

@@ -90,7 +90,7 @@ async function tryServer(connection: Connection, request: WaitRequest, leftMs: n
   }
 }
 
-/** Pure: what an answer means for the wait. Only the API's own words are final; a proxy's 404 or 401 may pass. */
+/** Pure: what an answer means for the wait. Only an answer of the API itself is final; a proxy's 404 or 401 may pass. */
 function judgeAnswer(request: WaitRequest, response: HttpResponse): Verdict {
   if (response.status < 400) return { kind: 'ready', response };
   const originalMessage = readApiError(response);

@@ -190,7 +190,7 @@ describe('an engine that says no', () => {
   it('an answer without a word is still an error that can be read', async () => {
     daemon.on('POST', `/containers/${id}/start`, empty(500));
     const engine = await connect();
-    await expect(engine.startContainer(id)).rejects.toThrow('(no words)');
+    await expect(engine.startContainer(id)).rejects.toThrow('(no message)');
   });
 
   it('a read that fails with 500 is tried again, one that is refused is not', async () => {

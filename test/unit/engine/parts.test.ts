@@ -96,7 +96,7 @@ describe('the engine’s words', () => {
     ['no such id: x\n', 'no such id: x'],
     ['{"other":1}', '{"other":1}'],
     ['"just a string"', '"just a string"'],
-    ['  ', '(no words)'],
+    ['  ', '(no message)'],
   ])('%j reads %j', (body, originalMessage) => {
     expect(readErrorText(body)).toBe(originalMessage);
   });
