@@ -37,7 +37,16 @@ afterAll(async () => {
 });
 
 const build = async (...args: readonly string[]): Promise<string> =>
-  buildImageIn(root, { socketPath: host.engineSocketPath }, '--base', base, '--tag', tag, ...args);
+  buildImageIn(
+    root,
+    { socketPath: host.engineSocketPath },
+    '--unlocked',
+    '--base',
+    base,
+    '--tag',
+    tag,
+    ...args,
+  );
 
 async function unpack(arch: string, name: string, into: string): Promise<void> {
   const debs = join(folder, `debs-${name}`);

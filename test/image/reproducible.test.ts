@@ -37,7 +37,7 @@ afterAll(async () => {
 type Options = Parameters<typeof buildImageIn>[1];
 
 const build = async (checkout: string, options: Options, ...more: readonly string[]): Promise<string> =>
-  buildImageIn(checkout, options, '--base', base, '--tag', tag, ...more);
+  buildImageIn(checkout, options, '--unlocked', '--base', base, '--tag', tag, ...more);
 
 interface Image {
   readonly Id: string;
