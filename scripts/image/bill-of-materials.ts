@@ -1,19 +1,35 @@
 /**
  * Says what an image adds to its base: a bill of materials (CycloneDX 1.6, JSON), and the licences of the npm packages
- * in the bundle. Part of scripts/build-image.
+ * in the bundle. Part of scripts/build-image and scripts/check/advisories.
  *
- * usage: tsx scripts/image/bill-of-materials.ts --metafile FILE --runtime FILE --created TIME --revision TEXT --sbom FILE --licenses FOLDER
+ * usage: node scripts/image/bill-of-materials.ts --arch NAME --metafile FILE --created TIME --revision TEXT --sbom FILE [options]
+ *   --arch       as Debian calls it: amd64 or arm64
  *   --metafile   what esbuild says went into the bundle
- *   --runtime    the record of scripts/image/assemble-runtime
  *   --created    ISO 8601; no other time is in it, so that the same input gives the same file
  *   --sbom       file to write
+ *   --runtime    the record of scripts/image/assemble-runtime (default: what the lock files say)
+ *   --root       the files that ship, which are listed with their checksums
  *   --licenses   folder to write one text for each npm package into
+ *   --base NAME --base-id ID --base-files FOLDER   also the packages of the base: `status` of its dpkg, and `os-release`
  */
+import { Enums, Models, Serialize, Spec } from '@cyclonedx/cyclonedx-library';
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { describeBase } from './base-packages.ts';
+import {
+  addFiles,
+  describeLibraries,
+  describeNode,
+  describePackage,
+  licensed,
+  property,
+  readJson,
+  readManifest,
+} from './components.ts';
+import { lockedRuntime, type Runtime } from './runtime-record.ts';
 
 interface Metafile {
   readonly outputs: Readonly<
@@ -21,59 +37,27 @@ interface Metafile {
   >;
 }
 
-interface Runtime {
-  readonly arch: string;
-  readonly node: string;
-  readonly debian: readonly {
-    readonly architecture: string;
-    readonly package: string;
-    readonly version: string;
-    readonly sha256: string;
-  }[];
-}
-
-interface Manifest {
-  readonly name: string;
-  readonly version: string;
-  readonly description?: string;
-  readonly license?: string;
-}
-
-interface Component {
-  readonly type: 'library' | 'platform' | 'application';
-  readonly 'bom-ref': string;
-  readonly name: string;
-  readonly version: string;
-  readonly [field: string]: unknown;
-}
-
-/** Of Debian's packages: what ships, and its licence; the others are there for licence texts only. */
-const LIBRARIES: Readonly<Record<string, string>> = {
-  libc6: 'LGPL-2.1-or-later',
-  'libgcc-s1': 'GPL-3.0-or-later WITH GCC-exception-3.1',
-  'libstdc++6': 'GPL-3.0-or-later WITH GCC-exception-3.1',
-};
-/** In `process.versions`, but no software. */
-const NO_SOFTWARE = ['node', 'modules', 'napi', 'unicode', 'tz', 'cldr'];
-
 const { values } = parseArgs({
   options: {
+    arch: { type: 'string' },
     metafile: { type: 'string' },
-    runtime: { type: 'string' },
     created: { type: 'string' },
     revision: { type: 'string' },
     sbom: { type: 'string' },
+    runtime: { type: 'string' },
+    root: { type: 'string' },
     licenses: { type: 'string' },
+    base: { type: 'string' },
+    'base-id': { type: 'string' },
+    'base-files': { type: 'string' },
   },
 });
 
-const project = readJson('package.json') as Manifest;
-const runtime = readJson(required('runtime')) as Runtime;
+const arch = required('arch');
+const runtime = values.runtime === undefined ? lockedRuntime(arch) : (readJson(values.runtime) as Runtime);
 const folders = bundledPackages(readJson(required('metafile')) as Metafile);
-if (runtime.node !== process.versions.node)
-  throw new Error(`Node ${process.versions.node} runs here, and ${runtime.node} is in the image`);
-await writeLicenses(required('licenses'));
-await writeFile(required('sbom'), `${JSON.stringify(composeBill(), undefined, 1)}\n`);
+if (values.licenses !== undefined) await writeLicenses(values.licenses);
+await writeFile(required('sbom'), serialize(composeBill()));
 
 /** Folders of the npm packages of which something is in the bundle, e.g. `node_modules/undici`. */
 function bundledPackages(metafile: Metafile): readonly string[] {
@@ -84,100 +68,41 @@ function bundledPackages(metafile: Metafile): readonly string[] {
   return [...new Set(found.filter((folder) => folder !== undefined))].sort();
 }
 
-function composeBill(): unknown {
-  const application = {
-    type: 'application',
-    'bom-ref': `pkg:generic/${project.name}@${project.version}`,
-    name: project.name,
+function composeBill(): Models.Bom {
+  const application = describeProject();
+  const components = [...folders.map(describePackage), describeNode(runtime), ...describeLibraries(runtime)];
+  if (values.root !== undefined) addFiles(values.root, application, components);
+  if (values['base-files'] !== undefined)
+    components.push(describeBase(required('base'), required('base-id'), values['base-files']));
+  for (const { bomRef } of components) application.dependencies.add(bomRef);
+  return new Models.Bom({
+    metadata: new Models.Metadata({ timestamp: new Date(required('created')), component: application }),
+    components: new Models.ComponentRepository(components),
+  });
+}
+
+function describeProject(): Models.Component {
+  const project = readManifest('.');
+  const reference = `pkg:generic/${project.name}@${project.version}`;
+  return new Models.Component(Enums.ComponentType.Application, project.name, {
+    bomRef: reference,
     version: project.version,
-    description: project.description,
-    licenses: [{ license: { id: project.license } }],
-    properties: [
-      { name: `${project.name}:revision`, value: required('revision') },
-      { name: `${project.name}:architecture`, value: runtime.arch },
-    ],
-  };
-  const components = [...folders.map(describePackage), describeNode(), ...describeLibraries()];
-  const body = {
-    metadata: { timestamp: required('created'), component: application },
-    components,
-    dependencies: [
-      { ref: application['bom-ref'], dependsOn: components.map((component) => component['bom-ref']).sort() },
-    ],
-  };
-  return {
-    $schema: 'http://cyclonedx.org/schema/bom-1.6.schema.json',
-    bomFormat: 'CycloneDX',
-    specVersion: '1.6',
-    serialNumber: `urn:uuid:${uuidOf(JSON.stringify(body))}`,
-    version: 1,
-    ...body,
-  };
+    ...(project.description === undefined ? {} : { description: project.description }),
+    licenses: licensed(project.license),
+    purl: reference,
+    properties: new Models.PropertyRepository([
+      property('revision', required('revision')),
+      property('architecture', arch),
+    ]),
+  });
 }
 
-function describePackage(folder: string): Component {
-  const { name, version, license } = readManifest(folder);
-  const { packages } = readJson('package-lock.json') as {
-    packages: Record<string, { version?: string; integrity?: string; dev?: boolean; devOptional?: boolean }>;
-  };
-  const locked = packages[folder];
-  if (locked?.version !== version)
-    throw new Error(`${folder} is ${version}, and not what package-lock.json says`);
-  // It would be another bundle where that tool is not installed.
-  if (locked.dev === true || locked.devOptional === true)
-    throw new Error(`${folder} is in the bundle, and nothing but a tool of development needs it`);
-  const [algorithm, checksum = ''] = (locked.integrity ?? '').split('-');
-  if (algorithm !== 'sha512') throw new Error(`package-lock.json has no SHA-512 of ${folder}`);
-  const purl = `pkg:npm/${name.replace('@', '%40')}@${version}`;
-  return {
-    type: 'library',
-    'bom-ref': purl,
-    name,
-    version,
-    hashes: [{ alg: 'SHA-512', content: Buffer.from(checksum, 'base64').toString('hex') }],
-    licenses: [{ expression: license }],
-    purl,
-  };
-}
-
-function describeNode(): Component {
-  const purl = `pkg:generic/node@${runtime.node}`;
-  const parts = Object.entries(process.versions)
-    .filter(([name, version]) => !NO_SOFTWARE.includes(name) && version !== undefined)
-    .sort(([a], [b]) => (a < b ? -1 : 1));
-  return {
-    type: 'platform',
-    'bom-ref': purl,
-    name: 'node',
-    version: runtime.node,
-    licenses: [{ license: { id: 'MIT' } }],
-    cpe: `cpe:2.3:a:nodejs:node.js:${runtime.node}:*:*:*:*:*:*:*`,
-    purl,
-    components: parts.map(([name, version = '']) => ({
-      type: 'library',
-      'bom-ref': `${purl}#${name}`,
-      name,
-      version,
-    })),
-  };
-}
-
-function describeLibraries(): readonly Component[] {
-  return runtime.debian
-    .filter((it) => it.package in LIBRARIES)
-    .map((it) => {
-      const version = encodeURIComponent(it.version);
-      const purl = `pkg:deb/debian/${encodeURIComponent(it.package)}@${version}?arch=${it.architecture}&distro=debian-12`;
-      return {
-        type: 'library',
-        'bom-ref': purl,
-        name: it.package,
-        version: it.version,
-        hashes: [{ alg: 'SHA-256', content: it.sha256 }],
-        licenses: [{ expression: LIBRARIES[it.package] }],
-        purl,
-      };
-    });
+/** With a number that says what is in it: the same contents, the same number. */
+function serialize(bill: Models.Bom): string {
+  const serializer = new Serialize.JsonSerializer(new Serialize.JSON.Normalize.Factory(Spec.Spec1dot6));
+  const write = (): string => `${serializer.serialize(bill, { sortLists: true, space: 1 })}\n`;
+  bill.serialNumber = `urn:uuid:${uuidOf(write())}`;
+  return write();
 }
 
 /** One file for each package: its licence, and its notice if there is one. Some packages only name their licence. */
@@ -203,16 +128,6 @@ function uuidOf(text: string): string {
     `${variant}${hex.slice(17, 20)}`,
     hex.slice(20, 32),
   ].join('-');
-}
-
-function readManifest(folder: string): Manifest & { readonly license: string } {
-  const manifest = readJson(join(folder, 'package.json')) as Manifest;
-  if (manifest.license === undefined) throw new Error(`${folder} does not name its licence`);
-  return { ...manifest, license: manifest.license };
-}
-
-function readJson(file: string): unknown {
-  return JSON.parse(readFileSync(file, 'utf8'));
 }
 
 function required(name: keyof typeof values): string {

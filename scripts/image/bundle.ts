@@ -1,8 +1,9 @@
 /**
  * Bundles the entrypoint into one file, for the launcher (image/run.sh) and its loader (image/main.ts).
  *
- * usage: tsx scripts/image/bundle.ts [--entry src/main.ts] [--out dist] [--arch x64] [--metafile FILE]
+ * usage: tsx scripts/image/bundle.ts [--entry src/main.ts] [--out dist] [--arch x64] [--no-cache] [--metafile FILE]
  *   --arch      for Node on that processor; the code cache is made only where that is this one's
+ *   --no-cache  no code cache: for whoever only wants to know what goes in
  *   --metafile  gets what went in, as esbuild says it
  *
  * writes OUT/main.cjs          the loader, which Node is started with
@@ -87,6 +88,7 @@ const { values } = parseArgs({
     entry: { type: 'string', default: 'src/main.ts' },
     out: { type: 'string', default: 'dist' },
     arch: { type: 'string', default: process.arch },
+    'no-cache': { type: 'boolean', default: false },
     metafile: { type: 'string' },
   },
 });
@@ -95,7 +97,7 @@ const bundle = join(values.out, 'entrypoint.js');
 await bundleEntrypoint(values.entry, bundle);
 await build({ ...forNode, entryPoints: ['image/main.ts'], outfile: join(values.out, 'main.cjs') });
 await tellSize(bundle);
-if (values.arch === process.arch) {
+if (values.arch === process.arch && !values['no-cache']) {
   const cache = `${bundle}.${process.arch}.cache`;
   await promisify(execFile)(process.execPath, [...ALIKE, 'scripts/image/code-cache.ts', bundle, cache]);
   await tellSize(cache);

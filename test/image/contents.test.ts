@@ -5,6 +5,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { createGzip } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { findSchemaErrors, flatten, type Bill } from '../support/images/bill.ts';
 import { readElf, readUppermostLayer, type ImageLayer } from '../support/images/image-layer.ts';
 import { startHost, type TestHost } from '../support/host/host.ts';
 import { images } from '../support/scenes/scene.ts';
@@ -24,26 +25,8 @@ afterAll(async () => {
   await host.stop();
 });
 
-interface Bill {
-  readonly bomFormat: string;
-  readonly specVersion: string;
-  readonly serialNumber: string;
-  readonly metadata: { readonly timestamp: string; readonly component: Component };
-  readonly components: readonly Component[];
-  readonly dependencies: readonly { readonly ref: string; readonly dependsOn: readonly string[] }[];
-}
-
-interface Component {
-  readonly 'bom-ref': string;
-  readonly name: string;
-  readonly version: string;
-  readonly purl?: string;
-  readonly licenses?: readonly unknown[];
-  readonly hashes?: readonly { readonly alg: string; readonly content: string }[];
-}
-
-const readBill = async (): Promise<Bill> =>
-  JSON.parse(await readFile(join(layer.root, home, 'sbom.cdx.json'), 'utf8')) as Bill;
+const readBillText = async (): Promise<string> => readFile(join(layer.root, home, 'sbom.cdx.json'), 'utf8');
+const readBill = async (): Promise<Bill> => JSON.parse(await readBillText()) as Bill;
 
 describe('what the image adds to its base', () => {
   it('is this and nothing else: no sources, no packages, no tools of development', () => {
@@ -59,7 +42,7 @@ describe('what the image adds to its base', () => {
         ...['lib', 'lib/ld-linux-x86-64.so.2', 'lib/ld.so', 'lib/libc.so.6', 'lib/libdl.so.2'].map(inHome),
         ...['lib/libgcc_s.so.1', 'lib/libm.so.6', 'lib/libpthread.so.0', 'lib/libstdc++.so.6'].map(inHome),
         ...['licenses', 'licenses/LICENSE.txt', 'licenses/node.txt', 'licenses/npm'].map(inHome),
-        ...['licenses/glibc.txt', 'licenses/gcc-libraries.txt'].map(inHome),
+        ...['licenses/glibc.txt', 'licenses/gcc-libraries.txt', 'licenses/SOURCES'].map(inHome),
         ...['licenses/GPL-2.txt', 'licenses/GPL-3.txt', 'licenses/LGPL-2.1.txt'].map(inHome),
       ].sort(),
     );
@@ -142,7 +125,8 @@ describe('the bill of materials', () => {
     expect(bill.serialNumber).toMatch(
       /^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/,
     );
-    expect(bill.metadata.timestamp).toBe(layer.config.config.Labels['org.opencontainers.image.created']);
+    const created = layer.config.config.Labels['org.opencontainers.image.created'] ?? '';
+    expect(Date.parse(bill.metadata.timestamp)).toBe(Date.parse(created));
     expect(bill.metadata.component.version).toBe(
       layer.config.config.Labels['org.opencontainers.image.version'],
     );
@@ -164,20 +148,23 @@ describe('the bill of materials', () => {
     const { components, dependencies, metadata } = await readBill();
     const references = components.map((component) => component['bom-ref']);
     expect(new Set(references).size).toBe(references.length);
-    expect(dependencies).toEqual([{ ref: metadata.component['bom-ref'], dependsOn: references.toSorted() }]);
-    for (const { name, purl, licenses, hashes = [] } of components) {
-      expect(purl, name).toMatch(/^pkg:(npm|deb|generic)\//);
+    const own = dependencies.find(({ ref }) => ref === metadata.component['bom-ref']);
+    expect(own?.dependsOn?.toSorted()).toEqual(references.toSorted());
+    for (const { name, version, purl, licenses, hashes = [] } of components) {
+      expect(version, name).toMatch(/^\d/);
+      expect(purl, name).toMatch(/^pkg:(npm|deb)\//);
       expect(licenses, name).toHaveLength(1);
-      // Node's package is npm's, and its checksum stands in package-lock.json.
-      if (name !== 'node') expect(hashes[0]?.content, name).toMatch(/^([0-9a-f]{64}|[0-9a-f]{128})$/);
+      expect(hashes[0]?.content, name).toMatch(/^([0-9a-f]{64}|[0-9a-f]{128})$/);
     }
     // None of the tools that only build and test.
     const { packages } = JSON.parse(await readFile(join(root, 'package-lock.json'), 'utf8')) as {
       packages: Record<string, { version: string; dev?: boolean }>;
     };
-    for (const { purl, name, version } of components) {
-      if (!(purl ?? '').startsWith('pkg:npm/')) continue;
-      const locked = Object.entries(packages).filter(([path]) => path.endsWith(`node_modules/${name}`));
+    for (const { purl = '', version } of components) {
+      const [, name] = /^pkg:npm\/([^@]*)@/.exec(decodeURIComponent(purl.replace('%40', '_'))) ?? [];
+      if (name === undefined) continue;
+      const folder = `node_modules/${name.replace(/^_/, '@')}`;
+      const locked = Object.entries(packages).filter(([path]) => path.endsWith(folder));
       expect(
         locked.some(([, it]) => it.version === version && it.dev !== true),
         name,
@@ -185,9 +172,40 @@ describe('the bill of materials', () => {
     }
   });
 
+  it('is what the schema of CycloneDX asks for', async () => {
+    expect(await findSchemaErrors(await readBillText())).toBeNull();
+  });
+
+  it('lists every file of the layer but itself, with the checksum that it has', async () => {
+    const { components, metadata } = await readBill();
+    const listed = flatten([metadata.component, ...components]).filter(({ type }) => type === 'file');
+    const found = layer.entries.filter(
+      ({ mode, path }) => mode.startsWith('-') && !path.endsWith('sbom.cdx.json'),
+    );
+    expect(listed.map(({ name }) => name).sort()).toEqual(found.map(({ path }) => `/${path}`).sort());
+    for (const { name, hashes } of listed) {
+      const bytes = await readFile(join(layer.root, name));
+      const content = createHash('sha256').update(bytes).digest('hex');
+      expect(hashes, name).toEqual([{ alg: 'SHA-256', content }]);
+    }
+  });
+
+  it('has a line in SOURCES for each library of image/debian.lock: where its exact source is', async () => {
+    const sources = (await readFile(join(layer.root, home, 'licenses/SOURCES'), 'utf8')).split('\n');
+    const lock = (await readFile(join(root, 'image/debian.lock'), 'utf8')).split('\n');
+    const locked = lock.filter((line) => line.startsWith('amd64 '));
+    expect(locked).toHaveLength(5);
+    for (const line of locked) {
+      const [, name = ''] = line.split(' ');
+      const entry = sources.filter((it) => it.startsWith(`${name} `));
+      expect(entry, name).toHaveLength(1);
+      expect(entry[0]).toMatch(/ https:\/\/snapshot\.debian\.org\/package\/[\w.-]+\/[\w.%~-]+\/$/);
+    }
+  });
+
   it('comes with the licence of each part', async () => {
     const { components } = await readBill();
-    const npm = components.filter(({ purl }) => purl?.startsWith('pkg:npm/'));
+    const npm = components.filter(({ type, purl }) => type === 'library' && purl?.startsWith('pkg:npm/'));
     const files = npm.map(
       ({ name, version }) => `${name.replace('@', '').replace('/', '__')}-${version}.txt`,
     );
