@@ -9,6 +9,7 @@
  *   --sbom       file to write
  *   --runtime    the record of scripts/image/assemble-runtime (default: what the lock files say)
  *   --root       the files that ship, which are listed with their checksums
+ *   --compared   what scripts/image/compare-node recorded (default: image/node.compared)
  *   --licenses   folder to write one text for each npm package into
  *   --base NAME --base-id ID --base-files FOLDER   also the packages of the base: `status` of its dpkg, and `os-release`
  */
@@ -46,6 +47,7 @@ const { values } = parseArgs({
     sbom: { type: 'string' },
     runtime: { type: 'string' },
     root: { type: 'string' },
+    compared: { type: 'string', default: 'image/node.compared' },
     licenses: { type: 'string' },
     base: { type: 'string' },
     'base-id': { type: 'string' },
@@ -64,13 +66,19 @@ function bundledPackages(metafile: Metafile): readonly string[] {
   const files = Object.values(metafile.outputs).flatMap(({ inputs }) =>
     Object.entries(inputs).filter(([, { bytesInOutput }]) => bytesInOutput > 0),
   );
-  const found = files.map(([file]) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0]);
+  // Packages may be in packages. What is before the first folder of that name counts for nothing: it may be a link.
+  const folder = /(?:^|\/)(node_modules\/(?:.*\/node_modules\/)?(?:@[^/]+\/)?[^/]+)/;
+  const found = files.map(([file]) => folder.exec(file)?.[1]);
   return [...new Set(found.filter((folder) => folder !== undefined))].sort();
 }
 
 function composeBill(): Models.Bom {
   const application = describeProject();
-  const components = [...folders.map(describePackage), describeNode(runtime), ...describeLibraries(runtime)];
+  const components = [
+    ...folders.map(describePackage),
+    describeNode(runtime, values.compared),
+    ...describeLibraries(runtime),
+  ];
   if (values.root !== undefined) addFiles(values.root, application, components);
   if (values['base-files'] !== undefined)
     components.push(describeBase(required('base'), required('base-id'), values['base-files']));

@@ -59,8 +59,8 @@ export function describePackage(folder: string): Models.Component {
   });
 }
 
-/** Node, as npm has it, and what is inside. */
-export function describeNode(runtime: Runtime): Models.Component {
+/** Node, as npm has it, and what is inside. @param compared file of scripts/image/compare-node */
+export function describeNode(runtime: Runtime, compared: string): Models.Component {
   const name = `node-linux-${runtime.arch.replace('amd64', 'x64')}`;
   const purl = `pkg:npm/${name}@${runtime.node}`;
   const node = new Models.Component(Enums.ComponentType.Platform, 'node', {
@@ -71,7 +71,7 @@ export function describeNode(runtime: Runtime): Models.Component {
     cpe: cpeOf(['nodejs', 'node.js'], runtime.node),
     purl,
     components: new Models.ComponentRepository(describeParts(purl, runtime.node)),
-    properties: new Models.PropertyRepository([property('origin', originOfNode(name, runtime))]),
+    properties: new Models.PropertyRepository([property('origin', originOfNode(name, runtime, compared))]),
   });
   if (runtime.nodeSha256 !== undefined)
     node.properties.add(property('sha256-before-stripping', runtime.nodeSha256));
@@ -92,10 +92,10 @@ function describeParts(node: string, version: string): readonly Models.Component
   });
 }
 
-/** Only what was compared counts as compared: by the binary's own checksum, in image/node.compared. */
-function originOfNode(name: string, { nodeSha256 }: Runtime): string {
+/** Only what was compared counts as compared: by the binary's own checksum. */
+function originOfNode(name: string, { nodeSha256 }: Runtime, compared: string): string {
   const from = `npm package ${name}, with the checksum of package-lock.json`;
-  const rows = readFileSync('image/node.compared', 'utf8')
+  const rows = readFileSync(compared, 'utf8')
     .split('\n')
     .filter((line) => line !== '' && !line.startsWith('#'))
     .map((line) => line.split(' '));

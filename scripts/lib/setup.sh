@@ -128,6 +128,10 @@ packages_tests=(
   /usr/bin/musl-gcc:musl-tools
   /usr/bin/gcc:gcc
   /usr/bin/make:make
+  /usr/bin/gpg:gpg
+  /usr/bin/gpg-agent:gpg-agent
+  /usr/bin/gpgv:gpgv
+  /usr/bin/xz:xz-utils
 )
 
 missing_packages() {

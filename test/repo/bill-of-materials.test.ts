@@ -138,6 +138,21 @@ describe('the bill of materials', () => {
     expect(parts).toEqual(expect.arrayContaining(['llhttp', 'undici', 'ares', 'nghttp2', 'zlib', 'v8']));
   });
 
+  it('says that Node was compared where just that binary was', async () => {
+    const [sha256, other] = ['1'.repeat(64), '2'.repeat(64)];
+    await write('compared', `# a comment\nx64 24.0.0 ${sha256} ${'A'.repeat(40)} 2026-11-28\n`);
+    const origins = [];
+    for (const nodeSha256 of [sha256, other]) {
+      const node = find(bills.locked.components, 'node').version;
+      await write('runtime', JSON.stringify({ arch: 'amd64', node, nodeSha256, debian: [] }));
+      const options = ['--compared', join(folder, 'compared'), '--runtime', join(folder, 'runtime')];
+      const bill = await compose('amd64', join(folder, 'metafile.json'), ...options);
+      origins.push(propertyOf(find(bill.components, 'node'), 'origin'));
+    }
+    expect(origins[0]).toContain(`key ${'A'.repeat(40)} signed (compared 2026-11-28)`);
+    expect(origins[1]).toContain('not compared with nodejs.org');
+  });
+
   it('lists each file that ships under what it is from, with its checksum', () => {
     const all = flatten([bills.whole.metadata.component, ...bills.whole.components]);
     const listed = all.filter(({ type }) => type === 'file');

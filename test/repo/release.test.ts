@@ -1,17 +1,23 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { makeOrigin } from '../support/images/checkout.ts';
+import { startOsvServer, type OsvServer } from '../support/images/osv-server.ts';
+
+const root = join(import.meta.dirname, '..', '..');
 
 /** A registry that knows of no vulnerability, or gives no answer. */
 let server: Server;
+/** A database of vulnerabilities. */
+let osv: OsvServer;
 let answers: boolean;
 let folder: string;
 let start: string;
+const base = `rancher/agent@sha256:${'1'.repeat(64)}`;
 
 beforeAll(async () => {
   server = createServer((request, response) => {
@@ -21,10 +27,17 @@ beforeAll(async () => {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   folder = await mkdtemp(join(tmpdir(), 'rah-release-'));
   await makeOrigin(checkout());
+  await symlink(join(root, 'node_modules'), join(checkout(), 'node_modules'));
+  await appendFile(join(checkout(), '.git/info/exclude'), 'node_modules\n');
+  osv = await startOsvServer();
+  await askOsv();
+  await cp(join(checkout(), '.cache/advisories.json'), join(folder, 'advisories.json'));
   start = (await run('git', 'rev-parse', 'HEAD')).output.trim();
-});
+}, 60_000);
 beforeEach(async () => {
   answers = true;
+  osv.planted = [];
+  await cp(join(folder, 'advisories.json'), join(checkout(), '.cache/advisories.json'));
   await run('git', 'reset', '--quiet', '--hard', start);
   for (const tag of (await run('git', 'tag')).output.split('\n').filter(Boolean))
     await run('git', 'tag', '-d', tag);
@@ -40,8 +53,15 @@ beforeEach(async () => {
 });
 afterAll(async () => {
   server.close();
+  await osv.close();
   await rm(folder, { recursive: true, force: true });
 });
+
+/** Has the file of known vulnerabilities written again. */
+async function askOsv(): Promise<void> {
+  const asked = await run('scripts/advisories/fetch', '--from', osv.address);
+  expect(asked, asked.output).toMatchObject({ status: 0 });
+}
 
 const checkout = (): string => join(folder, 'checkout');
 const read = async (file: string): Promise<string> => readFile(join(checkout(), file), 'utf8');
@@ -79,7 +99,9 @@ async function run(file: string, ...args: readonly string[]): Promise<Result> {
   });
 }
 
-const release = async (...args: readonly string[]): Promise<Result> => run('scripts/release', ...args);
+/** On the base of an example, for one platform: each one takes a second. */
+const release = async (...args: readonly string[]): Promise<Result> =>
+  run('scripts/release', '--base', base, '--platform', 'linux/amd64', ...args);
 
 // Each case runs git and npm several times: seconds on a busy machine.
 describe('a release', { timeout: 60_000 }, () => {
@@ -131,10 +153,43 @@ describe('a release', { timeout: 60_000 }, () => {
     expect((await run('git', 'tag')).output).toBe('');
   });
 
-  it('goes on without an answer about vulnerabilities only if told so', async () => {
+  it('goes on without an answer about vulnerabilities only if told so, and the tag says so', async () => {
     answers = false;
     expect(await release('0.2.0')).toMatchObject({ status: 75 });
     expect(await release('--unaudited', '0.2.0')).toMatchObject({ status: 0 });
+    const tag = (await run('git', 'cat-file', 'tag', 'v0.2.0')).output;
+    expect(tag).toContain('Known vulnerabilities: nobody could say');
+  });
+
+  it('is refused without the answers of the database, and says where they come from', async () => {
+    await rm(join(checkout(), '.cache/advisories.json'));
+    const result = await release('0.2.0');
+    expect(result, result.output).toMatchObject({ status: 75 });
+    expect(result.output).toContain('run scripts/advisories/fetch');
+    expect((await run('git', 'tag')).output).toBe('');
+  });
+
+  it('is refused for a vulnerability of Node, unless a person accepts it: then the tag says why', async () => {
+    const record = { id: 'CVE-2026-1', database_specific: { severity: 'HIGH' } };
+    osv.planted = [{ ecosystem: 'GIT', name: 'https://github.com/nodejs/node', record }];
+    await askOsv();
+    const result = await release('0.2.0');
+    expect(result, result.output).toMatchObject({ status: 1 });
+    expect(result.output).toContain('CVE-2026-1, high');
+    expect(await release('--unaudited', '0.2.0')).toMatchObject({ status: 1 });
+    expect(await release('--accept', 'CVE-2026-1=not used', '0.2.0')).toMatchObject({ status: 0 });
+    const tag = (await run('git', 'cat-file', 'tag', 'v0.2.0')).output;
+    expect(tag).toContain('Accepted vulnerability: CVE-2026-1=not used');
+  });
+
+  it('names its base by digest, and the tag says it', async () => {
+    const plain = async (...args: readonly string[]): Promise<Result> => run('scripts/release', ...args);
+    for (const args of [[], ['--base', 'rancher/agent:v1.2.11'], ['--base', 'rancher/agent@sha256:12']])
+      expect(await plain(...args, '0.2.0'), args.join(' ')).toMatchObject({ status: 64 });
+    expect((await run('git', 'tag')).output).toBe('');
+    expect(await release('0.2.0')).toMatchObject({ status: 0 });
+    const tag = (await run('git', 'cat-file', 'tag', 'v0.2.0')).output;
+    expect(tag).toContain(`\n\nBase: ${base}\nPlatform: linux/amd64`);
   });
 
   it.each([
