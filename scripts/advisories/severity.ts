@@ -23,7 +23,7 @@ const WORDS: Readonly<Record<string, Severity>> = {
 };
 
 /**
- * The worst that the record says: by CVSS (CVSS v3.1 §5 has the limits), or by a word. What Debian calls "unimportant" for
+ * The worst that the record says: by CVSS (from 4 moderate, from 7 high, from 9 critical), or by a word. What Debian calls "unimportant" for
  * its own packages is low, whatever the score: Debian's reason is that it is no vulnerability there.
  *
  * @param ecosystem of the question that found it

@@ -134,6 +134,14 @@ describe('an image for linux/arm64', () => {
   });
 });
 
+describe('a base without dpkg', () => {
+  it('has no packages to list: the build says so', async () => {
+    const sbom = ['--sbom', join(folder, 'none.json'), '--sbom-base'];
+    await expect(build(...sbom)).rejects.toMatchObject({ code: 70 });
+    await expect(build('--sbom-base')).rejects.toMatchObject({ code: 64 });
+  });
+});
+
 describe('a platform that the base is not for', () => {
   it('is refused, and nothing is built', async () => {
     await host.docker('rmi', tag);

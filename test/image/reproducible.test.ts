@@ -1,8 +1,9 @@
-import { appendFile, mkdtemp, rm } from 'node:fs/promises';
+import { appendFile, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildImageIn, checkOut, commitTime, makeOrigin } from '../support/images/checkout.ts';
+import { findSchemaErrors, type Bill } from '../support/images/bill.ts';
 import { startHost, type TestHost } from '../support/host/host.ts';
 
 const base = 'agent-test-base';
@@ -98,6 +99,23 @@ describe('two clean checkouts, in two places, built in two engines', () => {
       `${home} 755 0 0 directory`,
       `${home}/health.sh 755 0 0 regular file`,
     ]);
+  });
+});
+
+describe('a bill of materials with the packages of the base', () => {
+  it('is written beside the image, which is the same as without it', async () => {
+    const file = join(folder, 'whole.cdx.json');
+    const options = { socketPath: first.engineSocketPath };
+    expect(await build(checkouts[0], options, '--sbom', file, '--sbom-base')).toBe(built[0]);
+    const text = await readFile(file, 'utf8');
+    expect(await findSchemaErrors(text)).toBeNull();
+    const { components } = JSON.parse(text) as Bill;
+    const under = components.find(({ type }) => type === 'container');
+    expect(under).toMatchObject({ name: base, version: (await look(first, base)).Id });
+    const packages = (under?.components ?? []).map(({ purl }) => purl);
+    expect(packages.length).toBeGreaterThan(50);
+    expect(packages).toContainEqual(expect.stringMatching(/^pkg:deb\/debian\/libc6@.*&upstream=glibc$/));
+    expect(await first.docker('ps', '-aq')).toBe('');
   });
 });
 
