@@ -20,7 +20,8 @@ const DAY_MS = 86_400_000;
 const FOUND = 1;
 const BROKEN = 70;
 const NO_ANSWER = 75;
-const ADVICE = 'on a machine with a way to the internet, run scripts/advisories/fetch, and copy its .cache/advisories.json here';
+const ADVICE =
+  'on a machine with a way to the internet, run scripts/advisories/fetch, and copy its .cache/advisories.json here';
 
 interface Finding {
   readonly component: Component;
