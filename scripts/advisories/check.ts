@@ -48,7 +48,8 @@ try {
 }
 
 function compare(advisories: Advisories): number {
-  const software = softwareIn(values.sbom.flatMap(readBill));
+  const bills = values.sbom.flatMap(readBill);
+  const software = softwareIn(bills);
   const components = [...new Map(software.map((it) => [it.purl ?? it.name, it])).values()];
   const findings = components.flatMap((component) => findingsOf(component, advisories));
   for (const { component, record, severity } of findings)
@@ -57,6 +58,8 @@ function compare(advisories: Advisories): number {
     );
   const severe = findings.filter(({ severity, record }) => isSevere(severity) && reasonFor(record) === '');
   const missing = components.filter((component) => !isAnswered(component, advisories));
+  const ofBases = bills.filter(({ type }) => type === 'container').flatMap((it) => it.components ?? []);
+  if (ofBases.length > 0) console.log(`not compared: ${ofBases.length} packages of the base`);
   console.log(
     `${components.length} components, ${findings.length} known vulnerabilities, ${severe.length} of them stop a release`,
   );
@@ -96,7 +99,7 @@ function findingsOf(component: Component, { answers, records }: Advisories): rea
     for (const id of ids) {
       const record = records.find((it) => it.id === id);
       if (record === undefined || record.withdrawn !== undefined) continue;
-      found.set(id, { component, record, severity: severityOf(record, question.package.ecosystem) });
+      found.set(id, { component, record, severity: severityOf(record, question.package.ecosystem, records) });
     }
   }
   return [...found.values()];

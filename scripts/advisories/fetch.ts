@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import * as v from 'valibot';
 import {
   keyOf,
+  knownToBeVulnerable,
   questionsAbout,
   readBill,
   record,
@@ -13,6 +14,7 @@ import {
   type AdvisoryRecord,
   type Question,
 } from './osv.ts';
+import { relatedIds, severityOf } from './severity.ts';
 
 /** The database takes 1,000. */
 const QUESTIONS_AT_ONCE = 500;
@@ -29,6 +31,8 @@ interface Asked {
   readonly question: Question;
   readonly page?: string | undefined;
 }
+
+class NotThereError extends Error {}
 
 const results = v.object({
   results: v.array(
@@ -69,9 +73,32 @@ async function fetchAdvisories(): Promise<Advisories> {
   const fetched = new Date().toISOString();
   const software = softwareIn(values.sbom.flatMap(readBill));
   const questions = [...new Map(software.flatMap(questionsAbout).map((it) => [keyOf(it), it])).values()];
+  await refuseIfDeaf();
   const answers = await askAll(questions);
-  const records = await fetchRecords([...new Set(answers.flatMap(({ ids }) => ids))].sort());
-  return { source: values.from, fetched, answers, records };
+  const records = await fetchRecords([...new Set(answers.flatMap(({ ids }) => ids))].sort(), fetchRecord);
+  return { source: values.from, fetched, answers, records: [...records, ...(await fetchRelated(records))] };
+}
+
+/** Silence about what is known to be vulnerable: the questions are not the database's, and silence would mean nothing. */
+async function refuseIfDeaf(): Promise<void> {
+  for (const { question, ids } of await askAll(knownToBeVulnerable)) {
+    const { ecosystem, name } = question.package;
+    if (ids.length === 0)
+      throw new Error(
+        `it knows no vulnerability of ${name} ${question.version} (${ecosystem}), which has some`,
+      );
+  }
+}
+
+/** Records that say how bad those are that do not say it themselves. The database has not every record that one names. */
+async function fetchRelated(records: readonly AdvisoryRecord[]): Promise<readonly AdvisoryRecord[]> {
+  const unclear = records.filter((it) =>
+    (it.affected ?? [{}]).every(({ package: of }) => severityOf(it, of?.ecosystem ?? '') === 'unknown'),
+  );
+  const present = new Set(records.map(({ id }) => id));
+  const wanted = [...new Set(unclear.flatMap(relatedIds))].filter((id) => !present.has(id)).sort();
+  const found = await fetchRecords(wanted, fetchRecordIfThere);
+  return found.filter((it) => it !== undefined);
 }
 
 async function askAll(questions: readonly Question[]): Promise<Answer[]> {
@@ -107,11 +134,11 @@ async function askSome(
   });
 }
 
-async function fetchRecords(ids: readonly string[]): Promise<AdvisoryRecord[]> {
-  const records: AdvisoryRecord[] = [];
+async function fetchRecords<T>(ids: readonly string[], fetchOne: (id: string) => Promise<T>): Promise<T[]> {
+  const records: T[] = [];
   for (let start = 0; start < ids.length; start += RECORDS_AT_ONCE) {
     const some = ids.slice(start, start + RECORDS_AT_ONCE);
-    records.push(...(await Promise.all(some.map(fetchRecord))));
+    records.push(...(await Promise.all(some.map(fetchOne))));
   }
   return records;
 }
@@ -122,12 +149,22 @@ async function fetchRecord(id: string): Promise<AdvisoryRecord> {
   return found;
 }
 
+async function fetchRecordIfThere(id: string): Promise<AdvisoryRecord | undefined> {
+  try {
+    return await fetchRecord(id);
+  } catch (error) {
+    if (error instanceof NotThereError) return undefined;
+    throw error;
+  }
+}
+
 async function call(path: string, body?: string): Promise<unknown> {
   const response = await fetch(new URL(path, values.from), {
     ...(body === undefined ? {} : { method: 'POST', body, headers: { 'content-type': 'application/json' } }),
     redirect: 'error',
     signal: AbortSignal.timeout(CALL_DEADLINE_MS),
   });
+  if (response.status === 404) throw new NotThereError(`${path}: HTTP 404`);
   if (!response.ok) throw new Error(`${path}: HTTP ${response.status}`);
   return JSON.parse(await readText(response, path));
 }

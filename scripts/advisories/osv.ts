@@ -40,6 +40,9 @@ export const record = v.looseObject({
   id: v.string(),
   summary: v.optional(v.string()),
   withdrawn: v.optional(v.string()),
+  /** Other records of the same vulnerability: of those it was made from, and by other databases. */
+  upstream: v.optional(v.array(v.string())),
+  aliases: v.optional(v.array(v.string())),
   severity: v.optional(v.array(score)),
   database_specific: v.optional(v.looseObject({ severity: v.optional(v.unknown()) })),
   affected: v.optional(
@@ -120,6 +123,18 @@ function questionsAboutDebian(version: string, qualifiers: URLSearchParams): rea
   const [source = '', sourceVersion = version] = (qualifiers.get('upstream') ?? '').split('@');
   return release === undefined || source === '' ? [] : [ask(`Debian:${release}`, source, sourceVersion)];
 }
+
+/**
+ * Old versions that have known vulnerabilities, one for each way of asking. A database that finds nothing there does not
+ * understand the question, and what it says about other versions is no answer.
+ */
+export const knownToBeVulnerable: readonly Question[] = [
+  ask('npm', 'lodash', '4.17.15'),
+  ask('GIT', 'https://github.com/nodejs/node', 'v18.0.0'),
+  ask('GIT', 'https://github.com/openssl/openssl', 'openssl-3.0.0'),
+  ask('Bitnami', 'node', '18.0.0'),
+  ask('Debian:12', 'glibc', '2.36-9'),
+];
 
 function ask(ecosystem: string, name: string, version: string): Question {
   return { version, package: { ecosystem, name } };

@@ -27,8 +27,26 @@ const WORDS: Readonly<Record<string, Severity>> = {
  * its own packages is low, whatever the score: Debian's reason is that it is no vulnerability there.
  *
  * @param ecosystem of the question that found it
+ * @param records where other records of the same vulnerability are looked for, if this one says nothing
  */
-export function severityOf(record: AdvisoryRecord, ecosystem: string): Severity {
+export function severityOf(
+  record: AdvisoryRecord,
+  ecosystem: string,
+  records: readonly AdvisoryRecord[] = [],
+): Severity {
+  const own = ownSeverity(record, ecosystem);
+  if (own !== 'unknown') return own;
+  const related = records.filter(({ id }) => relatedIds(record).includes(id));
+  const found = related.map((it) => ownSeverity(it, ecosystem));
+  return ORDER.findLast((severity) => found.includes(severity)) ?? 'unknown';
+}
+
+/** Other records of the same vulnerability. */
+export function relatedIds({ upstream = [], aliases = [] }: AdvisoryRecord): readonly string[] {
+  return [...upstream, ...aliases];
+}
+
+function ownSeverity(record: AdvisoryRecord, ecosystem: string): Severity {
   const affected = (record.affected ?? []).filter((it) => it.package?.ecosystem === ecosystem);
   const urgencies = affected.map((it) => it.ecosystem_specific?.urgency);
   if (urgencies.length > 0 && urgencies.every((urgency) => urgency === 'unimportant')) return 'low';

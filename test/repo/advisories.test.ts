@@ -27,6 +27,7 @@ beforeAll(async () => {
 }, 60_000);
 beforeEach(async () => {
   server.planted = [];
+  server.knowsOld = ['npm', 'GIT', 'Bitnami', 'Debian:12'];
   server.disturb = () => false;
   server.pageSize = 1000;
   server.queries.length = 0;
@@ -76,7 +77,8 @@ function plant(ecosystem: string, name: string, fields: object = {}): Planted {
   return { ecosystem, name, record: { id: 'CVE-2026-1', summary: 'Made up', severity, ...fields } };
 }
 
-describe('the check of known vulnerabilities', () => {
+// Each runs a few programs: seconds on a busy machine.
+describe('the check of known vulnerabilities', { timeout: 60_000 }, () => {
   it('passes where everything was asked and nothing is known', async () => {
     expect(await fetchAll()).toMatchObject({ status: 0 });
     const ending = await check();
@@ -151,6 +153,25 @@ describe('the check of known vulnerabilities', () => {
     expect(ending.output).toContain(`CVE-2026-1, ${severity}: Made up`);
   });
 
+  it.each([
+    ['is moderate', 'CVSS:3.1/AV:N/AC:H/PR:N/UI:R/S:U/C:L/I:L/A:N', 0, 'moderate'],
+    ['is critical', CRITICAL, 1, 'critical'],
+    ['is not there', undefined, 1, 'unknown'],
+  ])(
+    'asks another record of it where one says nothing: that one %s',
+    async (_title, score, status, severity) => {
+      const other = { id: 'CVE-2026-2', severity: [{ type: 'CVSS_V3', score }] };
+      server.planted = [
+        plant('Debian:12', 'glibc', { id: 'DEBIAN-2', severity: undefined, upstream: ['CVE-2026-2'] }),
+        ...(score === undefined ? [] : [{ ecosystem: 'none', name: 'none', record: other }]),
+      ];
+      expect(await fetchAll()).toMatchObject({ status: 0 });
+      const ending = await check();
+      expect(ending, ending.output).toMatchObject({ status });
+      expect(ending.output).toContain(`DEBIAN-2, ${severity}: Made up`);
+    },
+  );
+
   it('does not count one that was withdrawn, and accepts one for a reason that a person gives', async () => {
     server.planted = [plant('npm', 'undici', { withdrawn: '2026-11-28T00:00:00Z' })];
     await fetchAll();
@@ -165,7 +186,7 @@ describe('the check of known vulnerabilities', () => {
   });
 });
 
-describe('no answer is no pass', () => {
+describe('no answer is no pass', { timeout: 60_000 }, () => {
   const ago = (days: number): string => new Date(Date.now() - days * DAY_MS).toISOString();
 
   it.each([
@@ -241,7 +262,7 @@ describe('no answer is no pass', () => {
   });
 });
 
-describe('fetching', () => {
+describe('fetching', { timeout: 60_000 }, () => {
   it('asks once about each component, in the words of the database', async () => {
     expect(await fetchAll()).toMatchObject({ status: 0 });
     const asked = server.queries.map((query) => JSON.stringify(query));
@@ -265,6 +286,16 @@ describe('fetching', () => {
     expect(await fetchAll()).toMatchObject({ status: 0 });
     expect((await check()).output).toContain(', 3 known vulnerabilities, 0 of them');
   });
+
+  it.each(['npm', 'GIT', 'Bitnami', 'Debian:12'])(
+    'takes no silence of a database that does not know old vulnerabilities either: %s',
+    async (ecosystem) => {
+      server.knowsOld = server.knowsOld.filter((it) => it !== ecosystem);
+      const ending = await fetchAll();
+      expect(ending, ending.output).toMatchObject({ status: 75 });
+      expect(ending.output).toContain(`(${ecosystem}), which has some`);
+    },
+  );
 
   it('gives up on an answer without an end', async () => {
     server.pageSize = 0;
@@ -300,7 +331,7 @@ describe('fetching', () => {
     const checked = await run('scripts/advisories/check', '--advisories', file);
     expect(checked, checked.output).toMatchObject({ status: 0 });
     const versions = server.queries
-      .filter((query) => query.package.name === 'node')
+      .filter(({ package: of, version }) => of.name === 'node' && version !== '18.0.0')
       .map(({ version }) => version);
     const { packages } = JSON.parse(await readFile(join(root, 'package-lock.json'), 'utf8')) as {
       packages: Readonly<Record<string, { readonly version: string }>>;
@@ -308,7 +339,7 @@ describe('fetching', () => {
     const pinned = ['x64', 'arm64'].map((arch) => packages[`node_modules/node-linux-${arch}`]?.version);
     expect(versions.sort()).toEqual([...new Set(pinned)].sort());
     expect(await run('scripts/advisories/check', '--accept', 'CVE-2026-1')).toMatchObject({ status: 64 });
-  }, 60_000);
+  });
 });
 
 function reply(

@@ -17,13 +17,13 @@ let into: string;
 beforeEach(async () => {
   project = await makeRuntimeProject();
   into = join(project.folder, 'into');
-});
+}, 60_000);
 afterEach(() => project.dispose());
 
 const assemble = async (...more: readonly string[]): Promise<Ending> =>
   project.run('scripts/image/assemble-runtime', '--arch', 'amd64', '--into', into, ...more);
 
-describe('what was fetched long ago', () => {
+describe('what was fetched long ago', { timeout: 60_000 }, () => {
   it('is used where it is what the lock files say', async () => {
     const ending = await assemble();
     expect(ending, ending.output).toMatchObject({ status: 0 });
@@ -61,7 +61,7 @@ describe('what was fetched long ago', () => {
   });
 });
 
-describe('where Debian has the locked versions no more', () => {
+describe('where Debian has the locked versions no more', { timeout: 60_000 }, () => {
   beforeEach(async () => {
     // It has those of the cache, as newer ones: asked for without a version.
     const fetch = `#!/bin/sh
@@ -88,7 +88,7 @@ describe('where Debian has the locked versions no more', () => {
   });
 });
 
-it('SOURCES says for each package where its exact source is', async () => {
+it('SOURCES says for each package where its exact source is', { timeout: 60_000 }, async () => {
   expect(await assemble()).toMatchObject({ status: 0 });
   const lines = (await readFile(join(into, 'licenses/SOURCES'), 'utf8')).split('\n');
   for (const { name, source } of libraries)

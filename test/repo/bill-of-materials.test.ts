@@ -89,7 +89,7 @@ function find(components: readonly BillComponent[], name: string): BillComponent
   return found;
 }
 
-describe('the bill of materials', () => {
+describe('the bill of materials', { timeout: 60_000 }, () => {
   it('is what the schema of CycloneDX 1.6 asks for; the check sees what is not', async () => {
     for (const text of texts) expect(await findSchemaErrors(text)).toBeNull();
     expect(await findSchemaErrors((texts[0] ?? '').replace('"SHA-512"', '"CRC"'))).not.toBeNull();

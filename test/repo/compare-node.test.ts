@@ -39,7 +39,7 @@ beforeEach(async () => {
   project = await makeRuntimeProject();
   dist = join(project.folder, 'dist');
   await publish(nodeText);
-});
+}, 60_000);
 afterEach(() => project.dispose());
 afterAll(async () => {
   for (const name of ['releaser', 'other'])
@@ -76,7 +76,7 @@ const compare = async (...more: readonly string[]): Promise<Ending> =>
 
 const compared = async (): Promise<string> => readFile(join(project.folder, 'image/node.compared'), 'utf8');
 
-describe("npm's Node, compared with the Node.js project's", () => {
+describe("npm's Node, compared with the Node.js project's", { timeout: 60_000 }, () => {
   it('is the same where it is, and that is written down only when asked for, once', async () => {
     const before = await compared();
     const ending = await compare();

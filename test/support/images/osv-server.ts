@@ -19,6 +19,8 @@ export interface OsvServer {
   readonly address: string;
   /** What it knows; may be changed. */
   planted: readonly Planted[];
+  /** Whether it knows that old versions have vulnerabilities; a list of databases that it knows them of. */
+  knowsOld: readonly string[];
   /** Answers a call in another way, if it says so by `true`. */
   disturb: (request: IncomingMessage, response: ServerResponse) => boolean;
   /** How many ids of one answer are on a page; with 0 it never ends. */
@@ -26,6 +28,10 @@ export interface OsvServer {
   readonly queries: OsvQuery[];
   close(): Promise<void>;
 }
+
+const databases = ['npm', 'GIT', 'Bitnami', 'Debian:12'];
+/** Versions that are as old as that in each of them. */
+const OLD = /^(4\.17\.15|v?18\.0\.0|openssl-3\.0\.0|2\.36-9)$/;
 
 export async function startOsvServer(): Promise<OsvServer> {
   const server = createServer((request, response) => {
@@ -37,6 +43,7 @@ export async function startOsvServer(): Promise<OsvServer> {
   const state: OsvServer = {
     address: `http://127.0.0.1:${port}`,
     planted: [],
+    knowsOld: databases,
     disturb: () => false,
     pageSize: 1000,
     queries: [],
@@ -71,7 +78,9 @@ async function answer(state: OsvServer, request: IncomingMessage, response: Serv
 }
 
 /** As OSV: nothing at all where nothing is known. */
-function resultOf({ planted, pageSize }: OsvServer, query: OsvQuery): object {
+function resultOf({ planted, knowsOld, pageSize }: OsvServer, query: OsvQuery): object {
+  if (OLD.test(query.version))
+    return knowsOld.includes(query.package.ecosystem) ? { vulns: [{ id: 'OLD' }] } : {};
   const ids = planted
     .filter(({ ecosystem, name }) => ecosystem === query.package.ecosystem && name === query.package.name)
     .map(({ record }) => ({ id: record.id, modified: '2026-11-28T00:00:00Z' }));
