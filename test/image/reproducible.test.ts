@@ -7,6 +7,8 @@ import { findSchemaErrors, type Bill } from '../support/images/bill.ts';
 import { startHost, type TestHost } from '../support/host/host.ts';
 
 const base = 'agent-test-base';
+/** Two builds, each with packages that are fetched the first time. */
+const DEADLINE_MS = 10 * 60_000;
 const tag = 'registry.example:5000/rancher/agent:v1';
 
 let folder: string;
@@ -28,7 +30,7 @@ beforeAll(async () => {
     await build(checkouts[0], { socketPath: first.engineSocketPath }),
     await build(checkouts[1], { socketPath: second.engineSocketPath, environment: other, umask: '077' }),
   ];
-});
+}, DEADLINE_MS);
 afterAll(async () => {
   await first.stop();
   await second.stop();
