@@ -1,6 +1,6 @@
 /**
  * Says what an image adds to its base: a bill of materials (CycloneDX 1.6, JSON), and the licences of the npm packages
- * in the bundle. Part of scripts/build-image and scripts/check/advisories.
+ * in the bundle. Part of scripts/build-image and scripts/advisories/check.
  *
  * usage: node scripts/image/bill-of-materials.ts --arch NAME --metafile FILE --created TIME --revision TEXT --sbom FILE [options]
  *   --arch       as Debian calls it: amd64 or arm64
