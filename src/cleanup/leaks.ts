@@ -159,15 +159,20 @@ export function keep(reason: KeepReason): Classification {
 }
 
 /** Whether a classification depends on the image: only its labels show which labels are the container's own. */
-export function dependsOnImage({ image, labels: own }: Pick<ContainerDetails, 'image' | 'labels'>): boolean {
+export function dependsOnImage({ image, labels: own }: Labelled): boolean {
   return !isAgentImage(image) || Object.keys(own).some((name) => name !== labels.system);
 }
 
+/** A container as an inspection or a list shows it. */
+export type Labelled = Pick<ContainerSummary, 'image' | 'labels' | 'hasOtherLabels'>;
+
 /** The legacy entrypoint gives no label: one that does not come from the image was given by a person. */
 function hasOwnLabel(
-  { labels: own }: Pick<ContainerDetails, 'labels'>,
+  { labels: own, hasOtherLabels = false }: Pick<Labelled, 'labels' | 'hasOtherLabels'>,
   imageLabels: LeakRules['imageLabels'],
 ): boolean {
+  // They cannot be compared, so one of them may be its own.
+  if (hasOtherLabels) return true;
   return Object.entries(own).some(([name, value]) => {
     // Every agent image has this label. If the image was removed, nothing else proves where the container comes from.
     const isUsual = name === labels.system && value === 'rancher-agent' && imageLabels === undefined;

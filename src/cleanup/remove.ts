@@ -5,6 +5,7 @@ import type { Engine } from '../engine/engine.ts';
 import { isEngineError } from '../engine/errors.ts';
 import type { Clock } from '../support/clock.ts';
 import { EngineUnavailableError } from '../support/errors.ts';
+import { fixedLimits } from '../support/limits/fixed.ts';
 import type { Limits } from '../support/limits/limits.ts';
 import {
   classifyDead,
@@ -17,6 +18,7 @@ import {
   type Classification,
   type HelperKind,
   type KeepReason,
+  type Labelled,
   type LeakRules,
   type Suspect,
 } from './leaks.ts';
@@ -125,7 +127,7 @@ async function inspectHelper(
   const listed = container === undefined ? await findAgain(engine, suspect) : suspect;
   const classifyWith = (all: LeakRules): Classification =>
     container === undefined ? classifyDeadHelper(listed, all) : classifyHelper(container, all);
-  const subject = container ?? suspect.container;
+  const subject: Labelled & { readonly imageId: string } = container ?? listed.container;
   const first = classifyWith(rules);
   const isOpen = first.class !== 'not-a-leak' || first.reason === 'was given a label';
   if (!isOpen || !dependsOnImage(subject)) return first;
@@ -135,27 +137,41 @@ async function inspectHelper(
 
 /**
  * A suspect that cannot be inspected, as the list shows it now. Where an engine cannot inspect dead containers (1.10.3), it
- * may have died since: its removal had begun, and the engine restarted.
+ * may have died since: its removal had begun, and the engine restarted. A list by id also shows all its labels.
  */
 async function findAgain(
   engine: Pick<Engine, 'features' | 'listContainers'>,
   suspect: Suspect<HelperKind>,
 ): Promise<Suspect<HelperKind>> {
-  if (engine.features.deadInspection || suspect.container.state === 'dead') return suspect;
+  const { state, hasOtherLabels = false } = suspect.container;
+  if (engine.features.deadInspection || (state === 'dead' && !hasOtherLabels)) return suspect;
   const [found] = await engine.listContainers({ ids: [suspect.container.id] });
   return found === undefined ? suspect : { ...suspect, container: found };
 }
 
 /** Asks for each image once: thousands of helpers come from a few images. */
 function createImageLabels(engine: Pick<Engine, 'inspectImage'>): ImageLabels {
-  const known = new Map<string, Promise<Readonly<Record<string, string>> | undefined>>();
+  const known = new Map<string, ReturnType<ImageLabels>>();
   return async (imageId) => {
-    const asked = known.get(imageId) ?? engine.inspectImage(imageId).then((image) => image?.labels);
+    const asked = known.get(imageId) ?? askForLabels(engine, imageId);
     known.set(imageId, asked);
     // A failed request may be repeated.
     asked.catch(() => known.delete(imageId));
+    const [first] = known.keys();
+    if (known.size > fixedLimits.IMAGES_KNOWN && first !== undefined) known.delete(first);
     return asked;
   };
+}
+
+/** Anybody can build an image with any number of labels: of such an image none count, and its containers are kept. */
+async function askForLabels(engine: Pick<Engine, 'inspectImage'>, imageId: string): ReturnType<ImageLabels> {
+  const image = await engine.inspectImage(imageId);
+  if (image === undefined) return undefined;
+  const size = Object.entries(image.labels).reduce(
+    (sum, [name, value]) => sum + name.length + value.length,
+    0,
+  );
+  return size > fixedLimits.IMAGE_LABELS ? {} : image.labels;
 }
 
 function resultOf(error: unknown): RemovalResult {

@@ -1,9 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { nextAttemptAt, readAttempts } from '../host/files/attempts.ts';
 import { detachesMounts, findOtherHolders } from '../host/mounts/of-containers.ts';
 import { readRegistrationKey } from '../host/identity.ts';
-import { findMount, parseMountinfo } from '../host/mounts/table.ts';
+import { selectMounts, type Mount } from '../host/mounts/table.ts';
 import { seesHostMounts } from '../host/mounts/namespace.ts';
 import { resolveInRoot } from '../host/mounts/root.ts';
 import { readStorage, type FileSystemFacts } from '../host/storage.ts';
@@ -21,8 +20,9 @@ const needsHostPid = 'Start it with --privileged --pid=host.';
  * Undefined: it cannot be seen.
  */
 export async function findRancherFolder(paths: Paths): Promise<Paths | undefined> {
-  const mounts = parseMountinfo(await readFile(join(paths.proc, 'self/mountinfo'), 'utf8').catch(() => ''));
-  if (findMount(mounts, paths.rancher) !== undefined) return paths;
+  const isFolder = ({ mountPoint }: Mount): boolean => mountPoint === paths.rancher;
+  const found = await selectMounts(join(paths.proc, 'self/mountinfo'), isFolder).catch(() => undefined);
+  if (found !== undefined && found.mounts.length > 0) return paths;
   if (!(await seesHostMounts(paths))) return undefined;
   return pathsBelow(await resolveInRoot(`${paths.proc}/1/root`, paths.rancher), paths.proc);
 }

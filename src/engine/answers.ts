@@ -8,6 +8,7 @@ import {
   type EngineInfo,
   type ImageDetails,
 } from './engine.ts';
+import { isOwnName } from './json/shapes.ts';
 
 /**
  * Reads the engine's JSON tolerantly: engines from 1.10.3 to 28.5 leave fields out, set them to null or add some. The fields
@@ -104,14 +105,14 @@ export function readDetails(answer: unknown): ContainerDetails {
   };
 }
 
-/** Reads one entry of the answer of `GET /containers/json`; undefined if it is not a container. */
+/** Reads one entry of the answer of `GET /containers/json`, with all labels; undefined if it is not a container. */
 export function readSummary(entry: unknown): ContainerSummary | undefined {
   const parsed = v.safeParse(summaryAnswer, entry);
   if (!parsed.success) return undefined;
   const raw = parsed.output;
   return {
     id: raw.Id,
-    name: ownNameOf(raw.Names),
+    name: raw.Names.find(isOwnName)?.replace(/^\//, '') ?? '',
     image: raw.Image,
     imageId: raw.ImageID,
     command: raw.Command,
@@ -170,12 +171,6 @@ export function stateOfStatus(status: string): ContainerState {
 
 function readState(word: string, otherwise: ContainerState): ContainerState {
   return containerStates.find((state) => state === word) ?? otherwise;
-}
-
-/** A list names a container by its own name and by other containers' link aliases (`/other/alias`). */
-function ownNameOf(names: readonly string[]): string {
-  const own = names.find((name) => !name.slice(1).includes('/'));
-  return (own ?? '').replace(/^\//, '');
 }
 
 /** `0001-01-01T00:00:00Z` stands for never. */

@@ -1,15 +1,15 @@
 import { finished } from 'node:stream/promises';
-import { DeadlineError } from '../support/deadline.ts';
-import { EntrypointError, messageOf } from '../support/errors.ts';
+import { fixedLimits } from '../support/limits/fixed.ts';
 import type { Limits } from '../support/limits/limits.ts';
-import type { Log } from '../support/log.ts';
 import { readDetails, readImage } from './answers.ts';
+import { awaitExitOver } from './await-exit.ts';
 import { collect } from './container-list.ts';
+import { describeContainer, shortId } from './containers.ts';
 import { buildCreateBody } from './create-body.ts';
 import type {
-  ContainerExit,
   ContainerFilter,
   ContainerState,
+  ContainerSummary,
   Engine,
   EngineVersion,
   ExecuteCall,
@@ -19,18 +19,13 @@ import type {
 import { askInfo } from './engine-info.ts';
 import { EngineError } from './errors.ts';
 import { executeIn } from './execute.ts';
-import { featuresOf, higherVersion, lowerVersion } from './features.ts';
+import { featuresOf, lowerVersion, readVersion } from './features.ts';
+import type { Shape } from './json/skimmer.ts';
 import { copyLog, readLog, readLogRefusal } from './log-stream.ts';
-import { followPull, pullQuery } from './pull.ts';
+import { pullOver } from './pull.ts';
 import { readRepeatedly, repeatRead, understand, type EngineOptions } from './reads.ts';
-import {
-  createTransport,
-  readBody,
-  unavailable,
-  type EngineAnswer,
-  type EngineRequest,
-  type Transport,
-} from './transport.ts';
+import { detailsShape, imageShape } from './json/shapes.ts';
+import { createTransport, type EngineAnswer, type EngineRequest, type Transport } from './transport.ts';
 
 /**
  * Connects to the Docker engine and learns its API version (`GET /version` without a prefix: the only question that
@@ -68,6 +63,7 @@ class DockerEngine implements Engine {
   readonly #options: EngineOptions;
   readonly #transport: Transport;
   readonly #limits: Limits;
+  #hasWarned = false;
 
   constructor(options: EngineOptions, transport: Transport, version: EngineVersion) {
     this.#options = options;
@@ -98,16 +94,20 @@ class DockerEngine implements Engine {
       deadlineMs: this.#limits.LIST,
     };
     return repeatRead(this.#options, request, async () =>
-      this.#transport.requestPieces(request, async (body) => collect(body, filter)),
+      this.#transport.requestPieces(request, async (body) =>
+        collect(body, { filter, onTooLarge: this.#warnOfSize }),
+      ),
     );
   }
 
   async inspectContainer(nameOrId: string): ReturnType<Engine['inspectContainer']> {
     const path = `/containers/${encodeURIComponent(nameOrId)}/json`;
     const what = `inspect container ${nameOrId}`;
-    const answer = await this.#read(what, path, [200, 404], this.#limits.INSPECT);
+    const answer = await this.#read(what, path, [200, 404], this.#limits.INSPECT, detailsShape);
     if (answer.status === 404) return undefined;
-    return understand(what, () => readDetails(JSON.parse(answer.text)));
+    const details = understand(what, () => readDetails(JSON.parse(answer.text)));
+    if (answer.isSkimmed) this.#warnOfSize(details, fixedLimits.ENGINE_ANSWER);
+    return details;
   }
 
   async createContainer(...[name, spec]: Parameters<Engine['createContainer']>): Promise<string> {
@@ -177,20 +177,8 @@ class DockerEngine implements Engine {
   }
 
   async awaitExit(id: string, signal: AbortSignal): ReturnType<Engine['awaitExit']> {
-    const request: EngineRequest = {
-      what: `wait for container ${id}`,
-      method: 'POST',
-      path: `/containers/${id}/wait`,
-      query: this.features.waitConditions ? { condition: 'next-exit' } : {},
-      accept: [200],
-      // Below 1.30 the headers arrive only when the container exits.
-      deadlineMs: this.features.waitConditions ? this.#limits.INSPECT : this.#limits.FOLLOW_TOTAL,
-      signal,
-    };
-    if (!this.features.waitConditions)
-      return { exit: readExit(this.#transport.openStream(request), this.#options.log) };
-    const stream = await this.#transport.openStream(request);
-    return { exit: readExit(Promise.resolve(stream), this.#options.log) };
+    const { log, limits } = this.#options;
+    return awaitExitOver(this.#transport, id, { features: this.features, limits, log, signal });
   }
 
   async followLog(...[id, write, signal]: Parameters<Engine['followLog']>): Promise<void> {
@@ -241,39 +229,24 @@ class DockerEngine implements Engine {
   async inspectImage(reference: string): ReturnType<Engine['inspectImage']> {
     const path = `/images/${encodeImagePath(reference)}/json`;
     const what = `inspect image ${reference}`;
-    const answer = await this.#read(what, path, [200, 404], this.#limits.INSPECT);
+    const answer = await this.#read(what, path, [200, 404], this.#limits.INSPECT, imageShape);
     return answer.status === 404 ? undefined : understand(what, () => readImage(JSON.parse(answer.text)));
   }
 
   async pullImage(...[reference, call]: Parameters<Engine['pullImage']>): Promise<void> {
-    const { onProgress, auth, totalMs } = call;
-    const what = `pull image ${reference}`;
-    const { PULL_SILENCE } = this.#limits;
-    const given = [call.signal, this.#options.signal].filter((signal) => signal !== undefined);
-    const total = AbortSignal.timeout(totalMs);
-    try {
-      const stream = await this.#transport.openStream({
-        what,
-        method: 'POST',
-        path: '/images/create',
-        query: pullQuery(reference),
-        ...(auth === undefined ? {} : { auth }),
-        accept: [200],
-        deadlineMs: PULL_SILENCE,
-        signal: AbortSignal.any([total, ...given]),
-      });
-      await followPull(stream, { reference, silenceMs: PULL_SILENCE, onProgress });
-    } catch (error) {
-      for (const signal of given) signal.throwIfAborted();
-      if (error instanceof EntrypointError) throw error;
-      throw unavailable(what, total.aborted ? new DeadlineError(`${what} to its end`, totalMs) : error);
-    }
+    await pullOver(this.#transport, reference, {
+      ...call,
+      silenceMs: this.#limits.PULL_SILENCE,
+      signals: [call.signal, this.#options.signal].filter((signal) => signal !== undefined),
+    });
   }
 
   async hasVolume(name: string): Promise<boolean> {
     const path = `/volumes/${encodeURIComponent(name)}`;
-    const answer = await this.#read(`inspect volume ${name}`, path, [200, 404], this.#limits.INSPECT);
-    return answer.status === 200;
+    const what = `inspect volume ${name}`;
+    // Only the status counts, and a volume may have any number of labels.
+    const nothing: Shape = { members: {} };
+    return (await this.#read(what, path, [200, 404], this.#limits.INSPECT, nothing)).status === 200;
   }
 
   async execute(id: string, call: ExecuteCall): Promise<ExecuteResult> {
@@ -285,16 +258,16 @@ class DockerEngine implements Engine {
     path: string,
     accept: readonly number[],
     deadlineMs: number,
-    query: Readonly<Record<string, string>> = {},
+    shape: Shape,
   ): Promise<EngineAnswer> {
     const request: EngineRequest = {
       ...this.#withSignal(),
       what,
       method: 'GET',
       path,
-      query,
       accept,
       deadlineMs,
+      shape,
     };
     return readRepeatedly(this.#options, this.#transport, request);
   }
@@ -323,36 +296,21 @@ class DockerEngine implements Engine {
     return !states.includes('removing') || lowerVersion('1.25', this.version.api) === '1.25';
   }
 
+  /** Once: a container that is too large is in every list. */
+  readonly #warnOfSize = (
+    container: Pick<ContainerSummary, 'name' | 'id' | 'image'>,
+    atLeast: number,
+  ): void => {
+    if (this.#hasWarned) return;
+    this.#hasWarned = true;
+    this.#options.log.warn(
+      `the engine describes ${describeContainer(container)} in more than ${Math.floor(atLeast / 1024)} kB, for its labels or ports: it is read in part`,
+      { hint: `if nobody needs it: docker rm ${shortId(container.id)}` },
+    );
+  };
+
   #withSignal(): { signal?: AbortSignal } {
     return this.#options.signal === undefined ? {} : { signal: this.#options.signal };
-  }
-}
-
-/**
- * A pinned version that the engine does not know, or no longer takes (26: below 1.24, 29: below 1.44), is corrected: the
- * engine may have been upgraded since the version was pinned, and every call with the old version would fail with 400.
- */
-function readVersion(body: string, pinned: string | undefined): EngineVersion {
-  const answer: unknown = JSON.parse(body);
-  const fields = typeof answer === 'object' && answer !== null ? (answer as Record<string, unknown>) : {};
-  const textOf = (name: string) => (typeof fields[name] === 'string' ? fields[name] : undefined);
-  const newest = textOf('ApiVersion') ?? '1.22';
-  const engine = textOf('Version') ?? 'unknown';
-  if (pinned === undefined) return { engine, api: newest };
-  return { engine, api: lowerVersion(newest, higherVersion(textOf('MinAPIVersion') ?? pinned, pinned)) };
-}
-
-async function readExit(opening: ReturnType<Transport['openStream']>, log: Log): Promise<ContainerExit> {
-  try {
-    const answer: unknown = JSON.parse(await readBody(await opening));
-    if (typeof answer === 'object' && answer !== null && 'StatusCode' in answer) {
-      return { status: Number(answer.StatusCode) };
-    }
-    return 'gone';
-  } catch (error) {
-    // The container was removed while we waited, or the connection was lost: the caller inspects again.
-    log.debug('cannot wait for a container any longer', { error: messageOf(error) });
-    return 'gone';
   }
 }
 

@@ -16,7 +16,8 @@ export interface Engine {
   listContainers(filter: ContainerFilter): Promise<readonly ContainerSummary[]>;
   /**
    * By name or id; undefined if the engine reports that there is none (1.10.3 also reports this for a dead one: see the
-   * list).
+   * list). Of an inspection of more than ENGINE_ANSWER bytes, labels, environment, arguments and binds are left out: such a
+   * container is never managed and never a leak.
    */
   inspectContainer(nameOrId: string): Promise<ContainerDetails | undefined>;
   /** @returns the id of the new container. @throws EngineError kind `conflict` when the name is taken. */
@@ -147,7 +148,10 @@ export interface ContainerSummary {
   readonly imageId: string;
   readonly command: string;
   readonly state: ContainerState;
+  /** A list by id shows all of them, any other list only `listedLabels`. */
   readonly labels: Readonly<Record<string, string>>;
+  /** It has labels that are not in `labels`. */
+  readonly hasOtherLabels?: boolean;
   /** Milliseconds since 1970. */
   readonly createdAt: number;
 }

@@ -1,6 +1,10 @@
 import type { Readable } from 'node:stream';
-import { withDeadline } from '../support/deadline.ts';
+import { DeadlineError, withDeadline } from '../support/deadline.ts';
+import { EntrypointError } from '../support/errors.ts';
+import { fixedLimits } from '../support/limits/fixed.ts';
+import type { PullCall } from './engine.ts';
 import { EngineError } from './errors.ts';
+import { unavailable, type Transport } from './transport.ts';
 
 export interface PullOptions {
   readonly reference: string;
@@ -19,6 +23,37 @@ export function pullQuery(reference: string): Record<string, string> {
   const hasTag = colonAt > named.lastIndexOf('/');
   const fromImage = hasTag ? named.slice(0, colonAt) : named;
   return { fromImage, tag: digest ?? (hasTag ? named.slice(colonAt + 1) : 'latest') };
+}
+
+/** Pulls an image, as `Engine.pullImage` says. @param signals each of them ends the pull */
+export async function pullOver(
+  transport: Transport,
+  reference: string,
+  call: Pick<PullCall, 'onProgress' | 'auth' | 'totalMs'> & {
+    readonly silenceMs: number;
+    readonly signals: readonly AbortSignal[];
+  },
+): Promise<void> {
+  const { onProgress, auth, totalMs, silenceMs, signals } = call;
+  const what = `pull image ${reference}`;
+  const total = AbortSignal.timeout(totalMs);
+  try {
+    const stream = await transport.openStream({
+      what,
+      method: 'POST',
+      path: '/images/create',
+      query: pullQuery(reference),
+      ...(auth === undefined ? {} : { auth }),
+      accept: [200],
+      deadlineMs: silenceMs,
+      signal: AbortSignal.any([total, ...signals]),
+    });
+    await followPull(stream, { reference, silenceMs, onProgress });
+  } catch (error) {
+    for (const signal of signals) signal.throwIfAborted();
+    if (error instanceof EntrypointError) throw error;
+    throw unavailable(what, total.aborted ? new DeadlineError(`${what} to its end`, totalMs) : error);
+  }
 }
 
 /**
@@ -49,6 +84,12 @@ async function* linesOf(stream: Readable, what: string, silenceMs: number): Asyn
     const lines = pending.split('\n');
     pending = lines.pop() ?? '';
     yield* lines;
+    if (pending.length > fixedLimits.PULL_LINE)
+      throw new EngineError(
+        what,
+        200,
+        `a line of its progress is longer than ${fixedLimits.PULL_LINE} bytes`,
+      );
   }
   yield pending;
 }

@@ -9,8 +9,11 @@ import {
   NotPermittedError,
   systemCodeOf,
 } from '../support/errors.ts';
+import { fixedLimits } from '../support/limits/fixed.ts';
 import { EngineError, readErrorText } from './errors.ts';
+import { Skimmer, type Shape } from './json/skimmer.ts';
 import type { RegistryAuth } from './registry-auth.ts';
+import { skimLimits } from './json/shapes.ts';
 
 export interface EngineRequest {
   /** For errors and logs: `inspect container rancher-agent`. */
@@ -26,11 +29,15 @@ export interface EngineRequest {
   readonly accept: readonly number[];
   readonly deadlineMs: number;
   readonly signal?: AbortSignal;
+  /** What is kept of an accepted answer of more than ENGINE_ANSWER bytes; without it such an answer is an error. */
+  readonly shape?: Shape;
 }
 
 export interface EngineAnswer {
   readonly status: number;
   readonly text: string;
+  /** It was too large: `text` has only what the request's shape names. */
+  readonly isSkimmed: boolean;
 }
 
 export interface Transport {
@@ -103,8 +110,9 @@ export function createTransport(
   return {
     async request(request) {
       return exchange(request, async (response) => {
-        const text = await readBody(response);
-        return check(request, response.statusCode ?? 0, text);
+        const status = response.statusCode ?? 0;
+        const isFine = request.accept.includes(status);
+        return check(request, status, await readAnswer(response, isFine ? request.shape : undefined));
       });
     },
     async requestPieces(request, read) {
@@ -168,20 +176,38 @@ const everyStatus: Readonly<Record<number, true>> = Object.fromEntries(
   Array.from({ length: 500 }, (_, index) => [100 + index, true as const]),
 );
 
-/** In bytes. An inspection has about 8,000. */
-const LARGEST_ANSWER = 16 * 2 ** 20;
+type AnswerText = Pick<EngineAnswer, 'text' | 'isSkimmed'>;
+
+/** The whole answer as text. @throws Error when it is cut, or longer than ENGINE_ANSWER bytes */
+export async function readBody(response: IncomingMessage): Promise<string> {
+  return (await readAnswer(response, undefined)).text;
+}
 
 /**
- * The whole answer as text. It uses events: for such short answers an iterator costs more than the answer.
- * @throws Error when it is cut, or longer than LARGEST_ANSWER
+ * An answer as text. It uses events: for such short answers an iterator costs more than the answer.
+ * @param shape what is kept of a longer answer than ENGINE_ANSWER
+ * @throws Error when the answer is cut, or too long
  */
-export async function readBody(response: IncomingMessage): Promise<string> {
+async function readAnswer(response: IncomingMessage, shape: Shape | undefined): Promise<AnswerText> {
+  const { ENGINE_ANSWER, ENGINE_ANSWER_SKIMMED } = fixedLimits;
+  const most = shape === undefined ? ENGINE_ANSWER : ENGINE_ANSWER_SKIMMED;
   const chunks: Buffer[] = [];
   let size = 0;
+  let skimmer: Skimmer | undefined;
   response.on('data', (chunk: Buffer) => {
-    chunks.push(chunk);
     size += chunk.length;
-    if (size > LARGEST_ANSWER) response.destroy(new Error('the answer is longer than 16 MiB'));
+    if (size > most) {
+      response.destroy(new Error(`the answer is longer than ${most / 2 ** 20} MiB`));
+      return;
+    }
+    chunks.push(chunk);
+    if (size <= ENGINE_ANSWER || shape === undefined) return;
+    skimmer ??= new Skimmer(shape, skimLimits);
+    try {
+      for (const next of chunks.splice(0)) skimmer.take(next);
+    } catch (error) {
+      response.destroy(error instanceof Error ? error : new Error(String(error)));
+    }
   });
   await new Promise<void>((resolve, reject) => {
     response.once('error', reject);
@@ -190,7 +216,8 @@ export async function readBody(response: IncomingMessage): Promise<string> {
       else reject(cutError());
     });
   });
-  return Buffer.concat(chunks).toString('utf8');
+  if (skimmer === undefined) return { text: Buffer.concat(chunks).toString('utf8'), isSkimmed: false };
+  return { text: JSON.stringify(skimmer.end()), isSkimmed: true };
 }
 
 async function* piecesOf(response: IncomingMessage): AsyncGenerator<Buffer> {
@@ -203,9 +230,9 @@ function cutError(): Error {
 }
 
 /** @throws EngineError when the status is none of those that are fine */
-function check(request: EngineRequest, status: number, text: string): EngineAnswer {
-  if (request.accept.includes(status)) return { status, text };
-  throw new EngineError(request.what, status, readErrorText(text));
+function check(request: EngineRequest, status: number, answer: AnswerText): EngineAnswer {
+  if (request.accept.includes(status)) return { status, ...answer };
+  throw new EngineError(request.what, status, readErrorText(answer.text));
 }
 
 /** Turns an error of the connection into one of our errors. A refusal by the engine, and an abort, stay as they are. */

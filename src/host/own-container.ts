@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Paths } from '../support/configuration.ts';
 import { readKernelText } from './files/files.ts';
-import { parseMountinfo } from './mounts/table.ts';
+import { parseMountinfo, type Mount } from './mounts/table.ts';
 
 /** Files that Docker creates per container and mounts into it. */
 const engineFiles = new Set(['/etc/hostname', '/etc/hosts', '/etc/resolv.conf']);
@@ -30,13 +30,16 @@ export async function findOwnContainer(paths: Paths, hostname: string): Promise<
 /** The id in the source of `/etc/hostname`, `/etc/hosts` or `/etc/resolv.conf`: `…/containers/<id>/hostname`. */
 export function findContainerInMountinfo(text: string): string | undefined {
   for (const mount of parseMountinfo(text)) {
-    if (!engineFiles.has(mount.mountPoint)) continue;
-    const id = /\/containers\/([0-9a-f]{64})\/(?:hostname|hosts|resolv\.conf)(?:\/\/deleted)?$/.exec(
-      mount.root,
-    )?.[1];
+    const id = findContainerInMount(mount);
     if (id !== undefined) return id;
   }
   return undefined;
+}
+
+/** The same for one mount. */
+export function findContainerInMount({ mountPoint, root }: Mount): string | undefined {
+  if (!engineFiles.has(mountPoint)) return undefined;
+  return /\/containers\/([0-9a-f]{64})\/(?:hostname|hosts|resolv\.conf)(?:\/\/deleted)?$/.exec(root)?.[1];
 }
 
 /**

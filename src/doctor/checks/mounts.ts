@@ -11,7 +11,7 @@ export function checkMounts({ mounts, info, containers }: HostSnapshot, limits: 
   const partly = complete ? '' : ' (not all processes could be read in time)';
   const figures = {
     holders: holders.length,
-    mounts: holders.reduce((sum, { mountPoints }) => sum + mountPoints.length, 0),
+    mounts: holders.reduce((sum, { mounts: count }) => sum + count, 0),
   };
   if (holders.length === 0)
     return [fine('mounts', `no process holds mounts of other containers${partly}`, figures)];
@@ -39,12 +39,12 @@ export function checkMounts({ mounts, info, containers }: HostSnapshot, limits: 
 }
 
 function describe(
-  { command, pid, container, mountPoints }: MountHolder,
+  { command, pid, container, mounts }: MountHolder,
   names: ReadonlyMap<string, string>,
 ): string {
   const where =
     container === undefined ? 'on the host' : `container ${names.get(container) ?? shortId(container)}`;
-  const many = mountPoints.length === 1 ? '1 mount' : `${mountPoints.length} mounts`;
+  const many = mounts === 1 ? '1 mount' : `${mounts} mounts`;
   return `${command} (pid ${pid}, ${where}: ${many})`;
 }
 

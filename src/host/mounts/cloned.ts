@@ -1,6 +1,5 @@
-import { readKernelText } from '../files/files.ts';
 import { runChecked, type HostCommands } from './namespace.ts';
-import { parseMountinfo, type Mount } from './table.ts';
+import { selectMounts, type Mount } from './table.ts';
 
 /**
  * Unmounts copies of other containers' mounts in our own mount namespace. They are there because the Docker root is mounted
@@ -9,7 +8,8 @@ import { parseMountinfo, type Mount } from './table.ts';
  * @returns how many there were
  */
 export async function releaseClonedMounts(host: HostCommands, ids: readonly string[]): Promise<number> {
-  const mounts = parseMountinfo(await readKernelText(`${host.paths.proc}/self/mountinfo`));
+  const isCloned = ({ mountPoint }: Mount): boolean => belongsTo(mountPoint, ids);
+  const { mounts } = await selectMounts(`${host.paths.proc}/self/mountinfo`, isCloned);
   const points = findClonedMounts(mounts, ids);
   // Lazily: a process that has a file open there keeps only that file.
   for (const point of points) await runChecked(host, 'umount', ['--lazy', point]);
@@ -20,6 +20,10 @@ export async function releaseClonedMounts(host: HostCommands, ids: readonly stri
 export function findClonedMounts(mounts: readonly Mount[], ids: readonly string[]): readonly string[] {
   return mounts
     .map(({ mountPoint }) => mountPoint)
-    .filter((point) => ids.some((id) => id !== '' && point.split(/[/-]/).includes(id)))
+    .filter((point) => belongsTo(point, ids))
     .reverse();
+}
+
+function belongsTo(mountPoint: string, ids: readonly string[]): boolean {
+  return ids.some((id) => id !== '' && mountPoint.split(/[/-]/).includes(id));
 }

@@ -5,8 +5,8 @@ import type { Paths } from '../../support/configuration.ts';
 import { deadlineIn } from '../../support/deadline.ts';
 import type { Limits } from '../../support/limits/limits.ts';
 import { readKernelText } from '../files/files.ts';
-import { parseMountinfo } from './table.ts';
-import { findContainerInCgroup, findContainerInMountinfo } from '../own-container.ts';
+import { selectMounts, type Mount } from './table.ts';
+import { findContainerInCgroup, findContainerInMount } from '../own-container.ts';
 
 /** A mount namespace in which a container's mounts are still there, and so cannot be removed ("busy"). */
 export interface MountHolder {
@@ -20,12 +20,15 @@ export interface MountHolder {
   readonly container: string | undefined;
   /** The namespace of the host's init, where the engine itself has the mounts of running containers. */
   readonly hostNamespace: boolean;
+  /** How many mounts it holds. */
+  readonly mounts: number;
+  /** The first HOLDERS_MOUNTS of them. */
   readonly mountPoints: readonly string[];
 }
 
 export interface HolderSearch {
   readonly holders: readonly MountHolder[];
-  /** False if the limit of time or of processes was reached first. */
+  /** False if the limit of time, of processes or of mounts was reached first. */
   readonly complete: boolean;
 }
 
@@ -48,16 +51,16 @@ export interface SearchOptions {
  * exit meanwhile or cannot be read are skipped.
  */
 export async function findMountHolders({ ids, ...options }: HolderOptions): Promise<HolderSearch> {
-  return searchMounts(options, (mountinfo) => findMountsOf(mountinfo, ids));
+  return searchMounts(options, (mount) => isMountOf(mount, ids));
 }
 
 /**
  * Searches the mounts of all processes, once per mount namespace.
- * @param pick the mount points of a mountinfo text that count; a namespace without any holds nothing
+ * @param counts whether a mount counts; a namespace without any holds nothing
  */
 export async function searchMounts(
   options: SearchOptions,
-  pick: (mountinfo: string) => readonly string[],
+  counts: (mount: Mount) => boolean,
 ): Promise<HolderSearch> {
   const { paths, limits, clock } = options;
   const deadline = deadlineIn(limits.HOLDERS_TOTAL, clock);
@@ -67,9 +70,10 @@ export async function searchMounts(
   const hostNamespace = await namespaceOf(paths.proc, 1);
   const seen = new Map<string, MountHolder | undefined>();
   let looked = 0;
+  let complete = true;
   for (const pid of pids) {
-    if (looked++ >= limits.HOLDERS_PROCESSES || deadline.left() === 0)
-      return { holders: holdersOf(seen), complete: false };
+    const isSpent = looked++ >= limits.HOLDERS_PROCESSES || seen.size >= limits.HOLDERS_NAMESPACES;
+    if (isSpent || deadline.left() === 0) return { holders: holdersOf(seen), complete: false };
     const namespace = await namespaceOf(paths.proc, pid);
     if (namespace === undefined || namespace === except) continue;
     if (seen.has(namespace)) {
@@ -77,39 +81,60 @@ export async function searchMounts(
       if (holder !== undefined) seen.set(namespace, { ...holder, processes: holder.processes + 1 });
       continue;
     }
-    const look = await lookAt(paths, pid, namespace === hostNamespace, pick);
+    const look = await lookAt({ paths, limits }, pid, namespace === hostNamespace, counts);
     // It exited meanwhile: another process of the same namespace may still show the mounts.
-    if (look !== 'unreadable') seen.set(namespace, look);
+    if (look === undefined) continue;
+    seen.set(namespace, look.holder);
+    complete &&= look.isWhole;
   }
-  return { holders: holdersOf(seen), complete: true };
+  return { holders: holdersOf(seen), complete };
 }
 
-/** The mount points in a mountinfo text that belong to one of the ids. */
-export function findMountsOf(mountinfo: string, ids: readonly string[]): readonly string[] {
-  const wanted = ids.filter((id) => id !== '');
-  // A cheap check first: most processes have no such mounts, and some have thousands of others.
-  if (!wanted.some((id) => mountinfo.includes(id))) return [];
-  return parseMountinfo(mountinfo)
-    .filter((mount) =>
-      wanted.some((id) => [mount.mountPoint, mount.root, mount.source].some((text) => text.includes(id))),
-    )
-    .map((mount) => mount.mountPoint);
+/** Whether a mount belongs to one of the ids. */
+export function isMountOf({ mountPoint, root, source }: Mount, ids: readonly string[]): boolean {
+  return ids.some((id) => id !== '' && [mountPoint, root, source].some((text) => text.includes(id)));
+}
+
+/** What one process shows of its mount namespace; undefined if it cannot be read. */
+interface Look {
+  readonly holder: MountHolder | undefined;
+  readonly isWhole: boolean;
 }
 
 async function lookAt(
-  paths: Paths,
+  { paths, limits }: Pick<SearchOptions, 'paths' | 'limits'>,
   pid: number,
   hostNamespace: boolean,
-  pick: (mountinfo: string) => readonly string[],
-): Promise<MountHolder | undefined | 'unreadable'> {
-  const mountinfo = await readQuietly(join(paths.proc, String(pid), 'mountinfo'));
-  if (mountinfo === undefined) return 'unreadable';
-  const mountPoints = pick(mountinfo);
-  if (mountPoints.length === 0) return undefined;
+  counts: (mount: Mount) => boolean,
+): Promise<Look | undefined> {
+  const mountPoints: string[] = [];
+  let mounts = 0;
+  let mountedFor: string | undefined;
+  const isWhole = await readTable(join(paths.proc, String(pid), 'mountinfo'), (mount) => {
+    mountedFor ??= findContainerInMount(mount);
+    if (!counts(mount)) return;
+    mounts += 1;
+    if (mounts <= limits.HOLDERS_MOUNTS) mountPoints.push(mount.mountPoint);
+  });
+  if (isWhole === undefined) return undefined;
+  if (mounts === 0) return { holder: undefined, isWhole };
   const command = (await readQuietly(join(paths.proc, String(pid), 'comm')))?.trim() ?? '?';
   const cgroup = (await readQuietly(join(paths.proc, String(pid), 'cgroup'))) ?? '';
-  const container = findContainerInCgroup(cgroup) ?? findContainerInMountinfo(mountinfo);
-  return { pid, command, processes: 1, container, hostNamespace, mountPoints };
+  const container = findContainerInCgroup(cgroup) ?? mountedFor;
+  return { holder: { pid, command, processes: 1, container, hostNamespace, mounts, mountPoints }, isWhole };
+}
+
+/** @returns whether the whole table was read; undefined if it cannot be */
+async function readTable(path: string, see: (mount: Mount) => void): Promise<boolean | undefined> {
+  try {
+    const { isWhole } = await selectMounts(path, (mount) => {
+      see(mount);
+      return false;
+    });
+    return isWhole;
+  } catch {
+    return undefined;
+  }
 }
 
 function holdersOf(seen: ReadonlyMap<string, MountHolder | undefined>): MountHolder[] {

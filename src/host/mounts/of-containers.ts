@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { Paths } from '../../support/configuration.ts';
 import { readKernelText } from '../files/files.ts';
 import { searchMounts, type HolderSearch, type MountHolder, type SearchOptions } from './holders.ts';
-import { parseMountinfo } from './table.ts';
+import type { Mount } from './table.ts';
 
 /**
  * How storage drivers name the mount of a container's layer, and where its shared memory is. A container sees its own as `/`
@@ -14,18 +14,15 @@ const containerMount =
 /** The engine and its helpers need the mounts of running containers, perhaps in a namespace of their own. */
 const engineProcess = /^(dockerd|docker|docker-current|docker-containe|containerd|containerd-shim.*)$/;
 
-/** The mounts of containers in a mountinfo text, by their mount points. */
-export function findContainerMounts(mountinfo: string): readonly string[] {
-  if (!/[0-9a-f]{64}/.test(mountinfo)) return [];
-  return parseMountinfo(mountinfo)
-    .map(({ mountPoint }) => mountPoint)
-    .filter((mountPoint) => containerMount.test(mountPoint));
+/** Whether a mount is one of a container, by its mount point. */
+export function isContainerMount({ mountPoint }: Pick<Mount, 'mountPoint'>): boolean {
+  return containerMount.test(mountPoint);
 }
 
 /** Who holds mounts of containers that are not its own: containers that bind the Docker root or a folder above it,
  * services with a mount namespace of their own (`PrivateTmp`). The host itself and the engine are left out. */
 export async function findOtherHolders(options: SearchOptions): Promise<HolderSearch> {
-  const { holders, complete } = await searchMounts(options, findContainerMounts);
+  const { holders, complete } = await searchMounts(options, isContainerMount);
   return { holders: holders.filter(isOthers), complete };
 }
 
@@ -41,6 +38,6 @@ export async function detachesMounts(paths: Paths, release: string): Promise<boo
   return setting.trim() === '1';
 }
 
-function isOthers({ hostNamespace, command, mountPoints }: MountHolder): boolean {
-  return !hostNamespace && mountPoints.length > 0 && !engineProcess.test(command);
+function isOthers({ hostNamespace, command, mounts }: MountHolder): boolean {
+  return !hostNamespace && mounts > 0 && !engineProcess.test(command);
 }

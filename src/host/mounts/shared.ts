@@ -1,7 +1,6 @@
 import { access } from 'node:fs/promises';
-import { readKernelText } from '../files/files.ts';
 import { runChecked, runOnHost, seesHostMounts, tryOrWarn, type HostCommands } from './namespace.ts';
-import { findMount, parseMountinfo, type Mount } from './table.ts';
+import { findMount, requireMounts, type Mount } from './table.ts';
 
 /** Folders of the host: mounts that a container creates below them must be visible to other containers (contract §5). */
 export const sharedFolders: readonly string[] = ['/var/lib/rancher/volumes', '/var/lib/kubelet'];
@@ -50,7 +49,10 @@ async function bindHostDevices(host: HostCommands): Promise<void> {
     () => false,
   );
   if (!there) return;
-  const command = planDeviceBind(parseMountinfo(await readKernelText(`${host.paths.proc}/self/mountinfo`)));
+  const mounts = await requireMounts(`${host.paths.proc}/self/mountinfo`, ({ mountPoint }) =>
+    [hostDev, '/dev'].includes(mountPoint),
+  );
+  const command = planDeviceBind(mounts);
   const [file, ...args] = command ?? [];
   if (file !== undefined) await runChecked(host, file, args);
 }
@@ -59,6 +61,9 @@ async function shareFolder(host: HostCommands, folder: string): Promise<void> {
   await runOnHost(host, ['mkdir', '-p', folder]);
   // Only the resolved path is in mountinfo; with the unresolved one, every start would stack one more mount.
   const resolved = (await runOnHost(host, ['readlink', '-f', folder])).stdout.trim();
-  const mounts = parseMountinfo(await readKernelText(`${host.paths.proc}/1/mountinfo`));
+  const mounts = await requireMounts(
+    `${host.paths.proc}/1/mountinfo`,
+    ({ mountPoint }) => mountPoint === resolved,
+  );
   for (const command of planSharedMount(mounts, resolved)) await runOnHost(host, command);
 }

@@ -22,8 +22,34 @@ export const fixedLimits = {
   SETTINGS_TIME: 3_600_000,
   /** Bytes of one file in /proc: a mount table with 10,000 containers has about 8 MB. */
   KERNEL_FILE: 33_554_432,
+  /** Bytes of one mount table: one with 10,000 containers has about 8 MB, and a tenant may make one of 400 MB. */
+  MOUNT_TABLE: 33_554_432,
+  /** Bytes that are read of it at a time. A line is shorter: two paths of 4,096 bytes, each perhaps written as four, and options. */
+  MOUNT_READ: 65_536,
+  /** Mounts that are kept of a table: a host with 10,000 containers has two for each. */
+  MOUNTS_KEPT: 20_000,
   /** The kernel answers from memory; a loaded host takes seconds for thousands of mounts. */
   KERNEL_FILE_TIME: 10_000,
+  /** Bytes of an answer of the engine: an inspection has about 8,000, `/info` 20,000, with thousands of images 200,000. */
+  ENGINE_ANSWER: 1_048_576,
+  /** Bytes of a longer answer that are read to keep the main parts: more is no answer about one container. */
+  ENGINE_ANSWER_SKIMMED: 67_108_864,
+  /** Bytes of one line of a pull: progress, or the message of a registry. */
+  PULL_LINE: 1_048_576,
+  /** Bytes of one entry of a list that are read as a whole: an entry has about 1,000, with 500 labels 30,000. */
+  LISTED_ENTRY: 65_536,
+  /** Containers of one list: each takes some 300 bytes of memory, and the hosts of the incident had 6,000. */
+  LISTED_MOST: 200_000,
+  /** Characters of a name, an image, a command or a label of a list: those that the program looks for are shorter. */
+  SKIMMED_TEXT: 1_024,
+  /** Names that are kept of one entry: a container has one of its own. */
+  SKIMMED_TEXTS: 100,
+  /** Objects and lists inside each other: an inspection has 6. */
+  SKIMMED_DEPTH: 64,
+  /** Images whose labels a cleanup remembers: those of the legacy agents of a host are fewer. */
+  IMAGES_KNOWN: 50,
+  /** Characters of the labels of one image: those of an agent's image have some hundred. */
+  IMAGE_LABELS: 16_384,
   /** A file call that was under way when something else failed gets this long before the process exits without it. */
   LEAVE_PATIENCE: 2_000,
   /** How often an exiting process looks whether a file call is still under way. */

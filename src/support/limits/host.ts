@@ -18,6 +18,10 @@ export const hostLimits = {
   HOLDERS_TOTAL: 10_000,
   /** Processes: a host with more has another problem. */
   HOLDERS_PROCESSES: 50_000,
+  /** Mount namespaces: a host with 1,000 containers has as many. */
+  HOLDERS_NAMESPACES: 5_000,
+  /** Mounts of one holder, each perhaps of 4,096 bytes: the first is shown, and the others are counted. */
+  HOLDERS_MOUNTS: 3,
   /** Mount holders in the status; a person needs the first one. */
   HOLDERS_SHOWN: 10,
   /** `mount`, `modprobe` and the like on a loaded host. */

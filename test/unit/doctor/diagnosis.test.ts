@@ -40,6 +40,7 @@ const holder = {
   processes: 1,
   container: id('c'),
   hostNamespace: false,
+  mounts: 2,
   mountPoints: ['/rootfs/x', '/rootfs/y'],
 };
 const answered = (parts: object): HostSnapshot['server'] =>

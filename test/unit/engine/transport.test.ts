@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createTransport, type EngineRequest } from '../../../src/engine/transport.ts';
+import { createTransport, type EngineAnswer, type EngineRequest } from '../../../src/engine/transport.ts';
 
 const question: EngineRequest = {
   what: 'inspect container x',
@@ -101,17 +101,34 @@ describe('the transport and a server of Node', () => {
     expect(connections).toBe(2);
   });
 
-  it('give up an answer of more than 16 MiB', async () => {
-    body = 'x'.repeat(16 * 2 ** 20 + 1);
+  it('give up an answer of more than 1 MiB', async () => {
+    body = 'x'.repeat(2 ** 20 + 1);
     await expect(createTransport(socketPath, undefined, 'test').request(question)).rejects.toMatchObject({
       code: 'engine-unavailable',
-      message: 'inspect container x: the answer is longer than 16 MiB',
+      message: 'inspect container x: the answer is longer than 1 MiB',
     });
-    body = 'x'.repeat(16 * 2 ** 20);
+    body = 'x'.repeat(2 ** 20);
     expect((await createTransport(socketPath, undefined, 'test').request(question)).text).toHaveLength(
       body.length,
     );
   });
+
+  it('keep the named parts of an answer of any size up to 64 MiB', async () => {
+    const ask = async (): Promise<EngineAnswer> =>
+      createTransport(socketPath, undefined, 'test').request({
+        ...question,
+        deadlineMs: 20_000,
+        shape: { members: { Id: 'keep' } },
+      });
+    body = JSON.stringify({ Labels: { a: 'x'.repeat(2 ** 20) }, Id: 'y' });
+    expect(await ask()).toEqual({ status: 200, text: '{"Id":"y"}', isSkimmed: true });
+    body = `{"Id":"y"`.padEnd(2 ** 20 + 1);
+    await expect(ask()).rejects.toThrow(/ends in the middle/);
+    body = '['.repeat(2 ** 20 + 1);
+    await expect(ask()).rejects.toThrow(/nested too deeply/);
+    body = Array.from({ length: 65 }, () => 'x'.repeat(2 ** 20));
+    await expect(ask()).rejects.toThrow(/longer than 64 MiB/);
+  }, 30_000);
 });
 
 describe.each(kinds)('over %s, a server', (_kind, kept) => {

@@ -4,7 +4,8 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { findMountHolders, findMountsOf, type HolderSearch } from '../../../../src/host/mounts/holders.ts';
+import { findMountHolders, isMountOf, type HolderSearch } from '../../../../src/host/mounts/holders.ts';
+import { parseMountinfo } from '../../../../src/host/mounts/table.ts';
 import { pathsBelow } from '../../../../src/support/configuration.ts';
 import { systemClock } from '../../../../src/support/clock.ts';
 import { defaultLimits } from '../../../../src/support/limits/limits.ts';
@@ -21,7 +22,12 @@ const mountinfo = [
   `4 1 0:7 / /var/lib/docker/overlay2/${layer}/merged rw - overlay overlay rw`,
 ].join('\n');
 
-describe('findMountsOf', () => {
+const findMountsOf = (text: string, ids: readonly string[]): readonly string[] =>
+  parseMountinfo(text)
+    .filter((mount) => isMountOf(mount, ids))
+    .map(({ mountPoint }) => mountPoint);
+
+describe('isMountOf', () => {
   it('finds mounts by container and by layer', () => {
     expect(findMountsOf(mountinfo, [corpse])).toEqual([`/var/lib/docker/containers/${corpse}/shm`]);
     expect(findMountsOf(mountinfo, [layer])).toEqual([`/var/lib/docker/overlay2/${layer}/merged`]);
@@ -75,6 +81,7 @@ describe('findMountHolders', () => {
           processes: 2,
           container: agent,
           hostNamespace: false,
+          mounts: 1,
           mountPoints: [`/var/lib/docker/containers/${corpse}/shm`],
         },
       ],

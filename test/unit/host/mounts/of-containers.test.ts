@@ -2,12 +2,18 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { detachesMounts, findContainerMounts } from '../../../../src/host/mounts/of-containers.ts';
+import { detachesMounts, isContainerMount } from '../../../../src/host/mounts/of-containers.ts';
+import { parseMountinfo } from '../../../../src/host/mounts/table.ts';
 import { pathsBelow } from '../../../../src/support/configuration.ts';
 
 const id = 'ab12'.repeat(16);
 const line = (mountPoint: string, root = '/'): string =>
   `36 35 98:0 ${root} ${mountPoint} rw,noatime - ext4 /dev/sda rw`;
+
+const findContainerMounts = (mountinfo: string): readonly string[] =>
+  parseMountinfo(mountinfo)
+    .filter(isContainerMount)
+    .map(({ mountPoint }) => mountPoint);
 
 describe("others' containers' mounts", () => {
   it.each([
