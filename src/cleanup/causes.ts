@@ -1,18 +1,28 @@
+import { poolFailure } from '../host/storage.ts';
 import type { Holder } from '../agent/transaction/mount-holders.ts';
 
 /**
  * Why removals fail, by the engine's message. Its wording changed with every version, but the part from the kernel did not.
  */
 export type FailureCause =
-  'held' | 'immutable' | 'read-only' | 'disk-error' | 'no-space' | 'unanswered' | 'other';
+  'held' | 'immutable' | 'pool' | 'read-only' | 'disk-error' | 'no-space' | 'unanswered' | 'other';
 
 const patterns: readonly (readonly [FailureCause, RegExp])[] = [
   ['held', /device or resource busy|device is busy|ebusy/i],
+  ['pool', poolFailure],
   ['immutable', /operation not permitted|permission denied/i],
   ['read-only', /read-only file system/i],
   ['disk-error', /input\/output error|structure needs cleaning/i],
   ['no-space', /no space left on device|quota exceeded/i],
 ];
+
+/**
+ * Whether a failure says that the storage cannot take a change: every further removal would leave a dead container, and Docker
+ * 1.10.3 forgets those, whose devices then stay in the pool (invariant 10).
+ */
+export function isStorageSick(cause: FailureCause): boolean {
+  return cause === 'pool' || cause === 'read-only' || cause === 'no-space';
+}
 
 /** The cause of a failed removal. */
 export function causeOf(originalMessage: string): FailureCause {
@@ -24,6 +34,11 @@ export function describeCause(cause: FailureCause): { readonly meaning: string; 
   switch (cause) {
     case 'held':
       return { meaning: 'a process still has the mount', todo: 'stop or restart that process' };
+    case 'pool':
+      return {
+        meaning: 'the devicemapper pool takes no change',
+        todo: 'see whether its metadata is full: docker info, and the runbook, "the storage is low"',
+      };
     case 'immutable':
       return { meaning: 'a file is immutable', todo: 'see the runbook, "a container cannot be removed"' };
     case 'read-only':

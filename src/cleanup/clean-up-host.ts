@@ -3,6 +3,7 @@ import { isWorkerRunning } from '../agent/worker/client.ts';
 import { inspectOwnContainer } from '../agent/identity/self.ts';
 import type { RoleNames } from '../agent/identity/roles.ts';
 import type { ContainerDetails, Engine } from '../engine/engine.ts';
+import { StorageLowError } from '../host/errors.ts';
 import type { Clock } from '../support/clock.ts';
 import type { Configuration } from '../support/configuration.ts';
 import {
@@ -17,11 +18,11 @@ import type { Log } from '../support/log.ts';
 import type { Keyboard } from '../support/terminal.ts';
 import { findOldAgent, startAgain, stopWithRestarter, type RestarterView } from './agent-restarter.ts';
 import { Concurrency } from './concurrency.ts';
-import { bytesFreed, readFreeSpace, type FreeSpace } from './free-space.ts';
+import { freedBetween, readFreeSpace, type FreeSpace } from './free-space.ts';
 import { removeMany } from './remove-many.ts';
 import { cleanupRules, type RemovalProgress, type RemovalSummary } from './removal.ts';
 import { createDryRun, createRemover, type Remove } from './remove.ts';
-import { buildReport, describeSuspect, findHolders, type CleanupReport } from './report.ts';
+import { buildReport, describeSuspects, findHolders, type CleanupReport } from './report.ts';
 import { scanHost, type Scan } from './scan.ts';
 
 /** How a person has asked for a cleanup. */
@@ -60,8 +61,8 @@ export interface CleanupHost {
  * Removes what the legacy entrypoint leaked, and dead managed containers. Works in its own container or beside the agent.
  * Takes no lock, because nothing uses what it removes: transactions ignore it.
  * @returns 0 all removed or nothing to do, 73 some could not be removed
- * @throws UsageError without a terminal to ask on and without `--yes`; EngineUnavailableError if the engine stopped
- * answering; InterruptedError after the report of what is left
+ * @throws UsageError without a terminal to ask on and without `--yes`; StorageLowError if the storage cannot take a change;
+ * EngineUnavailableError if the engine stopped answering; InterruptedError after the report of what is left
  */
 export async function cleanUpHost(
   host: CleanupHost,
@@ -94,6 +95,7 @@ export async function cleanUpHost(
     }
     signal.throwIfAborted();
     const before = await tryFreeSpace(task);
+    if (count > 0) requireWritable(before);
     signal.removeEventListener('abort', endCalls);
     return await cleanUp(task, before, options.stopAgent && count > 0);
   } finally {
@@ -145,6 +147,14 @@ async function cleanUp(task: Task, before: FreeSpace | undefined, stopsAgent: bo
   return conclude(task, result, before, await restarter?.startAgain());
 }
 
+/** On a full pool each removal fails halfway (invariant 10). @throws StorageLowError */
+function requireWritable(space: FreeSpace | undefined): void {
+  if (space?.verdict.kind !== 'low' || !space.verdict.isReadOnly) return;
+  throw new StorageLowError(`nothing was removed: ${space.verdict.shortages.join('; ')}`, {
+    hint: space.verdict.advice,
+  });
+}
+
 /** One at a time on a storage that is low: a removal that fills it up fails in the middle. */
 function concurrencyFor(screen: CleanupScreen, limits: Limits, space: FreeSpace | undefined): Concurrency {
   if (space?.verdict.kind !== 'low') return new Concurrency(limits);
@@ -167,6 +177,7 @@ async function removeAll(task: Task, remove: Remove, concurrency: Concurrency): 
     patience: {
       probe: async () => engine.inspectContainer(names.worker),
       isWorkerRunning: async () => isWorkerRunning({ engine, names }),
+      hasRoom: async () => hasRoom(task),
       abandon: (reason) => {
         calls.abort(reason);
       },
@@ -177,6 +188,14 @@ async function removeAll(task: Task, remove: Remove, concurrency: Concurrency): 
   });
 }
 
+/** Whether a storage that was low has room again. Tells so. */
+async function hasRoom({ host, engine, limits, screen }: Task): Promise<boolean> {
+  const { verdict } = await readFreeSpace(engine, host.configuration.paths, limits);
+  if (verdict.kind === 'low') return false;
+  screen.log.info('the storage has room again: removing several containers at a time');
+  return true;
+}
+
 /** Classifies every one of them as the removal itself would. */
 async function dryRun(task: Task): Promise<number> {
   const { host, engine, scan, limits, screen } = task;
@@ -184,7 +203,7 @@ async function dryRun(task: Task): Promise<number> {
   const result = await removeAll(task, inspect, new Concurrency(limits));
   if (result.error !== undefined) throw result.error;
   const wouldRemove = new Set(result.wouldRemove);
-  const containers = scan.suspects.filter((suspect) => wouldRemove.has(suspect)).map(describeSuspect);
+  const containers = describeSuspects(scan.suspects.filter((suspect) => wouldRemove.has(suspect)));
   screen.showReport(buildReport(scan, result, { dryRun: true, end: result.end, containers }));
   host.signal.throwIfAborted();
   if (result.end === 'away') throw goneAway(result.left);
@@ -200,7 +219,7 @@ async function conclude(
   const { host, engine, scan, limits, screen } = task;
   const { signal } = host;
   const isAway = result.end === 'away';
-  const freed = isAway || signal.aborted ? undefined : bytesFreed(before, await tryFreeSpace(task));
+  const freed = isAway || signal.aborted ? {} : freedBetween(before, await tryFreeSpace(task));
   const view = { ...host, engine, limits, log: screen.log, paths: host.configuration.paths };
   // After a signal there is no time to search for holders.
   const failures = signal.aborted ? result.failures : await findHolders(view, result.failures);
@@ -209,12 +228,13 @@ async function conclude(
       dryRun: false,
       end: result.end,
       failures,
-      ...(freed === undefined ? {} : { freedBytes: freed }),
+      ...freed,
       ...(agentRunsAgain === undefined ? {} : { agentRunsAgain }),
     }),
   );
   signal.throwIfAborted();
   if (isAway) throw goneAway(result.left);
+  if (result.end === 'storage') throw storageSick(result, await tryFreeSpace(task));
   return failures.length > 0 || agentRunsAgain === false ? ExitCode.cannotChange : ExitCode.ok;
 }
 
@@ -227,6 +247,18 @@ async function tryFreeSpace({ host, engine, limits, screen }: Task): Promise<Fre
     screen.log.debug('the free space is unknown', { error: messageOf(error) });
     return undefined;
   }
+}
+
+/** The first failure that only the storage explains has ended the run. */
+function storageSick(
+  { left, lastFailure = '' }: RemovalSummary,
+  space: FreeSpace | undefined,
+): StorageLowError {
+  const hint = space?.verdict.kind === 'low' ? space.verdict.advice : 'see the runbook, "the storage is low"';
+  return new StorageLowError(`the storage cannot take a change; ${left} containers are left`, {
+    originalMessage: lastFailure,
+    hint,
+  });
 }
 
 function goneAway(left: number): EngineUnavailableError {

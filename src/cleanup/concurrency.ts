@@ -8,7 +8,7 @@ import type { Limits } from '../support/limits/limits.ts';
  */
 export class Concurrency {
   readonly #limits: Limits;
-  readonly #most: number;
+  #most: number;
   #parallel = 1;
   /** Fast ones since the number changed. */
   #fast = 0;
@@ -22,6 +22,16 @@ export class Concurrency {
   constructor(limits: Limits, most: number = limits.CLEANUP_PARALLEL) {
     this.#limits = limits;
     this.#most = Math.max(1, Math.min(most, limits.CLEANUP_PARALLEL));
+  }
+
+  /** Whether fewer removals may run at a time than the limit, because the storage is low. */
+  get isNarrow(): boolean {
+    return this.#most < this.#limits.CLEANUP_PARALLEL;
+  }
+
+  /** The storage has room now: as many as the limit. */
+  widen(): void {
+    this.#most = Math.max(1, this.#limits.CLEANUP_PARALLEL);
   }
 
   /** Removals that may run at a time now. */

@@ -1,6 +1,6 @@
 import { statfs } from 'node:fs/promises';
 import type { Engine, EngineInfo } from '../engine/engine.ts';
-import { judgeStorage, readStorage, type StorageVerdict } from '../host/storage.ts';
+import { judgeStorage, readStorage, type PoolUsage, type StorageVerdict } from '../host/storage.ts';
 import type { Paths } from '../support/configuration.ts';
 import type { Limits } from '../support/limits/limits.ts';
 
@@ -10,6 +10,8 @@ const fileDrivers = /^(overlay2?|aufs|vfs|btrfs)$/;
 export interface FreeSpace {
   /** Free for containers; undefined if it cannot be known. An approximation, because others use the same disk. */
   readonly bytes: number | undefined;
+  /** Free metadata of a devicemapper pool, which fills up first; undefined with other drivers. */
+  readonly metadataBytes: number | undefined;
   readonly verdict: StorageVerdict;
 }
 
@@ -22,19 +24,35 @@ export async function readFreeSpace(engine: Engine, paths: Paths, limits: Limits
     limits,
   );
   const verdict = judgeStorage(facts, limits);
-  const pool = facts.devicemapper?.data;
-  if (pool !== undefined) {
-    const { totalBytes, usedBytes } = pool;
-    const isKnown = totalBytes !== undefined && usedBytes !== undefined;
-    return { bytes: isKnown ? totalBytes - usedBytes : undefined, verdict };
-  }
-  return { bytes: facts.fileSystem?.freeBytes ?? (await readOwnRoot(info)), verdict };
+  const pool = facts.devicemapper;
+  if (pool !== undefined) return { bytes: freeOf(pool.data), metadataBytes: freeOf(pool.metadata), verdict };
+  const bytes = facts.fileSystem?.freeBytes ?? (await readOwnRoot(info));
+  return { bytes, metadataBytes: undefined, verdict };
 }
 
-/** The bytes that became free between the two; undefined if it cannot be known. */
-export function bytesFreed(before: FreeSpace | undefined, after: FreeSpace | undefined): number | undefined {
-  if (before?.bytes === undefined || after?.bytes === undefined) return undefined;
-  return Math.max(0, after.bytes - before.bytes);
+function freeOf({ totalBytes, usedBytes }: PoolUsage): number | undefined {
+  return totalBytes === undefined || usedBytes === undefined ? undefined : totalBytes - usedBytes;
+}
+
+/** What became free between two looks; a part is left out if it cannot be known. */
+export interface Freed {
+  readonly freedBytes?: number;
+  /** Of a devicemapper pool. */
+  readonly freedMetadataBytes?: number;
+}
+
+/** What became free between the two. */
+export function freedBetween(before: FreeSpace | undefined, after: FreeSpace | undefined): Freed {
+  const bytes = difference(before?.bytes, after?.bytes);
+  const metadata = difference(before?.metadataBytes, after?.metadataBytes);
+  return {
+    ...(bytes === undefined ? {} : { freedBytes: bytes }),
+    ...(metadata === undefined ? {} : { freedMetadataBytes: metadata }),
+  };
+}
+
+function difference(before: number | undefined, after: number | undefined): number | undefined {
+  return before === undefined || after === undefined ? undefined : Math.max(0, after - before);
 }
 
 async function readOwnRoot({ storageDriver }: EngineInfo): Promise<number | undefined> {

@@ -44,6 +44,8 @@ export interface Patience {
   readonly abandon: (reason: Error) => void;
   /** Whether a worker runs: it needs the engine more. Asked every CLEANUP_GLANCE. */
   readonly isWorkerRunning: () => Promise<boolean>;
+  /** Whether the storage has room, so that several removals may run at a time. Asked every CLEANUP_SPACE while it had none. */
+  readonly hasRoom: () => Promise<boolean>;
 }
 
 export interface RemovalProgress {
@@ -64,6 +66,8 @@ export type RemovalEnd =
   | 'time'
   /** Too many in a row failed. */
   | 'failures'
+  /** The storage cannot take a change. */
+  | 'storage'
   /** A worker needs the engine. */
   | 'busy'
   /** The engine has not answered for too long. */

@@ -1,6 +1,6 @@
 import { deadlineIn, DeadlineError, untilAborted, type Deadline } from '../support/deadline.ts';
 import { doubling } from '../support/retry.ts';
-import { causeOf, groupFailures, type Failure, type FailureCause } from './causes.ts';
+import { causeOf, groupFailures, isStorageSick, type Failure, type FailureCause } from './causes.ts';
 import type { KeepReason, Suspect } from './leaks.ts';
 import type { Removal, RemovalEnd, RemovalProgress, RemovalSummary } from './removal.ts';
 import type { RemovalResult } from './remove.ts';
@@ -37,6 +37,10 @@ class Run {
   #lastFailure: string | undefined;
   /** A removal got no answer: the engine itself is asked before anything else begins. */
   #doubtful = false;
+  /** Times in a row that it was asked and answered, and that the next removals got no answer again. */
+  #outages = 0;
+  #isStorageSick = false;
+  #lastSpace: number;
   #waiting: RemovalProgress['waiting'];
   #lastGlance = Number.NEGATIVE_INFINITY;
   #error: Error | undefined;
@@ -44,6 +48,8 @@ class Run {
   constructor(removal: Removal) {
     this.#removal = removal;
     this.#begun = removal.clock.elapsed();
+    // The caller has just looked.
+    this.#lastSpace = this.#begun;
     this.#deadline = deadlineIn(removal.rules.total, removal.clock);
     this.#queue = [...removal.suspects];
   }
@@ -91,6 +97,7 @@ class Run {
     const { rules, mayGoOn } = this.#removal;
     if (this.#isStopped()) return 'interrupted';
     if (this.#error !== undefined) return 'error';
+    if (this.#isStorageSick) return 'storage';
     const isMore = this.#queue.length > 0;
     if (isMore && this.#removed + this.#failures.size >= rules.most) return 'count';
     if (this.#failedInARow >= rules.failuresInARow) return 'failures';
@@ -132,6 +139,7 @@ class Run {
       case 'removed':
         this.#removed += 1;
         this.#failedInARow = 0;
+        this.#outages = 0;
         return;
       case 'would-remove':
         this.#wouldRemove.push(suspect);
@@ -148,24 +156,37 @@ class Run {
     }
   }
 
+  /**
+   * Every removal without an answer counts, for its container and in a row: each may have left a call in the engine. Those that
+   * a restart of the engine has cut off together count once in a row, and have not failed before their last try.
+   */
   #countUnanswered(suspect: Suspect, result: Extract<RemovalResult, { kind: 'unanswered' }>): void {
-    const { patience, concurrency } = this.#removal;
+    const { patience, concurrency, rules } = this.#removal;
     concurrency.unanswered();
-    if (patience === undefined) this.#failedInARow += 1;
-    else this.#doubtful = true;
-    // A connection that was refused or cut shows nothing about this one; a deadline may be its own fault.
-    const isOwnFault = patience === undefined || result.error.cause instanceof DeadlineError;
-    if (isOwnFault) this.#fail(suspect, 'unanswered', result.originalMessage);
-    else this.#queue.unshift(suspect);
+    const isCut = patience !== undefined && !(result.error.cause instanceof DeadlineError);
+    if (!isCut || !this.#doubtful) this.#failedInARow += 1;
+    if (patience !== undefined && !this.#doubtful) {
+      this.#doubtful = true;
+      this.#outages += 1;
+    }
+    if (isCut && this.#triesOf(suspect) + 1 < rules.tries) {
+      this.#tries.set(suspect.container.id, this.#triesOf(suspect) + 1);
+      this.#queue.push(suspect);
+    } else this.#fail(suspect, 'unanswered', result.originalMessage);
+  }
+
+  #triesOf({ container }: Suspect): number {
+    return this.#tries.get(container.id) ?? 0;
   }
 
   /** Tries it again after all others, if that may help; otherwise it has failed. */
   #fail(suspect: Suspect, cause: FailureCause, originalMessage: string): void {
     const { id } = suspect.container;
-    const tries = (this.#tries.get(id) ?? 0) + 1;
+    const tries = this.#triesOf(suspect) + 1;
     this.#tries.set(id, tries);
     this.#failures.set(id, { id, cause, originalMessage });
     this.#lastFailure = originalMessage;
+    if (isStorageSick(cause)) this.#isStorageSick = true;
     const mayPass = cause === 'held' || cause === 'unanswered';
     if (mayPass && tries < this.#removal.rules.tries) this.#queue.push(suspect);
   }
@@ -180,12 +201,15 @@ class Run {
     for (let tries = 1; !this.#isStopped(); tries += 1) {
       try {
         await untilAborted(patience.probe(), signal);
+        // It answers this and not a removal: it gets time before the next one.
+        await clock.sleep(pause(this.#outages), signal);
         this.#doubtful = false;
         this.#wait(undefined);
         return undefined;
       } catch {
         // Asked again below, for as long as an engine that restarts may take.
       }
+      if (this.#isStopped()) break;
       if (clock.elapsed() - begun >= limits.CLEANUP_AWAY) break;
       await clock.sleep(pause(tries), signal).catch(() => undefined);
     }
@@ -201,6 +225,9 @@ class Run {
     const isBusy = await untilAborted(patience.isWorkerRunning(), signal).catch(() => false);
     concurrency.hold(isBusy);
     this.#wait(isBusy ? 'worker' : undefined);
+    if (!concurrency.isNarrow || clock.elapsed() - this.#lastSpace < limits.CLEANUP_SPACE) return;
+    this.#lastSpace = clock.elapsed();
+    if (await untilAborted(patience.hasRoom(), signal).catch(() => false)) concurrency.widen();
   }
 
   /** Waits until one removal in progress has finished, or until a signal comes. */

@@ -25,14 +25,16 @@ export interface CleanupReport {
   readonly tookMs: number;
   /** An approximation, because others use the same disk. Missing if it cannot be known. */
   readonly freedBytes?: number;
+  /** The same for the metadata of a devicemapper pool. */
+  readonly freedMetadataBytes?: number;
   readonly failures: readonly FailureGroup[];
   /** A legacy agent still created new ones when it began. */
   readonly leaking: boolean;
   readonly oldAgent?: { readonly name: string; readonly image: string; readonly server?: string };
   /** With `--stop-agent`: whether it runs again. */
   readonly agentRunsAgain?: boolean;
-  /** Of a dry run: what a cleanup would remove. */
-  readonly containers?: readonly ListedContainer[];
+  /** Of a dry run: what a cleanup would remove. Described one by one, because there may be 100,000. */
+  readonly containers?: Iterable<ListedContainer>;
 }
 
 /** A suspect as a dry run shows it to people and programs. */
@@ -43,7 +45,9 @@ export type ListedContainer = Pick<Suspect, 'kind'> &
 
 /** What a cleanup has done, and what only its caller knows. */
 type Parts = Pick<CleanupReport, 'dryRun' | 'end'> &
-  Partial<Pick<CleanupReport, 'freedBytes' | 'agentRunsAgain' | 'containers' | 'failures'>>;
+  Partial<
+    Pick<CleanupReport, 'freedBytes' | 'freedMetadataBytes' | 'agentRunsAgain' | 'containers' | 'failures'>
+  >;
 
 /** Puts together what a cleanup has found and done. @param summary undefined if it has removed nothing */
 export function buildReport(scan: Scan, summary: RemovalSummary | undefined, parts: Parts): CleanupReport {
@@ -73,8 +77,16 @@ export function buildReport(scan: Scan, summary: RemovalSummary | undefined, par
   };
 }
 
-/** A suspect that a cleanup would remove. */
-export function describeSuspect({ kind, container }: Suspect): ListedContainer {
+/** The suspects that a cleanup would remove. */
+export function describeSuspects(suspects: readonly Suspect[]): Iterable<ListedContainer> {
+  return {
+    *[Symbol.iterator]() {
+      for (const suspect of suspects) yield describeSuspect(suspect);
+    },
+  };
+}
+
+function describeSuspect({ kind, container }: Suspect): ListedContainer {
   const { id, name, image, command, state, createdAt } = container;
   return {
     result: 'would-remove',

@@ -1,6 +1,7 @@
 import type { RoleNames } from '../agent/identity/roles.ts';
 import { shortId } from '../engine/containers.ts';
 import type { Engine } from '../engine/engine.ts';
+import { isMetadataFull, parseDevicemapper } from '../host/storage.ts';
 import type { Clock } from '../support/clock.ts';
 import { messageOf } from '../support/errors.ts';
 import type { Limits } from '../support/limits/limits.ts';
@@ -58,7 +59,10 @@ async function sweepWithoutReport(sweep: Sweep): Promise<SweepResult> {
   try {
     const suspects = await findOldLeaks(sweep);
     found = suspects.length;
-    if (found > 0) await sweep.onFound?.(found);
+    if (found === 0) return { ...nothing, end: 'all' };
+    const full = await findFullPool(sweep);
+    if (full !== undefined) return { ...nothing, found, left: found, end: 'storage', originalMessage: full };
+    await sweep.onFound?.(found);
     return resultOf(found, await removeOneByOne(sweep, suspects));
   } catch (error) {
     const end = isStopped() ? 'interrupted' : 'error';
@@ -69,6 +73,21 @@ async function sweepWithoutReport(sweep: Sweep): Promise<SweepResult> {
 async function findOldLeaks({ engine, names, clock, limits }: Sweep): Promise<readonly Suspect[]> {
   const listed = await listLeaks(engine, names);
   return listed.filter((suspect) => isOldEnough(suspect, { now: clock.now(), age: limits.SWEEP_AGE }));
+}
+
+/**
+ * Each removal on a full pool leaves a dead container (invariant 10). Where the engine does not say, the first failure does.
+ * @returns what is full; undefined if nothing is
+ */
+async function findFullPool({ engine, log }: Sweep): Promise<string | undefined> {
+  try {
+    const { storageDriver, driverStatus } = await engine.readInfo();
+    const isFull = storageDriver === 'devicemapper' && isMetadataFull(parseDevicemapper(driverStatus));
+    return isFull ? 'the metadata of the devicemapper pool is full: the pool is read-only' : undefined;
+  } catch (error) {
+    log.debug('the storage is unknown', { error: messageOf(error) });
+    return undefined;
+  }
 }
 
 async function removeOneByOne(sweep: Sweep, suspects: readonly Suspect[]): Promise<RemovalSummary> {
@@ -112,10 +131,10 @@ function resultOf(
 /** One line, if there is something to report. */
 function report(log: Log, result: SweepResult): void {
   const { removed, failed, left, end, originalMessage } = result;
-  if (failed > 0 || end === 'error')
+  if (failed > 0 || end === 'error' || end === 'storage')
     log.warn(describeSweep(result), {
       ...(originalMessage === undefined ? {} : { originalMessage }),
-      hint: 'see the runbook, "a container cannot be removed"',
+      hint: `see the runbook, "${end === 'storage' ? 'the storage is low' : 'a container cannot be removed'}"`,
     });
   else if (removed > 0 || left > 0) log.info(describeSweep(result));
   else log.debug('there are no leaked helpers of the legacy entrypoint to sweep');
@@ -140,6 +159,7 @@ const outlooks: Readonly<Record<RemovalEnd, string>> = {
   count: 'the next start goes on',
   time: 'the time for the sweep is up, the next start goes on',
   failures: 'too many failed in a row, the next start tries again',
+  storage: 'the storage cannot take a change: nothing more is removed until there is room',
   busy: 'a worker needs the engine, the next start goes on',
   away: 'the engine does not answer, the next start goes on',
   interrupted: 'the sweep was interrupted, the next start goes on',

@@ -1,10 +1,11 @@
 import type { Context } from '../commands/context.ts';
 import type { CleanupScreen } from '../cleanup/clean-up-host.ts';
 import type { RemovalProgress } from '../cleanup/removal.ts';
+import { fixedLimits } from '../support/limits/fixed.ts';
 import type { Log } from '../support/log.ts';
 import { createPaint } from './paint.ts';
 import { describeProgress, renderBar, SpeedMeter } from './progress-bar.ts';
-import { renderCleanupPlan, renderCleanupReport } from './render-cleanup.ts';
+import { renderCleanupJson, renderCleanupPlan, renderCleanupReport } from './render-cleanup.ts';
 
 const clearLine = '\r\u001B[2K';
 
@@ -63,13 +64,25 @@ export function createCleanupScreen(context: Context, asJson: boolean): CleanupS
     },
     showReport(report) {
       clearBar();
-      write(
-        asJson
-          ? `${JSON.stringify(report, undefined, 2)}\n`
-          : renderCleanupReport(report, { terminal, limits }),
-      );
+      const parts = asJson ? renderCleanupJson(report) : renderCleanupReport(report, { terminal, limits });
+      writeParts(parts, write);
     },
   };
+}
+
+/** In pieces of WRITTEN_PIECE characters: one text of 100,000 containers, and its copies, would fill the memory. */
+function writeParts(parts: Iterable<string>, write: (text: string) => void): void {
+  let piece: string[] = [];
+  let size = 0;
+  for (const part of parts) {
+    piece.push(part);
+    size += part.length;
+    if (size < fixedLimits.WRITTEN_PIECE) continue;
+    write(piece.join(''));
+    piece = [];
+    size = 0;
+  }
+  write(piece.join(''));
 }
 
 /** A log whose lines take the place of the bar. */

@@ -4,7 +4,7 @@ import { formatSize } from '../host/storage.ts';
 import { describeCause, type FailureGroup } from '../cleanup/causes.ts';
 import type { CleanupOptions } from '../cleanup/clean-up-host.ts';
 import type { Suspect } from '../cleanup/leaks.ts';
-import type { CleanupReport } from '../cleanup/report.ts';
+import type { CleanupReport, ListedContainer } from '../cleanup/report.ts';
 import { leakedHelpers, type Scan } from '../cleanup/scan.ts';
 import { shortId } from '../engine/containers.ts';
 import { formatAge, formatDuration } from '../support/deadline.ts';
@@ -37,15 +37,32 @@ export function renderCleanupPlan(
     .concat('\n');
 }
 
-/** How it ended. */
-export function renderCleanupReport(report: CleanupReport, view: View): string {
+/** How it ended, line by line: a dry run may list 100,000 containers. */
+export function* renderCleanupReport(report: CleanupReport, view: View): Generator<string> {
   const paint = createPaint(view.terminal.colour);
-  if (report.end === 'declined') return 'Nothing was removed.\n';
+  if (report.end === 'declined') {
+    yield 'Nothing was removed.\n';
+    return;
+  }
   const lines = report.dryRun ? dryRunLines(report, paint) : summaryLines(report, paint);
-  return lines
-    .flatMap((line) => wrapHanging(line, view.terminal.columns))
-    .join('\n')
-    .concat('\n');
+  for (const line of lines) for (const part of wrapHanging(line, view.terminal.columns)) yield `${part}\n`;
+}
+
+/** The same as JSON, container by container. */
+export function* renderCleanupJson({ containers, ...report }: CleanupReport): Generator<string> {
+  const text = JSON.stringify(report, undefined, 2);
+  if (containers === undefined) {
+    yield `${text}\n`;
+    return;
+  }
+  // All but the closing brace.
+  yield `${text.slice(0, -2)},\n  "containers": [`;
+  let separator = '\n    ';
+  for (const container of containers) {
+    yield separator + JSON.stringify(container, undefined, 2).replaceAll('\n', '\n    ');
+    separator = ',\n    ';
+  }
+  yield `${separator.startsWith(',') ? '\n  ' : ''}]\n}\n`;
 }
 
 function foundLines(scan: Scan, now: number, paint: Paint): readonly string[] {
@@ -111,23 +128,21 @@ function leakLines(scan: Scan, { stopAgent }: CleanupOptions, paint: Paint): rea
   return lines;
 }
 
-function dryRunLines(report: CleanupReport, paint: Paint): readonly string[] {
-  const { containers = [] } = report;
-  const rows = containers.map(({ id, kind, state, createdAt, image, name }) =>
-    [
-      shortId(id),
-      kind.padEnd(12),
-      state.padEnd(8),
-      createdAt.slice(0, 19).replace('T', ' '),
-      kind === 'dead' ? name : image,
-    ].join('  '),
-  );
-  const total = count(containers.length, 'container');
-  return [
-    ...rows,
-    ...skippedLines(report),
-    `${paint.strong(`Dry run: cleanup would remove ${total}`)}. Nothing was removed.`,
-  ];
+function* dryRunLines(report: CleanupReport, paint: Paint): Generator<string> {
+  let number = 0;
+  for (const container of report.containers ?? []) {
+    number += 1;
+    yield rowOf(container);
+  }
+  yield* skippedLines(report);
+  const total = paint.strong(`Dry run: cleanup would remove ${count(number, 'container')}`);
+  yield `${total}. Nothing was removed.`;
+}
+
+function rowOf({ id, kind, state, createdAt, image, name }: ListedContainer): string {
+  const created = createdAt.slice(0, 19).replace('T', ' ');
+  const what = kind === 'dead' ? name : image;
+  return [shortId(id), kind.padEnd(12), state.padEnd(8), created, what].join('  ');
 }
 
 function summaryLines(report: CleanupReport, paint: Paint): readonly string[] {
@@ -141,7 +156,8 @@ function summaryLines(report: CleanupReport, paint: Paint): readonly string[] {
 }
 
 function headline(report: CleanupReport, paint: Paint): string {
-  const { removed, failed, left, freedBytes, tookMs } = report;
+  const { removed, failed, left, freedBytes, freedMetadataBytes: metadata, tookMs } = report;
+  const ofMetadata = metadata === undefined ? '' : ` (metadata: ${formatSize(metadata)})`;
   const skipped = sumOf(report.skipped);
   const paintOf = failed > 0 ? paint.bad : left > 0 ? paint.warning : paint.good;
   const parts = [
@@ -149,7 +165,7 @@ function headline(report: CleanupReport, paint: Paint): string {
     `failed ${failed}`,
     `skipped ${skipped}`,
     ...(left === 0 ? [] : [`left ${left}`]),
-    ...(freedBytes === undefined ? [] : [`freed about ${formatSize(freedBytes)}`]),
+    ...(freedBytes === undefined ? [] : [`freed about ${formatSize(freedBytes)}${ofMetadata}`]),
     `in ${formatDuration(tookMs)}`,
   ];
   return `${parts.join(', ')}.`;
@@ -192,6 +208,8 @@ function leftLines({ end, left }: CleanupReport): readonly string[] {
       return [
         `Stopped with ${left} left: too many in a row failed. Remove the cause, then run cleanup again.`,
       ];
+    case 'storage':
+      return [`Stopped at once with ${left} left: the storage cannot take a change.`];
     case 'away':
       return [`Stopped with ${left} left: the engine has not answered for too long.`];
   }

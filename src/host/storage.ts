@@ -45,7 +45,12 @@ export type StorageVerdict =
       readonly shortages: readonly string[];
       /** What a person should do about it. */
       readonly advice: string;
+      /** The pool's metadata is full, so that the pool is read-only: a removal fails halfway and leaves a dead container. */
+      readonly isReadOnly: boolean;
     };
+
+/** How every engine reports that the kernel refuses a change to a devicemapper pool (engine-notes §8). */
+export const poolFailure = /dm_task_run failed/i;
 
 /**
  * Reads the storage facts.
@@ -117,8 +122,19 @@ export function judgeStorage(facts: StorageFacts, limits: Limits): StorageVerdic
     kind: 'low',
     shortages: [...files, ...pool],
     advice: adviceFor(facts.devicemapper, pool.length > 0),
+    isReadOnly: isMetadataFull(facts.devicemapper),
   };
 }
+
+/** Whether a pool has no metadata left. The kernel makes it read-only then. */
+export function isMetadataFull(facts: DevicemapperFacts | undefined): boolean {
+  const { usedBytes, totalBytes } = facts?.metadata ?? {};
+  if (usedBytes === undefined || totalBytes === undefined || totalBytes === 0) return false;
+  // The engine rounds both to four digits.
+  return usedBytes >= totalBytes * fullFrom;
+}
+
+const fullFrom = 0.999;
 
 /** `412000000` as `412 MB`. */
 export function formatSize(bytes: number): string {
@@ -191,14 +207,18 @@ function poolShortage(what: string, { usedBytes, totalBytes }: PoolUsage, mostPe
 }
 
 function adviceFor(devicemapper: DevicemapperFacts | undefined, poolIsLow: boolean): string {
-  const first = 'remove stopped containers and unused images, then try again';
-  if (devicemapper === undefined || !poolIsLow) return first;
-  const deferred =
-    devicemapper.deferredRemoval === true && devicemapper.deferredDeletion === true
-      ? ''
-      : '; deferred removal and deletion (dm.use_deferred_removal=true, dm.use_deferred_deletion=true) keep busy mounts from piling up';
-  const pool = devicemapper.loopback
-    ? '; the pool lives on loopback files: move to overlay2 or a thin pool'
-    : '; or extend the thin pool (lvextend, with --poolmetadatasize for metadata)';
-  return first + pool + deferred;
+  const others = 'remove stopped containers and unused images';
+  if (devicemapper === undefined || !poolIsLow) return `${others}, then try again`;
+  const extend = devicemapper.loopback
+    ? 'the pool is on loopback files, which cannot be extended: move to overlay2 or a thin pool'
+    : 'extend the pool, which works while it is in use (lvextend; with --poolmetadatasize for metadata)';
+  if (!isMetadataFull(devicemapper)) return `${cleanUp}, then ${others}; ${extend}`;
+  const readOnly = 'the pool is read-only, and each removal would leave a dead container';
+  if (devicemapper.loopback) return `${readOnly}; ${extend}`;
+  return (
+    `${readOnly}. First ${extend}. Then restart the agent, whose root became read-only ` +
+    `(docker restart rancher-agent). Then ${cleanUp}`
+  );
 }
+
+const cleanUp = 'remove leaked helpers (docker exec -it rancher-agent /run.sh cleanup)';

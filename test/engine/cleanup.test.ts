@@ -114,11 +114,7 @@ describe.each([
 
     const dryRun = await cleanup(['--dry-run', '--json'], asEver);
     expect(dryRun, dryRun.stderr).toMatchObject({ status: 0 });
-    expect(
-      reportOf(dryRun)
-        .containers?.map(({ id }) => id)
-        .sort(),
-    ).toEqual([...leaked].sort());
+    expect([...(reportOf(dryRun).containers ?? [])].map(({ id }) => id).sort()).toEqual([...leaked].sort());
     expect(removals()).toEqual([]);
 
     const before = await listLatency();

@@ -60,14 +60,15 @@ function checkUse(pool: DevicemapperFacts, limits: Limits): Finding {
   const figures = poolFigures(pool);
   const verdict = judgeStorage({ driver: 'devicemapper', devicemapper: pool, fileSystem: undefined }, limits);
   if (verdict.kind === 'low') {
-    const advice = `${verdict.advice} A few at a time: a pool whose metadata is full corrupts itself.`;
-    return { check: 'pool', level: 'unhealthy', text, cause: 'storage-low', advice, figures };
+    const state = verdict.isReadOnly ? `${text}; the pool is read-only` : text;
+    const { advice } = verdict;
+    return { check: 'pool', level: 'unhealthy', text: state, cause: 'storage-low', advice, figures };
   }
   const tight =
     isAbove(pool.data, limits.DOCTOR_POOL_DATA) || isAbove(pool.metadata, limits.DOCTOR_POOL_METADATA);
   if (!tight) return fine('pool', text, figures);
   const advice =
-    'Remove stopped containers and unused images, or extend the pool (lvextend, --poolmetadatasize).';
+    'Run `cleanup`, remove other stopped containers and unused images, or extend the pool (lvextend, --poolmetadatasize).';
   return { check: 'pool', level: 'warning', text, cause: 'storage-tight', advice, figures };
 }
 

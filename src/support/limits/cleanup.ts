@@ -15,7 +15,7 @@ export const cleanupLimits = {
   CLEANUP_SLOWDOWN: 6,
   /** Removals in a row that failed: then it is not the containers but the storage, which needs rest. */
   CLEANUP_FAILURES: 20,
-  /** Tries: a busy mount may be free when all others are gone; what fails then waits for a person. */
+  /** Tries, whatever the failure: a busy mount may be free when all others are gone; what fails then waits for a person. */
   CLEANUP_TRIES: 2,
   /** An engine that restarts with thousands of containers is back within this. */
   CLEANUP_AWAY: 120_000,
@@ -23,6 +23,8 @@ export const cleanupLimits = {
   CLEANUP_GRACE: 7_000,
   /** How often a cleanup looks whether a worker runs and, without a terminal, reports its progress. */
   CLEANUP_GLANCE: 5_000,
+  /** How often a cleanup looks whether a storage that was low has room again: `/info` takes long on such a host. */
+  CLEANUP_SPACE: 15_000,
   /** Containers of one cause that are named and whose mounts are searched for; a person needs the first. */
   CLEANUP_EXAMPLES: 10,
   /** How often a progress bar is drawn: a person sees no more. */

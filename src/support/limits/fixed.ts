@@ -50,6 +50,8 @@ export const fixedLimits = {
   IMAGES_KNOWN: 50,
   /** Characters of the labels of one image: those of an agent's image have some hundred. */
   IMAGE_LABELS: 16_384,
+  /** Characters of a long report that are written at a time: some hundred lines. */
+  WRITTEN_PIECE: 16_384,
   /** A file call that was under way when something else failed gets this long before the process exits without it. */
   LEAVE_PATIENCE: 2_000,
   /** How often an exiting process looks whether a file call is still under way. */

@@ -83,7 +83,7 @@ const report: CleanupReport = {
 export function cleanupScreens(): string {
   const view = { terminal, limits };
   const summary = (parts: Partial<CleanupReport>): string =>
-    renderCleanupReport({ ...report, failed: 0, failures: [], ...parts }, view);
+    [...renderCleanupReport({ ...report, failed: 0, failures: [], ...parts }, view)].join('');
   const bar = renderBar(progress, speed, terminal.columns, createPaint(false));
   const listed = {
     result: 'would-remove',
@@ -102,7 +102,10 @@ export function cleanupScreens(): string {
       'Where there is no terminal, a line every five seconds on stderr instead:',
       `INFO: ${describeProgress(progress, speed)}`,
     ],
-    ['At its end, with three containers that cannot be removed:', renderCleanupReport(report, view)],
+    [
+      'At its end, with three containers that cannot be removed:',
+      [...renderCleanupReport(report, view)].join(''),
+    ],
     ['On a host that still leaks, with `--stop-agent`:', plan(10_000, true)],
     [
       'and at its end:',

@@ -213,6 +213,40 @@ describe('a sweep on a storage with errors', () => {
   });
 });
 
+describe('a sweep on a devicemapper pool', () => {
+  const pool = (used: string): void => {
+    engine.storageDriver = 'devicemapper';
+    engine.driverStatus = [
+      ['Metadata Space Used', used],
+      ['Metadata Space Total', '8.389 MB'],
+    ];
+  };
+
+  it('removes nothing if its metadata is full, and says so in one line', async () => {
+    leak('a', 'b');
+    pool('8.389 MB');
+    expect(await sweep()).toMatchObject({ removed: 0, failed: 0, left: 2, end: 'storage' });
+    expect(engine.calls).toEqual(['list']);
+    expect(lines).toEqual([
+      'WARN: removed 0 leaked helpers of the legacy entrypoint, 2 left; the storage cannot take a change: nothing more is ' +
+        'removed until there is room (the metadata of the devicemapper pool is full: the pool is read-only)',
+    ]);
+  });
+
+  it('removes them while there is room: leaked helpers are what fills it', async () => {
+    leak('a', 'b');
+    pool('7.7 MB');
+    expect(await sweep()).toMatchObject({ removed: 2, end: 'all' });
+  });
+
+  it('stops at the first removal that the kernel refuses: each one leaves a dead container', async () => {
+    for (const id of alphabet(6)) engine.leak(id, { removal: 'pool-full' });
+    pool('7.7 MB');
+    expect(await sweep()).toMatchObject({ removed: 0, failed: 1, left: 6, end: 'storage' });
+    expect(engine.removals).toEqual(['a']);
+  });
+});
+
 describe('a sweep never throws', () => {
   it('if the engine gives no list', async () => {
     engine.listFails = true;

@@ -2,10 +2,14 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { createCleanupScreen } from '../../../src/cli/cleanup-screen.ts';
 import { createPaint } from '../../../src/cli/paint.ts';
 import { renderBar, SpeedMeter, type Speed } from '../../../src/cli/progress-bar.ts';
-import { renderCleanupPlan, renderCleanupReport } from '../../../src/cli/render-cleanup.ts';
+import {
+  renderCleanupJson,
+  renderCleanupPlan,
+  renderCleanupReport,
+} from '../../../src/cli/render-cleanup.ts';
 import type { CleanupScreen } from '../../../src/cleanup/clean-up-host.ts';
 import type { Context } from '../../../src/commands/context.ts';
-import type { CleanupReport } from '../../../src/cleanup/report.ts';
+import type { CleanupReport, ListedContainer } from '../../../src/cleanup/report.ts';
 import type { RemovalProgress } from '../../../src/cleanup/removal.ts';
 import { findLeaks } from '../../../src/cleanup/leaks.ts';
 import { countLeaks } from '../../../src/cleanup/leak-figures.ts';
@@ -236,7 +240,7 @@ const report: CleanupReport = {
 
 describe('the summary of a cleanup', () => {
   const render = (parts: Partial<CleanupReport> = {}): string =>
-    renderCleanupReport({ ...report, ...parts }, { terminal: plain, limits });
+    [...renderCleanupReport({ ...report, ...parts }, { terminal: plain, limits })].join('');
 
   it('shows what was removed, what failed and why, what holds it, what was skipped, the space freed and the time', () => {
     expect(render()).toBe(
@@ -256,6 +260,7 @@ describe('the summary of a cleanup', () => {
   it.each([
     ['interrupted', 'Interrupted with 7 left; the next run removes them.'],
     ['failures', 'Stopped with 7 left: too many in a row failed.'],
+    ['storage', 'Stopped at once with 7 left: the storage cannot take a change.'],
     ['away', 'Stopped with 7 left: the engine has not answered for too long.'],
   ] as const)('shows what to do next if it ended with %s', (end, text) => {
     expect(render({ end, left: 7 })).toContain(text);
@@ -289,6 +294,21 @@ describe('the summary of a cleanup', () => {
         '',
       ].join('\n'),
     );
+  });
+
+  it('shows the metadata of a pool that was freed', () => {
+    expect(render({ freedMetadataBytes: 6_550_000 })).toContain('freed about 141 MB (metadata: 6.55 MB), in');
+  });
+
+  it('is as JSON what JSON.stringify makes of it, with any number of containers', () => {
+    const container = (id: string): ListedContainer => ({
+      ...{ result: 'would-remove', kind: 'dead', id, name: 'a', image: 'b', command: 'c\n', state: 'dead' },
+      createdAt: '2016-07-01T12:00:00.000Z',
+    });
+    for (const containers of [undefined, [], [container('1')], [container('1'), container('2')]]) {
+      const whole = { ...report, ...(containers === undefined ? {} : { containers }) };
+      expect([...renderCleanupJson(whole)].join('')).toBe(`${JSON.stringify(whole, undefined, 2)}\n`);
+    }
   });
 
   it('is short if a person declined', () => {

@@ -3,6 +3,7 @@ import type {
   ContainerFilter,
   ContainerSummary,
   Engine,
+  EngineInfo,
 } from '../../../src/engine/engine.ts';
 import { featuresOf } from '../../../src/engine/features.ts';
 import { EngineError } from '../../../src/engine/errors.ts';
@@ -11,7 +12,7 @@ import { EngineUnavailableError } from '../../../src/support/errors.ts';
 import { leakedDetails, leakedSummary } from './leaked.ts';
 
 /** How the engine takes a removal: `sick` is the 500 of a layer that can't be deleted, `hung` never answers. */
-export type Removal = 'works' | 'unhealthy' | 'hung' | 'conflict';
+export type Removal = 'works' | 'unhealthy' | 'hung' | 'conflict' | 'pool-full';
 
 export interface Leaked {
   readonly id: string;
@@ -25,7 +26,7 @@ export interface Leaked {
 /** An engine with nothing but leaked helpers, which costs 20 ms of the clock per call. */
 export class LeakyEngine implements Pick<
   Engine,
-  'features' | 'listContainers' | 'inspectContainer' | 'removeContainer'
+  'features' | 'readInfo' | 'listContainers' | 'inspectContainer' | 'removeContainer'
 > {
   readonly features = featuresOf('1.41');
   /** Every call in order: `list`, `inspect a`, `remove a`. */
@@ -34,6 +35,8 @@ export class LeakyEngine implements Pick<
   /** Called before each call is done. */
   onCall: (call: string) => void = () => undefined;
   listFails = false;
+  storageDriver = 'overlay2';
+  driverStatus: EngineInfo['driverStatus'] = [];
   readonly #clock: Clock & { advance(ms: number): void };
   readonly #leaked = new Map<string, Leaked>();
 
@@ -54,6 +57,12 @@ export class LeakyEngine implements Pick<
 
   get removals(): readonly string[] {
     return this.calls.filter((call) => call.startsWith('remove')).map((call) => call.slice('remove '.length));
+  }
+
+  /** Not in `calls`: it changes nothing, and few tests are about the storage. */
+  async readInfo(): Promise<EngineInfo> {
+    const { storageDriver, driverStatus } = this;
+    return Promise.resolve({ operatingSystem: '', rootDirectory: '', storageDriver, driverStatus, text: '' });
   }
 
   async listContainers(filter: ContainerFilter): Promise<readonly ContainerSummary[]> {
@@ -78,6 +87,12 @@ export class LeakyEngine implements Pick<
     switch (leaked?.removal) {
       case 'unhealthy':
         throw new EngineError('remove', 500, `Driver overlay failed to remove root filesystem ${id}`);
+      case 'pool-full':
+        throw new EngineError(
+          'remove',
+          500,
+          `Driver devicemapper failed to remove root filesystem ${id}: dm_task_run failed`,
+        );
       case 'conflict':
         throw new EngineError('remove', 409, 'removal is already in progress');
       case 'hung':

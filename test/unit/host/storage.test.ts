@@ -120,8 +120,21 @@ describe('judgeStorage', () => {
     expect(judgeStorage(withPool({ 'Metadata Space Used': '71.2 MB' }), defaultLimits)).toEqual({
       kind: 'low',
       shortages: ["94 % of the devicemapper pool's metadata space used (71.2 MB of 75.5 MB, limit 90 %)"],
-      advice: expect.stringMatching(/loopback.*dm\.use_deferred_removal=true/) as string,
+      advice: expect.stringMatching(/^remove leaked helpers .*cleanup.*loopback/) as string,
+      isReadOnly: false,
     });
+  });
+
+  it('says of metadata that is full: extend first, restart the agent, then clean up', () => {
+    const pool = parseDevicemapper([
+      ['Metadata Space Used', '8.389 MB'],
+      ['Metadata Space Total', '8.389 MB'],
+    ]);
+    const full = judgeStorage({ ...roomy, driver: 'devicemapper', devicemapper: pool }, defaultLimits);
+    expect(full).toMatchObject({ kind: 'low', isReadOnly: true });
+    const advice = full.kind === 'low' ? full.advice : '';
+    expect(advice).toMatch(/^the pool is read-only.*lvextend.*docker restart rancher-agent.*cleanup\)$/);
+    expect(advice).not.toMatch(/deferred|unused images/);
   });
 
   it('names data that is short', () => {
