@@ -1,4 +1,3 @@
-import { poolFailure } from '../host/storage.ts';
 import type { Holder } from '../agent/transaction/mount-holders.ts';
 
 /**
@@ -9,7 +8,7 @@ export type FailureCause =
 
 const patterns: readonly (readonly [FailureCause, RegExp])[] = [
   ['held', /device or resource busy|device is busy|ebusy/i],
-  ['pool', poolFailure],
+  ['pool', /dm_task_run failed/i],
   ['immutable', /operation not permitted|permission denied/i],
   ['read-only', /read-only file system/i],
   ['disk-error', /input\/output error|structure needs cleaning/i],

@@ -9,7 +9,7 @@ export type Request =
   | { readonly kind: 'version' }
   | { readonly kind: 'nothing' };
 
-/** The commands, for the help. `worker` and `agent-restarter` are internal and stay out of it. */
+/** The commands, for the help. The `internalCommands` stay out of it. */
 export const commandTable = {
   register: 'register this host with RANCHER_URL, like IMAGE URL',
   upgrade:
@@ -29,7 +29,10 @@ export const forceFlag = '--force';
 /** For `upgrade`: the new agent is promoted without asking the server. */
 export const offlineFlag = '--offline';
 
-export type CommandName = keyof typeof commandTable | 'worker' | 'agent-restarter';
+/** What a container or a process of ours runs, and no person. */
+const internalCommands = ['worker', 'agent-restarter', 'sweep'] as const;
+
+export type CommandName = keyof typeof commandTable | (typeof internalCommands)[number];
 
 /** The commands that the legacy script did not have, with all their options. */
 const ownOptions: Readonly<Partial<Record<CommandName, readonly string[]>>> = {
@@ -91,5 +94,5 @@ function becomeRequest(command: readonly string[]): Request {
 }
 
 function isCommand(word: string): word is CommandName {
-  return word in commandTable || word === 'worker' || word === 'agent-restarter';
+  return word in commandTable || internalCommands.some((name) => name === word);
 }

@@ -74,6 +74,8 @@ async function performCommand(name: CommandName, args: readonly string[], contex
       return cleanUp(context, args, asJson);
     case 'agent-restarter':
       return (await import('../commands/agent-restarter.ts')).restarter(context, args);
+    case 'sweep':
+      return (await import('../commands/sweep.ts')).sweep(context, args);
     case 'state':
       context.write('Rancher State\n', 'stdout');
       return ExitCode.ok;
@@ -172,7 +174,7 @@ async function showReadiness(context: Context, asJson: boolean): Promise<number>
 
 /** The commands of the legacy script exit with 1 on a signal (contract §2); the others show which signal it was. */
 function interruptedStatus(argv: readonly string[], error: InterruptedError): number {
-  const isOwn = ['worker', 'agent-restarter', 'status', 'doctor', 'ready', 'cleanup'].some((name) =>
+  const isOwn = ['worker', 'agent-restarter', 'sweep', 'status', 'doctor', 'ready', 'cleanup'].some((name) =>
     argv.includes(name),
   );
   return isOwn ? error.exitCode : ExitCode.noArgument;

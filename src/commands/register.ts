@@ -9,6 +9,7 @@ import { validateAgentIp } from '../control-plane/agent-ip.ts';
 import { parseServerUrl } from '../control-plane/url.ts';
 import { ExitCode } from '../support/errors.ts';
 import { openEngine, requireSoundConfiguration, type Context } from './context.ts';
+import { reportingRefusal } from './storage-refusal.ts';
 
 /**
  * Registers this host with the server behind `registrationUrl` and creates its agent (contract §2). What a person typed is
@@ -33,17 +34,18 @@ export async function registerUrl(
   const engine = await openEngine(context, signal);
   const own = await inspectOwnContainer(engine, configuration);
   const targetImage = ownImageOf(own, configuration);
-  await requirePoolRoom(engine, own, configuration.limits);
-  return delegate(
-    { ...hostOf(context, engine), write: context.write },
-    {
+  const about = describeCaller(own, { force, upgradeNames: context.names.upgrades });
+  const caller = { ...hostOf(context, engine), write: context.write };
+  return reportingRefusal(context, async () => {
+    await requirePoolRoom(engine, own, configuration.limits);
+    return delegate(caller, {
       task: 'register',
       workerImage: targetImage,
       targetImage,
       registrationUrl,
-      about: describeCaller(own, { force, upgradeNames: context.names.upgrades }),
-    },
-  );
+      about,
+    });
+  });
 }
 
 /** `register`: the same with `RANCHER_URL`; without it there is nothing to do (contract §2). */

@@ -3,7 +3,7 @@ import { inspectOwnContainer } from '../agent/identity/self.ts';
 import { startHeartbeat } from '../agent/run/heartbeat.ts';
 import { runAgent } from '../agent/run/run.ts';
 import { keepMetrics } from '../cleanup/keep-metrics.ts';
-import { sweepLeaks } from '../cleanup/sweep.ts';
+import { countBeside, sweepBeside } from '../cleanup/sweep-process.ts';
 import { adoptNames, openEngine, requireSoundConfiguration, withAgentConf, type Context } from './context.ts';
 
 /** `run`: what the agent's container runs. Never returns. */
@@ -23,9 +23,7 @@ export async function run(given: Context): Promise<never> {
     version,
     own,
     heartbeat,
-    sweep: async (mayGoOn) => {
-      await sweepLeaks({ ...host, mayGoOn });
-    },
-    keepMetrics: async () => keepMetrics(host),
+    sweep: async () => sweepBeside({ ...host, write }),
+    keepMetrics: async () => keepMetrics({ ...host, count: async () => countBeside({ ...host, write }) }),
   });
 }

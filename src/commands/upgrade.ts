@@ -4,6 +4,7 @@ import { hostOf } from '../agent/host.ts';
 import { delegate } from '../agent/worker/delegate.ts';
 import { describeCaller } from '../agent/worker/request.ts';
 import { openEngine, requireSoundConfiguration, type Context } from './context.ts';
+import { reportingRefusal } from './storage-refusal.ts';
 
 /**
  * `upgrade`: the agent of this host created again from *this* image (contract §2). The work is a worker's, so that
@@ -20,8 +21,10 @@ export async function upgrade(
   const engine = await openEngine(context, signal);
   const own = await inspectOwnContainer(engine, configuration);
   const targetImage = ownImageOf(own, configuration);
-  await requirePoolRoom(engine, own, configuration.limits);
   const about = describeCaller(own, { ...options, upgradeNames: context.names.upgrades });
   const caller = { ...hostOf(context, engine), write: context.write };
-  return delegate(caller, { task: 'upgrade', workerImage: targetImage, targetImage, about });
+  return reportingRefusal(context, async () => {
+    await requirePoolRoom(engine, own, configuration.limits);
+    return delegate(caller, { task: 'upgrade', workerImage: targetImage, targetImage, about });
+  });
 }

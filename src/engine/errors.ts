@@ -45,6 +45,17 @@ export function isWorthRetrying(error: unknown): boolean {
   return isOutage(error) || isEngineError(error, 'conflict');
 }
 
+/**
+ * Whether a message of the engine says that the storage cannot take a change: a devicemapper pool that the kernel has made
+ * read-only (engine-notes §8), a read-only file system, or one without room. A device that is busy is no such thing.
+ */
+export function isStorageRefusal(engineMessage: string): boolean {
+  if (/device is busy|device or resource busy/i.test(engineMessage)) return false;
+  return (
+    /dm_task_run failed|read-only file system|quota exceeded/i.test(engineMessage) || isNoSpace(engineMessage)
+  );
+}
+
 /** Whether a message of the engine says that the disk of the Docker root is full. */
 export function isNoSpace(engineMessage: string): boolean {
   return /no space left on device/i.test(engineMessage);

@@ -49,9 +49,6 @@ export type StorageVerdict =
       readonly isReadOnly: boolean;
     };
 
-/** How every engine reports that the kernel refuses a change to a devicemapper pool (engine-notes §8). */
-export const poolFailure = /dm_task_run failed/i;
-
 /**
  * Reads the storage facts.
  * @param info `Driver`, `DriverStatus` and `DockerRootDir` of the engine's info

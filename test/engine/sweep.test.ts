@@ -148,7 +148,7 @@ describe.each([
     expect(upgrade.stderr).toContain('removed 20 leaked helpers of the legacy entrypoint, 15 left');
     // The agents of these two have looked as well, and left them: an older upgrade may be at work with any so young.
     await scene.waitFor('the list of both agents', async () =>
-      Promise.resolve(longListsBy('run').length >= 2 ? true : undefined),
+      Promise.resolve(longListsBy('sweep').length >= 2 ? true : undefined),
     );
     expect(await present(leaked)).toEqual(leaked.slice(45));
     expect(await scene.readStatus()).toMatchObject({ state: 'ok', target: images.b });
@@ -198,7 +198,7 @@ describe("the agent's own sweep", () => {
     for (let count = 0; count < 6; count += 1) leaked.push(await make());
     let removals = 0;
     scene.host.proxy.addRule({
-      match: ({ method, userAgent }) => method === 'DELETE' && userAgent.includes('(run)'),
+      match: ({ method, userAgent }) => method === 'DELETE' && userAgent.includes('(sweep)'),
       action: {
         kind: 'call',
         when: 'before',

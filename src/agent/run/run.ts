@@ -5,6 +5,7 @@ import type { Heartbeat } from './heartbeat.ts';
 import { keepHouse, reconcileLeftovers } from './housekeeping.ts';
 import { keepProvingReadiness } from './readiness/ready-loop.ts';
 import { stopObserving, trackServing, watchForCures } from './self-observation.ts';
+import { watchPool } from './pool-watch.ts';
 import { isActiveName, waitForPromotion } from './standby.ts';
 import { chooseStandbyTask } from './standby-task.ts';
 import { requirementOf } from './upgrade-decision.ts';
@@ -24,10 +25,10 @@ import { ownImageOf, workerImageOf } from '../identity/self.ts';
 import { isAgentContainer } from '../identity/roles.ts';
 import { watchForErrors } from '../report/events.ts';
 import { createReporter } from '../report/reporter.ts';
-import { isWorkerRunning } from '../worker/client.ts';
 import { delegate, followWorker, type Caller } from '../worker/delegate.ts';
 import { workerNames } from '../worker/follow-profile.ts';
 import { workerVariables } from '../worker/request.ts';
+import { requireWritablePool } from '../worker/storage-guard.ts';
 
 /** What the agent's container runs with. */
 export interface AgentRun extends ConfiguredHost {
@@ -37,8 +38,8 @@ export interface AgentRun extends ConfiguredHost {
   /** Our own container; undefined outside of one. */
   readonly own: ContainerDetails | undefined;
   readonly heartbeat: Heartbeat;
-  /** Removes what legacy entrypoints leaked, as long as it may go on. */
-  readonly sweep: (mayGoOn: () => Promise<boolean>) => Promise<void>;
+  /** Removes what legacy entrypoints leaked, as long as no worker runs. */
+  readonly sweep: () => Promise<void>;
   /** Keeps the metrics of this host, until the signal is aborted. */
   readonly keepMetrics: () => Promise<void>;
 }
@@ -82,6 +83,7 @@ async function serve(run: AgentRun, image: string, staged: StagedBefore | undefi
   void inBackground(run, 'looking for what a restart cures', async () =>
     watchForCures(run, { tracker, heartbeat }),
   );
+  void inBackground(run, 'watching the pool', async () => watchPool({ ...run, reporter }));
   const upgrader = createUpgrader(run, { own, image, reporter, serving: tracker });
   return keepBootstrapRunning({
     ...run,
@@ -148,14 +150,16 @@ async function startHousekeeping(run: AgentRun, image: string): Promise<void> {
   const leftovers = {
     ...run,
     workers: workerNames(names, configuration.environment),
-    reconcile: async () => reconcile(run, image),
+    reconcile: async () => {
+      await requireWritablePool(run.engine, run.own, run.limits);
+      await reconcile(run, image);
+    },
     followWorker: async () => followWorker(run),
   };
   void inBackground(run, 'housekeeping', async () => keepHouse(leftovers));
   return inBackground(run, 'reconciling what is left over', async () => {
     await reconcileLeftovers(leftovers);
-    // One sweeper at a time: a worker sweeps for itself, and no transaction waits for this one.
-    await run.sweep(async () => !(await isWorkerRunning(run)));
+    await run.sweep();
   });
 }
 

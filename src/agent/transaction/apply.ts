@@ -1,6 +1,6 @@
 import { restartPolicies, type ContainerSpec } from '../../engine/engine.ts';
 import { describeContainer } from '../../engine/containers.ts';
-import { isEngineError, isWorthRetrying, type EngineError } from '../../engine/errors.ts';
+import { isEngineError, isStorageRefusal, isWorthRetrying, type EngineError } from '../../engine/errors.ts';
 import { InterruptedError, messageOf } from '../../support/errors.ts';
 import { doubling, retry } from '../../support/retry.ts';
 import type { Holder } from './mount-holders.ts';
@@ -231,7 +231,11 @@ async function discard(container: Observed, context: ApplyContext): Promise<void
     tries: container.state === 'dead' ? 1 : limits.REMOVE_TRIES,
     pause: doubling(limits.REMOVE_PAUSE_MIN, limits.REMOVE_PAUSE_MAX),
     total: limits.REMOVE_TOTAL,
-    worthRetrying: (error: Error) => !interrupted.aborted && isWorthRetrying(error),
+    // A second try on a sick storage would make it sicker (invariant 10).
+    worthRetrying: (error: Error) =>
+      !interrupted.aborted &&
+      isWorthRetrying(error) &&
+      !(isEngineError(error) && isStorageRefusal(error.originalMessage)),
     clock,
     log,
     ...(interrupted.aborted ? {} : { signal: interrupted }),

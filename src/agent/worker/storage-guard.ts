@@ -1,6 +1,12 @@
 import type { ContainerDetails, Engine, EngineInfo } from '../../engine/engine.ts';
 import { diskHint, StorageLowError, StorageSilentError } from '../../host/errors.ts';
-import { judgeStorage, parseDevicemapper, readStorage, type StorageFacts } from '../../host/storage.ts';
+import {
+  judgeStorage,
+  parseDevicemapper,
+  readStorage,
+  type StorageFacts,
+  type StorageVerdict,
+} from '../../host/storage.ts';
 import type { Configuration, Paths } from '../../support/configuration.ts';
 import { DeadlineError } from '../../support/deadline.ts';
 import type { Limits } from '../../support/limits/limits.ts';
@@ -14,7 +20,7 @@ import type { Limits } from '../../support/limits/limits.ts';
  * @throws StorageLowError, StorageSilentError
  */
 export async function requireStorage({ paths, limits }: Configuration, info: EngineInfo): Promise<void> {
-  requireRoom(await readFacts(paths, limits, info), limits);
+  requireOk(judgeStorage(await readFacts(paths, limits, info), limits));
 }
 
 async function readFacts(paths: Paths, limits: Limits, info: EngineInfo): Promise<StorageFacts> {
@@ -46,13 +52,42 @@ export async function requirePoolRoom(
   own: Pick<ContainerDetails, 'storageDriver'> | undefined,
   limits: Limits,
 ): Promise<void> {
-  if (own?.storageDriver !== 'devicemapper') return;
-  const { storageDriver: driver, driverStatus } = await engine.readInfo();
-  requireRoom({ driver, devicemapper: parseDevicemapper(driverStatus), fileSystem: undefined }, limits);
+  requireOk(await judgePool(engine, own, limits));
 }
 
-function requireRoom(facts: StorageFacts, limits: Limits): void {
-  const verdict = judgeStorage(facts, limits);
+/**
+ * Runs before optional work: on a read-only pool each change fails halfway (invariant 10).
+ * @param own the container in which the caller runs
+ * @throws StorageLowError
+ */
+export async function requireWritablePool(
+  engine: Pick<Engine, 'readInfo'>,
+  own: Pick<ContainerDetails, 'storageDriver'> | undefined,
+  limits: Limits,
+): Promise<void> {
+  const verdict = await judgePool(engine, own, limits);
+  if (verdict.kind === 'ok' || !verdict.isReadOnly) return;
+  throw new StorageLowError(`${poolIsFull}: ${verdict.shortages.join('; ')}`, { hint: verdict.advice });
+}
+
+/** Begins the summary of a state of this cause. */
+export const poolIsFull = 'the devicemapper pool of this host is full and read-only';
+
+/** What the engine says about its devicemapper pool; with any other driver that is fine. */
+export async function judgePool(
+  engine: Pick<Engine, 'readInfo'>,
+  own: Pick<ContainerDetails, 'storageDriver'> | undefined,
+  limits: Limits,
+): Promise<StorageVerdict> {
+  if (own?.storageDriver !== 'devicemapper') return { kind: 'ok' };
+  const { storageDriver: driver, driverStatus } = await engine.readInfo();
+  return judgeStorage(
+    { driver, devicemapper: parseDevicemapper(driverStatus), fileSystem: undefined },
+    limits,
+  );
+}
+
+function requireOk(verdict: StorageVerdict): void {
   if (verdict.kind === 'ok') return;
   throw new StorageLowError(`the storage of this host is low: ${verdict.shortages.join('; ')}`, {
     hint: verdict.advice,

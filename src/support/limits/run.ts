@@ -16,6 +16,8 @@ export const runLimits = {
   CHILD_GRACE: 5_000,
   /** 50 removals of 1 to 2 s each on a slow host; no removal starts later, and the next start continues. */
   SWEEP_TOTAL: 120_000,
+  /** The process of a sweep: connecting, SETTINGS and a list on a slow engine, SWEEP_TOTAL, and one removal in progress. */
+  SWEEP_PROCESS: 600_000,
   /** Removals in a row that failed: then it is not the containers but the storage, which needs rest. */
   SWEEP_FAILURES: 3,
 } as const;

@@ -73,3 +73,30 @@ describe('renaming a container that restarts again and again', () => {
     expect(await promote('running', failure)).toEqual(['rename', String(failure)]);
   });
 });
+
+describe('discarding on a storage that takes no change', () => {
+  async function discard(originalMessage: string): Promise<number> {
+    const world = new World({ ...emptyScene, agent: actor('upstream', 'exited') });
+    const engine = new SimulatedEngine(world.host);
+    let tries = 0;
+    engine.removeContainer = async () => {
+      tries += 1;
+      return Promise.reject(new EngineError('remove', 500, originalMessage));
+    };
+    const container = { ...world.agent(), name: names.previous[0] } as unknown as Observed;
+    await expect(performStep({ do: 'discard', container }, stepContext(world, engine))).rejects.toThrow();
+    return tries;
+  }
+
+  it.each([
+    'Driver devicemapper failed to remove root filesystem x: dm_task_run failed',
+    'unlinkat /var/lib/docker/overlay2/x: read-only file system',
+    'no space left on device',
+  ])('is tried once: %s', async (originalMessage) => {
+    expect(await discard(originalMessage)).toBe(1);
+  });
+
+  it('is tried again if the device is busy', async () => {
+    expect(await discard('Driver devicemapper failed to remove root filesystem x: Device is Busy')).toBe(5);
+  });
+});
