@@ -28,7 +28,8 @@ export async function doctor(context: Context): Promise<Diagnosis> {
         apiVersion: configuration.apiVersion,
         userAgent: `rancher-agent-entrypoint/${version} (${command})`,
         limits,
-        log: silentLog,
+        // Only what the engine says is odd; what fails is in the findings.
+        log: { ...silentLog, warn: context.log.warn },
         clock,
         signal,
       }),

@@ -14,11 +14,14 @@ import { adoptNames, openEngine, withAgentConf, type Context } from './context.t
  * @returns the exit status
  */
 export async function sweep(given: Context, args: readonly string[]): Promise<number> {
-  const configured = await withAgentConf(given);
+  const isCount = args.includes('--count');
+  // The agent counts every few minutes, and its sweep has warned.
+  const { log } = given;
+  const configured = await withAgentConf(isCount ? { ...given, log: { ...log, warn: log.debug } } : given);
   const engine = await openEngine(configured, given.signal);
   const own = await inspectOwnContainer(engine, configured.configuration);
   const host = hostOf(adoptNames(configured, own), engine);
-  if (args.includes('--count')) {
+  if (isCount) {
     const { total, lastHour } = countLeaks(
       await listLeaks(engine, host.names),
       host.clock.now(),
