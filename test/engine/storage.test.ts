@@ -5,6 +5,9 @@ import { promisify } from 'node:util';
 import type { ContainerInspectInfo } from 'dockerode';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { callEngine } from '../support/host/engine-call.ts';
+import type { RecordedRequest } from '../support/engine-proxy/engine-proxy.ts';
+import { makeLeak } from '../support/scenes/leak-maker.ts';
+import type { CommandResult } from '../support/host/host.ts';
 import { images, limits, startScene, type Scene } from '../support/scenes/scene.ts';
 
 const run = promisify(execFile);
@@ -139,30 +142,127 @@ describe('a disk that is full to the last byte', () => {
 });
 
 describe('an upgrade on a host with a devicemapper pool like that of the incident', () => {
-  it('is put off with the use of data and metadata, and with what would keep the pool from filling up', async () => {
-    const { body } = await callEngine(scene.host.engineSocketPath, 'GET', '/info');
-    const DriverStatus = [
-      ['Pool Name', 'docker-253:1-34-pool'],
-      ['Data Space Used', '12.3 GB'],
-      ['Data Space Total', '107.4 GB'],
-      ['Metadata Space Used', '73.1 MB'],
-      ['Metadata Space Total', '75.5 MB'],
-      ['Deferred Removal Enabled', 'false'],
-      ['Deferred Deletion Enabled', 'false'],
-    ];
-    scene.host.proxy.addRule({
-      match: ({ path, userAgent }) => path === '/info' && userAgent.includes('(worker)'),
-      action: {
-        kind: 'answer',
-        status: 200,
-        body: { ...(body as object), Driver: 'devicemapper', DriverStatus },
-      },
-    });
+  it('is put off with the use of data and metadata, and with what would make room', async () => {
+    await showPool('73.1 MB', ({ userAgent }) => userAgent.includes('(worker)'));
     const result = await scene.upgrade(images.b);
     expect(result.stderr).toContain(
       "96 % of the devicemapper pool's metadata space used (73.1 MB of 75.5 MB, limit 90 %)",
     );
-    expect(result.stderr).toContain('dm.use_deferred_removal=true, dm.use_deferred_deletion=true');
+    expect(result.stderr).toMatch(/what to do: remove leaked helpers .*cleanup.*lvextend/);
     await expectDeferred(result);
+  });
+});
+
+/** Has the engine say that it has a pool of 75.5 MB of metadata, of which so much is used (engine-notes §8). */
+async function showPool(
+  used: string,
+  match: (request: RecordedRequest) => boolean = () => true,
+): Promise<void> {
+  const { body } = await callEngine(scene.host.engineSocketPath, 'GET', '/info');
+  const DriverStatus = [
+    ['Pool Name', 'docker-253:1-34-pool'],
+    ['Data Space Used', '12.3 GB'],
+    ['Data Space Total', '107.4 GB'],
+    ['Metadata Space Used', used],
+    ['Metadata Space Total', '75.5 MB'],
+    ['Deferred Removal Enabled', 'false'],
+    ['Deferred Deletion Enabled', 'false'],
+  ];
+  scene.host.proxy.addRule({
+    match: (request) => request.path === '/info' && match(request),
+    action: {
+      kind: 'answer',
+      status: 200,
+      body: { ...(body as object), Driver: 'devicemapper', DriverStatus },
+    },
+  });
+}
+
+describe('a host whose pool has no metadata left', () => {
+  const removals = (): readonly RecordedRequest[] =>
+    scene.host.proxy.requests.filter(({ method }) => method === 'DELETE');
+  const execute = async (...command: readonly string[]): Promise<CommandResult> =>
+    scene.host.tryDocker('exec', 'rancher-agent', '/run.sh', ...command);
+
+  it('removes and upgrades nothing, says in which order to repair it, and goes on when the pool was extended', async () => {
+    const lines = ['SWEEP_AGE=0', 'HOUSEKEEPING=200'].map((limit) => `export AGENT_LIMIT_${limit}\n`);
+    await mkdir(`${scene.host.stateDir}/etc`, { recursive: true });
+    await writeFile(`${scene.host.stateDir}/etc/agent.conf`, lines.join(''));
+    const leaked = [];
+    for (let count = 0; count < 3; count += 1)
+      leaked.push(await makeLeak(scene.host.engineSocketPath, { image: images.a }));
+    await showPool('75.5 MB');
+    // The storage driver of the agent's own container.
+    scene.host.proxy.addRule({
+      match: ({ path }) => path === `/containers/${before?.Id ?? ''}/json`,
+      action: { kind: 'answer', status: 200, body: { ...before, Driver: 'devicemapper' } },
+    });
+    await scene.host.docker('restart', '-t', '2', 'rancher-agent');
+
+    await scene.waitFor('the state says so', async () =>
+      (await scene.readStatus())['cause'] === 'storage-low' ? true : undefined,
+    );
+    const status = await scene.readStatus();
+    expect(status).toMatchObject({ state: 'deferred', exitCode: 75 });
+    expect(status['hint']).toMatch(/lvextend.*docker restart rancher-agent.*cleanup/);
+    const log = await scene.waitFor('the sweep', async () => {
+      const { stderr } = await scene.host.tryDocker('logs', 'rancher-agent');
+      return stderr.includes('removed 0 leaked helpers') ? stderr : undefined;
+    });
+    expect(log).toMatch(/3 left; the storage cannot take a change/);
+    const cleanup = await execute('cleanup', '--yes');
+    expect(cleanup, cleanup.stderr).toMatchObject({ status: 75 });
+    expect(cleanup.stderr).toContain('nothing was removed: 100 % of the devicemapper pool');
+    const doctor = await execute('doctor');
+    expect(doctor.stdout.replaceAll(/\s+/g, ' ')).toMatch(/the pool is read-only.*lvextend/);
+    expect(removals()).toEqual([]);
+
+    scene.host.proxy.clearRules();
+    await showPool('9.1 MB');
+    scene.host.proxy.addRule({
+      match: ({ path }) => path === `/containers/${before?.Id ?? ''}/json`,
+      action: { kind: 'answer', status: 200, body: { ...before, Driver: 'devicemapper' } },
+    });
+    await scene.waitFor('the state is ok again', async () =>
+      (await scene.readStatus())['state'] === 'ok' ? true : undefined,
+    );
+    const again = await execute('cleanup', '--yes');
+    expect(again, again.stderr).toMatchObject({ status: 0 });
+    expect(again.stdout).toContain('Removed 3, failed 0');
+  });
+
+  it('that fills up meanwhile gets one removal: each leaves a dead container', async () => {
+    for (let count = 0; count < 5; count += 1)
+      await makeLeak(scene.host.engineSocketPath, { image: images.a });
+    await showPool('70 MB');
+    const message = `Driver devicemapper failed to remove root filesystem ${'1'.repeat(64)}: dm_task_run failed`;
+    scene.host.proxy.addRule({
+      match: ({ method }) => method === 'DELETE',
+      action: { kind: 'answer', status: 500, body: { message } },
+    });
+    const { status, stdout, stderr } = await scene.host.tryDocker(
+      ...['exec', '-e', 'AGENT_LIMIT_SWEEP_AGE=0', 'rancher-agent', '/run.sh', 'cleanup', '--yes'],
+    );
+    expect(status, stderr).toBe(75);
+    expect(stdout).toContain('Stopped at once with 4 left: the storage cannot take a change.');
+    expect(removals()).toHaveLength(1);
+  });
+
+  it('that an upgrade by hand meets before there is a worker: the state is deferred', async () => {
+    await showPool('71 MB');
+    scene.host.proxy.addRule({
+      match: ({ path, userAgent }) =>
+        /^\/containers\/[0-9a-f]{64}\/json$/.test(path) && userAgent.includes('(upgrade)'),
+      action: { kind: 'answer', status: 200, body: { ...before, Driver: 'devicemapper' } },
+    });
+    const result = await scene.upgrade(images.b, '-v', '/var/lib/rancher:/var/lib/rancher');
+    expect(result, result.stderr).toMatchObject({ status: 75 });
+    expect(await scene.readStatus()).toMatchObject({
+      state: 'deferred',
+      cause: 'storage-low',
+      exitCode: 75,
+      command: 'upgrade',
+    });
+    expect(created()).toEqual([]);
   });
 });

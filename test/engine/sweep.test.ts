@@ -1,6 +1,7 @@
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { callEngine } from '../support/host/engine-call.ts';
 import { bootstrapMarker } from '../support/server/stub-bootstrap.ts';
 import { makeLeak, shareMnt, type Leak } from '../support/scenes/leak-maker.ts';
 import { images, limits, quick, startScene, type Scene } from '../support/scenes/scene.ts';
@@ -218,5 +219,46 @@ describe("the agent's own sweep", () => {
     );
     expect(await present(leaked)).toEqual(leaked.slice(3));
     expect(removals).toBe(3);
+  });
+});
+
+describe('a container with a million labels, which a tenant has created and never started', () => {
+  it('costs agent, upgrade, doctor, status and cleanup one warning each, and nobody restarts', async () => {
+    const labels = Object.fromEntries(
+      Array.from({ length: 1_000_000 }, (_, index) => [index.toString(36), '']),
+    );
+    const created = await callEngine(
+      scene.host.engineSocketPath,
+      'POST',
+      '/containers/create?name=brave_tenant',
+      {
+        body: { Image: images.base, Labels: labels },
+        timeoutMs: 120_000,
+      },
+    );
+    expect(created).toMatchObject({ status: 201 });
+    const leaked = await make();
+
+    const first = await scene.register(images.a, ...limits(atOnce));
+    expect(first, first.stderr).toMatchObject({ status: 0 });
+    expect(first.stderr).toContain('removed 1 leaked helper of the legacy entrypoint, none left');
+    expect(await present([leaked])).toEqual([]);
+    const upgrade = await scene.upgrade(images.b, ...limits(atOnce));
+    expect(upgrade, upgrade.stderr).toMatchObject({ status: 0 });
+    await logSays('brave_tenant');
+    const log = await scene.host.tryDocker('logs', 'rancher-agent');
+    expect(log.stderr.match(/read in part/g), log.stderr).toHaveLength(1);
+
+    for (const command of [['doctor'], ['status'], ['cleanup', '--dry-run'], ['cleanup', '--yes']]) {
+      const result = await scene.host.tryDocker('exec', 'rancher-agent', '/run.sh', ...command);
+      expect(result.status, command.join(' ') + result.stderr).toBeLessThan(2);
+      expect((result.stderr.match(/read in part/g) ?? []).length, result.stderr).toBeLessThan(2);
+    }
+    expect(await scene.host.inspect('rancher-agent')).toMatchObject({
+      Config: { Image: images.b },
+      State: { Running: true },
+      RestartCount: 0,
+    });
+    expect((await scene.host.containers()).map(({ name }) => name)).toContain('brave_tenant');
   });
 });

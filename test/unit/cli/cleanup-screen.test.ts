@@ -85,11 +85,13 @@ describe('the speed of a cleanup', () => {
 
 describe('the screen of a cleanup', () => {
   let written: string;
+  let longestPiece: number;
   let lines: string[];
   let clock: number;
 
   beforeEach(() => {
     written = '';
+    longestPiece = 0;
     lines = [];
     clock = now;
   });
@@ -104,10 +106,31 @@ describe('the screen of a cleanup', () => {
       log: { ...silentLog, info: (message: string) => lines.push(message) },
       write: (text: string) => {
         written += text;
+        longestPiece = Math.max(longestPiece, text.length);
       },
     };
     return createCleanupScreen(context as unknown as Context, parts.asJson ?? false);
   }
+
+  it.each([{ interactive: false }, { asJson: true }])(
+    'writes a report of any length in pieces: %j',
+    (parts) => {
+      const container: ListedContainer = {
+        result: 'would-remove',
+        kind: 'inspect-host',
+        id: 'c'.repeat(64),
+        name: 'angry_darwin',
+        image: 'rancher/agent:v1.0.2',
+        command: '/run.sh inspect-host',
+        state: 'exited',
+        createdAt: '2016-07-01T12:00:00.000Z',
+      };
+      const containers = Array.from({ length: 2_000 }, () => container);
+      screen(parts).showReport({ ...report, dryRun: true, containers });
+      expect(written.length).toBeGreaterThan(100_000);
+      expect(longestPiece).toBeLessThan(20_000);
+    },
+  );
 
   it('draws the bar no more often than a person sees, and a log line takes its place', () => {
     const shown = screen();
