@@ -134,11 +134,16 @@ function report(log: Log, result: SweepResult): void {
   if (failed > 0 || end === 'error' || end === 'storage')
     log.warn(describeSweep(result), {
       ...(originalMessage === undefined ? {} : { originalMessage }),
-      hint: `see the runbook, "${end === 'storage' ? 'the storage is low' : 'a container cannot be removed'}"`,
+      hint: end === 'storage' ? hints.storage : hints.container,
     });
   else if (removed > 0 || left > 0) log.info(describeSweep(result));
   else log.debug('there are no leaked helpers of the legacy entrypoint to sweep');
 }
+
+const hints = {
+  storage: 'see the runbook, "the storage is low"',
+  container: 'see the runbook, "a container cannot be removed"',
+};
 
 /** A sweep in one sentence, for a person. */
 export function describeSweep({ found, removed, failed, left, end }: SweepResult): string {

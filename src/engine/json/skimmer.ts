@@ -74,7 +74,7 @@ export class Skimmer {
   /** What was kept. @throws Error if the value has not ended */
   end(): unknown {
     this.#endToken();
-    if (this.#levels.length > 0) throw new Error('the value ends in the middle');
+    if (this.#levels.length > 0) throw new Error('the value is cut off');
     return this.#result;
   }
 
