@@ -29,7 +29,12 @@ export async function doctor(context: Context): Promise<Diagnosis> {
         userAgent: `rancher-agent-entrypoint/${version} (${command})`,
         limits,
         // Only what the engine says is odd; what fails is in the findings.
-        log: { ...silentLog, warn: context.log.warn },
+        log: {
+          ...silentLog,
+          warn: (message, fields) => {
+            context.log.warn(message, fields);
+          },
+        },
         clock,
         signal,
       }),

@@ -5,6 +5,7 @@ import { countLeaks } from '../cleanup/leak-figures.ts';
 import { listLeaks } from '../cleanup/remove.ts';
 import { sweepLeaks } from '../cleanup/sweep.ts';
 import { ExitCode } from '../support/errors.ts';
+import type { Log } from '../support/log.ts';
 import { adoptNames, openEngine, withAgentConf, type Context } from './context.ts';
 
 /**
@@ -16,8 +17,7 @@ import { adoptNames, openEngine, withAgentConf, type Context } from './context.t
 export async function sweep(given: Context, args: readonly string[]): Promise<number> {
   const isCount = args.includes('--count');
   // The agent counts every few minutes, and its sweep has warned.
-  const { log } = given;
-  const configured = await withAgentConf(isCount ? { ...given, log: { ...log, warn: log.debug } } : given);
+  const configured = await withAgentConf(isCount ? { ...given, log: quietly(given.log) } : given);
   const engine = await openEngine(configured, given.signal);
   const own = await inspectOwnContainer(engine, configured.configuration);
   const host = hostOf(adoptNames(configured, own), engine);
@@ -33,4 +33,13 @@ export async function sweep(given: Context, args: readonly string[]): Promise<nu
   // One sweeper at a time: a worker sweeps for itself, and no transaction waits for this one.
   await sweepLeaks({ ...host, mayGoOn: async () => !(await isWorkerRunning(host)) });
   return ExitCode.ok;
+}
+
+function quietly(log: Log): Log {
+  return {
+    ...log,
+    warn: (message, fields) => {
+      log.debug(message, fields);
+    },
+  };
 }

@@ -6,8 +6,10 @@ import {
   type ContainerState,
   type ContainerSummary,
   type EngineInfo,
+  type EngineVersion,
   type ImageDetails,
 } from './engine.ts';
+import { higherVersion, lowerVersion } from './features.ts';
 import { isOwnName } from './json/shapes.ts';
 
 /**
@@ -120,6 +122,20 @@ export function readSummary(entry: unknown): ContainerSummary | undefined {
     labels: raw.Labels,
     createdAt: raw.Created * 1000,
   };
+}
+
+/**
+ * A pinned version that the engine does not know, or no longer takes (26: below 1.24, 29: below 1.44), is corrected: the
+ * engine may have been upgraded since the version was pinned, and every call with the old version would fail with 400.
+ */
+export function readVersion(body: string, pinned: string | undefined): EngineVersion {
+  const answer: unknown = JSON.parse(body);
+  const fields = typeof answer === 'object' && answer !== null ? (answer as Record<string, unknown>) : {};
+  const textOf = (name: string) => (typeof fields[name] === 'string' ? fields[name] : undefined);
+  const newest = textOf('ApiVersion') ?? '1.22';
+  const engine = textOf('Version') ?? 'unknown';
+  if (pinned === undefined) return { engine, api: newest };
+  return { engine, api: lowerVersion(newest, higherVersion(textOf('MinAPIVersion') ?? pinned, pinned)) };
 }
 
 /** Reads the answer of `GET /info`. */

@@ -1,7 +1,7 @@
 import { finished } from 'node:stream/promises';
 import { fixedLimits } from '../support/limits/fixed.ts';
 import type { Limits } from '../support/limits/limits.ts';
-import { readDetails, readImage } from './answers.ts';
+import { readDetails, readImage, readVersion } from './answers.ts';
 import { awaitExitOver } from './await-exit.ts';
 import { collect } from './container-list.ts';
 import { describeContainer, shortId } from './containers.ts';
@@ -19,7 +19,7 @@ import type {
 import { askInfo } from './engine-info.ts';
 import { EngineError } from './errors.ts';
 import { executeIn } from './execute.ts';
-import { featuresOf, lowerVersion, readVersion } from './features.ts';
+import { featuresOf, lowerVersion } from './features.ts';
 import type { Shape } from './json/skimmer.ts';
 import { copyLog, readLog, readLogRefusal } from './log-stream.ts';
 import { pullOver } from './pull.ts';

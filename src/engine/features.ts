@@ -1,5 +1,3 @@
-import type { EngineVersion } from './engine.ts';
-
 /** What an engine can do, by its API version (engine-notes §1, measured on 1.22 to 1.51). */
 export interface EngineFeatures {
   /** The daemon removes an exited container, even if its client was killed (1.25). */
@@ -42,18 +40,4 @@ export function higherVersion(a: string, b: string): string {
 function minorOf(apiVersion: string): number {
   const minor = /^1\.(\d{1,3})$/.exec(apiVersion)?.[1];
   return minor === undefined ? 22 : Number(minor);
-}
-
-/**
- * A pinned version that the engine does not know, or no longer takes (26: below 1.24, 29: below 1.44), is corrected: the
- * engine may have been upgraded since the version was pinned, and every call with the old version would fail with 400.
- */
-export function readVersion(body: string, pinned: string | undefined): EngineVersion {
-  const answer: unknown = JSON.parse(body);
-  const fields = typeof answer === 'object' && answer !== null ? (answer as Record<string, unknown>) : {};
-  const textOf = (name: string) => (typeof fields[name] === 'string' ? fields[name] : undefined);
-  const newest = textOf('ApiVersion') ?? '1.22';
-  const engine = textOf('Version') ?? 'unknown';
-  if (pinned === undefined) return { engine, api: newest };
-  return { engine, api: lowerVersion(newest, higherVersion(textOf('MinAPIVersion') ?? pinned, pinned)) };
 }
