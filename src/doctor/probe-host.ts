@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { nextAttemptAt, readAttempts } from '../host/files/attempts.ts';
+import { readKernelText } from '../host/files/read.ts';
 import { detachesMounts, findOtherHolders } from '../host/mounts/of-containers.ts';
 import { readRegistrationKey } from '../host/identity.ts';
 import { findMount, parseMountinfo } from '../host/mounts/table.ts';
@@ -21,7 +21,7 @@ const needsHostPid = 'Start it with --privileged --pid=host.';
  * Undefined: it cannot be seen.
  */
 export async function findRancherFolder(paths: Paths): Promise<Paths | undefined> {
-  const mounts = parseMountinfo(await readFile(join(paths.proc, 'self/mountinfo'), 'utf8').catch(() => ''));
+  const mounts = parseMountinfo(await readKernelText(join(paths.proc, 'self/mountinfo')).catch(() => ''));
   if (findMount(mounts, paths.rancher) !== undefined) return paths;
   if (!(await seesHostMounts(paths))) return undefined;
   return pathsBelow(await resolveInRoot(`${paths.proc}/1/root`, paths.rancher), paths.proc);

@@ -14,6 +14,7 @@ import {
   lockFolderOf,
   readLockEntries,
   readLockRecord,
+  readStrayEntries,
   writeLockRecord,
   type LockEntry,
   type LockOwner,
@@ -32,6 +33,7 @@ import {
  *      lock, because its number is never used again.
  *   4. Only the new holder removes dead locks, and numbers are not used again (the owner file keeps the last one). So no
  *      process ever removes, refreshes or releases a lock of another live holder.
+ *   5. A folder whose number is far beyond the last one is a stray, not a lock: nobody waits for it, and it is removed.
  */
 
 export interface HostLockOptions {
@@ -241,7 +243,9 @@ async function confirm(options: HostLockOptions, held: HeldLock): Promise<HeldLo
     since: new Date(clock.now()).toISOString(),
   };
   await writeLockRecord(folder, record);
-  for (const { generation } of others) await rmdir(lockFolderOf(folder, generation)).catch(() => undefined);
+  const strays = await readStrayEntries(folder);
+  for (const { generation } of [...others, ...strays])
+    await rmdir(lockFolderOf(folder, generation)).catch(() => undefined);
   return held;
 }
 
