@@ -80,7 +80,7 @@ async function readNumberedFolders(folder: string): Promise<LockEntry[]> {
   for (const name of await namesIn(folder)) {
     const generation = entryPattern.exec(name)?.[1];
     if (generation === undefined) continue;
-    const touchedAt = await touchedAtIfFolder(join(folder, name));
+    const touchedAt = await touchedAtIfThere(join(folder, name));
     if (touchedAt !== undefined) entries.push({ generation: Number(generation), touchedAt });
   }
   return entries.sort((a, b) => a.generation - b.generation);
@@ -123,11 +123,14 @@ async function namesIn(folder: string): Promise<string[]> {
   }
 }
 
-/** A lock is a folder. What a link points to may be touched all the time. */
-async function touchedAtIfFolder(path: string): Promise<number | undefined> {
+/**
+ * A file or a link holds no lock, whenever it was touched, but its number is taken.
+ * @returns ms since 1970; undefined if there is nothing any more
+ */
+async function touchedAtIfThere(path: string): Promise<number | undefined> {
   try {
     const found = await lstat(path);
-    return found.isDirectory() ? found.mtimeMs : undefined;
+    return found.isDirectory() ? found.mtimeMs : 0;
   } catch (error) {
     if (systemCodeOf(error) === 'ENOENT') return undefined;
     throw error;

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { rmdir } from 'node:fs/promises';
+import { rm, rmdir } from 'node:fs/promises';
 import { lock as takeLockFile } from 'proper-lockfile';
 import type { Clock } from '../../support/clock.ts';
 import { deadlineIn, formatDuration, withDeadline } from '../../support/deadline.ts';
@@ -244,9 +244,17 @@ async function confirm(options: HostLockOptions, held: HeldLock): Promise<HeldLo
   };
   await writeLockRecord(folder, record);
   const strays = await readStrayEntries(folder);
-  for (const { generation } of [...others, ...strays])
-    await rmdir(lockFolderOf(folder, generation)).catch(() => undefined);
+  for (const { generation } of [...others, ...strays]) await removeDead(lockFolderOf(folder, generation));
   return held;
+}
+
+/** A dead lock, or what lies in its place. A folder that is not empty stays: it keeps nobody out. */
+async function removeDead(path: string): Promise<void> {
+  try {
+    await rmdir(path);
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOTDIR') await rm(path, { force: true }).catch(() => undefined);
+  }
 }
 
 async function releaseQuietly(release: () => Promise<void>, limits: Limits, log: Log): Promise<void> {

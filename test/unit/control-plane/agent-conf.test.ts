@@ -1,11 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { anyText } from '../../support/server/any-text.ts';
 import { addToAgentConf, parseAgentConf, readAgentConf } from '../../../src/control-plane/agent-conf.ts';
+import { isRoot } from '../host/files/small-disk.ts';
 import { quoteForShell } from '../../../src/control-plane/shell/assignment.ts';
 
 async function makeFolder(): Promise<string> {
@@ -110,7 +111,10 @@ describe('the file', () => {
   it('is empty when there is none, and a problem when it cannot be read', async () => {
     const folder = await makeFolder();
     expect(await readAgentConf(join(folder, 'agent.conf'))).toEqual({ variables: {}, problems: [] });
-    expect((await readAgentConf(folder)).problems).toEqual(['the file cannot be read (EISDIR)']);
+    await mkdir(join(folder, 'a'));
+    expect((await readAgentConf(join(folder, 'a'))).problems).toEqual([
+      `the file cannot be read (${folder}/a is a folder)`,
+    ]);
   });
 
   it('keeps its lines when something is added, once', async () => {
@@ -126,6 +130,40 @@ describe('the file', () => {
     expect(await readdir(join(folder, 'etc'))).toEqual(['agent.conf']);
   });
 
+  it.each([0o600, 0o640, 0o644])(
+    'keeps its mode (%o), and its owner, when something is added',
+    async (mode) => {
+      const folder = await makeFolder();
+      const file = join(folder, 'agent.conf');
+      await writeFile(file, 'export http_proxy=http://u:password@p:3128\n');
+      await chmod(file, mode);
+      if (isRoot) await chown(file, 1_000, 1_001);
+      await addToAgentConf(file, { CURL_CA_BUNDLE: '/x/ca.crt' });
+      const found = await stat(file);
+      expect(found.mode & 0o7777).toBe(mode);
+      if (isRoot) expect([found.uid, found.gid]).toEqual([1_000, 1_001]);
+      expect(await readFile(file, 'utf8')).toContain('export CURL_CA_BUNDLE=/x/ca.crt\n');
+    },
+  );
+
+  it('is never readable by others while it is replaced', async () => {
+    const folder = await makeFolder();
+    const file = join(folder, 'agent.conf');
+    await writeFile(file, `export A=${'x'.repeat(900_000)}\n`);
+    await chmod(file, 0o600);
+    const seen = new Set<number>();
+    let isOver = false;
+    const adding = addToAgentConf(file, { B: 'b' }).finally(() => (isOver = true));
+    while (!(isOver as boolean)) {
+      for (const name of await readdir(folder)) {
+        const found = await stat(join(folder, name)).catch(() => undefined);
+        if (found !== undefined) seen.add(found.mode & 0o777);
+      }
+    }
+    await adding;
+    expect([...seen]).toEqual([0o600]);
+  });
+
   it('is not damaged when it cannot be replaced', async () => {
     const folder = await makeFolder();
     const file = join(folder, 'agent.conf');
@@ -133,7 +171,7 @@ describe('the file', () => {
     await writeFile(join(folder, 'blocker'), '');
     await chmod(file, 0o600);
     await expect(addToAgentConf(join(folder, 'blocker', 'agent.conf'), { A: '2' })).rejects.toThrow(
-      /ENOTDIR/,
+      'there is a file in its place',
     );
     expect(await readFile(file, 'utf8')).toBe('export A=1\n');
   });
