@@ -26,6 +26,16 @@ export const fixedLimits = {
   KERNEL_FILE: 33_554_432,
   /** The kernel answers from memory; a loaded host takes seconds for thousands of mounts. */
   KERNEL_FILE_TIME: 10_000,
+  /** Bytes of output that are kept for a reader who is behind; the report of 100,000 containers has 30 MB. */
+  OUTPUT_BACKLOG: 67_108_864,
+  /** How often it is tried again to write to a reader who is behind. */
+  OUTPUT_POLL: 20,
+  /** An exiting process waits this long for its reader: a person may leave a pager open over night. */
+  OUTPUT_PATIENCE: 86_400_000,
+  /** The same for the log: a worker must exit although the engine does not read what it says. */
+  OUTPUT_LOG_PATIENCE: 60_000,
+  /** Characters of one text that somebody else chose, in a log, a file or an event; whole lists have more. */
+  FOREIGN_TEXT: 16_384,
   /** A file call that was under way when something else failed gets this long before the process exits without it. */
   LEAVE_PATIENCE: 2_000,
   /** How often an exiting process looks whether a file call is still under way. */
