@@ -2,6 +2,7 @@ import type { Context } from '../commands/context.ts';
 import type { CleanupScreen } from '../cleanup/clean-up-host.ts';
 import type { RemovalProgress } from '../cleanup/removal.ts';
 import type { Log } from '../support/log.ts';
+import { printableValue } from '../support/printable.ts';
 import { createPaint } from './paint.ts';
 import { describeProgress, renderBar, SpeedMeter } from './progress-bar.ts';
 import { renderCleanupPlan, renderCleanupReport } from './render-cleanup.ts';
@@ -65,7 +66,7 @@ export function createCleanupScreen(context: Context, asJson: boolean): CleanupS
       clearBar();
       write(
         asJson
-          ? `${JSON.stringify(report, undefined, 2)}\n`
+          ? `${JSON.stringify(report, printableValue, 2)}\n`
           : renderCleanupReport(report, { terminal, limits }),
       );
     },

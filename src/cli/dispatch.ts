@@ -8,6 +8,7 @@ import {
   messageOf,
   messageBeyond,
 } from '../support/errors.ts';
+import { printableAll } from '../support/printable.ts';
 import { forceFlag, offlineFlag, parseArguments, type CommandName, type Request } from './arguments.ts';
 
 /** What `main` has set up before the command line is read. */
@@ -107,7 +108,7 @@ async function cleanUp(context: Context, args: readonly string[], asJson: boolea
 async function showStatus(context: Context, asJson: boolean): Promise<number> {
   const { readStatusReport } = await import('../commands/status.ts');
   const { renderStatus } = await import('./render-status.ts');
-  const report = await readStatusReport(context);
+  const report = printableAll(await readStatusReport(context));
   const text = asJson
     ? `${JSON.stringify(report, undefined, 2)}\n`
     : renderStatus(report, context.clock.now(), context.terminal);
@@ -121,7 +122,8 @@ async function watch(context: Context, asJson: boolean): Promise<number> {
   const { watchStatus } = await import('../commands/status.ts');
   const { renderChange, renderStatus } = await import('./render-status.ts');
   let before = '';
-  await watchStatus(context, (report) => {
+  await watchStatus(context, (found) => {
+    const report = printableAll(found);
     if (terminal.interactive && !asJson) {
       const hint = `${' '.repeat(11)}checked at ${report.checkedAt}; Ctrl-C stops\n`;
       write(clearScreen + secrets.scrub(renderStatus(report, clock.now(), terminal)) + hint, 'stdout');
@@ -152,7 +154,7 @@ function changeOf({ verdict, causes, status, serving, containers }: StatusReport
 async function showDiagnosis(context: Context, asJson: boolean): Promise<number> {
   const { doctor } = await import('../commands/doctor.ts');
   const { renderDoctor } = await import('./render-doctor.ts');
-  const diagnosis = await doctor(context);
+  const diagnosis = printableAll(await doctor(context));
   const text = asJson
     ? `${JSON.stringify(diagnosis, undefined, 2)}\n`
     : renderDoctor(diagnosis, context.terminal);
@@ -164,7 +166,7 @@ async function showDiagnosis(context: Context, asJson: boolean): Promise<number>
 async function showReadiness(context: Context, asJson: boolean): Promise<number> {
   const { checkReadiness, exitCodeOfReadiness } = await import('../commands/ready.ts');
   const { renderReady } = await import('./render-ready.ts');
-  const result = await checkReadiness(context);
+  const result = printableAll(await checkReadiness(context));
   const text = asJson ? `${JSON.stringify(result)}\n` : renderReady(result, context.terminal);
   context.write(context.secrets.scrub(text), 'stdout');
   return exitCodeOfReadiness(result);

@@ -9,6 +9,7 @@ import { leakedHelpers, type Scan } from '../cleanup/scan.ts';
 import { shortId } from '../engine/containers.ts';
 import { formatAge, formatDuration } from '../support/deadline.ts';
 import type { Limits } from '../support/limits/limits.ts';
+import { printable, printableAll } from '../support/printable.ts';
 import type { Terminal } from '../support/terminal.ts';
 import { createPaint, type Paint } from './paint.ts';
 import { wrap } from './wrap.ts';
@@ -64,7 +65,7 @@ function foundLines(scan: Scan, now: number, paint: Paint): readonly string[] {
 function byKindAndImage(suspects: readonly Suspect[]): readonly string[] {
   const counts = new Map<string, number>();
   for (const { kind, container } of suspects) {
-    const key = `${kind.padEnd(12)}  ${container.image}`;
+    const key = `${kind.padEnd(12)}  ${printable(container.image)}`;
     counts.set(key, (counts.get(key) ?? 0) + 1);
   }
   const sorted = [...counts].sort(([, a], [, b]) => b - a);
@@ -79,7 +80,7 @@ const mostRows = 6;
 function deadLines({ suspects }: Scan): readonly string[] {
   const dead = suspects.filter(({ kind }) => kind === 'dead');
   if (dead.length === 0) return [];
-  const names = dead.map(({ container }) => container.name).join(', ');
+  const names = dead.map(({ container }) => printable(container.name)).join(', ');
   return [`${count(dead.length, 'dead managed container')}: ${names}`];
 }
 
@@ -91,7 +92,9 @@ function youngLines(young: number, limits: Limits): readonly string[] {
 }
 
 function leakLines(scan: Scan, { stopAgent }: CleanupOptions, paint: Paint): readonly string[] {
-  const { figures, oldAgent, server } = scan;
+  const { figures, oldAgent, server } = printableAll({
+    ...{ figures: scan.figures, oldAgent: scan.oldAgent, server: scan.server },
+  });
   if (!figures.leaking) return [];
   const lines = [
     '',
@@ -119,7 +122,7 @@ function dryRunLines(report: CleanupReport, paint: Paint): readonly string[] {
       kind.padEnd(12),
       state.padEnd(8),
       createdAt.slice(0, 19).replace('T', ' '),
-      kind === 'dead' ? name : image,
+      printable(kind === 'dead' ? name : image),
     ].join('  '),
   );
   const total = count(containers.length, 'container');
@@ -164,8 +167,8 @@ function failureLines(
   return [
     `${paint.bad(`${number} failed`)}: ${meaning}; ${todo}`,
     `  e.g. ${ids.join(' ')}`,
-    `  message of the engine: ${withShortIds(originalMessage)}`,
-    ...holders.map((holder) => `  held by ${describeHolder(holder)}: ${holder.mountPoint}`),
+    `  message of the engine: ${printable(withShortIds(originalMessage))}`,
+    ...holders.map((holder) => printable(`  held by ${describeHolder(holder)}: ${holder.mountPoint}`)),
   ];
 }
 
@@ -199,12 +202,13 @@ function leftLines({ end, left }: CleanupReport): readonly string[] {
 
 function agentLines({ leaking, oldAgent, agentRunsAgain }: CleanupReport, paint: Paint): readonly string[] {
   if (oldAgent === undefined) return [];
+  const name = printable(oldAgent.name);
   if (agentRunsAgain === false) {
-    return [paint.bad(`${oldAgent.name} could not be started again: docker start ${oldAgent.name}`)];
+    return [paint.bad(`${name} could not be started again: docker start ${name}`)];
   }
   if (!leaking) return [];
   const again = agentRunsAgain === true ? ' runs again and' : '';
-  return [`${oldAgent.name} (${oldAgent.image})${again} leaks until it is upgraded.`];
+  return [`${name} (${printable(oldAgent.image)})${again} leaks until it is upgraded.`];
 }
 
 /** A short id is enough for any command, and a line has room for no more. */

@@ -28,6 +28,27 @@ export function printableLines(text: string): string {
   return text.replaceAll('\r\n', '\n').replaceAll('\t', '    ').replace(invisibleInLines, escape);
 }
 
+/** `printable` for every text of a value, however deep: a report before it is shown, or a record before it is written. */
+export function printableAll<T>(value: T): T {
+  return JSON.parse(JSON.stringify(value), printableValue) as T;
+}
+
+/** The same as the second argument of `JSON.stringify` or `JSON.parse`. */
+export function printableValue(_key: string, value: unknown): unknown {
+  return typeof value === 'string' ? printable(value) : value;
+}
+
+/** `printableLines` for a text that comes in pieces, which may end within a character. Each stream needs its own. */
+export function createPrintableStream(): (chunk: Buffer) => Buffer {
+  const decoder = new TextDecoder();
+  return (chunk) => Buffer.from(printableLines(decoder.decode(chunk, { stream: true })));
+}
+
+/** The beginning of a text; never half a character. */
+export function shorten(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, most).replace(/[\ud800-\udbff]$/, '')}…`;
+}
+
 function escape(character: string): string {
   const code = character.codePointAt(0) ?? 0;
   if (code > 0xffff) return `\\u{${code.toString(16)}}`;

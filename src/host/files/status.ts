@@ -2,6 +2,8 @@ import { link } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { messageOf, systemCodeOf } from '../../support/errors.ts';
+import { fixedLimits } from '../../support/limits/fixed.ts';
+import { printable, shorten } from '../../support/printable.ts';
 import type { Paths } from '../../support/configuration.ts';
 import { makeFolder, writeFileAtomically } from './files.ts';
 import { describeMismatch, parseJsonText } from './json.ts';
@@ -235,7 +237,8 @@ function lastSuccessOf(before: StatusReading): string | undefined {
 
 function scrubStatus(status: HostStatus, scrub: (text: string) => string): HostStatus {
   const clean: unknown = JSON.parse(JSON.stringify(status), (_key, value: unknown) =>
-    typeof value === 'string' ? scrub(value) : value,
+    // Masked before it is cut: half a secret is not found.
+    typeof value === 'string' ? printable(shorten(scrub(value), fixedLimits.FOREIGN_TEXT)) : value,
   );
   return { ...(clean as HostStatus), state: status.state, since: status.since, updatedAt: status.updatedAt };
 }
