@@ -8,7 +8,7 @@ import {
   messageOf,
   messageBeyond,
 } from '../support/errors.ts';
-import { printableAll } from '../support/printable.ts';
+import { printableValue } from '../support/printable.ts';
 import { forceFlag, offlineFlag, parseArguments, type CommandName, type Request } from './arguments.ts';
 
 /** What `main` has set up before the command line is read. */
@@ -108,9 +108,9 @@ async function cleanUp(context: Context, args: readonly string[], asJson: boolea
 async function showStatus(context: Context, asJson: boolean): Promise<number> {
   const { readStatusReport } = await import('../commands/status.ts');
   const { renderStatus } = await import('./render-status.ts');
-  const report = printableAll(await readStatusReport(context));
+  const report = await readStatusReport(context);
   const text = asJson
-    ? `${JSON.stringify(report, undefined, 2)}\n`
+    ? `${JSON.stringify(report, printableValue, 2)}\n`
     : renderStatus(report, context.clock.now(), context.terminal);
   context.write(context.secrets.scrub(text), 'stdout');
   return ExitCode.ok;
@@ -122,8 +122,7 @@ async function watch(context: Context, asJson: boolean): Promise<number> {
   const { watchStatus } = await import('../commands/status.ts');
   const { renderChange, renderStatus } = await import('./render-status.ts');
   let before = '';
-  await watchStatus(context, (found) => {
-    const report = printableAll(found);
+  await watchStatus(context, (report) => {
     if (terminal.interactive && !asJson) {
       const hint = `${' '.repeat(11)}checked at ${report.checkedAt}; Ctrl-C stops\n`;
       write(clearScreen + secrets.scrub(renderStatus(report, clock.now(), terminal)) + hint, 'stdout');
@@ -132,7 +131,10 @@ async function watch(context: Context, asJson: boolean): Promise<number> {
     const change = changeOf(report);
     if (change === before) return;
     before = change;
-    write(secrets.scrub(asJson ? `${JSON.stringify(report)}\n` : renderChange(report)), 'stdout');
+    write(
+      secrets.scrub(asJson ? `${JSON.stringify(report, printableValue)}\n` : renderChange(report)),
+      'stdout',
+    );
   });
   return ExitCode.ok;
 }
@@ -154,9 +156,9 @@ function changeOf({ verdict, causes, status, serving, containers }: StatusReport
 async function showDiagnosis(context: Context, asJson: boolean): Promise<number> {
   const { doctor } = await import('../commands/doctor.ts');
   const { renderDoctor } = await import('./render-doctor.ts');
-  const diagnosis = printableAll(await doctor(context));
+  const diagnosis = await doctor(context);
   const text = asJson
-    ? `${JSON.stringify(diagnosis, undefined, 2)}\n`
+    ? `${JSON.stringify(diagnosis, printableValue, 2)}\n`
     : renderDoctor(diagnosis, context.terminal);
   context.write(context.secrets.scrub(text), 'stdout');
   return diagnosis.exitCode;
@@ -166,8 +168,8 @@ async function showDiagnosis(context: Context, asJson: boolean): Promise<number>
 async function showReadiness(context: Context, asJson: boolean): Promise<number> {
   const { checkReadiness, exitCodeOfReadiness } = await import('../commands/ready.ts');
   const { renderReady } = await import('./render-ready.ts');
-  const result = printableAll(await checkReadiness(context));
-  const text = asJson ? `${JSON.stringify(result)}\n` : renderReady(result, context.terminal);
+  const result = await checkReadiness(context);
+  const text = asJson ? `${JSON.stringify(result, printableValue)}\n` : renderReady(result, context.terminal);
   context.write(context.secrets.scrub(text), 'stdout');
   return exitCodeOfReadiness(result);
 }

@@ -1,12 +1,11 @@
-import { execFile, execFileSync, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { execFile, execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { renderMetrics, writeMetricsFile, type Metrics } from '../../../../src/host/files/metrics-file.ts';
 import { pathsBelow } from '../../../../src/support/configuration.ts';
-import { isRoot } from './small-disk.ts';
+import { hasSilentFolders, withSilentFolder } from '../../../support/host/silent-folder.ts';
 
 const noon = Date.parse('2016-07-01T12:00:00Z');
 const metrics: Metrics = {
@@ -168,33 +167,13 @@ describe('the textfile for Prometheus', () => {
   );
 });
 
-/** A folder on a file system whose process is stopped: no call about it ever returns. */
-async function withSilentFolder(work: (path: string) => Promise<void>): Promise<void> {
-  const [behind, path] = [join(folder, 'behind'), join(folder, 'silent')];
-  await mkdir(behind);
-  await mkdir(path);
-  const server = spawn('bindfs', ['-f', behind, path], { stdio: 'ignore' });
-  try {
-    await vi.waitFor(() => expect(readMounts()).toContain(path), { timeout: 5_000, interval: 20 });
-    server.kill('SIGSTOP');
-    await work(path);
-  } finally {
-    server.kill('SIGCONT');
-    execFileSync('umount', ['--lazy', path]);
-    server.kill('SIGTERM');
-  }
-}
-
-function readMounts(): string {
-  return execFileSync('cat', ['/proc/self/mounts'], { encoding: 'utf8' });
-}
-
 describe('a disk of the metrics that never answers', () => {
-  it.runIf(isRoot && existsSync('/usr/bin/bindfs'))(
+  it.runIf(hasSilentFolders)(
     'is waited for once, and keeps no more threads than writers',
     { timeout: 40_000 },
     async () => {
-      await withSilentFolder(async (silent) => {
+      await withSilentFolder(join(folder, 'silent'), async ({ path: silent, silence }) => {
+        silence();
         await mkdir(join(folder, 'rancher'));
         const script = join(import.meta.dirname, 'metrics-starver.ts');
         const child = execFile(
