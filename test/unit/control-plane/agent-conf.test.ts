@@ -28,6 +28,18 @@ describe('agent.conf', () => {
     ['export A=', ''],
     ['export A=x # comment', 'x'],
     ['export A=x#y', 'x#y'],
+    ['A=a~', 'a~'],
+    ['A=a=~', 'a=~'],
+    ['export A="~"', '~'],
+    ['export A=\\~', '~'],
+    ['export A=""~', '~'],
+    ['A={a,b}', '{a,b}'],
+    ['export A={a}', '{a}'],
+    ['export A={a', '{a'],
+    ['export A=a,b}', 'a,b}'],
+    ['export A="{a,b}"', '{a,b}'],
+    ['export A=\\{a,b}', '{a,b}'],
+    ['export A={a\\,b}', '{a,b}'],
     ['export A=/var/lib/rancher/etc/ssl/ca.crt\r', '/var/lib/rancher/etc/ssl/ca.crt'],
   ])('%j sets A to %j', (line, value) => {
     expect(parseAgentConf(`${line}\n`)).toEqual({ variables: { A: value }, problems: [] });
@@ -44,6 +56,17 @@ describe('agent.conf', () => {
     'export A=x && y',
     'export A=x>y',
     'export A=x\\',
+    'export A=~',
+    'A=~/ca.crt',
+    'A=a:~',
+    'A=:~root/x',
+    'export A="a":~',
+    "A='':~",
+    'export A={a,b}',
+    'export A=x{a,b}y',
+    'export A={1..3}',
+    'export A={"a",b}',
+    'export A={{a,b}',
     'export A',
     'A = x',
     'export 1A=x',
@@ -78,12 +101,29 @@ describe('agent.conf', () => {
   });
 
   it('means to us what it means to a shell', () => {
-    const unit = fc.constantFrom('a', ' ', '"', "'", '\\', '#', '/', '=', '.', 'é', '~', '*');
+    const unit = fc.constantFrom(
+      'a',
+      ' ',
+      '"',
+      "'",
+      '\\',
+      '#',
+      '/',
+      '=',
+      '.',
+      ':',
+      ',',
+      '{',
+      '}',
+      'é',
+      '~',
+      '*',
+    );
     fc.assert(
-      fc.property(fc.string({ unit }), (text) => {
-        const { variables, problems } = parseAgentConf(`export A=${text}`);
-        if (problems.length > 0 || text.includes('~')) return;
-        const script = `export A=${text}\nprintf %s "$A"`;
+      fc.property(fc.string({ unit }), fc.constantFrom('export ', ''), (text, declaration) => {
+        const { variables, problems } = parseAgentConf(`${declaration}A=${text}`);
+        if (problems.length > 0) return;
+        const script = `${declaration}A=${text}\nprintf %s "$A"`;
         const originalMessage = execFileSync('/bin/bash', ['-f'], {
           input: script,
           encoding: 'utf8',
@@ -91,7 +131,7 @@ describe('agent.conf', () => {
         });
         expect(originalMessage).toBe(variables['A']);
       }),
-      { numRuns: 60 },
+      { numRuns: 120 },
     );
   });
 
