@@ -1,8 +1,7 @@
-import { stat } from 'node:fs';
+import { fstatSync, stat } from 'node:fs';
 import { hostname } from 'node:os';
-import { isatty } from 'node:tty';
 import { dispatch, type Basis } from './cli/dispatch.ts';
-import { becomeProcess } from './host/exec.ts';
+import { exitAtOnce } from './host/exec.ts';
 import { readConfiguration } from './support/configuration.ts';
 import { ExitCode, InterruptedError, messageOf } from './support/errors.ts';
 import { fixedLimits } from './support/limits/fixed.ts';
@@ -49,11 +48,19 @@ async function main(): Promise<void> {
     write: (chunk, stream) => {
       output.write(chunk, stream);
     },
-    // Node makes a pipe non-blocking when it opens it, for everybody who has it.
-    terminal: terminalOf(() => (isatty(1) ? process.stdout : {}), configuration.colour),
+    terminal: terminalOf(openTerminal, configuration.colour),
     keyboard: keyboardOf(() => process.stdin),
   };
   await leave(await dispatch(argv, basis), signal);
+}
+
+/** Stdout, unless it is a pipe: Node makes that non-blocking when it opens it, for everybody who has it. */
+function openTerminal(): { readonly isTTY?: boolean; readonly columns?: number } {
+  try {
+    return fstatSync(1).isCharacterDevice() ? process.stdout : {};
+  } catch {
+    return {};
+  }
 }
 
 /**
@@ -106,7 +113,7 @@ function watchSignals(): AbortSignal {
       controller.abort(new InterruptedError(signal));
     });
   }
-  // Node's debugger listens for it otherwise. Unheard it would end the process: somebody wants a log to be rotated.
+  // Without the flag of the image Node's debugger listens for it.
   process.on('SIGUSR1', () => undefined);
   return controller.signal;
 }
@@ -122,11 +129,11 @@ async function leave(status: number, signal: AbortSignal): Promise<never> {
   for (let waited = 0; isInCall(fileCall); waited += fixedLimits.LEAVE_POLL) {
     if (waited >= fixedLimits.LEAVE_PATIENCE) {
       output.write(hungLine(status), 'stderr');
-      becomeStatus(status);
+      exitAtOnce(status);
     }
     await new Promise((resolve) => setTimeout(resolve, fixedLimits.LEAVE_POLL));
   }
-  if (isInCall(nameCall)) becomeStatus(status);
+  if (isInCall(nameCall)) exitAtOnce(status);
   process.exit(status);
 }
 
@@ -135,11 +142,6 @@ const nameCall = /^Get(Addr|Name)InfoReq/;
 
 function isInCall(kind: RegExp): boolean {
   return process.getActiveResourcesInfo().some((resource) => kind.test(resource));
-}
-
-/** Exits at once, whatever Node's threads do. */
-function becomeStatus(status: number): never {
-  becomeProcess(['/bin/sh', '-c', `exit ${status}`], {});
 }
 
 main().catch(async (error: unknown) => {

@@ -17,8 +17,20 @@ export function becomeProcess(command: readonly [string, ...string[]], environme
     environment['PATH'] ?? '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
   );
   if (file === undefined) throw new UsageError(`${name}: not found, or not executable`);
-  if (process.execve === undefined) throw new Error('this Node has no execve');
   hearIgnoredSignals();
+  // Node cannot unblock a signal; see `unblockingNode`.
+  const through = readSignals('SigBlk').length === 0 ? [] : unblockingNode();
+  const [program = file, ...rest] = through;
+  return execute(program, program === file ? command : [program, ...rest, file, ...command], environment);
+}
+
+/** Exits with a status at once, whatever Node's threads do: becoming another program ends them. */
+export function exitAtOnce(status: number): never {
+  return execute('/bin/sh', ['sh', '-c', `exit ${status}`], {});
+}
+
+function execute(file: string, command: readonly string[], environment: Environment): never {
+  if (process.execve === undefined) throw new Error('this Node has no execve');
   return process.execve(file, [...command], { ...environment });
 }
 
@@ -27,11 +39,33 @@ export function becomeProcess(command: readonly [string, ...string[]], environme
  * and bash cannot undo that: `yes | head -1` fails. What is handled is back at its default in the new program.
  */
 function hearIgnoredSignals(): void {
+  for (const name of readSignals('SigIgn')) process.on(name, () => undefined);
+}
+
+/**
+ * `--disable-sigusr1` leaves that signal blocked, and a program inherits that as well. A Node without the flag unblocks it when it
+ * starts. So our own Node, without the flag, becomes the program: the arguments before the program's file.
+ */
+function unblockingNode(): readonly string[] {
+  const own = readFileSync('/proc/self/cmdline', 'utf8').split('\0');
+  const flagAt = own.indexOf('--disable-sigusr1');
+  return flagAt < 1 ? [] : [...own.slice(0, flagAt), '-e', relay, '--'];
+}
+
+const relay = [
+  "for (const name of ['SIGPIPE', 'SIGXFSZ']) process.on(name, () => undefined);",
+  'const [, file, ...command] = process.argv;',
+  'process.execve(file, command, process.env);',
+].join(' ');
+
+/** Names of the signals in a mask of this process. */
+function readSignals(mask: 'SigIgn' | 'SigBlk'): readonly NodeJS.Signals[] {
   const status = readFileSync('/proc/self/status', 'latin1');
-  const ignored = BigInt(`0x${/^SigIgn:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
-  for (const [name, number] of Object.entries(system.signals)) {
-    if (((ignored >> BigInt(number - 1)) & 1n) === 1n) process.on(name, () => undefined);
-  }
+  const digits = new RegExp(`^${mask}:\\s*([0-9a-f]+)$`, 'm').exec(status)?.[1] ?? '0';
+  const bits = BigInt(`0x${digits}`);
+  return (Object.entries(system.signals) as [NodeJS.Signals, number][]).flatMap(([name, number]) =>
+    ((bits >> BigInt(number - 1)) & 1n) === 1n ? [name] : [],
+  );
 }
 
 function findProgram(name: string, path: string): string | undefined {

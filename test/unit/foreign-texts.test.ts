@@ -27,7 +27,6 @@ import { leakedSummary } from './fakes/leaked.ts';
  */
 
 const evil = '\x1b[1;1H\x1b[J\x1b[8mgone\x9b2J\u202egnp\u2066\r\nINFO: forged\b\x07\u2028end';
-// eslint-disable-next-line no-control-regex -- what must not be there
 const controls = /[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069]/;
 // Wide: no line ends where one of them could be forged.
 const view = { columns: 10_000, colour: false };

@@ -294,7 +294,11 @@ async function exchangeOnce(request: HttpRequest, exchange: Exchange): Promise<H
       ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
       signal,
     });
-    const text = await readBounded(body, Math.min(limits.HTTP_BODY, request.maxBytes ?? limits.HTTP_BODY), request);
+    const text = await readBounded(
+      body,
+      Math.min(limits.HTTP_BODY, request.maxBytes ?? limits.HTTP_BODY),
+      request,
+    );
     return { status: statusCode, headers: firstOfEach(headers), text, url: request.url };
   } finally {
     // Not awaited: a socket that does not close must not hold up the answer.

@@ -36,7 +36,7 @@ const questions: Readonly<Record<string, () => Promise<unknown>>> = {
 const answers: Record<string, unknown> = {};
 for (const [name, ask] of Object.entries(questions)) {
   const begun = performance.now();
-  const answer = await ask().catch((error: unknown) => String(error));
-  answers[name] = { ms: Math.round(performance.now() - begun), says: JSON.stringify(answer) ?? '' };
+  const answer: unknown = await ask().catch((error: unknown) => String(error));
+  answers[name] = { ms: Math.round(performance.now() - begun), says: JSON.stringify(answer) };
 }
 process.stdout.write(`${JSON.stringify(answers)}\n`);

@@ -56,7 +56,7 @@ const readers: Readonly<Record<string, () => Promise<unknown>>> = {
 async function say(work: () => Promise<unknown>): Promise<{ ms: number; says: string }> {
   const begun = performance.now();
   const says = await work().then(
-    (value) => JSON.stringify(value) ?? 'nothing',
+    (value) => (value === undefined ? 'nothing' : JSON.stringify(value)),
     (error: unknown) => `${String(error)} ${JSON.stringify(error)}`,
   );
   return { ms: Math.round(performance.now() - begun), says };
