@@ -43,6 +43,8 @@ class OutputQueue {
   #dropped = 0;
   #isGone = false;
   #timer: NodeJS.Timeout | undefined;
+  /** Until it is tried again: short while the reader reads. In ms. */
+  #pause: number = fixedLimits.OUTPUT_POLL_MIN;
 
   /**
    * @param whenFull what to do with more than OUTPUT_BACKLOG: a log leaves lines out, a result is waited for
@@ -72,18 +74,22 @@ class OutputQueue {
   async empty(signal: AbortSignal): Promise<void> {
     const ends = performance.now() + this.#patience;
     while (this.#size > 0 && !signal.aborted && performance.now() < ends) {
-      await new Promise((resolve) => setTimeout(resolve, fixedLimits.OUTPUT_POLL));
-      this.#writePending();
+      await new Promise((resolve) => setTimeout(resolve, this.#pause));
     }
   }
 
   #drain(): void {
     this.#timer = undefined;
+    const before = this.#size;
     this.#writePending();
+    const isRead = this.#size < before;
+    this.#pause = isRead
+      ? fixedLimits.OUTPUT_POLL_MIN
+      : Math.min(2 * this.#pause, fixedLimits.OUTPUT_POLL_MAX);
     if (this.#size > 0) {
       this.#timer = setTimeout(() => {
         this.#drain();
-      }, fixedLimits.OUTPUT_POLL);
+      }, this.#pause);
     }
   }
 
@@ -92,7 +98,7 @@ class OutputQueue {
     const sleeper = new Int32Array(new SharedArrayBuffer(4));
     while (this.#size > fixedLimits.OUTPUT_BACKLOG && !this.#isGone) {
       this.#writePending();
-      if (this.#size > 0) Atomics.wait(sleeper, 0, 0, fixedLimits.OUTPUT_POLL);
+      if (this.#size > 0) Atomics.wait(sleeper, 0, 0, fixedLimits.OUTPUT_POLL_MIN);
     }
   }
 

@@ -28,8 +28,10 @@ export const fixedLimits = {
   KERNEL_FILE_TIME: 10_000,
   /** Bytes of output that are kept for a reader who is behind; the report of 100,000 containers has 30 MB. */
   OUTPUT_BACKLOG: 67_108_864,
-  /** How often it is tried again to write to a reader who is behind. */
-  OUTPUT_POLL: 20,
+  /** How often it is tried again to write to a reader who is behind, while that one reads: a pipe holds 64 kB. */
+  OUTPUT_POLL_MIN: 1,
+  /** The same while nobody reads: no CPU to speak of. */
+  OUTPUT_POLL_MAX: 50,
   /** An exiting process waits this long for its reader: a person may leave a pager open over night. */
   OUTPUT_PATIENCE: 86_400_000,
   /** The same for the log: a worker must exit although the engine does not read what it says. */
