@@ -94,9 +94,18 @@ function readPart(text: string, at: number): Part {
     case '`':
       return computed;
     default:
-      return { value: character, end: at + 1 };
+      return readPlain(text, at);
   }
 }
+
+/** Characters that mean nothing to a shell, in one piece; else one character. */
+function readPlain(text: string, at: number): Part & { readonly value: string } {
+  plain.lastIndex = at;
+  const value = plain.exec(text)?.[0] ?? text.charAt(at);
+  return { value, end: at + value.length };
+}
+
+const plain = /[^\s;&|<>()'"\\$`~:{},.]+/y;
 
 function readSingleQuoted(text: string, from: number): Part {
   const end = text.indexOf("'", from);
