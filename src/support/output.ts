@@ -113,10 +113,10 @@ class OutputQueue {
     }
     this.#pending = [];
     this.#at = 0;
-    if (this.#dropped > 0) this.#tellDropped();
+    if (this.#dropped > 0) this.#reportDropped();
   }
 
-  #tellDropped(): void {
+  #reportDropped(): void {
     const line = Buffer.from(`WARN: ${this.#dropped} lines were left out: nobody read them\n`);
     this.#dropped = 0;
     this.#pending.push(line);

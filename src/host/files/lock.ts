@@ -158,7 +158,10 @@ async function acquire(options: HostLockOptions, onLost: (reason: string) => voi
   const deadline = deadlineIn(limits.LOCK_WAIT, clock);
   for (;;) {
     signal?.throwIfAborted();
-    const held = await tryAcquire(options, onLost);
+    const held = await tryAcquire(options, onLost).catch((error: unknown) => {
+      // A disk that cannot be read keeps no lock either.
+      throw explainWriteError(folder, error);
+    });
     if (held !== undefined) return held;
     if (await removeEndedHolder(options)) continue;
     if (deadline.left() === 0) throw await describeHolder(options);

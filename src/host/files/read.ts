@@ -8,7 +8,7 @@ export interface ReadOptions {
   /** Bytes; a larger file is an error. */
   readonly maxBytes?: number;
   readonly deadlineMs?: number;
-  /** Told what the file is before it is read, e.g. its mode. What it throws is thrown. */
+  /** Called before the file is read, with its mode and owner. What it throws is thrown. */
   readonly onOpen?: (file: FileHandle, found: Stats) => Promise<void>;
 }
 
