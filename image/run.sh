@@ -4,11 +4,11 @@
 # must run with the base image's libraries.
 home=/usr/lib/rancher-agent-entrypoint
 # What each one gives: docs/development/footprint.md. No flags of V8 but sizes: with any other it compiles all of Node's own modules,
-# which only cleanup can afford.
-node_flags='--max-old-space-size=128 --min-semi-space-size=2 --max-semi-space-size=2 --v8-pool-size=1'
+# which only cleanup can afford. SIGUSR1 opens Node's debugger on a port of the host, for every user of it: never.
+node_flags='--disable-sigusr1 --max-old-space-size=128 --min-semi-space-size=2 --max-semi-space-size=2 --v8-pool-size=1'
 first=${1-} second=${2-}
 # Thousands of answers, and over in a minute: room, not thrift; and the cores are the engine's, not those of V8's helpers.
-[ "$first" != cleanup ] || node_flags='--max-old-space-size=128 --min-semi-space-size=16 --max-semi-space-size=16 --single-threaded'
+[ "$first" != cleanup ] || node_flags='--disable-sigusr1 --max-old-space-size=128 --min-semi-space-size=16 --max-semi-space-size=16 --single-threaded'
 
 # `-- CMD` needs no Node. What is no program is left to it, which says so.
 is_program() {

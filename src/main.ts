@@ -1,17 +1,21 @@
-import { stat, writeSync } from 'node:fs';
+import { fstatSync, stat } from 'node:fs';
 import { hostname } from 'node:os';
 import { dispatch, type Basis } from './cli/dispatch.ts';
-import { becomeProcess } from './host/exec.ts';
+import { exitAtOnce } from './host/exec.ts';
 import { readConfiguration } from './support/configuration.ts';
 import { ExitCode, InterruptedError, messageOf } from './support/errors.ts';
 import { fixedLimits } from './support/limits/fixed.ts';
 import { createLog, type Log } from './support/log.ts';
-import { addEnvironmentSecrets, createSecrets } from './support/secrets.ts';
+import { createOutput } from './support/output.ts';
+import { printableLines } from './support/printable.ts';
+import { addEnvironmentSecrets, createSecrets, type Secrets } from './support/secrets.ts';
 import { hungLine } from './agent/worker/hung-worker.ts';
 import { keyboardOf, terminalOf } from './support/terminal.ts';
 
 /** Set by the bundler from package.json. */
 declare const __VERSION__: string | undefined;
+
+const output = createOutput();
 
 /** The entry point: environment and arguments in, exit status out. The only place that ends the process. */
 async function main(): Promise<void> {
@@ -26,19 +30,48 @@ async function main(): Promise<void> {
     format: configuration.logFormat,
     debug: configuration.debug,
     secrets,
+    destination: {
+      write: (line) => {
+        output.write(line, 'stderr');
+      },
+    },
   });
-  exitOnDefect(log);
+  const signal = watchSignals();
+  exitOnDefect(log, signal);
+  hideTokens(argv, secrets);
   const basis: Basis = {
     configuration,
     secrets,
     log,
     version: typeof __VERSION__ === 'string' ? __VERSION__ : 'development',
-    signal: watchSignals(),
-    write: writeWhole,
-    terminal: terminalOf(() => process.stdout, configuration.colour),
+    signal,
+    write: (chunk, stream) => {
+      output.write(chunk, stream);
+    },
+    terminal: terminalOf(openTerminal, configuration.colour),
     keyboard: keyboardOf(() => process.stdin),
   };
-  await leave(await dispatch(argv, basis));
+  await leave(await dispatch(argv, basis), signal);
+}
+
+/** Stdout, unless it is a pipe: Node makes that non-blocking when it opens it, for everybody who has it. */
+function openTerminal(): { readonly isTTY?: boolean; readonly columns?: number } {
+  try {
+    return fstatSync(1).isCharacterDevice() ? process.stdout : {};
+  } catch {
+    return {};
+  }
+}
+
+/**
+ * Every user of the host can read the arguments of a process. The token in a registration URL registers further hosts, so it leaves
+ * them as soon as they are read; a registration may wait for its server for minutes.
+ */
+function hideTokens(argv: readonly string[], secrets: Secrets): void {
+  const shown = argv.map((argument) => secrets.scrub(argument));
+  if (shown.some((argument, index) => argument !== argv[index])) {
+    process.title = ['rancher-agent-entrypoint', ...shown].join(' ');
+  }
 }
 
 /**
@@ -63,12 +96,12 @@ function isDebugAsked(argv: readonly string[]): boolean {
  * What nobody caught is a defect. Node alone would exit with 1, which is how `run` exits on a signal, and write the stack as it
  * is, with whatever secret is in it.
  */
-function exitOnDefect(log: Log): void {
+function exitOnDefect(log: Log, signal: AbortSignal): void {
   process.on('uncaughtException', (error) => {
     log.error('this is a defect of the entrypoint: please report it', {
       error: error.stack ?? messageOf(error),
     });
-    void leave(ExitCode.internal);
+    void leave(ExitCode.internal, signal);
   });
 }
 
@@ -80,46 +113,39 @@ function watchSignals(): AbortSignal {
       controller.abort(new InterruptedError(signal));
     });
   }
+  // Without the flag of the image Node's debugger listens for it.
+  process.on('SIGUSR1', () => undefined);
   return controller.signal;
-}
-
-/** Synchronous, so that nothing is lost when the process ends; a reader that has gone away is no error of ours. */
-function writeWhole(chunk: string | Buffer, stream: 'stdout' | 'stderr'): void {
-  const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
-  const descriptor = stream === 'stdout' ? 1 : 2;
-  for (let written = 0; written < bytes.length;) {
-    try {
-      written += writeSync(descriptor, bytes, written);
-    } catch (error) {
-      const code = error instanceof Error && 'code' in error ? error.code : undefined;
-      if (code === 'EAGAIN') continue;
-      if (code === 'EPIPE') return;
-      throw error;
-    }
-  }
 }
 
 /**
  * Ends the process. `exit` waits for Node's threads, for ever if one of them is in a file-system call that a dead disk
- * never answers; becoming another program ends them. A call that was under way when something else failed is given time.
+ * never answers; becoming another program ends them. A call that was under way when something else failed is given time, and so is
+ * whoever reads what we say, until a signal comes. A look-up of a name is not waited for: it takes as long as the name servers do.
  */
-async function leave(status: number): Promise<never> {
+async function leave(status: number, signal: AbortSignal): Promise<never> {
   await new Promise((resolve) => setImmediate(resolve));
-  for (let waited = 0; isInFileCall(); waited += fixedLimits.LEAVE_POLL) {
+  await output.flushed(signal);
+  for (let waited = 0; isInCall(fileCall); waited += fixedLimits.LEAVE_POLL) {
     if (waited >= fixedLimits.LEAVE_PATIENCE) {
-      writeWhole(hungLine(status), 'stderr');
-      becomeProcess(['/bin/sh', '-c', `exit ${status}`], {});
+      output.write(hungLine(status), 'stderr');
+      exitAtOnce(status);
     }
     await new Promise((resolve) => setTimeout(resolve, fixedLimits.LEAVE_POLL));
   }
+  if (isInCall(nameCall)) exitAtOnce(status);
   process.exit(status);
 }
 
-function isInFileCall(): boolean {
-  return process.getActiveResourcesInfo().some((resource) => resource.startsWith('FSReq'));
+const fileCall = /^FSReq/;
+const nameCall = /^Get(Addr|Name)InfoReq/;
+
+function isInCall(kind: RegExp): boolean {
+  return process.getActiveResourcesInfo().some((resource) => kind.test(resource));
 }
 
 main().catch(async (error: unknown) => {
-  process.stderr.write(`ERROR: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-  await leave(ExitCode.internal);
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  output.write(`ERROR: ${printableLines(text)}\n`, 'stderr');
+  await leave(ExitCode.internal, AbortSignal.abort());
 });

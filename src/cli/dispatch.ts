@@ -8,6 +8,7 @@ import {
   messageOf,
   messageBeyond,
 } from '../support/errors.ts';
+import { printableValue } from '../support/printable.ts';
 import { forceFlag, offlineFlag, parseArguments, type CommandName, type Request } from './arguments.ts';
 
 /** What `main` has set up before the command line is read. */
@@ -111,7 +112,7 @@ async function showStatus(context: Context, asJson: boolean): Promise<number> {
   const { renderStatus } = await import('./render-status.ts');
   const report = await readStatusReport(context);
   const text = asJson
-    ? `${JSON.stringify(report, undefined, 2)}\n`
+    ? `${JSON.stringify(report, printableValue, 2)}\n`
     : renderStatus(report, context.clock.now(), context.terminal);
   context.write(context.secrets.scrub(text), 'stdout');
   return ExitCode.ok;
@@ -132,7 +133,10 @@ async function watch(context: Context, asJson: boolean): Promise<number> {
     const change = changeOf(report);
     if (change === before) return;
     before = change;
-    write(secrets.scrub(asJson ? `${JSON.stringify(report)}\n` : renderChange(report)), 'stdout');
+    write(
+      secrets.scrub(asJson ? `${JSON.stringify(report, printableValue)}\n` : renderChange(report)),
+      'stdout',
+    );
   });
   return ExitCode.ok;
 }
@@ -156,7 +160,7 @@ async function showDiagnosis(context: Context, asJson: boolean): Promise<number>
   const { renderDoctor } = await import('./render-doctor.ts');
   const diagnosis = await doctor(context);
   const text = asJson
-    ? `${JSON.stringify(diagnosis, undefined, 2)}\n`
+    ? `${JSON.stringify(diagnosis, printableValue, 2)}\n`
     : renderDoctor(diagnosis, context.terminal);
   context.write(context.secrets.scrub(text), 'stdout');
   return diagnosis.exitCode;
@@ -167,7 +171,7 @@ async function showReadiness(context: Context, asJson: boolean): Promise<number>
   const { checkReadiness, exitCodeOfReadiness } = await import('../commands/ready.ts');
   const { renderReady } = await import('./render-ready.ts');
   const result = await checkReadiness(context);
-  const text = asJson ? `${JSON.stringify(result)}\n` : renderReady(result, context.terminal);
+  const text = asJson ? `${JSON.stringify(result, printableValue)}\n` : renderReady(result, context.terminal);
   context.write(context.secrets.scrub(text), 'stdout');
   return exitCodeOfReadiness(result);
 }

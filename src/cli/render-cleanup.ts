@@ -9,6 +9,7 @@ import { leakedHelpers, type Scan } from '../cleanup/scan.ts';
 import { shortId } from '../engine/containers.ts';
 import { formatAge, formatDuration } from '../support/deadline.ts';
 import type { Limits } from '../support/limits/limits.ts';
+import { printable, printableAll, printableValue } from '../support/printable.ts';
 import type { Terminal } from '../support/terminal.ts';
 import { createPaint, type Paint } from './paint.ts';
 import { wrap } from './wrap.ts';
@@ -50,7 +51,7 @@ export function* renderCleanupReport(report: CleanupReport, view: View): Generat
 
 /** The same as JSON, container by container. */
 export function* renderCleanupJson({ containers, ...report }: CleanupReport): Generator<string> {
-  const text = JSON.stringify(report, undefined, 2);
+  const text = JSON.stringify(report, printableValue, 2);
   if (containers === undefined) {
     yield `${text}\n`;
     return;
@@ -59,7 +60,7 @@ export function* renderCleanupJson({ containers, ...report }: CleanupReport): Ge
   yield `${text.slice(0, -2)},\n  "containers": [`;
   let separator = '\n    ';
   for (const container of containers) {
-    yield separator + JSON.stringify(container, undefined, 2).replaceAll('\n', '\n    ');
+    yield separator + JSON.stringify(container, printableValue, 2).replaceAll('\n', '\n    ');
     separator = ',\n    ';
   }
   yield `${separator.startsWith(',') ? '\n  ' : ''}]\n}\n`;
@@ -81,7 +82,7 @@ function foundLines(scan: Scan, now: number, paint: Paint): readonly string[] {
 function byKindAndImage(suspects: readonly Suspect[]): readonly string[] {
   const counts = new Map<string, number>();
   for (const { kind, container } of suspects) {
-    const key = `${kind.padEnd(12)}  ${container.image}`;
+    const key = `${kind.padEnd(12)}  ${printable(container.image)}`;
     counts.set(key, (counts.get(key) ?? 0) + 1);
   }
   const sorted = [...counts].sort(([, a], [, b]) => b - a);
@@ -96,7 +97,7 @@ const mostRows = 6;
 function deadLines({ suspects }: Scan): readonly string[] {
   const dead = suspects.filter(({ kind }) => kind === 'dead');
   if (dead.length === 0) return [];
-  const names = dead.map(({ container }) => container.name).join(', ');
+  const names = dead.map(({ container }) => printable(container.name)).join(', ');
   return [`${count(dead.length, 'dead managed container')}: ${names}`];
 }
 
@@ -108,7 +109,9 @@ function youngLines(young: number, limits: Limits): readonly string[] {
 }
 
 function leakLines(scan: Scan, { stopAgent }: CleanupOptions, paint: Paint): readonly string[] {
-  const { figures, oldAgent, server } = scan;
+  const { figures, oldAgent, server } = printableAll({
+    ...{ figures: scan.figures, oldAgent: scan.oldAgent, server: scan.server },
+  });
   if (!figures.leaking) return [];
   const lines = [
     '',
@@ -141,7 +144,7 @@ function* dryRunLines(report: CleanupReport, paint: Paint): Generator<string> {
 
 function rowOf({ id, kind, state, createdAt, image, name }: ListedContainer): string {
   const created = createdAt.slice(0, 19).replace('T', ' ');
-  const what = kind === 'dead' ? name : image;
+  const what = printable(kind === 'dead' ? name : image);
   return [shortId(id), kind.padEnd(12), state.padEnd(8), created, what].join('  ');
 }
 
@@ -180,8 +183,8 @@ function failureLines(
   return [
     `${paint.bad(`${number} failed`)}: ${meaning}; ${todo}`,
     `  e.g. ${ids.join(' ')}`,
-    `  message of the engine: ${withShortIds(originalMessage)}`,
-    ...holders.map((holder) => `  held by ${describeHolder(holder)}: ${holder.mountPoint}`),
+    `  message of the engine: ${printable(withShortIds(originalMessage))}`,
+    ...holders.map((holder) => printable(`  held by ${describeHolder(holder)}: ${holder.mountPoint}`)),
   ];
 }
 
@@ -217,12 +220,13 @@ function leftLines({ end, left }: CleanupReport): readonly string[] {
 
 function agentLines({ leaking, oldAgent, agentRunsAgain }: CleanupReport, paint: Paint): readonly string[] {
   if (oldAgent === undefined) return [];
+  const name = printable(oldAgent.name);
   if (agentRunsAgain === false) {
-    return [paint.bad(`${oldAgent.name} could not be started again: docker start ${oldAgent.name}`)];
+    return [paint.bad(`${name} could not be started again: docker start ${name}`)];
   }
   if (!leaking) return [];
   const again = agentRunsAgain === true ? ' runs again and' : '';
-  return [`${oldAgent.name} (${oldAgent.image})${again} leaks until it is upgraded.`];
+  return [`${name} (${printable(oldAgent.image)})${again} leaks until it is upgraded.`];
 }
 
 /** A short id is enough for any command, and a line has room for no more. */

@@ -1,6 +1,7 @@
 import type { Diagnosis } from '../doctor/diagnosis.ts';
 import { checkNames, type Finding, type Level } from '../doctor/finding.ts';
 import { formatDuration } from '../support/deadline.ts';
+import { printableAll } from '../support/printable.ts';
 import type { Terminal } from '../support/terminal.ts';
 import { createPaint, type Paint } from './paint.ts';
 import { wrap } from './wrap.ts';
@@ -11,7 +12,8 @@ const margin = 3;
 const nameWidth = Math.max(...checkNames.map((name) => name.length)) + 1;
 
 /** The doctor's table: a line for each check, and below a fault what to do about it. */
-export function renderDoctor(diagnosis: Diagnosis, terminal: Pick<Terminal, 'columns' | 'colour'>): string {
+export function renderDoctor(found: Diagnosis, terminal: Pick<Terminal, 'columns' | 'colour'>): string {
+  const diagnosis = printableAll(found);
   const paint = createPaint(terminal.colour);
   const lines = withoutRepeats(diagnosis.findings).flatMap((finding) =>
     renderFinding(finding, terminal.columns, paint),

@@ -1,4 +1,5 @@
 import type { ReadinessResult } from '../agent/run/readiness/result.ts';
+import { printableAll } from '../support/printable.ts';
 import type { Terminal } from '../support/terminal.ts';
 import { createPaint } from './paint.ts';
 import { wrap } from './wrap.ts';
@@ -9,7 +10,7 @@ export function renderReady(
   { columns, colour }: Pick<Terminal, 'columns' | 'colour'>,
 ): string {
   const paint = createPaint(colour);
-  const { passed, failure, warnings = [], server } = result;
+  const { passed, failure, warnings = [], server } = printableAll(result);
   const block = (mark: string, text: string): readonly string[] =>
     wrap(text, columns - 3).map((line, index) => (index === 0 ? ` ${mark} ${line}` : `   ${line}`));
   const lines = [

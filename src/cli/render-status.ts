@@ -4,6 +4,7 @@ import { shortId } from '../engine/containers.ts';
 import type { HostState } from '../host/files/status.ts';
 import { describeObserved, knownServing } from '../agent/run/serving/known.ts';
 import { formatAge, formatDuration } from '../support/deadline.ts';
+import { printableAll } from '../support/printable.ts';
 import type { Terminal } from '../support/terminal.ts';
 import { createPaint, type Paint } from './paint.ts';
 import { table } from './wrap.ts';
@@ -14,10 +15,11 @@ const nameWidth = 9;
 
 /** One screen: is this host healthy, what does it do, since when, what next. */
 export function renderStatus(
-  report: StatusReport,
+  found: StatusReport,
   now: number,
   terminal: Pick<Terminal, 'columns' | 'colour'>,
 ): string {
+  const report = printableAll(found);
   const paint = createPaint(terminal.colour);
   const blocks: readonly (readonly Row[])[] = [
     [['host', report.text]],
@@ -33,7 +35,7 @@ export function renderStatus(
 
 /** One line for a change, where there is no screen to draw on. */
 export function renderChange(report: StatusReport): string {
-  const { status, text, checkedAt } = report;
+  const { status, text, checkedAt } = printableAll(report);
   const state = 'status' in status ? `${status.status.state}: ${status.status.summary}` : 'unknown';
   return `${checkedAt} ${text} | ${state}\n`;
 }

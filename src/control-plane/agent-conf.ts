@@ -1,8 +1,10 @@
 import { dirname } from 'node:path';
 import { StorageSilentError } from '../host/errors.ts';
-import { makeFolder, readTextIfExists, writeFileAtomically } from '../host/files/files.ts';
+import { makeFolder, writeFileAtomically, type FileOwnership } from '../host/files/files.ts';
+import type { ReadOptions } from '../host/files/read.ts';
+import { readOwnFile } from '../host/files/safe-folder.ts';
 import { DeadlineError } from '../support/deadline.ts';
-import { messageOf, systemCodeOf } from '../support/errors.ts';
+import { EntrypointError, messageOf } from '../support/errors.ts';
 import { fixedLimits } from '../support/limits/fixed.ts';
 import { parseShellAssignment, quoteForShell } from './shell/assignment.ts';
 
@@ -37,34 +39,46 @@ export function parseAgentConf(text: string): AgentConf {
  */
 export async function readAgentConf(file: string): Promise<AgentConf> {
   try {
-    return parseAgentConf((await readTextIfExists(file, { deadlineMs: fixedLimits.SETTINGS_TIME })) ?? '');
+    return parseAgentConf((await readOwnFile(file, { deadlineMs: fixedLimits.SETTINGS_TIME })) ?? '');
   } catch (error) {
     if (error instanceof DeadlineError)
       throw new StorageSilentError(`the disk of agent.conf does not answer: ${error.message}`, {
         cause: error,
       });
-    const reason = systemCodeOf(error) ?? messageOf(error);
-    return { variables: {}, problems: [`the file cannot be read (${reason})`] };
+    const hint = error instanceof EntrypointError && error.hint !== undefined ? `: ${error.hint}` : '';
+    return { variables: {}, problems: [`the file cannot be read (${messageOf(error)})${hint}`] };
   }
 }
 
-/** Adds variables to the file, keeping every line of it; those that have the value already are not added again. */
+/**
+ * Adds variables to the file, keeping every line of it, its mode and its owner: it may hold a password. Those that have the value
+ * already are not added again.
+ */
 export async function addToAgentConf(
   file: string,
   additions: Readonly<Record<string, string>>,
 ): Promise<void> {
-  const text = (await readTextIfExists(file)) ?? '';
+  let keep: FileOwnership = { mode: 0o644 };
+  const onOpen: ReadOptions['onOpen'] = async (_file, { mode, uid, gid }) => {
+    keep = { mode: mode & 0o7777, uid, gid };
+    return Promise.resolve();
+  };
+  const text = (await readOwnFile(file, { onOpen })) ?? '';
   const { variables } = parseAgentConf(text);
   const lines = Object.entries(additions)
     .filter(([name, value]) => variables[name] !== value)
     .map(([name, value]) => `export ${name}=${quoteForShell(value)}\n`);
   if (lines.length === 0) return;
   const separator = text === '' || text.endsWith('\n') ? '' : '\n';
-  await writeWithFolder(file, `${text}${separator}${lines.join('')}`);
+  await writeWithFolder(file, `${text}${separator}${lines.join('')}`, keep);
 }
 
 /** Writes a file below `/var/lib/rancher/etc` or the like, whole or not at all; makes the folder. */
-export async function writeWithFolder(file: string, content: string): Promise<void> {
+export async function writeWithFolder(
+  file: string,
+  content: string,
+  ownership: FileOwnership = { mode: 0o644 },
+): Promise<void> {
   await makeFolder(dirname(file));
-  await writeFileAtomically(file, content, { mode: 0o644 });
+  await writeFileAtomically(file, content, ownership);
 }

@@ -1,4 +1,5 @@
 import { ServerUnavailableError, messageOf } from '../support/errors.ts';
+import { fixedLimits } from '../support/limits/fixed.ts';
 import { isHtml, parseJson, readApiError } from './http/answer.ts';
 import type { Credentials, HttpClient, HttpResponse } from './http/client.ts';
 import { readRequiredImage, type RequiredImage } from './required-image.ts';
@@ -37,7 +38,10 @@ export async function fetchBootstrap(
 ): Promise<Bootstrap> {
   try {
     const url = joinUrl(cattleUrl, 'scripts/bootstrap');
-    return judgeBootstrap(await client.request({ method: 'GET', url, credentials: keys, repeat: true }));
+    const maxBytes = fixedLimits.SERVER_SCRIPT;
+    return judgeBootstrap(
+      await client.request({ method: 'GET', url, credentials: keys, repeat: true, maxBytes }),
+    );
   } catch (error) {
     if (!(error instanceof ServerUnavailableError)) throw error;
     const hint = error.hint === undefined ? {} : { hint: error.hint };

@@ -1,4 +1,5 @@
 import { messageOf } from '../support/errors.ts';
+import { printable } from '../support/printable.ts';
 import { enforceAuthentication, type Connection } from './http/connection.ts';
 import type { Credentials, HttpResponse } from './http/client.ts';
 import { joinUrl } from './url.ts';
@@ -84,7 +85,7 @@ function judge({ status }: HttpResponse): ReportOutcome {
  * something; one line, at most 255 characters.
  */
 export function composeEventType(text: string): string {
-  const line = text.replace(/[\p{Cc}\s]+/gu, ' ').trim();
+  const line = printable(text).replace(/ +/g, ' ').trim();
   // A character cut in half at the end would not be valid text.
   return `agent.error: ${line}`.slice(0, longestEventType).replace(/[\uD800-\uDBFF]$/, '');
 }

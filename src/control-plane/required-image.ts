@@ -50,10 +50,27 @@ export function readRequiredImage(script: string): RequiredImage {
   const [image, ...others] = images;
   if (image === undefined) return { kind: 'none' };
   if (others.length > 0) return { kind: 'unclear', reason: `${images.size} different images` };
-  if (!/^[a-z0-9][\w.:/@-]*$/i.test(image) || image.length > longestReference) {
-    return { kind: 'unclear', reason: 'the value is not the name of an image' };
-  }
+  if (!isReference(image)) return { kind: 'unclear', reason: 'the value is not the name of an image' };
   return { kind: 'image', image };
+}
+
+/**
+ * Whether a text is `[HOST[:PORT]/]PATH[:TAG][@DIGEST]`, as engines read it. A host has a dot, a port, or is `localhost`: the engine
+ * takes a single word with capitals for one as well, and would ask a machine that nobody meant.
+ */
+function isReference(text: string): boolean {
+  if (text.length > longestReference) return false;
+  const [, name = '', digest] = /^([^@]*)(?:@(.*))?$/.exec(text) ?? [];
+  if (digest !== undefined && !/^[A-Za-z][A-Za-z0-9+._-]*:[0-9A-Fa-f]+$/.test(digest)) return false;
+  const parts = name.split('/');
+  const [first = ''] = parts;
+  const hasHost = parts.length > 1 && (/[.:]/.test(first) || first === 'localhost');
+  if (hasHost && !/^([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?$/.test(first)) return false;
+  const path = hasHost ? parts.slice(1) : parts;
+  const last = /^([^:]*)(?::([\w][\w.-]{0,127}))?$/.exec(path.pop() ?? '')?.[1];
+  return (
+    last !== undefined && [...path, last].every((part) => /^[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?$/.test(part))
+  );
 }
 
 /**

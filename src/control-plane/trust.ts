@@ -1,6 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 import { rm } from 'node:fs/promises';
-import { readTextIfExists, type ReadOptions } from '../host/files/files.ts';
+import { HostFolderUnsafeError } from '../host/errors.ts';
+import { readSmallFile, type ReadOptions } from '../host/files/read.ts';
+import { readOwnFile } from '../host/files/safe-folder.ts';
 import { deadlineIn } from '../support/deadline.ts';
 import { ConfigurationError, ServerUnavailableError, messageOf, systemCodeOf } from '../support/errors.ts';
 import { addToAgentConf, writeWithFolder } from './agent-conf.ts';
@@ -55,7 +57,11 @@ type TrustConnection = Pick<Connection, 'limits' | 'clock' | 'log' | 'signal'>;
  *   fingerprint or is not offered; ServerUnavailableError when the certificate does not help (expired, other name)
  */
 export async function establishTrust(connection: TrustConnection, request: TrustRequest): Promise<Trust> {
-  const kept = await readCaFile(request.files.caFile);
+  const kept = await readCaFile(request.files.caFile, {
+    onUnsafe: ({ message, hint = '' }) => {
+      connection.log.warn(`the certificates of this host are not trusted: ${message}`, { hint });
+    },
+  });
   if (kept !== undefined) {
     await install(connection, request, kept);
     return { ca: [kept] };
@@ -135,12 +141,21 @@ function readCertificate(pem: string): X509Certificate | undefined {
   }
 }
 
-async function readCaFile(file: string, options?: ReadOptions): Promise<string | undefined> {
+interface CaReadOptions extends ReadOptions {
+  /** The file lies where others may write: it is taken as missing. */
+  readonly onUnsafe?: (error: HostFolderUnsafeError) => void;
+}
+
+async function readCaFile(file: string, options: CaReadOptions = {}): Promise<string | undefined> {
   try {
-    const text = await readTextIfExists(file, options);
+    const text = await readOwnFile(file, options);
     if (text === undefined) return undefined;
     if (readFirstCertificate(text) !== undefined) return text;
   } catch (error) {
+    if (error instanceof HostFolderUnsafeError) {
+      options.onUnsafe?.(error);
+      return undefined;
+    }
     if (systemCodeOf(error) === 'ENOTDIR') return undefined;
     throw new ConfigurationError(`${file} cannot be read`, {
       originalMessage: messageOf(error),
@@ -274,7 +289,7 @@ async function addToSystem(
   ca: string,
 ): Promise<void> {
   await attempt(log, 'add the certificate of the server to those of the system', async () => {
-    if ((await readTextIfExists(systemCaFile)) === ca) return;
+    if ((await readSmallFile(systemCaFile)) === ca) return;
     await writeWithFolder(systemCaFile, ca);
     try {
       await refreshSystemStore();

@@ -1,7 +1,10 @@
+import type { Stats } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ConfigurationError } from '../support/errors.ts';
 import type { Paths } from '../support/configuration.ts';
-import { createFileAtomically, makeFolder, readTextIfExists, writeFileAtomically } from './files/files.ts';
+import { createFileAtomically, makeFolder, writeFileAtomically } from './files/files.ts';
+import { readSmallFile } from './files/read.ts';
 
 /** Bytes of a registration key, written as twice as many hex digits (contract §2: `openssl rand -hex 64`). */
 export const registrationKeyBytes = 64;
@@ -13,7 +16,8 @@ export function registrationKeyFileOf(paths: Paths): string {
 
 /**
  * The registration key of this host: its identity for the server, kept for ever (contract §2). Created if the file is
- * missing or empty; otherwise never replaced, because a new key registers the host a second time.
+ * missing or empty; otherwise never replaced, because a new key registers the host a second time. A file that others may
+ * read is closed to them.
  * @param randomBytes source of the new key
  * @throws ConfigurationError when the file holds something else than a key; HostFolderUnwritableError when there is none and
  * it cannot be created; system errors (EIO, …) as they are
@@ -23,7 +27,7 @@ export async function ensureRegistrationKey(
   randomBytes: (size: number) => Buffer,
 ): Promise<string> {
   const file = registrationKeyFileOf(paths);
-  const existing = parseRegistrationKey(await readTextIfExists(file), file);
+  const existing = parseRegistrationKey(await readSmallFile(file, { onOpen: closeToOthers }), file);
   if (existing !== undefined) return existing;
   const key = makeRegistrationKey(randomBytes);
   await makeFolder(paths.state);
@@ -31,7 +35,7 @@ export async function ensureRegistrationKey(
   if (!(await createFileAtomically(file, `${key}\n`, { mode: 0o600 })) && (await isEmpty(file))) {
     await writeFileAtomically(file, `${key}\n`, { mode: 0o600 });
   }
-  return parseRegistrationKey(await readTextIfExists(file), file) ?? key;
+  return parseRegistrationKey(await readSmallFile(file), file) ?? key;
 }
 
 /**
@@ -41,7 +45,7 @@ export async function ensureRegistrationKey(
  */
 export async function readRegistrationKey(paths: Paths): Promise<string | undefined> {
   const file = registrationKeyFileOf(paths);
-  return parseRegistrationKey(await readTextIfExists(file), file);
+  return parseRegistrationKey(await readSmallFile(file), file);
 }
 
 /** A new random key. */
@@ -61,6 +65,12 @@ export function parseRegistrationKey(text: string | undefined, file: string): st
   });
 }
 
+/** The legacy entrypoint created it with mode 0644, and with it anybody could ask the server for the agent's keys. */
+async function closeToOthers(file: FileHandle, { mode }: Stats): Promise<void> {
+  // Where the file system refuses that, the key counts all the same.
+  if ((mode & 0o077) !== 0) await file.chmod(0o600).catch(() => undefined);
+}
+
 async function isEmpty(file: string): Promise<boolean> {
-  return ((await readTextIfExists(file)) ?? '').trim() === '';
+  return ((await readSmallFile(file)) ?? '').trim() === '';
 }

@@ -70,10 +70,9 @@ async function findIdentity({
   randomBytes,
 }: InspectionOptions): Promise<Pick<HostFacts, 'registrationKey'> & { readonly stateWritable: boolean }> {
   const stateWritable = await canMakeFolder(paths.state);
-  const existing = await readRegistrationKey(paths);
-  const registrationKey =
-    existing ??
-    (stateWritable ? await ensureRegistrationKey(paths, randomBytes) : makeRegistrationKey(randomBytes));
+  const registrationKey = stateWritable
+    ? await ensureRegistrationKey(paths, randomBytes)
+    : ((await readRegistrationKey(paths)) ?? makeRegistrationKey(randomBytes));
   return { registrationKey, stateWritable };
 }
 

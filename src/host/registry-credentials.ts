@@ -3,7 +3,8 @@ import * as v from 'valibot';
 import { registryOf, type RegistryAuth } from '../engine/registry-auth.ts';
 import type { Environment } from '../support/configuration.ts';
 import { messageOf } from '../support/errors.ts';
-import { readTextIfExists } from './files/files.ts';
+import { parseJsonText } from './files/json.ts';
+import { readSmallFile } from './files/read.ts';
 
 /** What `docker login` writes; a part of it. */
 const configSchema = v.object({
@@ -47,9 +48,12 @@ export async function readRegistryCredentials(
   const file = join(folder, 'config.json');
   const registry = registryOf(reference);
   try {
-    const text = await readTextIfExists(file);
+    const text = await readSmallFile(file);
     if (text === undefined) return {};
-    const { auths, credsStore, credHelpers } = v.parse(configSchema, parseJson(text));
+    // Without the place where it departs from the schema: it has names of the file in it.
+    const parsed = v.safeParse(configSchema, parseJsonText(text));
+    if (!parsed.success) throw new Error('it is not what docker login writes');
+    const { auths, credsStore, credHelpers } = parsed.output;
     const entry = Object.entries(auths).find(([address]) => hostOf(address) === registry)?.[1];
     const auth = entry === undefined ? undefined : readEntry(entry, registry);
     if (auth !== undefined) return { auth };
@@ -59,15 +63,6 @@ export async function readRegistryCredentials(
       : {};
   } catch (error) {
     return { problem: `${file} cannot be understood: ${messageOf(error)}` };
-  }
-}
-
-/** @throws without a word of the text: a parser's own error quotes it */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new Error('it is not JSON');
   }
 }
 

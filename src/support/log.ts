@@ -1,4 +1,6 @@
 import { pino, type DestinationStream } from 'pino';
+import { fixedLimits } from './limits/fixed.ts';
+import { printable, printableLines, shorten } from './printable.ts';
 import { isSecretKey, type Secrets } from './secrets.ts';
 
 export type LogFields = Readonly<Record<string, unknown>>;
@@ -82,12 +84,16 @@ export const silentLog: Log = {
 
 /**
  * The line with every text masked by its key or by what it holds, however deep. Texts are scrubbed one by one, not the
- * JSON as a whole: there a secret with a quote in it is not found, and a mask can swallow the backslash of a quote.
+ * JSON as a whole: there a secret with a quote in it is not found, and a mask can swallow the backslash of a quote. They are made
+ * printable as well: somebody else may have chosen them.
  */
 function scrubLine(line: string, secrets: Secrets): Record<string, unknown> {
   return JSON.parse(line, (key, value: unknown) => {
     if (isSecretKey(key)) return '***';
-    return typeof value === 'string' ? secrets.scrub(value) : value;
+    if (typeof value !== 'string') return value;
+    const clean = shorten(secrets.scrub(value), fixedLimits.FOREIGN_TEXT);
+    // The lines of a field are shown as `\n`; a message is one line.
+    return key === 'message' ? printable(clean) : printableLines(clean);
   }) as Record<string, unknown>;
 }
 

@@ -57,13 +57,16 @@ export function addEnvironmentSecrets(
 }
 
 function maskPatterns(text: string): string {
-  return text
-    .replace(
-      /(\/scripts\/)(?!bootstrap\b|ca\.crt\b|ca\.pem\b|api\.crt\b|TOKEN\b)[^\s"'/?#;,)]+/g,
-      `$1${mask}`,
-    )
-    .replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s/@"']+@/gi, `$1${mask}@`)
-    .replace(/\b(Basic|Bearer)\s+[A-Za-z0-9+/=_.-]+/g, `$1 ${mask}`)
-    .replace(/\b(CATTLE_[A-Z_]*(?:SECRET|ACCESS)_KEY|TOKEN)(=["']?)[^\s"']+/g, `$1$2${mask}`)
-    .replace(/([?&]key=)[^&\s"']+/g, `$1${mask}`);
+  return (
+    text
+      .replace(
+        /(\/scripts\/)(?!bootstrap\b|ca\.crt\b|ca\.pem\b|api\.crt\b|TOKEN\b)[^\s"'/?#;,)]+/g,
+        `$1${mask}`,
+      )
+      // Without the scheme: a pattern for it begins again at each letter, and takes quadratic time for a long word.
+      .replace(/:\/\/[^\s/@"']+@/g, `://${mask}@`)
+      .replace(/\b(Basic|Bearer)\s+[A-Za-z0-9+/=_.-]+/g, `$1 ${mask}`)
+      .replace(/\b(CATTLE_[A-Z_]*(?:SECRET|ACCESS)_KEY|TOKEN)(=["']?)[^\s"']+/g, `$1$2${mask}`)
+      .replace(/([?&]key=)[^&\s"']+/g, `$1${mask}`)
+  );
 }

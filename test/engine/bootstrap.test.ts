@@ -135,6 +135,11 @@ describe('CATTLE_EXEC_AGENT', () => {
     await startAgent('rancher-agent', images.a, ...exec);
     await logSays('rancher-agent', agentMarker);
     expect(await commandOfMainProcess()).toBe('sleep 86400');
+    const pid = (await scene.host.inspect('rancher-agent'))?.State.Pid ?? 0;
+    const status = await readFile(scene.host.pathInHost(`/proc/${pid}/status`), 'utf8');
+    // Neither ignored nor blocked: `yes | head -1` in the script must end.
+    expect(status).toMatch(/^SigBlk:\t0+$/m);
+    expect(status).toMatch(/^SigIgn:\t0+$/m);
     const begun = Date.now();
     await scene.host.docker('stop', 'rancher-agent');
     expect(Date.now() - begun).toBeLessThan(5_000);
@@ -150,6 +155,19 @@ describe('CATTLE_EXEC_AGENT', () => {
     const [agent] = await scene.settled();
     expect(agent?.state).toBe('running');
   });
+});
+
+it('opens no debugger for SIGUSR1, which somebody sends to rotate a log', async () => {
+  scene.server.behaviour.bootstrapRun = 'waits';
+  await startAgent('rancher-agent', images.a, ...hostPids);
+  await logSays('rancher-agent', bootstrapMarker);
+  const before = await scene.host.inspect('rancher-agent');
+  await scene.host.docker('kill', '-s', 'USR1', 'rancher-agent');
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  const { stdout, stderr } = await scene.host.tryDocker('logs', 'rancher-agent');
+  expect(stdout + stderr).not.toContain('Debugger');
+  const after = await scene.host.inspect('rancher-agent');
+  expect(after?.State).toMatchObject({ Running: true, Pid: before?.State.Pid });
 });
 
 describe('the bootstrap as a child', () => {

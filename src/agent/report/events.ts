@@ -1,5 +1,5 @@
 import { isReportDue, reportState, type ReportOutcome } from '../../control-plane/events.ts';
-import { readTextIfExists } from '../../host/files/files.ts';
+import { readSmallFile } from '../../host/files/read.ts';
 import { readReported, writeReported, type Reported } from '../../host/files/reported.ts';
 import { readStatus, type Asker, type HostStatus } from '../../host/files/status.ts';
 import { steadyTime } from '../../support/clock.ts';
@@ -101,6 +101,6 @@ async function report(watch: ErrorEvents, text: string): Promise<ReportOutcome> 
 async function readHostUuid(environment: Environment, paths: Paths): Promise<string> {
   const told = environment['CATTLE_DOCKER_UUID'];
   if (told !== undefined && told !== '') return told;
-  const kept = await readTextIfExists(`${paths.state}/.docker_uuid`).catch(() => undefined);
+  const kept = await readSmallFile(`${paths.state}/.docker_uuid`).catch(() => undefined);
   return /^[\w-]{1,128}$/.exec(kept?.trim() ?? '')?.[0] ?? 'unknown';
 }

@@ -9,7 +9,7 @@ import {
 } from '../../host/files/metrics-file.ts';
 import { readStatus } from '../../host/files/status.ts';
 import { metricsVariable, type Configuration } from '../../support/configuration.ts';
-import { withDeadline } from '../../support/deadline.ts';
+import { DeadlineError, withDeadline } from '../../support/deadline.ts';
 import { messageOf } from '../../support/errors.ts';
 import type { Host } from '../host.ts';
 import { readServing, type ServingReading } from '../run/serving/file.ts';
@@ -18,7 +18,10 @@ export interface MetricsView extends Pick<Host, 'clock' | 'log'> {
   readonly configuration: Pick<Configuration, 'paths' | 'limits' | 'environment'>;
 }
 
-/** Writes the textfile for Prometheus if one is asked for. Never throws; a failure is told once. */
+/**
+ * Writes the textfile for Prometheus if one is asked for. Never throws; a failure is told once. A call whose disk does not answer is
+ * the last one until it does: each would keep one of Node's threads, and metrics must not take those that the agent needs.
+ */
 export type MetricsWriter = (leaks?: LeakCount) => Promise<void>;
 
 /**
@@ -27,15 +30,26 @@ export type MetricsWriter = (leaks?: LeakCount) => Promise<void>;
  */
 export function createMetricsWriter(view: MetricsView): MetricsWriter {
   let complained = false;
+  let isHanging = false;
+  const write = async (leaks: LeakCount | undefined): Promise<void> => {
+    const file = await findMetricsPath(view.configuration);
+    if (file === undefined) return;
+    await writeMetricsFile(view.configuration.paths, file, { ...(await gather(view)), leaks });
+  };
   return async (leaks) => {
+    if (isHanging) return;
+    const writing = write(leaks);
+    const answers = (): void => {
+      isHanging = false;
+    };
     try {
-      await withDeadline('write the metrics', view.configuration.limits.HOST_FILE, async () => {
-        const file = await findMetricsPath(view.configuration);
-        if (file === undefined) return;
-        await writeMetricsFile(view.configuration.paths, file, { ...(await gather(view)), leaks });
-      });
+      await withDeadline('write the metrics', view.configuration.limits.METRICS_FILE, async () => writing);
       complained = false;
     } catch (error) {
+      if (error instanceof DeadlineError) {
+        isHanging = true;
+        writing.then(answers, answers);
+      }
       if (!complained) view.log.warn('the metrics cannot be written', { error: messageOf(error) });
       complained = true;
     }

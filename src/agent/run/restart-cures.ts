@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { resolveInRoot } from '../../host/mounts/root.ts';
 import { seesHostMounts } from '../../host/mounts/namespace.ts';
-import { readTextIfExists } from '../../host/files/files.ts';
+import { readSmallFile } from '../../host/files/read.ts';
 import { withDeadline } from '../../support/deadline.ts';
 import { systemCodeOf } from '../../support/errors.ts';
 import type { Limits } from '../../support/limits/limits.ts';
@@ -105,7 +105,7 @@ async function readResolver({
 }: Pick<CureWatch, 'paths' | 'limits'>): Promise<string | undefined> {
   try {
     const path = await resolveInRoot(join(paths.proc, '1/root'), '/etc/resolv.conf');
-    return await readTextIfExists(path, { maxBytes: limits.HEALTH_FILE, isForeign: true });
+    return await readSmallFile(path, { maxBytes: limits.HEALTH_FILE });
   } catch {
     return undefined;
   }

@@ -29,7 +29,7 @@ export function lastLinesOf(
   text: string,
   { LOG_TAIL_LINES, LOG_TAIL_BYTES }: Pick<Limits, 'LOG_TAIL_LINES' | 'LOG_TAIL_BYTES'>,
 ): readonly string[] {
-  const lines = text.split('\n').map(printable);
+  const lines = text.split('\n').map(visibleLine);
   const kept: string[] = [];
   let left = LOG_TAIL_BYTES;
   for (const line of lines
@@ -45,7 +45,7 @@ export function lastLinesOf(
 }
 
 /** Removes colours, cursor movements and every other invisible character. */
-function printable(line: string): string {
+function visibleLine(line: string): string {
   return line
     .replace(/\p{Cc}\[[\d;?]*[ -/]*[@-~]/gu, '')
     .replace(/[\p{C}\p{Zl}\p{Zp}]+/gu, ' ')

@@ -4,6 +4,7 @@ import { daemonLogHint, isEngineError, isNoSpace, isOutage, noSpaceHint } from '
 import { diskHint, StorageLowError } from '../../host/errors.ts';
 import { deadlineIn, type Deadline } from '../../support/deadline.ts';
 import { CannotChangeError, messageOf, TryAgainLaterError } from '../../support/errors.ts';
+import { createPrintableStream } from '../../support/printable.ts';
 import { doubling, retry } from '../../support/retry.ts';
 import { listenForHung } from './hung-worker.ts';
 import type { Host } from '../host.ts';
@@ -181,8 +182,10 @@ async function followWorker(call: WorkerCall, worker: Worker): Promise<WorkerEnd
       onHung({ status, isHung: true });
     }, gone);
   });
+  // Its log may hold texts of others, and goes to the terminal of a person.
+  const safe = { stdout: createPrintableStream(), stderr: createPrintableStream() };
   const write: WorkerCall['write'] = (chunk, stream) => {
-    call.write(chunk, stream);
+    call.write(safe[stream](chunk), stream);
     listen(chunk);
   };
   const copying = engine.followLog(worker.id, write, signal).catch((error: unknown) => {

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { ServerUnavailableError } from '../../support/errors.ts';
+import { printable, shorten } from '../../support/printable.ts';
 import type { HttpResponse } from './client.ts';
 import { describeUrl } from '../url.ts';
 
@@ -85,6 +86,5 @@ export function unexpectedStatus(what: string, response: HttpResponse): ServerUn
 
 /** One line without control characters, cut to a readable length. */
 export function quote(text: string): string {
-  const line = text.replace(/[\p{Cc}\s]+/gu, ' ').trim();
-  return line.length > longestQuote ? `${line.slice(0, longestQuote)}…` : line;
+  return shorten(printable(text).replace(/ +/g, ' ').trim(), longestQuote);
 }

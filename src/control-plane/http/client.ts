@@ -39,6 +39,8 @@ export interface HttpRequest {
   readonly body?: unknown;
   /** Everything, redirects and repeats included, in ms; `HTTP_TOTAL` when not given. */
   readonly deadlineMs?: number;
+  /** A longer answer is an error; at most `HTTP_BODY`. */
+  readonly maxBytes?: number;
   /**
    * Repeat after a lost connection or a 429/500/502/503/504, up to `HTTP_TRIES` tries, or as long as `deadlineMs`
    * allows, at most `SERVER_TRIES`. Only for what may happen twice.
@@ -292,7 +294,11 @@ async function exchangeOnce(request: HttpRequest, exchange: Exchange): Promise<H
       ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
       signal,
     });
-    const text = await readBounded(body, limits.HTTP_BODY, request);
+    const text = await readBounded(
+      body,
+      Math.min(limits.HTTP_BODY, request.maxBytes ?? limits.HTTP_BODY),
+      request,
+    );
     return { status: statusCode, headers: firstOfEach(headers), text, url: request.url };
   } finally {
     // Not awaited: a socket that does not close must not hold up the answer.

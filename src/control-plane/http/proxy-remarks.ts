@@ -15,8 +15,9 @@ export function remarksOnProxies(url: URL, environment: Environment, passed: rea
   const entries = readExemptions(environment);
   const { host, port } = hostAndPortOf(url);
   const covering = entries.filter((entry) => coversEntry(entry, host, port));
+  if (entries.length === 1 && entries[0] === '*') return [];
   if (covering.length === 0) return remarksOnVariable(url, name, passed);
-  const readings = covering.map((entry) => remarkOnEntry(entry, entries.length, host));
+  const readings = covering.map((entry) => remarkOnEntry(entry, host));
   // One that every curl understands is enough.
   return readings.includes(undefined) ? [] : readings.filter((remark) => remark !== undefined);
 }
@@ -28,9 +29,8 @@ function remarksOnVariable(url: URL, name: string, passed: readonly string[]): s
 }
 
 /** Why a curl reads an entry that covers the server differently, or undefined when each reads it as we do. */
-function remarkOnEntry(entry: string, entries: number, host: string): string | undefined {
+function remarkOnEntry(entry: string, host: string): string | undefined {
   const misread = `curl does not understand the NO_PROXY entry ${entry}`;
-  if (entry === '*') return entries === 1 ? undefined : `${misread} in a list; write * alone`;
   if (entry.startsWith('*.')) return `${misread}; write ${entry.slice(1)}`;
   if (entry.includes('/'))
     return `a curl before 7.86 does not understand the NO_PROXY entry ${entry}; write ${host}`;

@@ -44,9 +44,10 @@ export function readExemptions(environment: Environment): readonly string[] {
     .filter((entry) => entry !== '');
 }
 
-/** Whether one of the entries (host, `.suffix`, `host:port`, address, CIDR range, `*`) covers the URL. */
+/** Whether one of the entries (host, `.suffix`, `host:port`, address, CIDR range) covers the URL, or `*` is the only one, as in curl. */
 function isExempt(url: URL, entries: readonly string[]): boolean {
   const { host, port } = hostAndPortOf(url);
+  if (entries.length === 1 && entries[0] === '*') return true;
   return entries.some((entry) => coversEntry(entry, host, port));
 }
 
@@ -60,7 +61,6 @@ export function hostAndPortOf(url: URL): { readonly host: string; readonly port:
 
 /** Whether an entry of `NO_PROXY`, in lower case, covers a host. */
 export function coversEntry(entry: string, host: string, port: string): boolean {
-  if (entry === '*') return true;
   if (entry.includes('/')) return coversRange(entry, host);
   const { name, port: entryPort } = splitPort(entry);
   if (entryPort !== undefined && entryPort !== port) return false;

@@ -1,5 +1,6 @@
 import type { ProfileName } from '../../support/configuration.ts';
 import { ConfigurationError } from '../../support/errors.ts';
+import { fixedLimits } from '../../support/limits/fixed.ts';
 import type { Credentials } from '../http/client.ts';
 import type { Connection } from '../http/connection.ts';
 import { readRegistrationScript } from './script.ts';
@@ -53,7 +54,13 @@ export async function loadRegistrationEnvironment(
   requireSameOrigin(request.profile, server.href, returned.href);
   secrets.add(returned.token);
   const response =
-    resolved.response ?? (await client.request({ method: 'GET', url: returned.href, repeat: true }));
+    resolved.response ??
+    (await client.request({
+      method: 'GET',
+      url: returned.href,
+      repeat: true,
+      maxBytes: fixedLimits.SERVER_SCRIPT,
+    }));
   const script = readRegistrationScript(response);
   secrets.add(script.secretKey);
   log.debug('loaded the registration script', { from: describeUrl(returned.href) });

@@ -193,7 +193,7 @@ async function pollRegistration(
     pause = Math.min(limits.REGISTER_POLL_MAX, Math.max(1, pause) * 2);
   }
   throw new ServerUnavailableError(
-    `the server has not finished registering this host within ${formatDuration(limits.REGISTER_TOTAL)} (state: ${state})`,
+    `the server has not finished registering this host within ${formatDuration(limits.REGISTER_TOTAL)} (state: ${quote(state)})`,
     { hint: 'look at the processes of the server (Admin > Processes), then run the command again' },
   );
 }

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { deadlineIn, formatDuration, type Deadline } from '../../support/deadline.ts';
 import { ConfigurationError, ServerUnavailableError } from '../../support/errors.ts';
-import { describeBody, notTheServer, parseJson, readApiAnswer } from '../http/answer.ts';
+import { describeBody, notTheServer, parseJson, quote, readApiAnswer } from '../http/answer.ts';
 import type { Credentials, HttpResponse } from '../http/client.ts';
 import type { Connection } from '../http/connection.ts';
 import { describeUrl, encodeSegment, moveToOrigin, type ServerUrl } from '../url.ts';
@@ -160,7 +160,7 @@ async function awaitToken(
   while (token.transitioning === 'yes' || !token.registrationUrl) {
     if (deadline.left() === 0) {
       throw new ServerUnavailableError(
-        `the registration token is not active after ${formatDuration(limits.RESOLVE_TOTAL)} (state: ${token.state ?? 'unknown'})`,
+        `the registration token is not active after ${formatDuration(limits.RESOLVE_TOTAL)} (state: ${quote(token.state ?? 'unknown')})`,
       );
     }
     await clock.sleep(Math.min(pause, deadline.left()), signal);
@@ -169,7 +169,7 @@ async function awaitToken(
     token = readApiAnswer('look at the registration token', response, registrationToken);
     if (token.transitioning === 'error') {
       throw new ServerUnavailableError('the server could not create a registration token', {
-        originalMessage: token.transitioningMessage ?? 'no reason given',
+        originalMessage: quote(token.transitioningMessage ?? '') || 'no reason given',
       });
     }
     if (token.transitioning !== 'yes') return token;

@@ -7,7 +7,9 @@ import { messageOf } from '../../support/errors.ts';
 import type { Limits } from '../../support/limits/limits.ts';
 import type { Log } from '../../support/log.ts';
 import { doubling } from '../../support/retry.ts';
-import { makeFolder, readTextIfExists, writeFileAtomically } from './files.ts';
+import { makeFolder, writeFileAtomically } from './files.ts';
+import { parseJsonAs } from './json.ts';
+import { readOwnFile } from './safe-folder.ts';
 
 /*
  * Attempts per target image, kept on the host: a target that failed is not tried again at once, even if many callers ask
@@ -155,13 +157,13 @@ export function attemptsFileOf(paths: Paths): string {
  */
 export async function readAttempts(paths: Paths): Promise<{ attempts: Attempts; problem?: string }> {
   try {
-    const text = await readTextIfExists(attemptsFileOf(paths));
+    const text = await readOwnFile(attemptsFileOf(paths));
     if (text === undefined) return { attempts: noAttempts };
     return parseAttempts(text, attemptsFileOf(paths));
   } catch (error) {
     return {
       attempts: noAttempts,
-      problem: `${attemptsFileOf(paths)} cannot be understood: ${messageOf(error)}`,
+      problem: `${attemptsFileOf(paths)} cannot be read: ${messageOf(error)}`,
     };
   }
 }
@@ -172,7 +174,7 @@ export function parseAttempts(
   name = 'attempts.json',
 ): { attempts: Attempts; problem?: string } {
   try {
-    return { attempts: v.parse(attemptsSchema, JSON.parse(text)) };
+    return { attempts: parseJsonAs(text, attemptsSchema, 'attempts') };
   } catch (error) {
     return { attempts: noAttempts, problem: `${name} cannot be understood: ${messageOf(error)}` };
   }

@@ -1,14 +1,22 @@
-import { constants } from 'node:fs';
 import { link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { withDeadline } from '../../support/deadline.ts';
 import { systemCodeOf } from '../../support/errors.ts';
 import { fixedLimits } from '../../support/limits/fixed.ts';
 import { explainWriteError } from '../errors.ts';
 
-export interface WriteOptions {
+import { requireSafeFolder } from './safe-folder.ts';
+
+export { readKernelText } from './read.ts';
+
+export interface FileOwnership {
   /** Permission bits, e.g. `0o644`; exactly these, independent of the umask. */
   readonly mode: number;
+  /** Left out: our own. */
+  readonly uid?: number;
+  readonly gid?: number;
+}
+
+export interface WriteOptions extends FileOwnership {
   /** False for a file that has no use after a power cut: then this does not wait for the disk. */
   readonly sync?: boolean;
 }
@@ -41,85 +49,14 @@ export async function createFileAtomically(
   return created;
 }
 
-export interface ReadOptions {
-  /** A larger file is an error. */
-  readonly maxBytes?: number;
-  readonly deadlineMs?: number;
-  /** Somebody else controls that place: a link is then an error, and a pipe is not waited for. */
-  readonly isForeign?: boolean;
-}
-
 /**
- * The text of a small file. All small files are read with this function: an endless file cannot fill the memory, and nobody
- * waits for an unresponsive disk longer than the deadline.
- * @returns undefined if there is no such file
- * @throws Error when it is larger than `maxBytes`; DeadlineError; system errors other than ENOENT (EIO, EISDIR,
- * EACCES) as they are,
- *   ELOOP for a link
- */
-export async function readTextIfExists(
-  path: string,
-  {
-    maxBytes = fixedLimits.SMALL_FILE,
-    deadlineMs = fixedLimits.SMALL_FILE_TIME,
-    isForeign = false,
-  }: ReadOptions = {},
-): Promise<string | undefined> {
-  const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants;
-  const flags = isForeign ? O_RDONLY | O_NONBLOCK | O_NOFOLLOW : O_RDONLY;
-  return withDeadline(`read ${path}`, deadlineMs, async (signal) => {
-    try {
-      return await readWhole(path, flags, maxBytes, signal);
-    } catch (error) {
-      if (systemCodeOf(error) === 'ENOENT') return undefined;
-      throw error;
-    }
-  });
-}
-
-/**
- * The text of a file in /proc, which may have a line for each of thousands of mounts. @throws as `readTextIfExists`,
- * and ENOENT
- */
-export async function readKernelText(path: string): Promise<string> {
-  const { KERNEL_FILE, KERNEL_FILE_TIME } = fixedLimits;
-  return withDeadline(`read ${path}`, KERNEL_FILE_TIME, async (signal) =>
-    readWhole(path, constants.O_RDONLY, KERNEL_FILE, signal),
-  );
-}
-
-async function readWhole(
-  path: string,
-  flags: number,
-  maxBytes: number,
-  signal: AbortSignal,
-): Promise<string> {
-  const file = await open(path, flags);
-  try {
-    const pieces: Buffer[] = [];
-    for (let size = 0; size <= maxBytes;) {
-      signal.throwIfAborted();
-      const piece = Buffer.alloc(Math.min(pieceBytes, maxBytes + 1 - size));
-      const { bytesRead } = await file.read(piece, 0, piece.length);
-      if (bytesRead === 0) return Buffer.concat(pieces).toString('utf8');
-      pieces.push(piece.subarray(0, bytesRead));
-      size += bytesRead;
-    }
-    throw new Error(`larger than ${maxBytes} bytes`);
-  } finally {
-    await file.close();
-  }
-}
-
-const pieceBytes = 65_536;
-
-/**
- * Creates a folder and its parents.
- * @throws HostFolderUnwritableError when it cannot be created because nothing can be written there
+ * Creates a folder and its parents, in which only root writes.
+ * @throws HostFolderUnwritableError when it cannot be created because nothing can be written there; HostFolderUnsafeError
  */
 export async function makeFolder(path: string): Promise<void> {
   try {
     await makeFolders(path);
+    await requireSafeFolder(path);
   } catch (error) {
     throw explainWriteError(path, error);
   }
@@ -154,15 +91,15 @@ async function isFolder(path: string): Promise<boolean> {
 async function viaTemporaryFile(
   path: string,
   text: string,
-  { mode, sync = true }: WriteOptions,
+  options: WriteOptions,
   putInPlace: (temporary: string) => Promise<void>,
 ): Promise<void> {
   for (let tries = 1; ; tries += 1) {
     const temporary = join(dirname(path), `.${basename(path)}.${randomHex(6)}.tmp`);
     try {
-      await writeTemporary(temporary, text, mode, sync);
+      await writeTemporary(temporary, text, options);
       await putInPlace(temporary);
-      if (sync) await syncFolder(dirname(path));
+      if (options.sync !== false) await syncFolder(dirname(path));
       break;
     } catch (error) {
       await rm(temporary, { force: true }).catch(() => undefined);
@@ -179,9 +116,15 @@ function wasTakenAway(error: unknown): boolean {
   return isPutting && systemCodeOf(error) === 'ENOENT';
 }
 
-async function writeTemporary(path: string, text: string, mode: number, sync: boolean): Promise<void> {
-  const file = await open(path, 'wx', mode);
+/** Nobody else can read it before its owner and mode are what they shall be. */
+async function writeTemporary(
+  path: string,
+  text: string,
+  { mode, uid, gid, sync = true }: WriteOptions,
+): Promise<void> {
+  const file = await open(path, 'wx', 0o600);
   try {
+    if (uid !== undefined && gid !== undefined) await file.chown(uid, gid);
     await file.chmod(mode);
     await file.writeFile(text);
     if (sync) await file.sync();

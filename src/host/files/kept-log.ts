@@ -89,17 +89,19 @@ class LimitedFile {
   }
 
   /**
-   * Never through a link: the file is written as root.
+   * Never through a link, nor into a FIFO, which waits for a reader: the file is written as root.
    * @param room the most bytes that the file may already have
    * @returns whether it was written; false if the file has more bytes than that
    */
   async #write(bytes: Buffer, room: number): Promise<boolean> {
     await makeFolder(dirname(this.#path));
-    const { O_APPEND, O_CREAT, O_NOFOLLOW, O_WRONLY } = constants;
-    const file = await open(this.#path, O_APPEND | O_CREAT | O_NOFOLLOW | O_WRONLY, 0o600);
+    const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants;
+    const file = await open(this.#path, O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_WRONLY, 0o600);
     try {
+      const found = await file.stat();
+      if (!found.isFile()) throw new Error(`${this.#path} is no regular file`);
       await file.chmod(0o600);
-      const { size } = await file.stat();
+      const { size } = found;
       if (size > 0 && size > room) return false;
       await file.appendFile(bytes);
       return true;

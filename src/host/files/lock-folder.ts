@@ -1,8 +1,11 @@
-import { readdir, stat } from 'node:fs/promises';
+import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
+import { DeadlineError } from '../../support/deadline.ts';
 import { systemCodeOf } from '../../support/errors.ts';
-import { readTextIfExists, writeFileAtomically } from './files.ts';
+import { writeFileAtomically } from './files.ts';
+import { parseJsonAs } from './json.ts';
+import { readOwnFile } from './safe-folder.ts';
 
 /** Who holds, or last held, the lock; `lock-owner.json` beside the lock folders. */
 export interface LockOwner {
@@ -12,11 +15,14 @@ export interface LockOwner {
   readonly pid: number;
 }
 
+/** A lock each second for 30 years: a record with a higher number is damaged. */
+const highestRecorded = 1_000_000_000;
+
 const recordSchema = v.object({
   command: v.string(),
   container: v.optional(v.string()),
   pid: v.number(),
-  generation: v.pipe(v.number(), v.integer(), v.minValue(0)),
+  generation: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(highestRecorded)),
   nonce: v.string(),
   since: v.pipe(v.string(), v.isoTimestamp()),
 });
@@ -30,6 +36,12 @@ export interface LockEntry {
 }
 
 const entryPattern = /^lock-(\d{1,15})\.lock$/;
+
+/**
+ * Numbers beyond the recorded one that a lock can have: each process that was killed between its lock and its record leaves one.
+ * A folder with a higher number is a stray: obeyed, it would make numbers so long that no process sees the next lock.
+ */
+const mostAhead = 1_000;
 
 /** The file that proper-lockfile locks; its lock is the folder of that name plus `.lock`. */
 export function lockFileOf(folder: string, generation: number): string {
@@ -45,13 +57,30 @@ export function ownerFileOf(folder: string): string {
   return join(folder, 'lock-owner.json');
 }
 
-/** All lock folders, lowest generation first; none if the folder does not exist. */
+/** All lock folders without strays, lowest generation first; none if the folder does not exist. */
 export async function readLockEntries(folder: string): Promise<LockEntry[]> {
+  const highest = await findHighest(folder);
+  return (await readNumberedFolders(folder)).filter(({ generation }) => generation <= highest);
+}
+
+/** Folders that are named as locks, but have a number that no lock of this host can have. */
+export async function readStrayEntries(folder: string): Promise<LockEntry[]> {
+  const highest = await findHighest(folder);
+  return (await readNumberedFolders(folder)).filter(({ generation }) => generation > highest);
+}
+
+/** The highest number that a lock can have now. Without a record that can be read, any number may have been used. */
+async function findHighest(folder: string): Promise<number> {
+  const record = await readLockRecord(folder);
+  return (record?.generation ?? highestRecorded) + mostAhead;
+}
+
+async function readNumberedFolders(folder: string): Promise<LockEntry[]> {
   const entries: LockEntry[] = [];
   for (const name of await namesIn(folder)) {
     const generation = entryPattern.exec(name)?.[1];
     if (generation === undefined) continue;
-    const touchedAt = await modifiedAt(join(folder, name));
+    const touchedAt = await touchedAtIfThere(join(folder, name));
     if (touchedAt !== undefined) entries.push({ generation: Number(generation), touchedAt });
   }
   return entries.sort((a, b) => a.generation - b.generation);
@@ -65,14 +94,16 @@ export function isLive(entry: LockEntry, staleMs: number, now: number): boolean 
   return Math.abs(now - entry.touchedAt) <= staleMs;
 }
 
-/** The owner file's content; undefined if there is none or it cannot be understood: it explains, it never decides. */
+/**
+ * The owner file's content; undefined if there is none or it cannot be read or understood: it explains, it never decides.
+ * @throws DeadlineError
+ */
 export async function readLockRecord(folder: string): Promise<LockRecord | undefined> {
-  const text = await readTextIfExists(ownerFileOf(folder));
-  if (text === undefined) return undefined;
   try {
-    const parsed = v.safeParse(recordSchema, JSON.parse(text));
-    return parsed.success ? parsed.output : undefined;
-  } catch {
+    const text = await readOwnFile(ownerFileOf(folder));
+    return text === undefined ? undefined : parseJsonAs(text, recordSchema, 'owner');
+  } catch (error) {
+    if (error instanceof DeadlineError) throw error;
     return undefined;
   }
 }
@@ -86,14 +117,20 @@ async function namesIn(folder: string): Promise<string[]> {
   try {
     return await readdir(folder);
   } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return [];
+    const code = systemCodeOf(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return [];
     throw error;
   }
 }
 
-async function modifiedAt(path: string): Promise<number | undefined> {
+/**
+ * A file or a link holds no lock, whenever it was touched, but its number is taken.
+ * @returns ms since 1970; undefined if there is nothing any more
+ */
+async function touchedAtIfThere(path: string): Promise<number | undefined> {
   try {
-    return (await stat(path)).mtimeMs;
+    const found = await lstat(path);
+    return found.isDirectory() ? found.mtimeMs : 0;
   } catch (error) {
     if (systemCodeOf(error) === 'ENOENT') return undefined;
     throw error;

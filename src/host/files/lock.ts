@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { rmdir } from 'node:fs/promises';
+import { rm, rmdir } from 'node:fs/promises';
 import { lock as takeLockFile } from 'proper-lockfile';
 import type { Clock } from '../../support/clock.ts';
 import { deadlineIn, formatDuration, withDeadline } from '../../support/deadline.ts';
@@ -14,6 +14,7 @@ import {
   lockFolderOf,
   readLockEntries,
   readLockRecord,
+  readStrayEntries,
   writeLockRecord,
   type LockEntry,
   type LockOwner,
@@ -32,6 +33,7 @@ import {
  *      lock, because its number is never used again.
  *   4. Only the new holder removes dead locks, and numbers are not used again (the owner file keeps the last one). So no
  *      process ever removes, refreshes or releases a lock of another live holder.
+ *   5. A folder whose number is far beyond the last one is a stray, not a lock: nobody waits for it, and it is removed.
  */
 
 export interface HostLockOptions {
@@ -156,7 +158,10 @@ async function acquire(options: HostLockOptions, onLost: (reason: string) => voi
   const deadline = deadlineIn(limits.LOCK_WAIT, clock);
   for (;;) {
     signal?.throwIfAborted();
-    const held = await tryAcquire(options, onLost);
+    const held = await tryAcquire(options, onLost).catch((error: unknown) => {
+      // A disk that cannot be read keeps no lock either.
+      throw explainWriteError(folder, error);
+    });
     if (held !== undefined) return held;
     if (await removeEndedHolder(options)) continue;
     if (deadline.left() === 0) throw await describeHolder(options);
@@ -241,8 +246,18 @@ async function confirm(options: HostLockOptions, held: HeldLock): Promise<HeldLo
     since: new Date(clock.now()).toISOString(),
   };
   await writeLockRecord(folder, record);
-  for (const { generation } of others) await rmdir(lockFolderOf(folder, generation)).catch(() => undefined);
+  const strays = await readStrayEntries(folder);
+  for (const { generation } of [...others, ...strays]) await removeDead(lockFolderOf(folder, generation));
   return held;
+}
+
+/** A dead lock, or what lies in its place. A folder that is not empty stays: it keeps nobody out. */
+async function removeDead(path: string): Promise<void> {
+  try {
+    await rmdir(path);
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOTDIR') await rm(path, { force: true }).catch(() => undefined);
+  }
 }
 
 async function releaseQuietly(release: () => Promise<void>, limits: Limits, log: Log): Promise<void> {

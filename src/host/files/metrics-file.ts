@@ -1,7 +1,9 @@
 import { basename, dirname, isAbsolute, join } from 'node:path';
+import { DeadlineError } from '../../support/deadline.ts';
 import { ConfigurationError } from '../../support/errors.ts';
 import type { Paths } from '../../support/configuration.ts';
-import { readTextIfExists, writeFileAtomically } from './files.ts';
+import { writeFileAtomically } from './files.ts';
+import { readSmallFile } from './read.ts';
 import { seesHostMounts } from '../mounts/namespace.ts';
 import { resolveInRoot } from '../mounts/root.ts';
 import { hostStates, type HostState } from './status.ts';
@@ -141,8 +143,18 @@ export function readLeakCount(text: string): LeakCount | undefined {
  */
 export async function writeMetricsFile(paths: Paths, file: string, metrics: Metrics): Promise<void> {
   const path = await findMetricsFile(paths, file);
-  const leaks = metrics.leaks ?? readLeakCount((await readTextIfExists(path)) ?? '');
+  const leaks = metrics.leaks ?? readLeakCount((await readPresent(path)) ?? '');
   await writeFileAtomically(path, renderMetrics({ ...metrics, leaks }), { mode: 0o644 });
+}
+
+/** The folder may be node_exporter's, who can put anything there. It is replaced, whatever it is. @throws DeadlineError */
+async function readPresent(path: string): Promise<string | undefined> {
+  try {
+    return await readSmallFile(path);
+  } catch (error) {
+    if (error instanceof DeadlineError) throw error;
+    return undefined;
+  }
 }
 
 /** In the host's root, if the host's processes are visible, as for an agent and its worker; else in our own root. */

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
 import type { Paths } from '../../support/configuration.ts';
-import { makeFolder, readTextIfExists, writeFileAtomically } from './files.ts';
+import { makeFolder, writeFileAtomically } from './files.ts';
+import { readOwnFile } from './safe-folder.ts';
 
 /**
  * The last error that was reported to the server: kept on the host, so that an agent that restarts does not repeat
@@ -19,7 +20,7 @@ const schema = v.object({ text: v.string(), at: v.number() });
 /** Undefined if nothing was reported yet, or the file cannot be understood. Never throws. */
 export async function readReported(paths: Paths): Promise<Reported | undefined> {
   try {
-    const parsed = v.safeParse(schema, JSON.parse((await readTextIfExists(fileOf(paths))) ?? 'null'));
+    const parsed = v.safeParse(schema, JSON.parse((await readOwnFile(fileOf(paths))) ?? 'null'));
     return parsed.success ? parsed.output : undefined;
   } catch {
     return undefined;

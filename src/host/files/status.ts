@@ -2,8 +2,12 @@ import { link } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { messageOf, systemCodeOf } from '../../support/errors.ts';
+import { fixedLimits } from '../../support/limits/fixed.ts';
+import { printable, shorten } from '../../support/printable.ts';
 import type { Paths } from '../../support/configuration.ts';
-import { makeFolder, readTextIfExists, writeFileAtomically } from './files.ts';
+import { makeFolder, writeFileAtomically } from './files.ts';
+import { describeMismatch, parseJsonText } from './json.ts';
+import { readOwnFile } from './safe-folder.ts';
 import { servingSummarySchema, type ServingSummary } from './serving-record.ts';
 
 /*
@@ -143,7 +147,7 @@ export async function writeServing({ paths, scrub }: StatusWriting, serving: Ser
 export async function readStatus(paths: Paths): Promise<StatusReading> {
   let text: string | undefined;
   try {
-    text = await readTextIfExists(statusFileOf(paths));
+    text = await readOwnFile(statusFileOf(paths));
   } catch (error) {
     return { kind: 'damaged', reason: messageOf(error) };
   }
@@ -154,9 +158,9 @@ export async function readStatus(paths: Paths): Promise<StatusReading> {
 export function parseStatus(text: string): Exclude<StatusReading, { kind: 'missing' }> {
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parseJsonText(text);
   } catch (error) {
-    return { kind: 'damaged', reason: `not JSON: ${messageOf(error)}` };
+    return { kind: 'damaged', reason: messageOf(error) };
   }
   const newer = v.safeParse(v.object({ version: v.pipe(v.number(), v.gtValue(version)) }), json);
   if (newer.success) {
@@ -167,8 +171,7 @@ export function parseStatus(text: string): Exclude<StatusReading, { kind: 'missi
   }
   const parsed = v.safeParse(statusSchema, fromVersion1(json));
   if (parsed.success) return { kind: 'valid', status: parsed.output };
-  const [issue] = parsed.issues;
-  return { kind: 'damaged', reason: `${v.getDotPath(issue) ?? 'status'}: ${issue.message}` };
+  return { kind: 'damaged', reason: describeMismatch(parsed.issues[0], 'status') };
 }
 
 const version1Schema = v.looseObject({
@@ -234,7 +237,8 @@ function lastSuccessOf(before: StatusReading): string | undefined {
 
 function scrubStatus(status: HostStatus, scrub: (text: string) => string): HostStatus {
   const clean: unknown = JSON.parse(JSON.stringify(status), (_key, value: unknown) =>
-    typeof value === 'string' ? scrub(value) : value,
+    // Masked before it is cut: half a secret is not found.
+    typeof value === 'string' ? printable(shorten(scrub(value), fixedLimits.FOREIGN_TEXT)) : value,
   );
   return { ...(clean as HostStatus), state: status.state, since: status.since, updatedAt: status.updatedAt };
 }

@@ -1,7 +1,7 @@
 /** Requests to the server. */
 export const controlPlaneLimits = {
-  /** Bytes: the largest regular answer is a list of schemas of some 100 kB. */
-  HTTP_BODY: 8_388_608,
+  /** Bytes: the largest regular answer is a list of schemas of some 100 kB; 8 MB of small objects fill the memory. */
+  HTTP_BODY: 1_048_576,
   /** Redirects: one for a slash or a path is regular; more are a loop. */
   HTTP_REDIRECTS: 5,
   /** Tries: one lost answer is an accident, three are an outage. */

@@ -20,6 +20,8 @@ export const fixedLimits = {
    * hour.
    */
   SETTINGS_TIME: 3_600_000,
+  /** Bytes of a script of the server: a bootstrap script has some 10 kB, and the text is read as a shell reads it. */
+  SERVER_SCRIPT: 262_144,
   /** Bytes of one file in /proc: a mount table with 10,000 containers has about 8 MB. */
   KERNEL_FILE: 33_554_432,
   /** Bytes of one mount table: one with 10,000 containers has about 8 MB, and a tenant may make one of 400 MB. */
@@ -52,6 +54,18 @@ export const fixedLimits = {
   IMAGE_LABELS: 16_384,
   /** Characters of a long report that are written at a time: some hundred lines. */
   WRITTEN_PIECE: 16_384,
+  /** Bytes of output that are kept for a reader who is behind; the report of 100,000 containers has 30 MB. */
+  OUTPUT_BACKLOG: 67_108_864,
+  /** How often it is tried again to write to a reader who is behind, while that one reads: a pipe holds 64 kB. */
+  OUTPUT_POLL_MIN: 1,
+  /** The same while nobody reads: no CPU to speak of. */
+  OUTPUT_POLL_MAX: 50,
+  /** An exiting process waits this long for its reader: a person may leave a pager open over night. */
+  OUTPUT_PATIENCE: 86_400_000,
+  /** The same for the log: a worker must exit although the engine does not read what it says. */
+  OUTPUT_LOG_PATIENCE: 60_000,
+  /** Characters of one text that somebody else chose, in a log, a file or an event; whole lists have more. */
+  FOREIGN_TEXT: 16_384,
   /** A file call that was under way when something else failed gets this long before the process exits without it. */
   LEAVE_PATIENCE: 2_000,
   /** How often an exiting process looks whether a file call is still under way. */

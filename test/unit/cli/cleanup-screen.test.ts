@@ -16,6 +16,7 @@ import { countLeaks } from '../../../src/cleanup/leak-figures.ts';
 import type { Scan } from '../../../src/cleanup/scan.ts';
 import { namesOf } from '../../../src/agent/identity/roles.ts';
 import { selectProfile } from '../../../src/agent/identity/profile.ts';
+import { printableValue } from '../../../src/support/printable.ts';
 import { defaultLimits } from '../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../src/support/log.ts';
 import { createSecrets } from '../../../src/support/secrets.ts';
@@ -330,7 +331,7 @@ describe('the summary of a cleanup', () => {
     });
     for (const containers of [undefined, [], [container('1')], [container('1'), container('2')]]) {
       const whole = { ...report, ...(containers === undefined ? {} : { containers }) };
-      expect([...renderCleanupJson(whole)].join('')).toBe(`${JSON.stringify(whole, undefined, 2)}\n`);
+      expect([...renderCleanupJson(whole)].join('')).toBe(`${JSON.stringify(whole, printableValue, 2)}\n`);
     }
   });
 

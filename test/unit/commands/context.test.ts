@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +7,7 @@ import { pathsBelow, readConfiguration } from '../../../src/support/configuratio
 import { silentLog, type Log } from '../../../src/support/log.ts';
 import { createSecrets } from '../../../src/support/secrets.ts';
 import { keyboardOf, terminalOf } from '../../../src/support/terminal.ts';
+import { hasSilentFolders, withSilentFolder } from '../../support/host/silent-folder.ts';
 
 let folder: string;
 let originalMessage: string[];
@@ -46,17 +46,21 @@ describe('agent.conf', () => {
     expect(originalMessage).toEqual([]);
   });
 
-  it('on a disk that does not answer is waited for, and the log says so', async () => {
-    const file = join(folder, 'etc/agent.conf');
-    // Whoever opens it waits for somebody at its other end.
-    execFileSync('mkfifo', [file]);
-    const reading = withAgentConf(contextOf({ AGENT_LIMIT_HOST_FILE: '50' }));
-    await expect
-      .poll(() => originalMessage)
-      .toEqual(['ERROR the disk of /var/lib/rancher does not answer; nothing is done before it does']);
-    await writeFile(file, 'export AGENT_LIMIT_VERIFY=7\n');
-    expect((await reading).configuration.limits.VERIFY).toBe(7);
-  });
+  it.runIf(hasSilentFolders)(
+    'on a disk that does not answer is waited for, and the log says so',
+    async () => {
+      await withSilentFolder(join(folder, 'etc'), async ({ path, silence, speak }) => {
+        await writeFile(join(path, 'agent.conf'), 'export AGENT_LIMIT_VERIFY=7\n');
+        silence();
+        const reading = withAgentConf(contextOf({ AGENT_LIMIT_HOST_FILE: '50' }));
+        await expect
+          .poll(() => originalMessage)
+          .toEqual(['ERROR the disk of /var/lib/rancher does not answer; nothing is done before it does']);
+        speak();
+        expect((await reading).configuration.limits.VERIFY).toBe(7);
+      });
+    },
+  );
 });
 
 describe('a configuration', () => {

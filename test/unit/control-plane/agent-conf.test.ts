@@ -1,11 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { anyText } from '../../support/server/any-text.ts';
 import { addToAgentConf, parseAgentConf, readAgentConf } from '../../../src/control-plane/agent-conf.ts';
+import { isRoot } from '../host/files/small-disk.ts';
 import { quoteForShell } from '../../../src/control-plane/shell/assignment.ts';
 
 async function makeFolder(): Promise<string> {
@@ -27,6 +28,18 @@ describe('agent.conf', () => {
     ['export A=', ''],
     ['export A=x # comment', 'x'],
     ['export A=x#y', 'x#y'],
+    ['A=a~', 'a~'],
+    ['A=a=~', 'a=~'],
+    ['export A="~"', '~'],
+    ['export A=\\~', '~'],
+    ['export A=""~', '~'],
+    ['A={a,b}', '{a,b}'],
+    ['export A={a}', '{a}'],
+    ['export A={a', '{a'],
+    ['export A=a,b}', 'a,b}'],
+    ['export A="{a,b}"', '{a,b}'],
+    ['export A=\\{a,b}', '{a,b}'],
+    ['export A={a\\,b}', '{a,b}'],
     ['export A=/var/lib/rancher/etc/ssl/ca.crt\r', '/var/lib/rancher/etc/ssl/ca.crt'],
   ])('%j sets A to %j', (line, value) => {
     expect(parseAgentConf(`${line}\n`)).toEqual({ variables: { A: value }, problems: [] });
@@ -43,6 +56,17 @@ describe('agent.conf', () => {
     'export A=x && y',
     'export A=x>y',
     'export A=x\\',
+    'export A=~',
+    'A=~/ca.crt',
+    'A=a:~',
+    'A=:~root/x',
+    'export A="a":~',
+    "A='':~",
+    'export A={a,b}',
+    'export A=x{a,b}y',
+    'export A={1..3}',
+    'export A={"a",b}',
+    'export A={{a,b}',
     'export A',
     'A = x',
     'export 1A=x',
@@ -77,12 +101,29 @@ describe('agent.conf', () => {
   });
 
   it('means to us what it means to a shell', () => {
-    const unit = fc.constantFrom('a', ' ', '"', "'", '\\', '#', '/', '=', '.', 'é', '~', '*');
+    const unit = fc.constantFrom(
+      'a',
+      ' ',
+      '"',
+      "'",
+      '\\',
+      '#',
+      '/',
+      '=',
+      '.',
+      ':',
+      ',',
+      '{',
+      '}',
+      'é',
+      '~',
+      '*',
+    );
     fc.assert(
-      fc.property(fc.string({ unit }), (text) => {
-        const { variables, problems } = parseAgentConf(`export A=${text}`);
-        if (problems.length > 0 || text.includes('~')) return;
-        const script = `export A=${text}\nprintf %s "$A"`;
+      fc.property(fc.string({ unit }), fc.constantFrom('export ', ''), (text, declaration) => {
+        const { variables, problems } = parseAgentConf(`${declaration}A=${text}`);
+        if (problems.length > 0) return;
+        const script = `${declaration}A=${text}\nprintf %s "$A"`;
         const originalMessage = execFileSync('/bin/bash', ['-f'], {
           input: script,
           encoding: 'utf8',
@@ -90,7 +131,7 @@ describe('agent.conf', () => {
         });
         expect(originalMessage).toBe(variables['A']);
       }),
-      { numRuns: 60 },
+      { numRuns: 120 },
     );
   });
 
@@ -110,7 +151,10 @@ describe('the file', () => {
   it('is empty when there is none, and a problem when it cannot be read', async () => {
     const folder = await makeFolder();
     expect(await readAgentConf(join(folder, 'agent.conf'))).toEqual({ variables: {}, problems: [] });
-    expect((await readAgentConf(folder)).problems).toEqual(['the file cannot be read (EISDIR)']);
+    await mkdir(join(folder, 'a'));
+    expect((await readAgentConf(join(folder, 'a'))).problems).toEqual([
+      `the file cannot be read (${folder}/a is a folder)`,
+    ]);
   });
 
   it('keeps its lines when something is added, once', async () => {
@@ -126,6 +170,40 @@ describe('the file', () => {
     expect(await readdir(join(folder, 'etc'))).toEqual(['agent.conf']);
   });
 
+  it.each([0o600, 0o640, 0o644])(
+    'keeps its mode (%o), and its owner, when something is added',
+    async (mode) => {
+      const folder = await makeFolder();
+      const file = join(folder, 'agent.conf');
+      await writeFile(file, 'export http_proxy=http://u:password@p:3128\n');
+      await chmod(file, mode);
+      if (isRoot) await chown(file, 1_000, 1_001);
+      await addToAgentConf(file, { CURL_CA_BUNDLE: '/x/ca.crt' });
+      const found = await stat(file);
+      expect(found.mode & 0o7777).toBe(mode);
+      if (isRoot) expect([found.uid, found.gid]).toEqual([1_000, 1_001]);
+      expect(await readFile(file, 'utf8')).toContain('export CURL_CA_BUNDLE=/x/ca.crt\n');
+    },
+  );
+
+  it('is never readable by others while it is replaced', async () => {
+    const folder = await makeFolder();
+    const file = join(folder, 'agent.conf');
+    await writeFile(file, `export A=${'x'.repeat(900_000)}\n`);
+    await chmod(file, 0o600);
+    const seen = new Set<number>();
+    let isOver = false;
+    const adding = addToAgentConf(file, { B: 'b' }).finally(() => (isOver = true));
+    while (!(isOver as boolean)) {
+      for (const name of await readdir(folder)) {
+        const found = await stat(join(folder, name)).catch(() => undefined);
+        if (found !== undefined) seen.add(found.mode & 0o777);
+      }
+    }
+    await adding;
+    expect([...seen]).toEqual([0o600]);
+  });
+
   it('is not damaged when it cannot be replaced', async () => {
     const folder = await makeFolder();
     const file = join(folder, 'agent.conf');
@@ -133,7 +211,7 @@ describe('the file', () => {
     await writeFile(join(folder, 'blocker'), '');
     await chmod(file, 0o600);
     await expect(addToAgentConf(join(folder, 'blocker', 'agent.conf'), { A: '2' })).rejects.toThrow(
-      /ENOTDIR/,
+      'there is a file in its place',
     );
     expect(await readFile(file, 'utf8')).toBe('export A=1\n');
   });

@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { buildCreateBody } from '../../../src/engine/create-body.ts';
+import { registryOf } from '../../../src/engine/registry-auth.ts';
 import type { ContainerSpec } from '../../../src/engine/engine.ts';
 import { EngineError, readErrorText } from '../../../src/engine/errors.ts';
 import { featuresOf, lowerVersion } from '../../../src/engine/features.ts';
@@ -246,5 +247,22 @@ describe('a container’s log', () => {
       throw new Error('nothing is whole');
     });
     expect(rest.length).toBe(9);
+  });
+});
+
+describe('the registry of an image', () => {
+  it.each([
+    ['rancher/agent', 'index.docker.io'],
+    ['agent', 'index.docker.io'],
+    ['docker.io/rancher/agent', 'index.docker.io'],
+    ['registry.example/agent', 'registry.example'],
+    ['registry:5000/agent', 'registry:5000'],
+    ['localhost/agent', 'localhost'],
+    // An engine asks the host EVIL: Docker Hub's credentials must not go there.
+    ['EVIL/agent', 'EVIL'],
+    ['eviL/agent', 'eviL'],
+    ['Agent', 'index.docker.io'],
+  ])('%s is %s', (reference, registry) => {
+    expect(registryOf(reference)).toBe(registry);
   });
 });

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -54,6 +54,28 @@ describe('ensureRegistrationKey', () => {
     await expect(attempt).rejects.toThrow(ConfigurationError);
     await expect(attempt).rejects.toMatchObject({ hint: expect.stringContaining('backup') as string });
     expect(await readFile(registrationKeyFileOf(paths), 'utf8')).toBe(text);
+  });
+
+  it.each([0o644, 0o640, 0o606, 0o666])('closes a key of mode %o to others, and keeps it', async (mode) => {
+    await keep('0123abcDEF\n');
+    await chmod(registrationKeyFileOf(paths), mode);
+    expect(await ensureRegistrationKey(paths, randomBytes)).toBe('0123abcDEF');
+    expect((await stat(registrationKeyFileOf(paths))).mode & 0o777).toBe(0o600);
+  });
+
+  it('leaves a mode alone that is closed already', async () => {
+    await keep('0123abcDEF\n');
+    await chmod(registrationKeyFileOf(paths), 0o400);
+    await ensureRegistrationKey(paths, randomBytes);
+    expect((await stat(registrationKeyFileOf(paths))).mode & 0o777).toBe(0o400);
+  });
+
+  it('neither believes a key behind a link nor replaces it', async () => {
+    await mkdir(paths.state, { recursive: true });
+    await writeFile(join(folder, 'elsewhere'), 'abcd\n');
+    await symlink(join(folder, 'elsewhere'), registrationKeyFileOf(paths));
+    await expect(ensureRegistrationKey(paths, randomBytes)).rejects.toThrow('is a symbolic link');
+    expect(await readFile(join(folder, 'elsewhere'), 'utf8')).toBe('abcd\n');
   });
 
   it('gives one host one key, however many ask at once', async () => {

@@ -20,6 +20,7 @@ import { checkScript, type StagedBootstrap } from './checks/script.ts';
 import { readinessChecks, type ReadinessCheck, type ReadinessFailure } from './result.ts';
 import { composeEnvironment } from '../bootstrap/script-environment.ts';
 import { scriptPrograms } from '../bootstrap/script-programs.ts';
+import { fixedLimits } from '../../../support/limits/fixed.ts';
 import { failureOf } from '../bootstrap/server-faults.ts';
 
 /*
@@ -228,7 +229,11 @@ class Attempt {
   async #fetch(): Promise<{ readonly response: HttpResponse; readonly fetchedAt: number }> {
     const { settings, connection } = await this.#openWay();
     const url = joinUrl(settings.cattleUrl, 'scripts/bootstrap');
-    const response = await connection.client.request({ method: 'GET', url });
+    const response = await connection.client.request({
+      method: 'GET',
+      url,
+      maxBytes: fixedLimits.SERVER_SCRIPT,
+    });
     return { response, fetchedAt: this.#probe.clock.elapsed() };
   }
 }

@@ -4,6 +4,7 @@ import { writeFileAtomically } from '../../../host/files/files.ts';
 import { formatDuration } from '../../../support/deadline.ts';
 import { messageOf } from '../../../support/errors.ts';
 import type { Limits } from '../../../support/limits/limits.ts';
+import { printableValue } from '../../../support/printable.ts';
 import { doubling } from '../../../support/retry.ts';
 import { proveAgain, proveReadiness, type Proof, type ReadinessProbe } from './readiness.ts';
 import type { StagedBefore } from '../bootstrap/loop-parts.ts';
@@ -211,5 +212,8 @@ async function writeResult(file: string, result: ReadinessResult): Promise<void>
   const folder = dirname(file);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await chmod(folder, 0o700);
-  await writeFileAtomically(file, `${JSON.stringify(result)}\n`, { mode: 0o600, sync: false });
+  await writeFileAtomically(file, `${JSON.stringify(result, printableValue)}\n`, {
+    mode: 0o600,
+    sync: false,
+  });
 }

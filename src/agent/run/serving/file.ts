@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { readTextIfExists } from '../../../host/files/files.ts';
+import { describeMismatch, parseJsonText } from '../../../host/files/json.ts';
+import { readOwnFile } from '../../../host/files/safe-folder.ts';
 import type { Clock } from '../../../support/clock.ts';
 import type { Paths } from '../../../support/configuration.ts';
 import { messageOf } from '../../../support/errors.ts';
@@ -24,10 +25,9 @@ export function servingFileOf(paths: Paths): string {
 export async function readServing(paths: Paths, clock: Clock, limits: Limits): Promise<ServingReading> {
   let text: string | undefined;
   try {
-    text = await readTextIfExists(servingFileOf(paths), {
+    text = await readOwnFile(servingFileOf(paths), {
       maxBytes: limits.SERVING_FILE,
       deadlineMs: limits.STATUS_FILE,
-      isForeign: true,
     });
   } catch (error) {
     return { kind: 'damaged', reason: messageOf(error) };
@@ -43,15 +43,12 @@ export function judgeRecord(
 ): Exclude<ServingReading, { kind: 'missing' }> {
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parseJsonText(text);
   } catch (error) {
-    return { kind: 'damaged', reason: `not JSON: ${messageOf(error)}` };
+    return { kind: 'damaged', reason: messageOf(error) };
   }
   const parsed = v.safeParse(servingRecordSchema, json);
-  if (!parsed.success) {
-    const [issue] = parsed.issues;
-    return { kind: 'damaged', reason: `${v.getDotPath(issue) ?? 'record'}: ${issue.message}` };
-  }
+  if (!parsed.success) return { kind: 'damaged', reason: describeMismatch(parsed.issues[0], 'record') };
   const age = elapsed - parsed.output.updatedElapsed;
   return { kind: age >= 0 && age < limits.SERVING_STALE ? 'fresh' : 'stale', record: parsed.output };
 }

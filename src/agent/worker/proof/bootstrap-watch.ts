@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import type { ContainerDetails } from '../../../engine/engine.ts';
 import { isOutage } from '../../../engine/errors.ts';
-import { readTextIfExists } from '../../../host/files/files.ts';
+import { readSmallFile } from '../../../host/files/read.ts';
 import { readInside } from '../../../host/read-inside.ts';
 import { deadlineIn, formatDuration, type Deadline } from '../../../support/deadline.ts';
 import { messageOf } from '../../../support/errors.ts';
@@ -227,7 +227,7 @@ async function ageOfHeartbeat(work: Work, { pid = 0 }: ContainerDetails): Promis
 }
 
 async function readUptime({ configuration }: Work): Promise<string> {
-  return (await readTextIfExists(join(configuration.paths.proc, 'uptime'))) ?? '';
+  return (await readSmallFile(join(configuration.paths.proc, 'uptime'))) ?? '';
 }
 
 async function readIn({ configuration }: Work, pid: number, path: string): Promise<string | undefined> {

@@ -30,6 +30,11 @@ describe('the proxy of the environment', () => {
 
   it.each<[string, string, boolean]>([
     ['*', 'http://h/', true],
+    [' * ', 'http://h/', true],
+    ['*,other', 'http://h/', false],
+    ['*,h', 'http://h/', true],
+    ['*,*', 'http://h/', false],
+    ['fd00:0::1', 'http://[fd00::1]/', true],
     ['h', 'http://h/', true],
     ['h', 'http://other/', false],
     ['example.com', 'http://rancher.example.com/', true],

@@ -8,8 +8,8 @@ import { silentLog } from '../../../../src/support/log.ts';
 
 /*
  * A process that wants the lock, for lock.test.ts. For each task it gets on stdin (a JSON line: folder, waitMs, holdMs,
- * at) it tries to get the lock at that time and answers with one JSON line: `won`, `lost`, or `double` if somebody else
- * was inside at the same time.
+ * at) it tries to get the lock at that time and answers with one JSON line: `won`, `lost`, `taken away` if it lost the lock
+ * during the work, or `double` if somebody else was inside at the same time.
  */
 
 interface Task {
@@ -32,8 +32,12 @@ async function contend({ folder, waitMs, holdMs, at }: Task): Promise<string> {
   };
   const owner = { command: 'contend', pid: process.pid };
   try {
-    return await withHostLock({ folder, owner, limits, clock: systemClock, log: silentLog }, () =>
-      beInside(join(folder, 'inside'), holdMs),
+    return await withHostLock(
+      { folder, owner, limits, clock: systemClock, log: silentLog },
+      async (signal) => {
+        const result = await beInside(join(folder, 'inside'), holdMs);
+        return signal.aborted ? 'taken away' : result;
+      },
     );
   } catch (error) {
     if (error instanceof TryAgainLaterError) return 'lost';

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -263,6 +263,56 @@ describe('among processes', () => {
     }
     // Nobody being let in would be safe as well, and useless.
     expect(won).toBeGreaterThan(rounds * 0.8);
+  });
+});
+
+describe('a stray beside the lock', () => {
+  const makeStray: Readonly<Record<string, () => Promise<unknown>>> = {
+    'a folder with the highest number': () => mkdir(join(folder, 'lock-999999999999999.lock')),
+    'a folder with a number that is too long to count': () =>
+      mkdir(join(folder, `lock-${'9'.repeat(30)}.lock`)),
+    'such a folder, and no record that can be read': async () => {
+      await mkdir(join(folder, 'lock-999999999999999.lock'));
+      await writeFile(join(folder, 'lock-owner.json'), 'damaged');
+    },
+    'a record with a number that no lock can have': () =>
+      writeFile(
+        join(folder, 'lock-owner.json'),
+        JSON.stringify({
+          ...{ command: 'upgrade', pid: 1, nonce: 'a', since: '2016-07-01T12:00:00.000Z' },
+          generation: 999_999_999_999_999,
+        }),
+      ),
+    'a file with the name of a lock': () => writeFile(join(folder, 'lock-3.lock'), ''),
+    'a link to a folder that is touched all the time': () =>
+      symlink('/proc/self', join(folder, 'lock-3.lock')),
+    'a folder that is not empty': async () => {
+      await mkdir(join(folder, 'lock-999999999999999.lock'));
+      await writeFile(join(folder, 'lock-999999999999999.lock/file'), '');
+    },
+  };
+
+  it.each(Object.entries(makeStray))(
+    '(%s) neither keeps anybody out nor lets two in, and no lock is lost by it',
+    { timeout: 30_000 },
+    async (_what, make) => {
+      await withHostLock(options(), () => Promise.resolve());
+      await make();
+      // Longer than LOCK_REFRESH, at which a holder looks whether its lock is still there.
+      const two = [new Contender(), new Contender()];
+      const at = Date.now() + 500;
+      for (const one of two) one.send({ folder, waitMs: 400, holdMs: 2_500, at });
+      expect((await Promise.all(two.map((one) => one.outcome()))).sort()).toEqual(['lost', 'won']);
+      await expect(withHostLock(options(), () => Promise.resolve('in'))).resolves.toBe('in');
+      expect(await readLockHolder(folder, limits, Date.now())).toEqual({ state: 'free' });
+    },
+  );
+
+  it('is removed by the next holder, if it is an empty folder', async () => {
+    await withHostLock(options(), () => Promise.resolve());
+    await mkdir(join(folder, 'lock-999999999999999.lock'));
+    await withHostLock(options(), () => Promise.resolve());
+    expect((await readdir(folder)).sort()).toEqual(['lock-owner.json']);
   });
 });
 

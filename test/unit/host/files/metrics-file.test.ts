@@ -1,9 +1,11 @@
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { execFile, execFileSync } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { renderMetrics, writeMetricsFile, type Metrics } from '../../../../src/host/files/metrics-file.ts';
 import { pathsBelow } from '../../../../src/support/configuration.ts';
+import { hasSilentFolders, withSilentFolder } from '../../../support/host/silent-folder.ts';
 
 const noon = Date.parse('2016-07-01T12:00:00Z');
 const metrics: Metrics = {
@@ -149,6 +151,51 @@ describe('the textfile for Prometheus', () => {
       await expect(writeMetricsFile(paths(), path, metrics)).rejects.toThrow(
         'must be absolute and end in .prom',
       );
+    },
+  );
+
+  it.each(['a FIFO', 'a link to /dev/zero', 'a link to a file that must stay'])(
+    'replaces %s, without waiting for it or writing through it',
+    async (form) => {
+      await writeFile(join(folder, 'stays'), 'stays');
+      if (form === 'a FIFO') execFileSync('mkfifo', [file]);
+      else await symlink(form.includes('zero') ? '/dev/zero' : 'stays', file);
+      await writeMetricsFile(paths(), file, { ...metrics, leaks: undefined });
+      expect((await stat(file)).isFile()).toBe(true);
+      expect(await readFile(join(folder, 'stays'), 'utf8')).toBe('stays');
+    },
+  );
+});
+
+describe('a disk of the metrics that never answers', () => {
+  it.runIf(hasSilentFolders)(
+    'is waited for once, and keeps no more threads than writers',
+    { timeout: 40_000 },
+    async () => {
+      await withSilentFolder(join(folder, 'silent'), async ({ path: silent, silence }) => {
+        silence();
+        await mkdir(join(folder, 'rancher'));
+        const script = join(import.meta.dirname, 'metrics-starver.ts');
+        const child = execFile(
+          process.execPath,
+          [script, join(folder, 'rancher'), join(silent, 'rancher.prom')],
+          { timeout: 30_000, killSignal: 'SIGKILL' },
+        );
+        const said = await new Promise<string>((resolve, reject) => {
+          child.stdout?.once('data', (chunk: Buffer | string) => {
+            resolve(String(chunk));
+          });
+          child.once('error', reject);
+          // It cannot exit while a thread of it waits in the kernel.
+          child.stdout?.once('end', () => {
+            resolve('');
+          });
+        });
+        const { took, free } = JSON.parse(said) as { took: number[]; free: boolean };
+        expect(free).toBe(true);
+        expect(took).toHaveLength(12);
+        expect(took.slice(1).reduce((sum, ms) => sum + ms, 0)).toBeLessThan(1_500);
+      });
     },
   );
 });
