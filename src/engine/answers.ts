@@ -43,7 +43,16 @@ const detailsAnswer = v.object({
   }),
   Config: v.object({ Image: text, Env: texts, Labels: labels }),
   HostConfig: v.nullish(
-    v.object({ Binds: texts, RestartPolicy: v.nullish(v.object({ Name: text }), {}) }),
+    v.object({
+      Binds: texts,
+      // What `--mount` and newer compose files ask for. Engines before 1.13 do not have it.
+      Mounts: v.optional(
+        v.nullish(v.array(v.object({ Type: text, Source: text, Target: text })), []),
+        [],
+      ),
+      Privileged: v.optional(v.nullish(v.boolean(), false), false),
+      RestartPolicy: v.nullish(v.object({ Name: text }), {}),
+    }),
     {},
   ),
   Mounts: v.optional(v.nullish(v.array(v.object({ Name: text, Source: text, Destination: text })), []), []),
@@ -87,7 +96,13 @@ export function readDetails(answer: unknown): ContainerDetails {
     labels: raw.Config.Labels,
     environment: parseEnvironmentList(raw.Config.Env),
     command: [raw.Path, ...raw.Args],
-    binds: raw.HostConfig.Binds,
+    binds: [
+      ...raw.HostConfig.Binds,
+      ...raw.HostConfig.Mounts.filter(({ Type }) => Type === 'bind').map(
+        ({ Source, Target }) => `${Source}:${Target}`,
+      ),
+    ],
+    privileged: raw.HostConfig.Privileged,
     state: readState(raw.State.Dead ? 'dead' : raw.State.Status, raw.State.Running ? 'running' : 'exited'),
     exitCode: raw.State.ExitCode,
     pid: raw.State.Pid,

@@ -166,7 +166,10 @@ export interface ContainerDetails {
   readonly environment: Environment;
   /** Entrypoint and arguments. */
   readonly command: readonly string[];
+  /** Bind mounts and named volumes, as they were asked for: `source:target[:options]`. */
   readonly binds: readonly string[];
+  /** Started with `--privileged`. */
+  readonly privileged: boolean;
   readonly state: ContainerState;
   /** Process id in the host's pid namespace; 0 or left out while it does not run. */
   readonly pid?: number;

@@ -103,6 +103,7 @@ describe('an inspection', () => {
       environment: { A: '1', B: 'x=y' },
       command: ['/run.sh'],
       binds: [],
+      privileged: false,
       state: 'running',
       exitCode: 0,
       pid: 1,
@@ -153,6 +154,27 @@ describe('an inspection', () => {
       expect(readDetails({ ...oldDetails, HostConfig })).toMatchObject({ binds: [], restartPolicy: '' });
     },
   );
+
+  it.each([
+    [{ Privileged: true }, true, []],
+    [{ Privileged: null, Binds: ['/a:/b:ro'] }, false, ['/a:/b:ro']],
+    // What `--mount` asks for: a bind mount counts, a volume or a tmpfs does not.
+    [
+      {
+        Binds: null,
+        Mounts: [
+          { Type: 'bind', Source: '/var/run/docker.sock', Target: '/var/run/docker.sock', ReadOnly: true },
+          { Type: 'volume', Source: 'v', Target: '/v' },
+          { Type: 'tmpfs', Target: '/t' },
+        ],
+      },
+      false,
+      ['/var/run/docker.sock:/var/run/docker.sock'],
+    ],
+    [{ Mounts: null }, false, []],
+  ])('HostConfig %j: its privileges and bind mounts', (HostConfig, privileged, binds) => {
+    expect(readDetails({ ...oldDetails, HostConfig })).toMatchObject({ privileged, binds });
+  });
 
   it('what has no id or state is no inspection: better an error than a decision on nothing', () => {
     expect(() => readDetails({})).toThrow();

@@ -27,6 +27,7 @@ export function leakedDetails(parts: Partial<ContainerDetails> = {}): ContainerD
     environment: {},
     command: inspectHost,
     binds: ['/run:/run', '/var/run:/var/run', '/var/lib:/var/lib'],
+    privileged: true,
     state: 'exited',
     exitCode: 0,
     startError: '',

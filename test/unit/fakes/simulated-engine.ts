@@ -51,6 +51,8 @@ export interface SimulatedContainer {
   readonly image: SimulatedImage;
   readonly labels: Readonly<Record<string, string>>;
   readonly environment: Environment;
+  readonly privileged: boolean;
+  readonly binds: readonly string[];
   policy: RestartPolicy;
   /** What it is apart from its process, which may come and go by itself. */
   body: 'created' | 'started' | 'exited' | 'paused' | 'dead';
@@ -144,6 +146,8 @@ export class SimulatedHost {
       id: String(this.#lastId).padStart(12, '0').padEnd(64, '0'),
       labels: {},
       environment: {},
+      privileged: true,
+      binds: ['/var/run/docker.sock:/var/run/docker.sock'],
       policy: 'always',
       body: 'created',
       startedAt: undefined,
@@ -209,8 +213,8 @@ export class SimulatedHost {
     const image = this.#images.get(spec.image);
     if (image === undefined) throw new EngineError('create', 404, `No such image: ${spec.image}`);
     this.#checkNameIsFree(name);
-    const { environment, restart: policy } = spec;
-    return this.add({ name, image, labels: spec.labels, environment, policy }).id;
+    const { environment, privileged, binds, restart: policy } = spec;
+    return this.add({ name, image, labels: spec.labels, environment, privileged, binds, policy }).id;
   }
 
   start(id: string): void {
@@ -263,7 +267,7 @@ export class SimulatedHost {
   details(id: string): ContainerDetails | undefined {
     const container = this.#containers.get(id);
     if (container === undefined || (container.body === 'dead' && this.old)) return undefined;
-    const { name, image, environment, startError } = container;
+    const { name, image, environment, binds, privileged, startError } = container;
     return {
       id,
       name,
@@ -272,7 +276,8 @@ export class SimulatedHost {
       labels: labelsOf(container),
       environment,
       command: ['run'],
-      binds: [],
+      binds,
+      privileged,
       exitCode: startError === '' ? 0 : 127,
       startError,
       restartPolicy: container.policy,

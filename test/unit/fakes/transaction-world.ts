@@ -245,7 +245,7 @@ export class World {
       privileged: true,
       hostNetwork: true,
       hostPid: true,
-      binds: [],
+      binds: ['/var/run/docker.sock:/var/run/docker.sock'],
     };
   }
 
