@@ -175,6 +175,11 @@ export class TestHost {
     return this.#runDocker(this.socketPath, args);
   }
 
+  /** The same through any socket on this host. */
+  tryDockerAt(socketPath: string, ...args: string[]): Promise<CommandResult> {
+    return this.#runDocker(socketPath, args);
+  }
+
   #runDocker(socketPath: string, args: string[]): Promise<CommandResult> {
     const options = {
       env: this.#clientEnvironment(socketPath),
