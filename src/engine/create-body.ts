@@ -3,6 +3,7 @@ import type { EngineFeatures } from './features.ts';
 
 /** The body of `POST /containers/create`, with only what this engine understands. */
 export function buildCreateBody(spec: ContainerSpec, features: EngineFeatures): object {
+  const sign = features.equalsInSecurityOptions ? '=' : ':';
   return {
     Image: spec.image,
     Cmd: spec.command,
@@ -16,6 +17,11 @@ export function buildCreateBody(spec: ContainerSpec, features: EngineFeatures): 
       Privileged: spec.privileged,
       RestartPolicy: { Name: spec.restart, MaximumRetryCount: 0 },
       NetworkMode: spec.hostNetwork ? 'host' : 'default',
+      ...(spec.securityOptions === undefined
+        ? {}
+        : { SecurityOpt: spec.securityOptions.map((option) => option.join(sign)) }),
+      ...(spec.memoryBytes === undefined ? {} : { Memory: spec.memoryBytes }),
+      ...(spec.pidsLimit !== undefined && features.pidsLimit ? { PidsLimit: spec.pidsLimit } : {}),
       ...(spec.hostPid ? { PidMode: 'host' } : {}),
       ...(spec.oomScoreAdjust === undefined ? {} : { OomScoreAdj: spec.oomScoreAdjust }),
       ...(spec.volumesFrom === undefined ? {} : { VolumesFrom: spec.volumesFrom }),

@@ -211,6 +211,12 @@ export interface ContainerSpec {
   /** Left out where the engine does not know it (API below 1.25): another process must then remove the container. */
   readonly autoRemove: boolean;
   readonly privileged: boolean;
+  /** Name and value, e.g. `label` and `disable`. */
+  readonly securityOptions?: readonly (readonly [string, string])[];
+  /** For all its processes, with swap twice as much; an engine whose kernel cannot do it ignores it, with a warning. */
+  readonly memoryBytes?: number;
+  /** Processes and threads; left out where the engine does not know it (API below 1.23). */
+  readonly pidsLimit?: number;
   readonly hostNetwork: boolean;
   readonly hostPid: boolean;
   readonly oomScoreAdjust?: number;

@@ -23,16 +23,24 @@ const spec: ContainerSpec = {
   hostCgroupNamespace: true,
 };
 
+const since123 = ['pidsLimit', 'equalsInSecurityOptions'];
+
 describe('what an engine can do', () => {
   it.each([
     ['1.22', []],
-    ['1.23', ['restartUpdate']],
-    ['1.24', ['restartUpdate']],
-    ['1.25', ['restartUpdate', 'autoRemove', 'deadInspection']],
-    ['1.30', ['restartUpdate', 'autoRemove', 'deadInspection', 'waitConditions']],
-    ['1.40', ['restartUpdate', 'autoRemove', 'deadInspection', 'waitConditions']],
-    ['1.41', ['restartUpdate', 'autoRemove', 'deadInspection', 'waitConditions', 'cgroupNamespace']],
-    ['1.52', ['restartUpdate', 'autoRemove', 'deadInspection', 'waitConditions', 'cgroupNamespace']],
+    ['1.23', ['restartUpdate', ...since123]],
+    ['1.24', ['restartUpdate', ...since123]],
+    ['1.25', ['restartUpdate', ...since123, 'autoRemove', 'deadInspection']],
+    ['1.30', ['restartUpdate', ...since123, 'autoRemove', 'deadInspection', 'waitConditions']],
+    ['1.40', ['restartUpdate', ...since123, 'autoRemove', 'deadInspection', 'waitConditions']],
+    [
+      '1.41',
+      ['restartUpdate', ...since123, 'autoRemove', 'deadInspection', 'waitConditions', 'cgroupNamespace'],
+    ],
+    [
+      '1.52',
+      ['restartUpdate', ...since123, 'autoRemove', 'deadInspection', 'waitConditions', 'cgroupNamespace'],
+    ],
     ['2.0', []],
     ['nonsense', []],
   ])('%s: %j', (api, able) => {
@@ -68,6 +76,26 @@ describe('the body of a create', () => {
   it('for the engine of the incident: nothing it would ignore or refuse', () => {
     expect(buildCreateBody(spec, featuresOf('1.22'))).not.toMatchObject({ HostConfig: { AutoRemove: true } });
     expect(JSON.stringify(buildCreateBody(spec, featuresOf('1.22')))).not.toMatch(/AutoRemove|CgroupnsMode/);
+  });
+
+  it('has security options and limits as each engine takes them', () => {
+    const limited: ContainerSpec = {
+      ...spec,
+      securityOptions: [
+        ['label', 'disable'],
+        ['seccomp', 'unconfined'],
+      ],
+      memoryBytes: 1_000,
+      pidsLimit: 64,
+    };
+    expect(buildCreateBody(limited, featuresOf('1.23'))).toMatchObject({
+      HostConfig: { SecurityOpt: ['label=disable', 'seccomp=unconfined'], Memory: 1_000, PidsLimit: 64 },
+    });
+    // 1.10.3 refuses an equals sign.
+    expect(buildCreateBody(limited, featuresOf('1.22'))).toMatchObject({
+      HostConfig: { SecurityOpt: ['label:disable', 'seccomp:unconfined'], Memory: 1_000 },
+    });
+    expect(JSON.stringify(buildCreateBody(limited, featuresOf('1.22')))).not.toContain('PidsLimit');
   });
 
   it('of an agent: restarts always, is never removed by the engine, and shares the host’s network', () => {
