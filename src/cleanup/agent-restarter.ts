@@ -1,14 +1,17 @@
-import { describeContainer } from '../engine/containers.ts';
+import { isDead } from '../engine/containers.ts';
 import type { ContainerDetails, ContainerSpec, Engine } from '../engine/engine.ts';
 import { isEngineError } from '../engine/errors.ts';
 import type { Clock } from '../support/clock.ts';
 import type { Environment } from '../support/configuration.ts';
 import { deadlineIn } from '../support/deadline.ts';
 import { CannotChangeError, messageOf, TryAgainLaterError } from '../support/errors.ts';
+import { fixedLimits } from '../support/limits/fixed.ts';
 import type { Limits } from '../support/limits/limits.ts';
 import type { Log } from '../support/log.ts';
 import { doubling } from '../support/retry.ts';
-import { isAgentContainer, labels, canStandBy, type RoleNames } from '../agent/identity/roles.ts';
+import { isManaged, isManagedRestarter } from '../agent/identity/managed.ts';
+import { allNamesTaken } from '../agent/identity/role-name-taken.ts';
+import { labels, canStandBy, type RoleNames } from '../agent/identity/roles.ts';
 
 /*
  * Stops an agent for the time of a cleanup. `docker stop` alone would leave the host without an agent if the cleanup is
@@ -40,7 +43,7 @@ export interface RestarterOrder {
 export async function findOldAgent(engine: Engine, names: RoleNames): Promise<ContainerDetails | undefined> {
   for (const name of [names.agent, ...names.legacyAgents]) {
     const found = await engine.inspectContainer(name);
-    const isOld = found !== undefined && isAgentContainer(found) && !canStandBy(found.labels);
+    const isOld = found !== undefined && isManaged(found) && !canStandBy(found.labels);
     if (isOld && ['running', 'restarting'].includes(found.state)) return found;
   }
   return undefined;
@@ -55,10 +58,10 @@ export async function stopWithRestarter(view: RestarterView, order: RestarterOrd
   const { engine, limits, log } = view;
   const restarter = await createRestarter(view, order);
   try {
-    await engine.startContainer(restarter);
+    await engine.startContainer(restarter.id);
     await engine.stopContainer(order.agent.id, limits.STOP_GRACE);
     log.info(
-      `stopped ${order.agent.name}; ${view.names.restarter} starts it again, even if this cleanup is killed`,
+      `stopped ${order.agent.name}; ${restarter.name} starts it again, even if this cleanup is killed`,
     );
   } catch (error) {
     await startAgain(view, order.agent.id);
@@ -82,13 +85,12 @@ export async function startAgain(view: RestarterView, agentId: string): Promise<
     await removeRestarter(view);
     return true;
   } catch (error) {
-    const restarter = await engine.inspectContainer(names.restarter).catch(() => undefined);
+    const restarters = await findRestarters(engine, names).catch(() => []);
+    const name = restarters.find(({ state }) => state === 'running')?.name;
     log.error('the agent could not be started again', {
       error: messageOf(error),
       hint:
-        restarter?.state === 'running'
-          ? `${names.restarter} tries again: docker logs -f ${names.restarter}`
-          : `docker start ${names.agent}`,
+        name === undefined ? `docker start ${names.agent}` : `${name} tries again: docker logs -f ${name}`,
     });
     return false;
   }
@@ -152,7 +154,7 @@ async function startIfStillAgent({ engine, names }: RestarterView, id: string): 
   const hasActiveName = found !== undefined && [names.agent, ...names.legacyAgents].includes(found.name);
   if (!hasActiveName) {
     const other = await engine.inspectContainer(names.agent);
-    if (other !== undefined) return other.name;
+    if (other !== undefined && isManaged(other)) return other.name;
     if (found === undefined) throw new Error('it is gone, and there is no other agent');
     // An upgrade has parked it. The worker of the upgrade continues, or the standby agent starts a worker that reconciles
     // the host.
@@ -162,47 +164,60 @@ async function startIfStillAgent({ engine, names }: RestarterView, id: string): 
   return found.name;
 }
 
-async function createRestarter(view: RestarterView, order: RestarterOrder): Promise<string> {
-  const { engine, names } = view;
-  const found = await engine.inspectContainer(names.restarter);
-  if (found !== undefined) await clearAway(view, found);
+async function createRestarter(
+  view: RestarterView,
+  order: RestarterOrder,
+): Promise<{ readonly id: string; readonly name: string }> {
+  const name = await findFreeName(view);
   try {
-    return await engine.createContainer(names.restarter, buildRestarterSpec(order));
+    return { id: await view.engine.createContainer(name, buildRestarterSpec(order)), name };
   } catch (error) {
-    if (isEngineError(error, 'conflict')) throw heldByAnother(names);
+    if (isEngineError(error, 'conflict')) throw heldByAnother(name);
     throw error;
   }
 }
 
-/** An agent restarter that does not run any more is left over. */
-async function clearAway({ engine, names }: RestarterView, found: ContainerDetails): Promise<void> {
-  const isRestarter = found.labels[labels.role] === 'agent-restarter';
-  if (isRestarter && ['running', 'restarting', 'paused'].includes(found.state)) throw heldByAnother(names);
-  if (!isRestarter) {
-    throw new CannotChangeError(
-      `the container ${describeContainer(found)} has the name of the agent restarter and is not one: it is left alone`,
-      {
-        hint: `docker rename ${found.name} NEW_NAME`,
-      },
-    );
+/**
+ * The first name that is free, or becomes free because its agent restarter does not run any more. An unmanaged or a dead
+ * container keeps its name.
+ */
+async function findFreeName({ engine, names }: RestarterView): Promise<string> {
+  const left = await findRestarters(engine, names);
+  const running = left.find(({ state }) => ['running', 'restarting', 'paused'].includes(state));
+  if (running !== undefined) throw heldByAnother(running.name);
+  const holders: ContainerDetails[] = [];
+  for (const name of names.restarters) {
+    const found = await engine.inspectContainer(name);
+    if (found === undefined) return name;
+    if (isManagedRestarter(found) && !isDead(found)) {
+      await engine.removeContainer(found.id, { force: false });
+      return name;
+    }
+    holders.push(found);
   }
-  await engine.removeContainer(found.id, { force: false });
+  throw allNamesTaken('create the agent restarter', holders);
 }
 
-function heldByAnother(names: RoleNames): TryAgainLaterError {
-  return new TryAgainLaterError(`another cleanup has stopped the agent: ${names.restarter} is running`, {
+/** The agent restarters on this host: there is one, unless a cleanup could not remove it. */
+async function findRestarters(engine: Engine, names: RoleNames): Promise<readonly ContainerDetails[]> {
+  const found = await Promise.all(names.restarters.map(async (name) => engine.inspectContainer(name)));
+  return found.filter((each): each is ContainerDetails => each !== undefined && isManagedRestarter(each));
+}
+
+function heldByAnother(name: string): TryAgainLaterError {
+  return new TryAgainLaterError(`another cleanup has stopped the agent: ${name} is running`, {
     hint: 'run cleanup without --stop-agent, which may run beside the other one, or wait for it',
   });
 }
 
 async function removeRestarter({ engine, names, log }: RestarterView): Promise<void> {
   try {
-    const restarter = await engine.inspectContainer(names.restarter);
-    if (restarter?.labels[labels.role] === 'agent-restarter')
+    for (const restarter of await findRestarters(engine, names)) {
       await engine.removeContainer(restarter.id, { force: true });
+    }
   } catch (error) {
     // When the cleanup has exited, it finds that the agent runs, and removes itself.
-    log.debug(`${names.restarter} could not be removed`, { error: messageOf(error) });
+    log.debug('the agent restarter could not be removed', { error: messageOf(error) });
   }
 }
 
@@ -213,7 +228,11 @@ async function removeSelf({ engine }: RestarterView, own: string | undefined): P
   await engine.removeContainer(own, { force: true });
 }
 
-/** It has only the engine's socket of the host; the engine starts it again if it exits. */
+/**
+ * It has only the engine's socket of the host, and no other privileges; the engine starts it again if it exits. The socket is
+ * as good as root, so the profiles of SELinux and seccomp would protect nothing, and they may keep it from working: SELinux
+ * denies the socket, and the seccomp profiles of old engines deny new system calls.
+ */
 export function buildRestarterSpec({ agent, cleanup, environment }: RestarterOrder): ContainerSpec {
   return {
     image: cleanup.imageId,
@@ -222,7 +241,13 @@ export function buildRestarterSpec({ agent, cleanup, environment }: RestarterOrd
     labels: { [labels.role]: 'agent-restarter' },
     restart: 'always',
     autoRemove: false,
-    privileged: true,
+    privileged: false,
+    securityOptions: [
+      ['label', 'disable'],
+      ['seccomp', 'unconfined'],
+    ],
+    memoryBytes: fixedLimits.RESTARTER_MEMORY,
+    pidsLimit: fixedLimits.RESTARTER_PIDS,
     hostNetwork: false,
     hostPid: false,
     binds: ['/var/run/docker.sock:/var/run/docker.sock'],

@@ -1,4 +1,5 @@
-import { isAgentContainer, isAgentImage, labels, type RoleNames } from '../agent/identity/roles.ts';
+import { claimsToBeManaged, isManaged, isManagedRestarter } from '../agent/identity/managed.ts';
+import { isAgentImage, labels, type RoleNames } from '../agent/identity/roles.ts';
 import { isDead } from '../engine/containers.ts';
 import type { ContainerDetails, ContainerState, ContainerSummary } from '../engine/engine.ts';
 
@@ -42,6 +43,7 @@ export interface LeakRules {
 export type KeepReason =
   | 'another command'
   | 'another image'
+  | 'not managed'
   | 'created by this entrypoint'
   | 'has a managed name'
   | 'was given a name'
@@ -147,10 +149,13 @@ export function classifyDeadHelper(suspect: Suspect<HelperKind>, rules: LeakRule
  * @param found by an inspection; undefined where the engine cannot inspect it
  */
 export function classifyDead(listed: ContainerSummary, found: ContainerDetails | undefined): Classification {
-  // 1.10.3 lists a dead container and cannot inspect it (engine-notes §3); what the list shows stays true.
-  if (found === undefined && listed.state !== 'dead') return keep('gone');
-  if (found !== undefined && found.state !== 'dead') return keep('has not exited');
-  return isAgentContainer(found ?? listed) ? { class: 'dead' } : keep('another image');
+  if (found === undefined) {
+    // 1.10.3 lists a dead container and cannot inspect it (engine-notes §3); what the list shows stays true.
+    if (listed.state !== 'dead') return keep('gone');
+    return claimsToBeManaged(listed) ? { class: 'dead' } : keep('not managed');
+  }
+  if (found.state !== 'dead') return keep('has not exited');
+  return isManaged(found) || isManagedRestarter(found) ? { class: 'dead' } : keep('not managed');
 }
 
 /** A container that is not a leak, and why. */

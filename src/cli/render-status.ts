@@ -104,8 +104,8 @@ function servingRows({ serving, containers }: StatusReport, now: number): readon
   ];
 }
 
-function isRunningAgent({ role, state }: RoleHolder): boolean {
-  return (role === 'agent' || role === 'legacy agent') && state === 'running';
+function isRunningAgent({ role, state, managed }: RoleHolder): boolean {
+  return managed && (role === 'agent' || role === 'legacy agent') && state === 'running';
 }
 
 /** An image that does not fit beside its container goes below it: with a registry its name is long. */
@@ -113,9 +113,10 @@ function containerRows({ containers }: StatusReport, columns: number): readonly 
   if ('problem' in containers) return [['containers', `unknown: ${containers.problem}`]];
   if (containers.length === 0) return [['containers', 'none in any role']];
   const widest = Math.max(...containers.map(({ role }) => role.length));
-  return containers.flatMap(({ role, name, id, image, state }, index): Row[] => {
+  return containers.flatMap(({ role, name, id, image, state, managed }, index): Row[] => {
     const title = index === 0 ? 'containers' : '';
-    const text = `${role.padEnd(widest)} ${state.padEnd(8)} ${name} (${shortId(id)})`;
+    const whose = managed ? '' : ', not managed';
+    const text = `${role.padEnd(widest)} ${state.padEnd(8)} ${name} (${shortId(id)}${whose})`;
     if (nameWidth + 2 + text.length + 1 + image.length <= columns) return [[title, `${text} ${image}`]];
     return [
       [title, text],

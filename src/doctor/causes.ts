@@ -27,7 +27,11 @@ export const doctorCauses = {
   'no-agent': { levels: unhealthy, meaning: 'the host has no agent' },
   'agent-stopped': { levels: unhealthy, meaning: 'there is an agent, and it does not run' },
   'agent-hangs': { levels: unhealthy, meaning: 'the engine does not answer about this one container' },
-  'agent-unmanaged': { levels: unhealthy, meaning: "an unmanaged container has the agent's name" },
+  'role-name-taken': {
+    levels: ['unhealthy', 'warning'],
+    meaning: "an unmanaged container has one of our names; unhealthy if it is the agent's own",
+  },
+  'worker-overdue': { levels: unhealthy, meaning: 'a worker runs longer than any worker may' },
   'agent-restarts': { levels: unhealthy, meaning: 'Docker restarts the agent again and again' },
   'two-agents': { levels: unhealthy, meaning: 'more than one agent runs' },
   'left-over': { levels: warning, meaning: 'a container of an upgrade that was not removed yet' },

@@ -3,14 +3,15 @@ import { readServing } from '../agent/run/serving/file.ts';
 import { countLeaks, type LeakFigures } from '../cleanup/leak-figures.ts';
 import { findLeaks } from '../cleanup/leaks.ts';
 import { listLeaks } from '../cleanup/remove.ts';
-import { containerStates, type Engine } from '../engine/engine.ts';
+import { containerStates, type ContainerSummary, type Engine } from '../engine/engine.ts';
 import { readLockHolder } from '../host/files/lock.ts';
 import { readStatus } from '../host/files/status.ts';
 import type { Clock } from '../support/clock.ts';
 import type { Configuration, Environment } from '../support/configuration.ts';
 import { deadlineIn } from '../support/deadline.ts';
 import type { Secrets } from '../support/secrets.ts';
-import { inspectAgents, listAgents, type ProbedAgent } from './probe-agents.ts';
+import { activeRoles } from './checks/agents.ts';
+import { inspectOthers, inspectRoles, listAgents, ranked, type ProbedAgent } from './probe-agents.ts';
 import {
   findRancherFolder,
   probeAttempts,
@@ -142,9 +143,7 @@ async function collectEngine(collection: Collection, allowed: ProbeLimits): Prom
   ]);
   const [agents, fileSystem] = await Promise.all([
     containers.known
-      ? probe('inspect agents', allowed, async () =>
-          inspectAgents(engine, containers.value, names, configuration.limits),
-        )
+      ? collectAgents(collection, allowed, engine, containers.value)
       : Promise.resolve(unknownBecause('unknown without the list of containers')),
     info.known && info.value.rootDirectory !== usualRoot
       ? collectFileSystem(collection, allowed, info.value.rootDirectory)
@@ -167,6 +166,23 @@ async function collectEngine(collection: Collection, allowed: ProbeLimits): Prom
   };
 }
 
+/** Two probes: however many containers claim to be agents, the answers about those in a role do not wait for them. */
+async function collectAgents(
+  { names, configuration }: Collection,
+  allowed: ProbeLimits,
+  engine: Engine,
+  listed: readonly ContainerSummary[],
+): Promise<Seen<readonly ProbedAgent[]>> {
+  const [inRoles, others] = await Promise.all([
+    probe('inspect the containers by role', allowed, async () => inspectRoles(engine, listed, names)),
+    probe('inspect agents under other names', allowed, async () =>
+      inspectOthers(engine, listed, names, configuration.limits),
+    ),
+  ]);
+  if (!inRoles.known || !others.known) return inRoles;
+  return { known: true, value: ranked([...inRoles.value, ...others.value], names) };
+}
+
 async function collectFileSystem(
   { configuration }: Collection,
   allowed: ProbeLimits,
@@ -187,11 +203,20 @@ async function collectServer(
   });
 }
 
-/** The environment with the keys: of the active agent, else of any other that has some. */
+/**
+ * The environment of the active agent, which has the keys; without one, that of a managed container that can become the
+ * agent. The doctor asks no server that an unmanaged container names.
+ */
 function environmentOf(agents: Seen<readonly ProbedAgent[]>): Environment | undefined {
   if (!agents.known) return undefined;
-  return agents.value.find(({ environment }) => hasKeys(environment))?.environment;
+  const managed = agents.value.filter(({ agent }) => agent.managed && keyRoles.includes(agent.role));
+  const active = managed.filter(({ agent }) => activeRoles.includes(agent.role));
+  const running = active.find(({ agent }) => agent.state === 'running');
+  return (running ?? [...active, ...managed].find(({ environment }) => hasKeys(environment)))?.environment;
 }
+
+/** The roles whose containers have the agent keys. */
+const keyRoles: readonly ProbedAgent['agent']['role'][] = [...activeRoles, 'next', 'previous'];
 
 function hasKeys(environment: Environment): boolean {
   return (environment['CATTLE_ACCESS_KEY'] ?? '') !== '';

@@ -1,4 +1,7 @@
-import { canStandBy, isAgentContainer, roleTable, titleOf, type RoleNames } from '../agent/identity/roles.ts';
+import { claimsToBeManaged, isManagedAs, isManagedState } from '../agent/identity/managed.ts';
+import { describeOrigin } from '../agent/identity/role-name-taken.ts';
+import { canStandBy, roleTable, titleOf, type RoleNames } from '../agent/identity/roles.ts';
+import { isDead } from '../engine/containers.ts';
 import type { ContainerDetails, ContainerSummary, Engine } from '../engine/engine.ts';
 import { describeUrl } from '../control-plane/url.ts';
 import type { Environment } from '../support/configuration.ts';
@@ -12,45 +15,71 @@ export interface ProbedAgent {
   readonly environment: Environment;
 }
 
-/** The containers in a role, by one list of their names. */
+/**
+ * The containers in a role, by one list of their names and one inspection each: there are as many as there are names at
+ * most, whatever else is on the host.
+ */
 export async function listAgents(engine: Engine, names: RoleNames): Promise<readonly AgentSnapshot[]> {
   const listed = await engine.listContainers({ names: roleTable(names).flatMap(([, all]) => all) });
-  const inRoles = listed.filter(({ name }) => titleOf(name, names) !== undefined);
-  return inRoles
-    .map((container) => describe(container, undefined, names).agent)
-    .sort((a, b) => rankOf(a.role, names) - rankOf(b.role, names));
+  return (await inspectRoles(engine, listed, names)).map(({ agent }) => agent);
 }
 
 /**
- * Every container in a role, and every other container that runs an agent's `run`: one inspection each, at most
- * DOCTOR_AGENTS. If one cannot be inspected, the facts of the list are shown.
+ * Every container in a role. If one cannot be inspected, the facts of the list are shown.
+ * @param listed may hold other containers as well
  */
-export async function inspectAgents(
+export async function inspectRoles(
+  engine: Engine,
+  listed: readonly ContainerSummary[],
+  names: RoleNames,
+): Promise<readonly ProbedAgent[]> {
+  const inRoles = listed.filter(({ name }) => titleOf(name, names) !== undefined);
+  const probed = await Promise.all(inRoles.map(async (container) => probeAgent(engine, container, names)));
+  return ranked(probed, names);
+}
+
+/**
+ * The managed containers that run an agent's `run` under a name of their own. Anybody may create thousands that look like it
+ * in a list, so at most DOCTOR_AGENTS are inspected, the oldest first, and apart from the roles: they cannot hide those.
+ */
+export async function inspectOthers(
   engine: Engine,
   listed: readonly ContainerSummary[],
   names: RoleNames,
   limits: Limits,
 ): Promise<readonly ProbedAgent[]> {
-  const found = listed
-    .filter((container) => roleOf(container, names) !== undefined)
+  const candidates = listed
+    .filter((container) => titleOf(container.name, names) === undefined && looksLikeAgent(container))
+    .sort((a, b) => a.createdAt - b.createdAt)
     .slice(0, limits.DOCTOR_AGENTS);
-  const probed = await Promise.all(
-    found.map(async (container) => describe(container, await inspect(engine, container.id), names)),
-  );
-  return probed.sort((a, b) => rankOf(a.agent.role, names) - rankOf(b.agent.role, names));
+  const probed = await Promise.all(candidates.map(async (container) => probeAgent(engine, container, names)));
+  // An unmanaged container that has none of our names is nobody's business here.
+  return probed.filter(({ agent }) => agent.managed);
 }
 
-/** The order of the roles; an agent under another name comes before those that are never agents. */
-function rankOf(role: AgentSnapshot['role'], names: RoleNames): number {
+/** The agents of both kinds in the order of the roles; one under another name comes before those that are never agents. */
+export function ranked(probed: readonly ProbedAgent[], names: RoleNames): readonly ProbedAgent[] {
   const titles = roleTable(names).map(([title]) => title);
-  return role === 'other' ? titles.indexOf('worker') - 0.5 : titles.indexOf(role);
+  const rankOf = ({ agent: { role } }: ProbedAgent): number =>
+    role === 'other' ? titles.indexOf('worker') - 0.5 : titles.indexOf(role);
+  return [...probed].sort((a, b) => rankOf(a) - rankOf(b));
 }
 
-function roleOf(container: ContainerSummary, names: RoleNames): AgentSnapshot['role'] | undefined {
-  const title = titleOf(container.name, names);
-  if (title !== undefined) return title;
+function looksLikeAgent(container: ContainerSummary): boolean {
   const runs = container.state === 'running' || container.state === 'restarting';
-  return runs && isAgentContainer(container) && container.command === '/run.sh run' ? 'other' : undefined;
+  return runs && claimsToBeManaged(container) && container.command === '/run.sh run';
+}
+
+async function probeAgent(
+  engine: Engine,
+  container: ContainerSummary,
+  names: RoleNames,
+): Promise<ProbedAgent> {
+  const inspected = await inspect(engine, container.id);
+  return describe(container, inspected, {
+    role: titleOf(container.name, names) ?? 'other',
+    managed: await isManagedHere(engine, container, inspected, names),
+  });
 }
 
 /** If a shim hangs, the inspection of its container hangs, but not that of others. */
@@ -63,10 +92,24 @@ async function inspect(engine: Engine, id: string): Promise<ContainerDetails | '
   }
 }
 
-function describe(
+/** What cannot be inspected is shown as what it claims to be: nothing but its name and state is then used. */
+async function isManagedHere(
+  engine: Engine,
   container: ContainerSummary,
   inspected: ContainerDetails | 'hangs' | undefined,
   names: RoleNames,
+): Promise<boolean> {
+  if (inspected === 'hangs') return claimsToBeManaged(container);
+  if (inspected === undefined) return isDead(container) && claimsToBeManaged(container);
+  const role = titleOf(container.name, names);
+  if (role !== 'state') return isManagedAs(role, inspected);
+  return isManagedState(inspected, await engine.inspectImage(inspected.imageId));
+}
+
+function describe(
+  container: ContainerSummary,
+  inspected: ContainerDetails | 'hangs' | undefined,
+  role: Pick<AgentSnapshot, 'role' | 'managed'>,
 ): ProbedAgent {
   const details = inspected === 'hangs' ? undefined : inspected;
   const { id, name, image } = details ?? container;
@@ -75,8 +118,7 @@ function describe(
   return {
     environment,
     agent: {
-      role: roleOf(container, names) ?? 'other',
-      managed: isAgentContainer(details ?? container),
+      ...role,
       // A list may be older than the inspection, and show `removing` where an inspection shows `dead`.
       state: details?.state ?? container.state,
       hangs: inspected === 'hangs',
@@ -84,11 +126,15 @@ function describe(
       name,
       image,
       ownEntrypoint: canStandBy((details ?? container).labels),
+      createdAt: details?.createdAt ?? container.createdAt,
       startedAt: details?.startedAt,
       finishedAt: details?.finishedAt,
       exitCode: details?.exitCode,
       restartCount: details?.restartCount ?? 0,
       server: url === undefined || url === '' ? undefined : describeUrl(url),
+      ...(role.managed
+        ? {}
+        : { origin: describeOrigin({ ...container, command: [container.command], ...details }) }),
     },
   };
 }

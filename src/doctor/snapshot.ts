@@ -27,8 +27,10 @@ export type Seen<T> =
 /** An agent's container, in a role by its name or running under another one. */
 export interface AgentSnapshot {
   readonly role: RoleTitle | 'other';
-  /** Its image or label shows that it is an agent; false for an unmanaged container with the name of a role. */
+  /** False for an unmanaged container with the name of a role; it is shown, and nothing that it says is believed. */
   readonly managed: boolean;
+  /** Of an unmanaged one: when it was created and what it runs, for a person. */
+  readonly origin?: string;
   /** From an inspection, or else from the list, which is correct for a dead container that cannot be inspected. */
   readonly state: ContainerDetails['state'];
   /** The engine did not answer an inspection: facts that are not in a list are unknown. */
@@ -38,6 +40,8 @@ export interface AgentSnapshot {
   readonly image: string;
   /** It has this entrypoint; false for the legacy one, whose loop can leak. */
   readonly ownEntrypoint: boolean;
+  /** Milliseconds since 1970, as are the next two. */
+  readonly createdAt: number;
   readonly startedAt: number | undefined;
   readonly finishedAt: number | undefined;
   /** Undefined if it was not inspected. */

@@ -36,6 +36,8 @@ export interface RoleHolder {
   readonly id: string;
   readonly image: string;
   readonly state: ContainerState;
+  /** False for somebody else's container that has one of our names. */
+  readonly managed: boolean;
 }
 
 /** The report on a snapshot. */
@@ -54,8 +56,8 @@ export function buildStatusReport(snapshot: StatusSnapshot, limits: Limits): Sta
   };
 }
 
-function holderOf({ role, name, id, image, state }: AgentSnapshot): RoleHolder {
-  return { role, name, id, image, state };
+function holderOf({ role, name, id, image, state, managed }: AgentSnapshot): RoleHolder {
+  return { role, name, id, image, state, managed };
 }
 
 function valueOf<T>(seen: Seen<T>): T | Problem {

@@ -69,8 +69,11 @@ const stateCauseTable = {
   ),
   'cannot-change': failed(
     73,
-    'a container could not be created, started, renamed or stopped, or did not stay up; an image cannot be pulled; an ' +
-      "unmanaged container has the agent's name",
+    'a container could not be created, started, renamed or stopped, or did not stay up; an image cannot be pulled',
+  ),
+  'role-name-taken': failed(
+    73,
+    "an unmanaged container has the agent's name, or unmanaged containers have all names of another role",
   ),
   'storage-low': deferred(75, 'the Docker root or the devicemapper pool is full'),
   'disk-unresponsive': deferred(75, 'the disk of `/var/lib/rancher`, or of the Docker root, does not answer'),

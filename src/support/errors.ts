@@ -84,8 +84,13 @@ export class NotPermittedError extends EntrypointError {
 
 /** A container could not be created, started, renamed or stopped. One that cannot be removed is an `UnremovableError`. */
 export class CannotChangeError extends EntrypointError {
-  readonly code = 'cannot-change';
+  readonly code: StateCause = 'cannot-change';
   readonly exitCode = ExitCode.cannotChange;
+}
+
+/** An unmanaged container has a name that our container needs. It is never touched. */
+export class RoleNameTakenError extends CannotChangeError {
+  override readonly code = 'role-name-taken';
 }
 
 /** Somebody else is at work, or it is too early: nothing is wrong, come back later. */

@@ -326,16 +326,6 @@ describe('profile rancher-1.0', () => {
     expect(before).toBeGreaterThan(0);
     expect(after).toBe(0);
   });
-
-  it('leaves an unmanaged container of that name alone, and says so before the server is asked', async () => {
-    await scene.host.docker('create', '--name', 'rancher-agent-state', images.base, 'true');
-    const before = scene.server.registrations.length;
-    const result = await register(images.oldA);
-    expect(result, result.stderr).toMatchObject({ status: 73 });
-    expect(result.stderr).toMatch(/rancher-agent-state .* is not one: it is left alone/);
-    expect(await scene.names()).toEqual(['rancher-agent-state']);
-    expect(scene.server.registrations).toHaveLength(before);
-  });
 });
 
 describe('profile pasturestack', () => {

@@ -54,7 +54,11 @@ describe("somebody's container named rancher-agent", () => {
     );
     expect(result.stderr).toContain('--force');
     expect(scene.server.registrations).toHaveLength(before);
-    expect(await scene.readStatus()).toMatchObject({ state: 'failed', exitCode: 73, cause: 'cannot-change' });
+    expect(await scene.readStatus()).toMatchObject({
+      state: 'failed',
+      exitCode: 73,
+      cause: 'role-name-taken',
+    });
     await expectUntouched();
   });
 

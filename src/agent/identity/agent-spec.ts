@@ -15,6 +15,8 @@ export interface AgentIngredients {
   readonly varLibWritable: boolean;
   /** Name of the state volume in use. */
   readonly stateVolume: string;
+  /** For `rancher-1.0`: the name of the state container in use. */
+  readonly stateContainer?: string;
   /** For `rancher-1.0`: the Docker root, bound onto itself, and whether the host runs systemd. */
   readonly dockerRoot?: string;
   readonly systemd?: boolean;
@@ -35,7 +37,9 @@ export function buildAgentSpec(ingredients: AgentIngredients): ContainerSpec {
     hostPid: true,
     ...(profile.oomScoreAdjust === undefined ? {} : { oomScoreAdjust: profile.oomScoreAdjust }),
     binds: profile.stateContainerName === undefined ? bindsOf12(ingredients) : bindsOf10(ingredients),
-    ...(profile.stateContainerName === undefined ? {} : { volumesFrom: [profile.stateContainerName] }),
+    ...(profile.stateContainerName === undefined
+      ? {}
+      : { volumesFrom: [ingredients.stateContainer ?? profile.stateContainerName] }),
     ...(profile.hostCgroupNamespace ? { hostCgroupNamespace: true } : {}),
   };
   // The image counts by its id, not by its name: behind a mirror, with a digest or another tag of the very same image

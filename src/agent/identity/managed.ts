@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
-import type { ContainerDetails } from '../../engine/engine.ts';
-import { isAgentImage, labels } from './roles.ts';
+import type { ContainerDetails, ImageDetails } from '../../engine/engine.ts';
+import { canStandBy, isAgentImage, labels, type RoleTitle } from './roles.ts';
 
 /*
  * Which containers are managed (invariant 8). An unprivileged user of the host's engine may choose name, label, image,
@@ -22,6 +22,44 @@ export function isManaged(container: Evidence): boolean {
 /** Whether a container is our agent restarter, which has the socket and needs no privileges. */
 export function isManagedRestarter(container: Evidence): boolean {
   return container.labels[labels.role] === 'agent-restarter' && hasEngineSocket(container.binds);
+}
+
+/**
+ * Whether a container is managed in the role that its name gives it; the state container has a rule of its own, which also
+ * needs its image.
+ */
+export function isManagedAs(role: RoleTitle | undefined, container: Evidence): boolean {
+  return role === 'agent-restarter' ? isManagedRestarter(container) : isManaged(container);
+}
+
+const stateTargets = ['/var/lib/cattle', '/var/lib/rancher', '/var/log/rancher'];
+
+/**
+ * Whether a container is the state container of an agent (contract §4). It is never started, and the agent mounts all of its
+ * volumes: one more mount, such as one on `/usr/bin`, would give whoever created it the host. The bind mount of the host's
+ * log folder is what an unprivileged user cannot have.
+ *
+ * @param image what the container was created from, inspected by its id; undefined if the engine has it no more
+ */
+export function isManagedState(
+  container: Evidence & Pick<ContainerDetails, 'command' | 'mounts'>,
+  image: Pick<ImageDetails, 'labels' | 'repoTags'> | undefined,
+): boolean {
+  const { command, binds, mounts = [] } = container;
+  const isStateCommand = command.length === 2 && command[0] === '/run.sh' && command[1] === 'state';
+  const targets = mounts.map(({ target }) => target).sort();
+  return (
+    isStateCommand &&
+    claimsToBeManaged(container) &&
+    (image === undefined || isOfAgents(image)) &&
+    binds.some((bind) => /^\/var\/log\/rancher:\/var\/log\/rancher(:|$)/.test(bind)) &&
+    targets.length === stateTargets.length &&
+    targets.every((target, index) => target === stateTargets[index])
+  );
+}
+
+function isOfAgents({ labels: own, repoTags }: Pick<ImageDetails, 'labels' | 'repoTags'>): boolean {
+  return own[labels.system] === 'rancher-agent' || canStandBy(own) || repoTags.some(isAgentImage);
 }
 
 /**

@@ -1,4 +1,3 @@
-import type { ContainerDetails } from '../../engine/engine.ts';
 import type { Environment } from '../../support/configuration.ts';
 import { selectOverrides, type Profile } from './profile.ts';
 import { readinessLabel } from '../run/readiness/result.ts';
@@ -6,27 +5,32 @@ import { readinessLabel } from '../run/readiness/result.ts';
 /**
  * Invariant 1: every container we make has a fixed name per role and a label. This file is the only place where those
  * names come from.
+ *
+ * A role has spare names: a dead container that can be neither removed nor renamed (1.10.3) may hold one for good, and so
+ * may an unmanaged container. The agent's own name has none, because the server's script needs that name.
  */
 export interface RoleNames {
   /** The agent itself. */
   readonly agent: string;
   readonly legacyAgents: readonly string[];
-  /** The new agent until it takes over. */
+  /** The first name of the new agent until it takes over. */
   readonly next: string;
-  /** The same, where a dead container that can be neither removed nor renamed (1.10.3) keeps the first name. */
-  readonly nextSpare: string;
-  /** Where the old agent is parked: three names, because a dead container may hold one for good. */
+  /** All names of the new agent, the first one included. */
+  readonly nexts: readonly string[];
+  /** Where the old agent is parked. */
   readonly previous: readonly string[];
   /** The one container that changes anything. */
   readonly worker: string;
   /** Where a worker that can be neither removed nor used is parked. */
   readonly deadWorker: string;
-  /** Starts an agent again that a cleanup has stopped. */
+  /** The first name of the container that starts an agent again that a cleanup has stopped. */
   readonly restarter: string;
+  /** All names of it, the first one included. */
+  readonly restarters: readonly string[];
   /** Made by the server's script, not by us. */
   readonly upgrades: readonly string[];
-  /** What the agent's volumes come from, in the profile that has such a container. */
-  readonly state?: string;
+  /** The names of the container that the agent's volumes come from; none in the profiles that have no such container. */
+  readonly states: readonly string[];
 }
 
 /** The names of all roles of a profile. */
@@ -36,14 +40,20 @@ export function namesOf(profile: Profile): RoleNames {
     agent,
     legacyAgents: profile.legacyAgentNames,
     next: `${agent}-next`,
-    nextSpare: `${agent}-next-2`,
-    previous: [`${agent}-previous`, `${agent}-previous-2`, `${agent}-previous-3`],
+    nexts: numbered(`${agent}-next`, 3),
+    previous: numbered(`${agent}-previous`, 5),
     worker: `${agent}-worker`,
     deadWorker: `${agent}-worker-dead`,
     restarter: `${agent}-restarter`,
+    restarters: numbered(`${agent}-restarter`, 3),
     upgrades: profile.upgradeNames,
-    ...(profile.stateContainerName === undefined ? {} : { state: profile.stateContainerName }),
+    states: profile.stateContainerName === undefined ? [] : numbered(profile.stateContainerName, 3),
   };
+}
+
+/** `NAME`, `NAME-2`, …: one digit at most, because earlier versions know a role by that ending. */
+function numbered(name: string, count: number): readonly string[] {
+  return Array.from({ length: count }, (_, index) => (index === 0 ? name : `${name}-${index + 1}`));
 }
 
 /** The roles that a name stands for, as people see them; the container that most likely is the active agent first. */
@@ -63,13 +73,13 @@ export function roleTable(names: RoleNames): readonly (readonly [RoleTitle, read
   return [
     ['agent', [names.agent]],
     ['legacy agent', names.legacyAgents],
-    ['next', [names.next, names.nextSpare]],
+    ['next', names.nexts],
     ['previous', names.previous],
     ['worker', [names.worker]],
     ['dead worker', [names.deadWorker]],
-    ['agent-restarter', [names.restarter]],
+    ['agent-restarter', names.restarters],
     ['upgrade', names.upgrades],
-    ['state', names.state === undefined ? [] : [names.state]],
+    ['state', names.states],
   ];
 }
 
@@ -122,12 +132,6 @@ export function canStandBy(imageLabels: Readonly<Record<string, string>>): boole
 /** Whether an image's `run` proves on standby that it can serve. An empty label is none, as above. */
 export function checksReadiness(imageLabels: Readonly<Record<string, string>>): boolean {
   return canStandBy(imageLabels) && (imageLabels[labels.readiness] ?? '') !== '';
-}
-
-/** Whether a container is managed: created by us, or an agent of the legacy entrypoint. Any other is never touched. */
-export function isAgentContainer(container: Pick<ContainerDetails, 'labels' | 'image'>): boolean {
-  if (container.labels[labels.role] !== undefined) return true;
-  return container.labels[labels.system] === 'rancher-agent' || isAgentImage(container.image);
 }
 
 /** Image names of upstream and PastureStack, behind any registry or mirror prefix. */

@@ -5,7 +5,8 @@ import { isEngineError } from '../../engine/errors.ts';
 import { deadlineIn, type Deadline } from '../../support/deadline.ts';
 import { messageOf } from '../../support/errors.ts';
 import type { Host } from '../host.ts';
-import { isAgentContainer } from '../identity/roles.ts';
+import { findManaged } from '../identity/find-managed.ts';
+import { isManaged } from '../identity/managed.ts';
 
 export interface Leftovers extends Pick<
   Host,
@@ -68,7 +69,7 @@ async function removeForgottenWorker(
   unstarted: Map<string, Deadline>,
 ): Promise<void> {
   const worker = await engine.inspectContainer(name);
-  if (worker === undefined || !isAgentContainer(worker)) return;
+  if (worker === undefined || !isManaged(worker)) return;
   const wait = unstarted.get(worker.id) ?? deadlineIn(limits.WORKER_UNSTARTED, clock);
   unstarted.set(worker.id, wait);
   const isForgotten = worker.state === 'created' && wait.left() === 0;
@@ -79,9 +80,7 @@ async function removeForgottenWorker(
 
 /** @returns whether there was something; dead containers do not count: they had their tries */
 async function reconcileForgotten({ engine, names, log, reconcile }: Leftovers): Promise<boolean> {
-  const rest = await engine.listContainers({
-    names: [names.worker, names.next, names.nextSpare, ...names.previous],
-  });
+  const rest = await findManaged(engine, names, [names.worker, ...names.nexts, ...names.previous]);
   const isAtWork = rest.some(({ name, state }) => name === names.worker && state === 'running');
   const forgotten = rest.filter((container) => !isDead(container));
   if (isAtWork || forgotten.length === 0) return false;
@@ -102,9 +101,7 @@ async function findReasonToReconcile(
   const reading = await readStatus(paths);
   const state = reading.kind === 'valid' ? reading.status.state : undefined;
   if (hasFollowed && state !== undefined && state !== 'working') return undefined;
-  const rest = await engine.listContainers({
-    names: [names.next, names.nextSpare, ...names.previous, names.deadWorker],
-  });
+  const rest = await findManaged(engine, names, [...names.nexts, ...names.previous, names.deadWorker]);
   if (rest.length > 0) return `left over: ${rest.map((container) => container.name).join(', ')}`;
   return state === 'working' || state === 'degraded' ? `the last work left the state "${state}"` : undefined;
 }
@@ -128,7 +125,7 @@ async function removeWhenEnded(leftovers: Leftovers, name: string): Promise<void
   const deadline = deadlineIn(limits.UPGRADE_CONTAINER_GRACE, clock);
   for (;;) {
     const container = await engine.inspectContainer(name);
-    if (container === undefined || !isAgentContainer(container)) return;
+    if (container === undefined || !isManaged(container)) return;
     // One that was just created is about to be started by whoever made it.
     const hasEnded = container.state === 'exited' || container.state === 'dead';
     if (hasEnded || deadline.left() === 0) {

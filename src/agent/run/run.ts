@@ -22,7 +22,7 @@ import { reportsErrors } from '../../support/configuration.ts';
 import { messageOf } from '../../support/errors.ts';
 import type { ConfiguredHost } from '../host.ts';
 import { ownImageOf, workerImageOf } from '../identity/self.ts';
-import { isAgentContainer } from '../identity/roles.ts';
+import { isManaged } from '../identity/managed.ts';
 import { watchForErrors } from '../report/events.ts';
 import { createReporter } from '../report/reporter.ts';
 import { delegate, followWorker, type Caller } from '../worker/delegate.ts';
@@ -62,7 +62,7 @@ export async function runAgent(run: AgentRun): Promise<never> {
   ]);
   preparing.catch(() => undefined);
   const staged = own === undefined ? undefined : await standBy(run, own, image);
-  if (names.state !== undefined) await releaseOldAgents(run, commands);
+  if (names.states.length > 0) await releaseOldAgents(run, commands);
   const prepared = Promise.all([preparing, prepareAsActive(commands), prepareTrust(run, 'host')]);
   // A disk that does not answer keeps no promoted agent from its first script.
   await Promise.race([prepared, clock.sleep(limits.ACTIVE_PATIENCE, signal)]);
@@ -183,7 +183,7 @@ async function releaseOldAgents({ engine, names }: AgentRun, commands: HostComma
   await tryOrWarn(commands, 'releasing the mounts of the old agent', async () => {
     for (const name of names.previous) {
       const old = await engine.inspectContainer(name);
-      if (old === undefined || !isAgentContainer(old)) continue;
+      if (old === undefined || !isManaged(old)) continue;
       const count = await releaseClonedMounts(commands, [old.id, ...(old.layers ?? [])]);
       if (count > 0) commands.log.debug(`released ${count} mounts of ${name}`);
     }

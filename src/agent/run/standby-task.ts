@@ -1,6 +1,7 @@
 import type { ContainerDetails, Engine } from '../../engine/engine.ts';
 import { roleOf } from './standby.ts';
-import { isAgentContainer, canStandBy, type RoleNames } from '../identity/roles.ts';
+import { isManaged } from '../identity/managed.ts';
+import { canStandBy, type RoleNames } from '../identity/roles.ts';
 import type { ServerAccess } from '../../control-plane/open-connection.ts';
 import { askRequirement } from '../worker/proof/requirement.ts';
 
@@ -34,7 +35,7 @@ async function findLegacy(
 ): Promise<ContainerDetails | undefined> {
   for (const name of [names.agent, ...names.legacyAgents]) {
     const agent = await engine.inspectContainer(name);
-    if (agent?.state === 'running' && isAgentContainer(agent) && !canStandBy(agent.labels)) return agent;
+    if (agent?.state === 'running' && isManaged(agent) && !canStandBy(agent.labels)) return agent;
   }
   return undefined;
 }

@@ -2,7 +2,8 @@ import type { ContainerDetails } from '../../engine/engine.ts';
 import { deadlineIn } from '../../support/deadline.ts';
 import { messageOf, TryAgainLaterError } from '../../support/errors.ts';
 import type { Host } from '../host.ts';
-import { isAgentContainer, type RoleNames } from '../identity/roles.ts';
+import { findManaged } from '../identity/find-managed.ts';
+import type { RoleNames } from '../identity/roles.ts';
 
 /** The role that a container's name gives to the `run` inside it. */
 export type StandbyRole = 'agent' | 'next' | 'previous' | 'other';
@@ -10,7 +11,7 @@ export type StandbyRole = 'agent' | 'next' | 'previous' | 'other';
 /** The role of that name; by its ending, because an entrypoint of another profile may have parked us. */
 export function roleOf(name: string, names: RoleNames): StandbyRole {
   if (name === names.agent || names.legacyAgents.includes(name)) return 'agent';
-  if (name === names.next || name === names.nextSpare || /-next(-\d)?$/.test(name)) return 'next';
+  if (names.nexts.includes(name) || /-next(-\d)?$/.test(name)) return 'next';
   return names.previous.includes(name) || /-previous(-\d)?$/.test(name) ? 'previous' : 'other';
 }
 
@@ -148,11 +149,13 @@ export function isActiveName(name: string, names: RoleNames): boolean {
   return role === 'agent' || role === 'other';
 }
 
-/** Whether no agent acts: of several on standby, one that was active before comes first. */
+/**
+ * Whether no agent acts: of several on standby, one that was active before comes first. An unmanaged container with one of
+ * our names acts for nobody.
+ */
 async function isVacant({ engine, names }: StandingBy, ownName: string): Promise<boolean> {
   const elders = roleOf(ownName, names) === 'next' ? names.previous : namesBefore(ownName, names.previous);
-  const others = await engine.listContainers({ names: [names.agent, ...elders] });
-  const agents = others.filter(isAgentContainer);
+  const agents = await findManaged(engine, names, [names.agent, ...elders]);
   return !agents.some(({ state }) => state === 'running' || state === 'restarting');
 }
 

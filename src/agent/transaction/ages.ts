@@ -19,18 +19,19 @@ export class Ages {
 
   /** The observation with corrected start times: each one is as far before `now` as it really is. */
   correct(observation: Observation): Observation {
-    const { agent, legacy, next, besideNext, previous, now } = observation;
+    const { agent, legacy, next, nexts, previous, now } = observation;
     const at = this.#clock.elapsed();
     const correct = <T extends Observed | undefined>(observed: T): T =>
       observed?.startedAt === undefined
         ? observed
         : { ...observed, startedAt: now - this.#ageOf(observed.id, observed.startedAt, now, at) };
+    const correctedNexts = nexts.map(correct);
     const corrected = {
       ...observation,
       agent: correct(agent),
       legacy: legacy.map(correct),
-      next: correct(next),
-      ...(besideNext === undefined ? {} : { besideNext: correct(besideNext) }),
+      next: next === undefined ? undefined : correctedNexts[nexts.indexOf(next)],
+      nexts: correctedNexts,
       previous: previous.map(correct),
     };
     this.#lastLook = at;

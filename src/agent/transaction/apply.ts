@@ -70,7 +70,7 @@ export async function performStep(step: Step, context: ApplyContext): Promise<vo
   requireOthers(step, context.own ?? []);
   switch (step.do) {
     case 'create-next':
-      return createNext(step.name === 'spare' ? names.nextSpare : names.next, context);
+      return createNext(names.nexts[step.nextIndex] ?? names.next, context);
     case 'start':
       log.info(`starting ${describeContainer(step.container)}`);
       return engine.startContainer(step.container.id);
@@ -83,11 +83,11 @@ export async function performStep(step: Step, context: ApplyContext): Promise<vo
       log.info(`stopping ${describeContainer(step.container)}`);
       return engine.stopContainer(step.container.id, limits.STOP_GRACE);
     case 'park':
-      return rename(step.container, nameInPool(step.parkedIndex, names) ?? names.agent, context);
+      return rename(step.container, names.previous[step.parkedIndex] ?? names.agent, context);
     case 'promote':
       return rename(step.container, names.agent, context);
     case 'demote':
-      return rename(step.container, nameAfterDemotion(step.parkedIndex, names), context);
+      return rename(step.container, nameAfterDemotion(step, names), context);
     case 'verify':
       log.info(`watching ${describeContainer(step.container)}`, { for: `${limits.VERIFY / 1000} s` });
       return watch(step.container, limits.VERIFY, context, hurry(context.interrupted));
@@ -161,12 +161,9 @@ async function restorePolicy(agent: Observed, policy: string, context: ApplyCont
   await context.engine.setRestartPolicy(agent.id, known ?? 'always');
 }
 
-function nameAfterDemotion(parkedIndex: number | 'spare' | undefined, names: RoleNames): string {
-  return parkedIndex === 'spare' ? names.nextSpare : (nameInPool(parkedIndex, names) ?? names.next);
-}
-
-function nameInPool(parkedIndex: number | undefined, names: RoleNames): string | undefined {
-  return parkedIndex === undefined ? undefined : names.previous[parkedIndex];
+function nameAfterDemotion(step: Step & { do: 'demote' }, names: RoleNames): string {
+  const name = 'nextIndex' in step ? names.nexts[step.nextIndex] : names.previous[step.parkedIndex];
+  return name ?? names.next;
 }
 
 async function createNext(name: string, context: ApplyContext): Promise<void> {

@@ -7,9 +7,10 @@ import {
   messageOf,
 } from '../../support/errors.ts';
 import { agentDoesNotRun, nextDoesNotRun } from './not-ready.ts';
-import type { Observed } from './observe.ts';
-import type { Failure, Step } from './steps.ts';
-import { unmanagedError } from './unmanaged.ts';
+import { allNamesTaken, roleNameTaken } from '../identity/role-name-taken.ts';
+import type { RoleNames } from '../identity/roles.ts';
+import type { Observation, Observed } from './observe.ts';
+import type { Fail, Step } from './steps.ts';
 
 /** What stopped an observation. */
 export function asUnavailable(error: Error): EngineUnavailableError {
@@ -60,21 +61,18 @@ function hintFor(error: unknown): string {
 
 /** Why no plan leads to the goal. */
 export function explainFailure(
-  why: Failure,
-  container: Observed | undefined,
-  parkedNames: readonly string[],
+  { why, container }: Pick<Fail, 'why' | 'container'>,
+  observation: Pick<Observation, 'nexts' | 'previous'>,
+  names: Pick<RoleNames, 'nexts' | 'previous'>,
 ): Error {
   const name = container === undefined ? '' : describeContainer(container);
   switch (why) {
     case 'unmanaged-in-role':
-      return unmanagedError(container?.name ?? '', name);
+      return roleNameTaken(container ?? nobody, true);
+    case 'next-names-taken':
+      return namesTaken('create the next agent', observation.nexts, names.nexts);
     case 'parked-names-taken':
-      return new CannotChangeError(
-        `cannot park the old agent: ${parkedNames.join(', ')} are taken by containers that cannot be removed`,
-        {
-          hint: 'usually the storage is faulty: see the runbook, "a container cannot be removed"',
-        },
-      );
+      return namesTaken('park the old agent', observation.previous, names.previous);
     case 'next-does-not-run':
       return nextDoesNotRun(container ?? nobody, describeEnd(container));
     case 'agent-does-not-run':
@@ -92,6 +90,20 @@ export function explainFailure(
         hint: 'register this host again: docker run … IMAGE URL',
       });
   }
+}
+
+/** Dead and unmanaged containers hold names; a person can free those of the latter at once. */
+function namesTaken(
+  what: string,
+  holders: readonly (Observed | undefined)[],
+  names: readonly string[],
+): CannotChangeError {
+  const unmanaged = holders.filter((holder): holder is Observed => holder?.managed === false);
+  if (unmanaged.length > 0) return allNamesTaken(what, unmanaged);
+  return new CannotChangeError(
+    `cannot ${what}: ${names.join(', ')} are taken by containers that cannot be removed`,
+    { hint: 'usually the storage is faulty: see the runbook, "a container cannot be removed"' },
+  );
 }
 
 /** A plan that fails because of an agent always names that agent. */

@@ -7,7 +7,8 @@ import type {
   Engine,
 } from '../../engine/engine.ts';
 import type { Environment } from '../../support/configuration.ts';
-import { checksReadiness, isAgentContainer, labels, canStandBy, type RoleNames } from '../identity/roles.ts';
+import { claimsToBeManaged, isManaged } from '../identity/managed.ts';
+import { checksReadiness, labels, canStandBy, type RoleNames } from '../identity/roles.ts';
 
 /** A container in one of our roles, with the facts that decisions need. */
 export interface Observed {
@@ -21,7 +22,10 @@ export interface Observed {
   /** Milliseconds since 1970; undefined if it never ran. */
   readonly startedAt: number | undefined;
   readonly restartCount: number;
-  /** Created by this entrypoint, or a legacy agent; every other container is unmanaged. */
+  /**
+   * Created by this entrypoint, or a legacy agent: see `isManaged`. A dead container that the engine cannot inspect only
+   * claims it: it may be removed, and has no environment that could be believed.
+   */
   readonly managed: boolean;
   /** An unmanaged container that may be replaced (`--force`); its keys are never used. */
   readonly adopted?: true;
@@ -48,6 +52,8 @@ export interface Observed {
   readonly binds: readonly string[];
   /** What it sees where, the volumes of a state container included. */
   readonly mounts?: readonly ContainerMount[];
+  /** Entrypoint and arguments. */
+  readonly command?: readonly string[];
   /** Its image's and its own. */
   readonly labels?: Readonly<Record<string, string>>;
   /** Names of its own storage layers, as they appear in mounts; empty where the engine does not say. */
@@ -58,11 +64,10 @@ export interface Observed {
 export interface Observation {
   readonly agent: Observed | undefined;
   readonly legacy: readonly Observed[];
+  /** The managed container with a name of the next agent that can serve; a dead one if there is no other. */
   readonly next: Observed | undefined;
-  /** Whether it has the spare name (`-next-2`). */
-  readonly nextHasSpareName?: boolean;
-  /** A second container, with the other one of the two names: it is dead, or should not be there. */
-  readonly besideNext?: Observed;
+  /** One entry per name of the next agent, in the order of the names. */
+  readonly nexts: readonly (Observed | undefined)[];
   /** One entry per parking name, in the order of the names. */
   readonly previous: readonly (Observed | undefined)[];
   /** Milliseconds since 1970, by the same clock as `startedAt`. */
@@ -74,15 +79,16 @@ export interface Observation {
  * inspection does not find it, the container is gone. But if the list says `Dead`, it is a dead container on an old engine
  * (engine-notes §3: 404 does not prove that there is none).
  *
- * @param adopt unmanaged containers that have our names count as old agents (`--force`)
+ * @param adopted of `--force`: ids of unmanaged containers that count as old agents; one with the agent's name is added, and
+ * stays one when it is parked. Nobody asks for the removal of others
  */
 export async function observeRoles(
   engine: Engine,
   names: RoleNames,
   now: () => number,
-  adopt = false,
+  adopted?: Set<string>,
 ): Promise<Observation> {
-  const roleNames = [names.agent, ...names.legacyAgents, names.next, names.nextSpare, ...names.previous];
+  const roleNames = [names.agent, ...names.legacyAgents, ...names.nexts, ...names.previous];
   const listed = await engine.listContainers({ names: roleNames });
   const observed = new Map<string, Observed>();
   const policies = readPolicies(engine, names);
@@ -93,28 +99,23 @@ export async function observeRoles(
   }));
   for (const { summary, details } of await Promise.all(looks)) {
     const found = details === undefined ? fromDead(summary) : fromDetails(details, policies);
-    if (found !== undefined) observed.set(summary.name, adopt ? adopted(found) : found);
+    if (found === undefined) continue;
+    if (!found.managed && found.name === names.agent) adopted?.add(found.id);
+    observed.set(summary.name, adopted?.has(found.id) === true ? asOldAgent(found) : found);
   }
   return {
     agent: observed.get(names.agent),
     legacy: names.legacyAgents.map((name) => observed.get(name)).filter((found) => found !== undefined),
-    ...chooseNext(observed.get(names.next), observed.get(names.nextSpare)),
+    ...chooseNext(names.nexts.map((name) => observed.get(name))),
     previous: names.previous.map((name) => observed.get(name)),
     now: now(),
   };
 }
 
-/** The one of the two that can serve; if neither can, the first one keeps the role, because it blocks the name. */
-function chooseNext(
-  first: Observed | undefined,
-  spare: Observed | undefined,
-): Pick<Observation, 'next' | 'besideNext' | 'nextHasSpareName'> {
-  const both = [first, spare].filter((observed) => observed !== undefined);
-  const own = both.filter(({ managed }) => managed);
-  const next = own.find(({ isDead }) => !isDead) ?? first ?? own[0];
-  const beside = both.find((observed) => observed !== next);
-  const nextHasSpareName = next !== undefined && next === spare;
-  return { next, nextHasSpareName, ...(beside === undefined ? {} : { besideNext: beside }) };
+/** The first managed one that can serve; if none can, a dead one keeps the role. */
+function chooseNext(nexts: readonly (Observed | undefined)[]): Pick<Observation, 'next' | 'nexts'> {
+  const managed = nexts.filter((observed) => observed?.managed === true);
+  return { next: managed.find((observed) => observed?.isDead === false) ?? managed[0], nexts };
 }
 
 type Policy = Required<Pick<Observed, 'removalStarted' | 'restartPolicy'>>;
@@ -141,7 +142,7 @@ function fromDetails(details: ContainerDetails, policyOf: (details: ContainerDet
     state: details.state,
     startedAt: details.startedAt,
     restartCount: details.restartCount,
-    managed: isAgentContainer(details),
+    managed: isManaged(details),
     isDead: isDead(details),
     ...policyOf(details),
     pid: details.pid ?? 0,
@@ -152,6 +153,7 @@ function fromDetails(details: ContainerDetails, policyOf: (details: ContainerDet
     binds: details.binds,
     mounts: details.mounts ?? [],
     layers: details.layers ?? [],
+    command: details.command,
     labels: details.labels,
   };
 }
@@ -167,7 +169,7 @@ function fromDead(summary: ContainerSummary): Observed | undefined {
     state: summary.state,
     startedAt: undefined,
     restartCount: 0,
-    managed: isAgentContainer(summary),
+    managed: claimsToBeManaged(summary),
     isDead: true,
     removalStarted: false,
     canStandBy: canStandBy(summary.labels),
@@ -176,14 +178,14 @@ function fromDead(summary: ContainerSummary): Observed | undefined {
   };
 }
 
-function adopted(found: Observed): Observed {
+function asOldAgent(found: Observed): Observed {
   return found.managed ? found : { ...found, managed: true, adopted: true };
 }
 
 /** Every container of an observation, the agent first. */
 export function everyone(observation: Observation): readonly Observed[] {
-  const { agent, legacy, next, besideNext, previous } = observation;
-  return [agent, ...legacy, next, besideNext, ...previous].filter((observed) => observed !== undefined);
+  const { agent, legacy, nexts, previous } = observation;
+  return [agent, ...legacy, ...nexts, ...previous].filter((observed) => observed !== undefined);
 }
 
 /** Old agents that could serve again: parked, or under a legacy name. */
@@ -202,7 +204,7 @@ export function findKeyHolder(observation: Observation): Observed | undefined {
     observation.agent,
     ...oldAgents(observation),
     observation.next,
-    observation.besideNext,
+    ...observation.nexts,
     ...observation.previous,
   ].filter((observed): observed is Observed => observed?.managed === true && observed.adopted !== true);
   const holders = candidates.filter((observed) => hasKeys(observed.environment));

@@ -29,22 +29,18 @@ function planReplacement(situation: Situation, goal: ReplaceGoal): Step {
   const unmanaged = situation.unmanagedAgent;
   if (unmanaged !== undefined) return { do: 'fail', why: 'unmanaged-in-role', container: unmanaged };
   if (agent !== undefined && isWanted(agent, goal)) return planFinish(situation, agent);
-  if (situation.unmanagedNext !== undefined)
-    return { do: 'fail', why: 'unmanaged-in-role', container: situation.unmanagedNext };
   const isTakingOver = agent === undefined && next !== undefined && isWanted(next, goal);
   if (olds.length > 0 && !isTakingOver) {
     // The containers that an upgrade to another image left are reconciled first.
     const reconciling = planReconciling(situation);
     if (reconciling.do !== 'done') return reconciling;
   }
-  if (next === undefined) return planBeginning(situation, 'first');
+  if (next === undefined) return planBeginning(situation);
   if (!isWanted(next, goal) || !situation.canBeRemoved(next)) {
     const isLast = (agent === undefined || agent.isDead) && olds.length === 0 && !next.isDead;
     if (isLast) return planSuccession(situation, agent);
     const clearing = discardNext(situation, next);
-    return clearing.do === 'fail' && situation.isSpareNeeded(next)
-      ? planBeginning(situation, situation.otherNextName)
-      : clearing;
+    return clearing.do === 'fail' && situation.isSpareNeeded(next) ? planBeginning(situation) : clearing;
   }
   return planRelief(situation, next, goal) ?? planTakeOver(situation, next);
 }
@@ -64,10 +60,12 @@ function planFinish(situation: Situation, agent: Observed): Step {
 }
 
 /** There is no next agent yet: make sure that a rollback is possible, then create it. */
-function planBeginning(situation: Situation, name: 'first' | 'spare'): Step {
+function planBeginning(situation: Situation): Step {
   const { agent } = situation;
+  const nextIndex = situation.freeNextIndex();
+  if (nextIndex < 0) return { do: 'fail', why: 'next-names-taken' };
   const preparing = agent === undefined || agent.isDead ? undefined : planBeforeStop(situation, agent);
-  return preparing ?? { do: 'create-next', name };
+  return preparing ?? { do: 'create-next', nextIndex };
 }
 
 /** Starts the next agent on standby, if it can be, before the old one is touched. Undefined: it may be promoted. */
@@ -183,16 +181,12 @@ function planDemotion(situation: Situation, agent: Observed): Step {
     if (situation.canBeRemoved(agent)) return { do: 'discard', container };
     return planInPlace(situation, { do: 'fail', why: 'name-not-free', container });
   }
-  if (situation.isNextFree()) return { do: 'demote', container, parkedIndex: undefined };
+  const { next, olds } = situation;
+  const nextIndex = situation.freeNextIndex();
+  if (next === undefined && nextIndex >= 0) return { do: 'demote', container, nextIndex };
   const freeing = planFreeingName(situation);
   if (freeing?.do === 'fail') {
-    const { next, olds } = situation;
-    if (next !== undefined && situation.isSpareNeeded(next))
-      return {
-        do: 'demote',
-        container,
-        parkedIndex: situation.otherNextName === 'spare' ? 'spare' : undefined,
-      };
+    if (next !== undefined && situation.isSpareNeeded(next)) return { do: 'demote', container, nextIndex };
     const isInTheWay = next !== undefined && olds.length > 0 && situation.canBeRemoved(next);
     return isInTheWay ? { do: 'discard', container: next } : planInPlace(situation, freeing);
   }
@@ -291,7 +285,7 @@ function planTidying(situation: Situation, agent: Observed): Step {
   const olds = situation.keepsParked(agent) ? [] : situation.olds;
   const rest = [
     situation.next,
-    situation.besideNext,
+    ...situation.otherNexts,
     ...olds,
     ...situation.removalStarted,
     situation.findRubbish(),

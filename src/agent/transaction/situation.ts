@@ -24,13 +24,13 @@ export type Fitness =
 export class Situation {
   readonly agent: Observed | undefined;
   readonly next: Observed | undefined;
-  readonly besideNext: Observed | undefined;
+  /** Managed containers with the other names of a next agent: they are dead, or should not be there. */
+  readonly otherNexts: readonly Observed[];
   /** The agents that a rollback can return to: old ones that could serve again. */
   readonly olds: readonly Observed[];
   /** Old agents whose removal has begun: a reboot does not start them again. */
   readonly removalStarted: readonly Observed[];
   readonly unmanagedAgent: Observed | undefined;
-  readonly unmanagedNext: Observed | undefined;
   readonly timeouts: Timeouts;
   /** Whether the goal is to keep one of the agents that are there. */
   readonly isReconciling: boolean;
@@ -43,13 +43,14 @@ export class Situation {
     this.#history = history;
     this.timeouts = timeouts;
     this.agent = managedOnly(observation.agent);
-    this.next = managedOnly(observation.next);
-    this.besideNext = managedOnly(observation.besideNext);
+    this.next = observation.next;
+    this.otherNexts = observation.nexts.filter(
+      (other): other is Observed => other?.managed === true && other !== observation.next,
+    );
     const olds = oldAgents(observation).filter((old) => old.managed && this.canBeRemoved(old));
     this.olds = olds.filter((old) => !old.removalStarted);
     this.removalStarted = olds.filter((old) => old.removalStarted);
     this.unmanagedAgent = unmanagedOnly(observation.agent);
-    this.unmanagedNext = unmanagedOnly(observation.next);
   }
 
   ageOf(container: Observed): number {
@@ -139,18 +140,14 @@ export class Situation {
     );
   }
 
-  isNextFree(): boolean {
-    return this.#observation.next === undefined;
-  }
-
-  /** Whether a dead container occupies the name of the next agent for good, and the other name is free. */
+  /** Whether a dead container occupies its name of a next agent for good, and another name is free. */
   isSpareNeeded(next: Observed): boolean {
-    return next.isDead && this.#observation.besideNext === undefined;
+    return next.isDead && this.freeNextIndex() >= 0;
   }
 
-  /** Of the two names for a next agent, the one that the present next agent does not have. */
-  get otherNextName(): 'first' | 'spare' {
-    return this.#observation.nextHasSpareName === true ? 'first' : 'spare';
+  /** The first free name of a next agent; negative if there is none. */
+  freeNextIndex(): number {
+    return this.#observation.nexts.findIndex((observed) => observed === undefined);
   }
 
   freeParkedIndex(): number {

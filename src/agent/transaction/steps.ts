@@ -47,7 +47,7 @@ export interface Timeouts {
 }
 
 export type Step =
-  | { readonly do: 'create-next'; readonly name: 'first' | 'spare' }
+  | { readonly do: 'create-next'; readonly nextIndex: number }
   | { readonly do: 'start'; readonly container: Observed }
   | { readonly do: 'standby'; readonly container: Observed }
   /** Waits until it has proven that it can serve (readiness §1). */
@@ -55,15 +55,9 @@ export type Step =
   | { readonly do: 'stop'; readonly container: Observed }
   | { readonly do: 'park'; readonly container: Observed; readonly parkedIndex: number }
   | { readonly do: 'promote'; readonly container: Observed }
-  /**
-   * Undoes a promotion: until it is removed, the failed agent gets the first or the spare name of a next agent again, or is
-   * parked.
-   */
-  | {
-      readonly do: 'demote';
-      readonly container: Observed;
-      readonly parkedIndex: number | 'spare' | undefined;
-    }
+  /** Undoes a promotion: until it is removed, the failed agent gets a name of a next agent again, or is parked. */
+  | { readonly do: 'demote'; readonly container: Observed; readonly nextIndex: number }
+  | { readonly do: 'demote'; readonly container: Observed; readonly parkedIndex: number }
   | { readonly do: 'verify'; readonly container: Observed }
   /** Waits until its bootstrap has run for a while. */
   | { readonly do: 'watch'; readonly container: Observed }
@@ -77,6 +71,7 @@ export type Fail = { readonly do: 'fail'; readonly why: Failure; readonly contai
 
 export type Failure =
   | 'unmanaged-in-role'
+  | 'next-names-taken'
   | 'parked-names-taken'
   | 'next-does-not-run'
   | 'agent-does-not-run'

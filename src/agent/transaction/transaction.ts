@@ -40,7 +40,7 @@ export interface TransactionOptions extends Pick<Host, 'engine' | 'names' | 'lim
   readonly nextSpec?: ContainerSpec;
   /** Which container has which role, if this was just observed. */
   readonly firstLook?: Observation;
-  /** Unmanaged containers that have our names are replaced like old agents (`--force`). */
+  /** An unmanaged container that has the agent's name is replaced like an old agent (`--force`). */
   readonly adopt?: boolean;
   /** Ids of the containers in which we and our caller run: never stopped, renamed or removed. */
   readonly own?: readonly string[];
@@ -89,6 +89,8 @@ class Transaction {
   readonly #failures = new Map<string, number>();
   readonly #repeats = new Map<string, number>();
   readonly #ages: Ages;
+  /** Ids of unmanaged containers that count as old agents; undefined without `--force`. */
+  readonly #adopted: Set<string> | undefined;
   #goal: Goal;
   /** Id of the agent that was active at the beginning. */
   #incumbent: string | undefined;
@@ -101,6 +103,9 @@ class Transaction {
     this.#options = options;
     this.#goal = options.goal;
     this.#ages = new Ages(options.clock);
+    const seen = options.firstLook === undefined ? [] : everyone(options.firstLook);
+    const adopted = seen.filter(({ adopted }) => adopted === true).map(({ id }) => id);
+    this.#adopted = options.adopt === true ? new Set(adopted) : undefined;
   }
 
   async run(): Promise<TransactionResult> {
@@ -117,7 +122,7 @@ class Transaction {
       const step = planStep(observation, this.#goal, this.#history, this.#timeouts());
       if (step.do === 'done') return this.#result(observation, this.#error === undefined);
       if (step.do === 'fail') {
-        if (!this.#rollBack(explainFailure(step.why, step.container, this.#options.names.previous)))
+        if (!this.#rollBack(explainFailure(step, observation, this.#options.names)))
           return this.#result(observation, false);
         continue;
       }
@@ -180,7 +185,7 @@ class Transaction {
     const failures = (this.#failures.get(key) ?? 0) + 1;
     this.#failures.set(key, failures);
     const { limits, log, clock } = this.#options;
-    if (isWorthRetrying(error) && failures < limits.CALL_TRIES) {
+    if ((isWorthRetrying(error) || isNameTaken(step, error)) && failures < limits.CALL_TRIES) {
       log.warn(`${key} failed, trying again`, { try: failures, error: messageOf(error) });
       await clock.sleep(doubling(limits.CALL_PAUSE, limits.CALL_PAUSE_MAX)(failures));
       return;
@@ -258,7 +263,7 @@ class Transaction {
     const deadline = deadlineIn(limits.RECOVERY, clock);
     for (;;) {
       try {
-        return await observeRoles(engine, names, () => clock.now(), this.#options.adopt);
+        return await observeRoles(engine, names, () => clock.now(), this.#adopted);
       } catch (error) {
         if (!isOutage(error)) throw error;
         if (deadline.left() === 0) throw asUnavailable(error);
@@ -299,6 +304,11 @@ function withFormerPolicy(spec: ContainerSpec, { agent }: Observation): Containe
   if (agent === undefined || policy === '' || policy === 'always') return spec;
   const value = `${shortId(agent.id)}=${policy}`;
   return { ...spec, labels: { ...spec.labels, [labels.formerRestart]: value } };
+}
+
+/** Somebody has just taken the name that a container should get: the next observation shows who, and which name is free. */
+function isNameTaken(step: Step, error: unknown): boolean {
+  return isEngineError(error, 'conflict') && ['create-next', 'park', 'promote', 'demote'].includes(step.do);
 }
 
 function incumbentOf(observation: Observation): string | undefined {

@@ -8,7 +8,8 @@ import { createPrintableStream } from '../../support/printable.ts';
 import { doubling, retry } from '../../support/retry.ts';
 import { listenForHung } from './hung-worker.ts';
 import type { Host } from '../host.ts';
-import { isAgentContainer, labels } from '../identity/roles.ts';
+import { isManaged } from '../identity/managed.ts';
+import { labels } from '../identity/roles.ts';
 import { buildWorkerSpec, digestOfRequest, type WorkerRequest } from './request.ts';
 
 /**
@@ -114,7 +115,7 @@ async function takeUp(
   found: ContainerDetails,
   tries: number,
 ): Promise<Worker | undefined> {
-  if (!isAgentContainer(found)) throw unmanagedError(found);
+  if (!isManaged(found)) throw unmanagedError(found);
   if (found.state === 'running' || found.state === 'paused') return found;
   const isSameRequest = found.labels[labels.request] === digestOfRequest(request);
   if (found.state === 'created' && isSameRequest) return startFound(call, found);

@@ -3,7 +3,7 @@ import type { HostStatus } from '../../host/files/status.ts';
 import { messageOf, reportedCause } from '../../support/errors.ts';
 import { nameHolders } from '../transaction/mount-holders.ts';
 import { judgeTransaction, type Outcome } from '../report/outcome.ts';
-import { isAgentContainer } from '../identity/roles.ts';
+import { findManaged } from '../identity/find-managed.ts';
 import { endsWithServing } from '../run/serving/causes.ts';
 import { reportStep } from '../report/reporter.ts';
 import { runTransaction } from '../transaction/transaction.ts';
@@ -52,8 +52,8 @@ export async function reconcileHost(work: Work): Promise<Outcome> {
 
 /** One try, as for every dead container of an earlier run. */
 async function removeDeadWorker({ engine, names, log }: Work): Promise<void> {
-  const dead = await engine.inspectContainer(names.deadWorker);
-  if (dead === undefined || !isAgentContainer(dead)) return;
+  const [dead] = await findManaged(engine, names, [names.deadWorker]);
+  if (dead === undefined) return;
   try {
     await engine.removeContainer(dead.id, { force: false });
   } catch (error) {

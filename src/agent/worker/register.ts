@@ -35,8 +35,9 @@ export async function registerAgent(
   const target = await prepareTarget(work, targetImage, info);
   // Before the request to the server: a host that cannot have an agent is not registered.
   const { adopt, own } = readOwnership(environment, work.container);
-  requireOwnNames(await observeRoles(work.engine, work.names, () => work.clock.now(), adopt), own);
-  if (work.names.state !== undefined) await findStateContainer(work.engine, work.names.state);
+  const adopted = adopt ? new Set<string>() : undefined;
+  requireOwnNames(await observeRoles(work.engine, work.names, () => work.clock.now(), adopted), own);
+  await findStateContainer(work.engine, work.names);
   await reporter.working(`asking ${describeUrl(server.href)}`, 'register');
   const connection = await openConnection(work, server.href, { tools: false });
   const remarks = remarksOnProxies(new URL(server.href), environment, work.profile.passedEnvironment);

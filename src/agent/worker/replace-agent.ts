@@ -145,17 +145,17 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
 async function provideState(
   work: Work,
   { target, facts, info }: Replacement,
-): Promise<Pick<AgentIngredients, 'stateVolume' | 'dockerRoot'>> {
+): Promise<Pick<AgentIngredients, 'stateVolume' | 'stateContainer' | 'dockerRoot'>> {
   const { engine, profile, names, configuration } = work;
   const stateVolume = await chooseStateVolume(engine, profile);
-  if (names.state === undefined) return { stateVolume };
+  if (names.states.length === 0) return { stateVolume };
   const { limits } = configuration;
   const { varLibWritable } = facts;
-  const state = await ensureStateContainer({ ...work, limits }, names.state, {
-    image: target.targetImage,
-    varLibWritable,
-  });
-  return { stateVolume, dockerRoot: dockerRootOf(state, info) };
+  const state = await ensureStateContainer(
+    { ...work, limits },
+    { image: target.targetImage, varLibWritable },
+  );
+  return { stateVolume, stateContainer: state.name, dockerRoot: dockerRootOf(state, info) };
 }
 
 function withRemark(summary: string, remark: string | undefined): string {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { ContainerDetails, ContainerSpec } from '../../engine/engine.ts';
 import type { Environment } from '../../support/configuration.ts';
 import { askers, type Asker } from '../../host/files/status.ts';
+import { fixedLimits } from '../../support/limits/fixed.ts';
 import { labels } from '../identity/roles.ts';
 
 /** The tasks of a worker. */
@@ -26,7 +27,7 @@ export const workerVariables = {
   registrationUrl: 'AGENT_REGISTRATION_URL',
   /** `/var/lib/rancher` is a volume, because the host's own folder cannot be created. */
   stateOnVolume: 'AGENT_STATE_ON_VOLUME',
-  /** `true`: unmanaged containers that have our names are replaced (`--force`). */
+  /** `true`: an unmanaged container that has the agent's name is replaced (`--force`). */
   force: 'AGENT_FORCE',
   /** Id of the caller's container: the work never touches it. */
   caller: 'AGENT_CALLER',
@@ -86,6 +87,9 @@ export function buildWorkerSpec(request: WorkerRequest, stateVolume?: string): C
     restart: 'no',
     autoRemove: true,
     privileged: true,
+    memoryBytes: fixedLimits.WORKER_MEMORY,
+    pidsLimit: fixedLimits.WORKER_PIDS,
+    // Also for an upgrade: it asks the server as the agent will, and one on localhost is reached from nowhere else.
     hostNetwork: true,
     hostPid: true,
     binds: [
@@ -124,7 +128,7 @@ export interface CallerWords {
 
 /** What a worker has learnt from its caller about the containers that it may touch. */
 export interface Ownership {
-  /** Whether unmanaged containers with our names are replaced like old agents. */
+  /** Whether an unmanaged container with the agent's name is replaced like an old agent. */
   readonly adopt: boolean;
   /** Ids of the containers in which the worker and its caller run. */
   readonly own: readonly string[];

@@ -5,12 +5,13 @@ import type {
   Engine,
   EngineInfo,
 } from '../../engine/engine.ts';
-import { describeContainer } from '../../engine/containers.ts';
 import { daemonLogHint, isEngineError, isWorthRetrying } from '../../engine/errors.ts';
 import { CannotChangeError } from '../../support/errors.ts';
 import { doubling, retry } from '../../support/retry.ts';
 import type { Host } from '../host.ts';
-import { isAgentContainer, labels } from '../identity/roles.ts';
+import { isManaged, isManagedState } from '../identity/managed.ts';
+import { allNamesTaken } from '../identity/role-name-taken.ts';
+import { labels, type RoleNames } from '../identity/roles.ts';
 
 /*
  * Profile `rancher-1.0` keeps the agent's state in the volumes of a container that does nothing else, and mounts them from
@@ -31,16 +32,16 @@ const rancherFolder = '/var/lib/rancher';
 /**
  * The state container, created if it is missing. If the engine fails or restarts meanwhile, this tries again. Each try
  * inspects first, because the answer to the previous one may have been lost.
- * @throws CannotChangeError when it cannot be created, or an unmanaged container has its name; EngineUnavailableError
+ * @throws RoleNameTakenError when unmanaged containers have all its names; CannotChangeError when it cannot be created;
+ * EngineUnavailableError
  */
 export async function ensureStateContainer(
   host: Pick<Host, 'engine' | 'names' | 'limits' | 'clock' | 'log' | 'signal'>,
-  name: string,
   ingredients: StateIngredients,
 ): Promise<ContainerDetails> {
-  const { limits, clock, log, signal } = host;
+  const { limits, clock, log, signal, names } = host;
   const policy = {
-    what: `create ${name}`,
+    what: 'create the state container',
     tries: limits.STATE_TRIES,
     pause: doubling(limits.STATE_PAUSE_MIN, limits.STATE_PAUSE_MAX),
     worthRetrying: isWorthRetrying,
@@ -49,12 +50,12 @@ export async function ensureStateContainer(
     signal,
   };
   try {
-    return await retry(policy, async () => findOrMake(host, name, ingredients));
+    return await retry(policy, async () => findOrMake(host, ingredients));
   } catch (error) {
     if (!isEngineError(error)) throw error;
-    throw new CannotChangeError(`the container ${name}, which holds the agent's state, cannot be created`, {
+    throw new CannotChangeError("the container that holds the agent's state cannot be created", {
       originalMessage: error.originalMessage,
-      hint: `docker ps -a --filter name=${name}; ${daemonLogHint}`,
+      hint: `docker ps -a --filter name=${names.states[0] ?? ''}; ${daemonLogHint}`,
       cause: error,
     });
   }
@@ -62,34 +63,56 @@ export async function ensureStateContainer(
 
 async function findOrMake(
   { engine, names, log }: Pick<Host, 'engine' | 'names' | 'log'>,
-  name: string,
   ingredients: StateIngredients,
 ): Promise<ContainerDetails> {
-  const present = await findStateContainer(engine, name);
+  const { present, freeName, unmanaged } = await lookForState(engine, names);
+  for (const other of unmanaged) log.warn(`${other.name} is not the state container: it is left alone`);
   if (present !== undefined) return present;
+  if (freeName === undefined) throw allNamesTaken('create the state container', unmanaged);
   const agent = await engine.inspectContainer(names.agent);
-  const before = agent !== undefined && isAgentContainer(agent) ? agent.mounts : [];
-  log.info(`creating ${name}`);
-  const id = await engine.createContainer(name, buildStateSpec(ingredients, before));
-  const made = await findStateContainer(engine, id);
+  const before = agent !== undefined && isManaged(agent) ? agent.mounts : [];
+  log.info(`creating ${freeName}`);
+  const id = await engine.createContainer(freeName, buildStateSpec(ingredients, before));
+  const made = await engine.inspectContainer(id);
   if (made !== undefined) return made;
-  throw new CannotChangeError(`the container ${name} was created and is not there`, {
+  throw new CannotChangeError(`the container ${freeName} was created and is not there`, {
     hint: 'another program or person on this host removed it',
   });
 }
 
-/** @throws CannotChangeError when an unmanaged container has its name: the agent would get the volumes of that container */
+/**
+ * The state container, if there is one.
+ * @throws RoleNameTakenError when there is none, and unmanaged containers have all its names
+ */
 export async function findStateContainer(
-  engine: Engine,
-  nameOrId: string,
+  engine: Pick<Engine, 'inspectContainer' | 'inspectImage'>,
+  names: Pick<RoleNames, 'states'>,
 ): Promise<ContainerDetails | undefined> {
-  const found = await engine.inspectContainer(nameOrId);
-  if (found === undefined || isAgentContainer(found)) return found;
-  const { name } = found;
-  throw new CannotChangeError(
-    `the container ${describeContainer(found)} has the name of the agent's state container and is not one: it is left alone`,
-    { hint: `rename or remove it yourself: docker rename ${name} NEW_NAME` },
-  );
+  if (names.states.length === 0) return undefined;
+  const { present, freeName, unmanaged } = await lookForState(engine, names);
+  if (present !== undefined || freeName !== undefined) return present;
+  throw allNamesTaken('create the state container', unmanaged);
+}
+
+/** Who has which name of the state container; the agent would get the volumes of `present`. */
+async function lookForState(
+  engine: Pick<Engine, 'inspectContainer' | 'inspectImage'>,
+  names: Pick<RoleNames, 'states'>,
+): Promise<{
+  readonly present: ContainerDetails | undefined;
+  readonly freeName: string | undefined;
+  readonly unmanaged: readonly ContainerDetails[];
+}> {
+  const unmanaged: ContainerDetails[] = [];
+  let freeName: string | undefined;
+  for (const name of names.states) {
+    const found = await engine.inspectContainer(name);
+    if (found === undefined) freeName ??= name;
+    else if (isManagedState(found, await engine.inspectImage(found.imageId)))
+      return { present: found, freeName, unmanaged };
+    else unmanaged.push(found);
+  }
+  return { present: undefined, freeName, unmanaged };
 }
 
 /**

@@ -21,7 +21,8 @@ export async function upgradeAgent(given: Work, targetImage: string): Promise<Ou
   const work = followProfile(given, target);
   const { engine, names, clock, secrets, reporter, configuration } = work;
   const { adopt, own } = readOwnership(configuration.environment, work.container);
-  const observation = await observeRoles(engine, names, () => clock.now(), adopt);
+  const adopted = adopt ? new Set<string>() : undefined;
+  const observation = await observeRoles(engine, names, () => clock.now(), adopted);
   requireOwnNames(observation, own);
   const holder = findKeyHolder(observation);
   if (holder === undefined) {
@@ -35,7 +36,7 @@ export async function upgradeAgent(given: Work, targetImage: string): Promise<Ou
     reporter.working('inspecting the host', 'preflight'),
   ]);
   // The content of a state container stays where it is, whether or not the host's folder can be written.
-  const state = names.state === undefined ? undefined : await findStateContainer(engine, names.state);
+  const state = await findStateContainer(engine, names);
   if (state === undefined) requireSameIdentity(holder, facts);
   const { environment } = holder;
   return replaceAgent(work, { target, environment, facts, info, observation, waitsOutBackOff: true });

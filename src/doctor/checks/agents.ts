@@ -12,47 +12,72 @@ type Snapshot = Pick<HostSnapshot, 'agents' | 'now'>;
 export function checkAgents(snapshot: Snapshot, limits: Limits): readonly Finding[] {
   const { agents } = snapshot;
   if (!agents.known) return [unseen('agents', agents)];
-  const worker = workerAtWork(snapshot);
+  const taken = checkTakenNames(agents.value, snapshot.now);
+  const worker = workerAtWork(snapshot, limits);
   if (worker !== undefined) {
     const age = worker.startedAt === undefined ? '' : ` for ${formatAge(snapshot.now - worker.startedAt)}`;
     const text = `a worker is registering or replacing the agent${age}: docker logs ${worker.name}`;
-    return [fine('agents', text)];
+    return [fine('agents', text), ...taken];
   }
-  if (isBeingCleaned(agents.value)) {
-    return [fine('agents', 'a cleanup has stopped the agent; its agent restarter starts it again')];
+  if (isBeingCleaned(snapshot, limits)) {
+    const text = 'a cleanup has stopped the agent; its agent restarter starts it again';
+    return [fine('agents', text), ...taken];
   }
   const active = agents.value.filter((agent) => agent.managed && activeRoles.includes(agent.role));
   const running = active.filter((agent) => agent.state === 'running');
   const findings = [
     checkHanging(agents.value),
+    checkOverdueWorker(snapshot, limits),
     checkActiveAgent(snapshot, agents.value, running, limits),
     checkRunning(running),
     checkLeftOver(agents.value),
     checkDead(agents.value),
   ].filter((finding) => finding !== undefined);
-  return findings.length > 0
-    ? findings
-    : running.slice(0, 1).map((agent) => describeHealthy(agent, snapshot.now));
+  const own =
+    findings.length > 0 ? findings : running.slice(0, 1).map((agent) => describeHealthy(agent, snapshot.now));
+  return [...own, ...taken];
 }
 
-/** Whether a worker runs: until it exits, everything about agents may change. */
+/** Whether a worker runs. */
 export function isAtWork(snapshot: Pick<HostSnapshot, 'agents'>): boolean {
-  return workerAtWork(snapshot) !== undefined;
+  return runningWorkers(snapshot).length > 0;
 }
 
-function workerAtWork({ agents }: Pick<HostSnapshot, 'agents'>): AgentSnapshot | undefined {
-  if (!agents.known) return undefined;
-  return agents.value.find(({ role, state, managed }) => managed && role === 'worker' && state === 'running');
+/** Until it exits, everything about agents may change; but a worker that lives too long hangs. */
+function workerAtWork(snapshot: Snapshot, limits: Limits): AgentSnapshot | undefined {
+  return runningWorkers(snapshot).find((worker) => !isOverdue(worker, snapshot.now, limits));
 }
 
-/** Whether a cleanup has stopped the agent, and an agent restarter starts it again. */
-function isBeingCleaned(agents: readonly AgentSnapshot[]): boolean {
-  const isStopped = !agents.some(
+function runningWorkers({ agents }: Pick<HostSnapshot, 'agents'>): readonly AgentSnapshot[] {
+  if (!agents.known) return [];
+  return agents.value.filter(
+    ({ role, state, managed }) => managed && role === 'worker' && state === 'running',
+  );
+}
+
+/** No worker lives longer than WORKER_LIFE. */
+function isOverdue(worker: AgentSnapshot, now: number, limits: Limits): boolean {
+  return now - (worker.startedAt ?? worker.createdAt) > limits.WORKER_LIFE;
+}
+
+/**
+ * Whether a cleanup has stopped the agent, and an agent restarter starts it again. It waits RESTARTER_TOTAL for the cleanup at
+ * most, and tries for as long to start the agent: an older one explains nothing.
+ */
+function isBeingCleaned({ agents, now }: Snapshot, limits: Limits): boolean {
+  if (!agents.known) return false;
+  const isStopped = !agents.value.some(
     ({ role, state, managed }) => managed && role === 'agent' && state === 'running',
   );
   return (
     isStopped &&
-    agents.some(({ role, state, managed }) => managed && role === 'agent-restarter' && state === 'running')
+    agents.value.some(
+      ({ role, state, managed, createdAt }) =>
+        managed &&
+        role === 'agent-restarter' &&
+        state === 'running' &&
+        now - createdAt <= 2 * limits.RESTARTER_TOTAL,
+    )
   );
 }
 
@@ -81,6 +106,53 @@ function checkHanging(agents: readonly AgentSnapshot[]): Finding | undefined {
   });
 }
 
+function checkOverdueWorker(snapshot: Snapshot, limits: Limits): Finding | undefined {
+  const worker = runningWorkers(snapshot).find((each) => isOverdue(each, snapshot.now, limits));
+  if (worker === undefined) return undefined;
+  const age = formatAge(snapshot.now - (worker.startedAt ?? worker.createdAt));
+  return unhealthy('worker-overdue', `${nameOf(worker)} has run for ${age}; no worker needs that long`, {
+    advice: `See where it hangs: docker logs --tail 50 ${worker.name}. Then docker stop ${worker.name}: the next one goes on.`,
+  });
+}
+
+/**
+ * Unmanaged containers that have our names. They block nothing while a spare name is free, but for the agent's own name,
+ * which has none. They are never touched, and nobody is told to remove them: they may be anybody's.
+ */
+function checkTakenNames(agents: readonly AgentSnapshot[], now: number): readonly Finding[] {
+  const runs = agents.find(
+    ({ role, state, managed }) => managed && role !== 'worker' && role !== 'state' && state === 'running',
+  );
+  return agents
+    .filter(({ managed }) => !managed)
+    .map((other) => {
+      const isAgentName = other.role === 'agent';
+      const age = formatAge(now - other.createdAt);
+      const instead = isAgentName && runs !== undefined ? `; ${nameOf(runs)} runs instead` : '';
+      return {
+        check: 'agents',
+        level: isAgentName ? 'unhealthy' : 'warning',
+        text: `${nameOf(other)} has the name of ${titles[other.role]} and is not managed: ${other.image}, created ${age} ago${instead}`,
+        cause: 'role-name-taken',
+        ...(other.origin === undefined || other.origin === '' ? {} : { details: [other.origin] }),
+        advice: 'Look whose it is: see the runbook, "An unmanaged container has one of our names".',
+      };
+    });
+}
+
+const titles: Readonly<Record<AgentSnapshot['role'], string>> = {
+  agent: 'the agent',
+  'legacy agent': 'a legacy agent',
+  next: 'a next agent',
+  previous: 'a parked agent',
+  worker: 'a worker',
+  'dead worker': 'a dead worker',
+  'agent-restarter': 'an agent restarter',
+  upgrade: 'an upgrade',
+  state: 'the state container',
+  other: 'an agent',
+};
+
 function checkActiveAgent(
   { now }: Snapshot,
   agents: readonly AgentSnapshot[],
@@ -93,16 +165,7 @@ function checkActiveAgent(
   if (running.length > 0) return undefined;
   if (active !== undefined && isLooping(active, now, limits)) return undefined;
   if (active !== undefined) return describeStopped(active, now);
-  const unmanaged = agents.find(({ role, managed }) => role === 'agent' && !managed);
-  if (unmanaged !== undefined) {
-    return unhealthy(
-      'agent-unmanaged',
-      `${nameOf(unmanaged)} has the agent's name and is no agent (${unmanaged.image})`,
-      {
-        advice: `See the runbook, "An unmanaged container has the agent's name".`,
-      },
-    );
-  }
+  if (agents.some(({ role, managed }) => role === 'agent' && !managed)) return undefined;
   const standing = agents.find(({ role, managed }) => managed && (role === 'next' || role === 'previous'));
   if (standing !== undefined) {
     const isUp = standing.state === 'running' || standing.state === 'restarting';

@@ -10,7 +10,9 @@ export function checkServing(snapshot: Pick<HostSnapshot, 'serving' | 'agents' |
   const { serving: seen, agents, now } = snapshot;
   if (!seen.known) return [unseen('serving', seen)];
   const running = agents.known
-    ? agents.value.filter(({ state, role }) => state === 'running' && activeRoles.includes(role))
+    ? agents.value.filter(
+        ({ state, role, managed }) => managed && state === 'running' && activeRoles.includes(role),
+      )
     : undefined;
   if (running?.length === 0) return [];
   const known = knownServing(

@@ -68,6 +68,19 @@ export const fixedLimits = {
   FOREIGN_TEXT: 16_384,
   /** A file call that was under way when something else failed gets this long before the process exits without it. */
   LEAVE_PATIENCE: 2_000,
+  /**
+   * Bytes of a worker's container: heap (128 MB), Node (61 MB), the same again for a child process that sweeps, and as much
+   * for buffers. A worker that needs more is killed before the host has to kill something else.
+   */
+  WORKER_MEMORY: 536_870_912,
+  /** Processes and threads of a worker: two Nodes with ten each, and a few commands of the host at a time. */
+  WORKER_PIDS: 128,
+  /** Bytes of the agent restarter's container: heap and Node, and some room. */
+  RESTARTER_MEMORY: 268_435_456,
+  /** Processes and threads of the agent restarter: one Node with ten. */
+  RESTARTER_PIDS: 64,
+  /** Characters of a command or a label that somebody else chose: enough to recognise a container by. */
+  SHOWN_TEXT: 80,
   /** How often an exiting process looks whether a file call is still under way. */
   LEAVE_POLL: 10,
 } as const;

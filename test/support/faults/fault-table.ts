@@ -104,7 +104,8 @@ const table: Readonly<Record<Fault, Row>> = {
   'removal impossible': { otherwise: 'degraded' },
   'name taken by an unmanaged container': {
     otherwise: { senseless: 'no name is needed in this phase' },
-    'create next': 'untouched',
+    // There are spare names; for the agent's own name there is none.
+    'create next': 'reached',
     park: 'reached',
     promote: 'unfinished',
   },

@@ -86,6 +86,7 @@ const worker: AgentSnapshot = {
   role: 'worker',
   name: 'rancher-agent-worker',
   id: '9'.repeat(64),
+  createdAt: now - 12_000,
 };
 
 function status(parts: Partial<HostStatus>): StatusSnapshot['status'] {

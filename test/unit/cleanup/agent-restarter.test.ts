@@ -150,8 +150,47 @@ describe('stopping the agent', () => {
     await stopWithRestarter(view(), order);
     expect(calls[0]).toBe(`remove ${restarter}`);
     add(restarter, { name: restarter, state: 'exited' });
-    await expect(stopWithRestarter(view(), order)).rejects.toBeInstanceOf(CannotChangeError);
-    expect(containers.has(restarter)).toBe(true);
+    calls.length = 0;
+    await stopWithRestarter(view(), order);
+    expect(calls).toEqual([`create ${restarter}-2`, `start ${restarter}-2`, 'stop old']);
+    expect(containers.get(restarter)?.state).toBe('exited');
+  });
+
+  it('believes no tenant’s container that runs as agent restarter, and uses a spare name', async () => {
+    const forged = { labels: { [labels.role]: 'agent-restarter' }, binds: [], privileged: false } as const;
+    add(restarter, { name: restarter, state: 'running', ...forged });
+    await stopWithRestarter(view(), order);
+    expect(calls).toEqual([`create ${restarter}-2`, `start ${restarter}-2`, 'stop old']);
+    expect(await startAgain(view(), 'old')).toBe(true);
+    expect(calls.slice(3)).toEqual(['start old', `remove ${restarter}-2 by force`]);
+  });
+
+  it('is refused with the names of those who have all its names', async () => {
+    for (const name of names.restarters) add(name, { name, state: 'running', binds: [] });
+    await expect(stopWithRestarter(view(), order)).rejects.toMatchObject({
+      code: 'role-name-taken',
+      exitCode: 73,
+      message: expect.stringMatching(/rancher-agent-restarter .*rancher-agent-restarter-3 /) as string,
+    });
+    expect(calls).toEqual([]);
+  });
+
+  it('the agent restarter has the socket, and neither privileges nor memory without limit', async () => {
+    await stopWithRestarter(view(), order);
+    expect(specs).toMatchObject([
+      {
+        privileged: false,
+        hostNetwork: false,
+        hostPid: false,
+        binds: ['/var/run/docker.sock:/var/run/docker.sock'],
+        securityOptions: [
+          ['label', 'disable'],
+          ['seccomp', 'unconfined'],
+        ],
+      },
+    ]);
+    expect(specs[0]?.memoryBytes).toBeGreaterThan(0);
+    expect(specs[0]?.pidsLimit).toBeGreaterThan(0);
   });
 
   it('leaves the agent running and no agent restarter if it fails', async () => {
@@ -193,6 +232,11 @@ describe('starting the agent again', () => {
     containers.delete('old');
     expect(await startAgain(view(), 'old')).toBe(true);
     expect(calls.filter((text) => text.startsWith('start'))).toEqual([]);
+  });
+
+  it('does not take a tenant’s container for the agent that took its place', async () => {
+    add('new', { name: 'rancher-agent', state: 'running', privileged: false });
+    expect(await startAgain(view(), 'old')).toBe(false);
   });
 
   it('fails when there is no agent left', async () => {

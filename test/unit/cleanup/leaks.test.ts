@@ -250,6 +250,10 @@ describe('a dead container with a managed name', () => {
 
   it.each([
     ['is dead by an inspection', leakedDetails({ state: 'dead' })],
+    [
+      'is dead by an inspection, and an agent restarter, which needs no privileges',
+      leakedDetails({ state: 'dead', privileged: false, labels: { [labels.role]: 'agent-restarter' } }),
+    ],
     ['is dead by the list, where the engine cannot inspect it', undefined],
   ])('has a class of its own if it %s', (_, found) => {
     expect(classifyDead(listed, found)).toEqual({ class: 'dead' });
@@ -257,11 +261,9 @@ describe('a dead container with a managed name', () => {
 
   it.each([
     ['it runs again', leakedDetails({ state: 'running' }), 'has not exited'],
-    [
-      'it is of an unmanaged image',
-      leakedDetails({ state: 'dead', image: 'x', labels: {} }),
-      'another image',
-    ],
+    ['it is of an unmanaged image', leakedDetails({ state: 'dead', image: 'x', labels: {} }), 'not managed'],
+    ['it is a tenant’s', leakedDetails({ state: 'dead', privileged: false }), 'not managed'],
+    ['it is a tenant’s without the socket', leakedDetails({ state: 'dead', binds: [] }), 'not managed'],
   ] as const)('is kept if %s', (_, found, reason) => {
     expect(classifyDead(listed, found)).toEqual(kept(reason));
   });

@@ -18,7 +18,10 @@ const agent = healthyAgent({
   startedAt: undefined,
   exitCode: undefined,
 });
-const worker: AgentSnapshot = { ...agent, role: 'worker', name: 'rancher-agent-worker' };
+const worker: AgentSnapshot = {
+  ...agent,
+  ...{ role: 'worker', name: 'rancher-agent-worker', createdAt: now - 60_000 },
+};
 const parked: AgentSnapshot = { ...agent, role: 'previous', name: 'rancher-agent-previous', state: 'dead' };
 
 function leaksOf(count: number, age: number): StatusSnapshot['leaks'] {

@@ -123,7 +123,11 @@ const details = {
       'CATTLE_SECRET_KEY=verysecret0001',
     ],
   },
-  HostConfig: { RestartPolicy: { Name: 'always' } },
+  HostConfig: {
+    Binds: ['/var/run/docker.sock:/var/run/docker.sock'],
+    Privileged: true,
+    RestartPolicy: { Name: 'always' },
+  },
 };
 
 describe('the snapshot of a host', () => {

@@ -194,7 +194,7 @@ const table: readonly (readonly [
   [
     'a stranger with the name',
     { agents: known([agent({ managed: false, image: 'nginx' })]) },
-    ['agent-unmanaged'],
+    ['role-name-taken'],
     2,
   ],
   [
@@ -225,7 +225,7 @@ const table: readonly (readonly [
     {
       agents: known([
         agent({ role: 'next', name: 'rancher-agent-next' }),
-        agent({ role: 'worker', name: 'rancher-agent-worker', id: id('b') }),
+        agent({ role: 'worker', name: 'rancher-agent-worker', id: id('b'), startedAt: now - minute }),
       ]),
       status: status({ state: 'working' }),
     },

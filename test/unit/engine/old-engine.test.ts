@@ -157,6 +157,7 @@ describe('the engine of the incident (1.10.3)', () => {
       Image: 'sha256:1',
       State: { Status: 'dead', Running: false, Dead: true },
       Config: { Image: 'rancher/agent:v1.0.2', Env: ['A=1', 'BARE'], Labels: null },
+      HostConfig: { Privileged: true, Binds: ['/var/run/docker.sock:/var/run/docker.sock'] },
     });
     daemon.on('GET', '/containers/json', json(200, [entry('rancher-agent-previous', 'Dead')]));
     daemon.on('GET', `/containers/${id}/json`, dead);

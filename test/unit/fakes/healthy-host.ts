@@ -36,6 +36,7 @@ export function agent(parts: Partial<AgentSnapshot> = {}): AgentSnapshot {
     name: 'rancher-agent',
     image: 'rancher/agent:v1.2.11-hardened',
     ownEntrypoint: true,
+    createdAt: now - 3 * 3_600_000,
     startedAt: now - 3 * 3_600_000,
     finishedAt: undefined,
     exitCode: 0,

@@ -2,7 +2,7 @@ import type { ApplyContext } from '../../../src/agent/transaction/apply.ts';
 import { findKeyHolder, observeRoles } from '../../../src/agent/transaction/observe.ts';
 import { RunHistory } from '../../../src/agent/transaction/run-history.ts';
 import type { Goal, Step } from '../../../src/agent/transaction/steps.ts';
-import { isAgentImage, labels, namesOf, type RoleNames } from '../../../src/agent/identity/roles.ts';
+import { labels, namesOf, type RoleNames } from '../../../src/agent/identity/roles.ts';
 import { selectProfile } from '../../../src/agent/identity/profile.ts';
 import {
   BootstrapFailsError,
@@ -31,13 +31,18 @@ import {
 export const profileName = 'pasturestack';
 export const names: RoleNames = namesOf(selectProfile(profileName, {}));
 export const keys = { CATTLE_ACCESS_KEY: 'access', CATTLE_SECRET_KEY: 'secret' };
+const forgedKeys = {
+  CATTLE_URL: 'http://evil.example/v1',
+  CATTLE_ACCESS_KEY: 'forged',
+  CATTLE_SECRET_KEY: 'forged',
+};
 const wantedDigest = 'digest-of-the-wanted-agent';
 
 /**
  * Who made a container: us for this goal, us for an earlier one, us from an image that cannot be on standby, the legacy entrypoint's
- * script, somebody else.
+ * script, somebody else, a tenant who gives it our label, an agent's image and keys and may not have more.
  */
-export type Maker = 'wanted' | 'managed' | 'managed-cold' | 'upstream' | 'unmanaged';
+export type Maker = 'wanted' | 'managed' | 'managed-cold' | 'upstream' | 'unmanaged' | 'forged';
 export type Body = 'running' | 'exited' | 'created' | 'paused' | 'dead' | 'crash-looping';
 
 export interface Actor {
@@ -63,6 +68,8 @@ export interface SceneDescription {
   readonly health: Health;
   readonly agent: Actor | undefined;
   readonly next: Actor | undefined;
+  /** What has the other names of a next agent. */
+  readonly otherNexts?: readonly (Actor | undefined)[];
   readonly previous: readonly (Actor | undefined)[];
   readonly legacy: Actor | undefined;
 }
@@ -127,11 +134,17 @@ export class World {
     this.host.addImage(this.wanted);
     this.#reconcile(names.agent, scene.agent);
     this.#reconcile(names.next, scene.next);
+    for (const [index, other] of (scene.otherNexts ?? []).entries())
+      this.#reconcile(names.nexts[index + 1], other);
     for (const [parkedIndex, name] of names.previous.entries())
       this.#reconcile(name, scene.previous[parkedIndex]);
     this.#reconcile(names.legacyAgents[0], scene.legacy);
     this.host.clock.advance(60_000);
-    this.#unmanagedContainers = new Set(this.unmanagedContainers().map(({ id }) => id));
+    // A dead container that an engine lists and cannot inspect may be removed by what it claims to be, and is never believed.
+    const mayBeRemoved = ({ body, labels: own }: SimulatedContainer): boolean =>
+      scene.oldEngine && body === 'dead' && labels.role in own;
+    const untouchable = this.unmanagedContainers().filter((container) => !mayBeRemoved(container));
+    this.#unmanagedContainers = new Set(untouchable.map(({ id }) => id));
     this.#keysWereSafe = this.#keysAreSafe();
     this.#acting = this.acting().length;
   }
@@ -256,11 +269,13 @@ export class World {
     const startedAt = body === 'created' ? undefined : this.host.clock.now();
     const image =
       maker === 'wanted' ? this.wanted : imageOf(references[maker], maker === 'managed', healthOf(body));
+    const isForged = maker === 'forged';
     this.host.add({
       name,
       image,
       labels: labelsOf(maker),
-      environment: maker === 'unmanaged' ? {} : keys,
+      environment: maker === 'unmanaged' ? {} : isForged ? forgedKeys : keys,
+      ...(isForged || maker === 'unmanaged' ? { privileged: false, binds: [] } : {}),
       body: neverRuns && body !== 'dead' ? 'created' : bodies[body],
       startedAt,
       removal,
@@ -276,14 +291,21 @@ export class World {
     if (call.id !== undefined && this.#unmanagedContainers.has(call.id))
       this.#note(call, 'touches an unmanaged container');
     if (call.verb === 'create') this.#checkName(call);
+    if (this.managed().some(({ environment }) => environment['CATTLE_SECRET_KEY'] === 'forged'))
+      this.#note(call, 'believes the keys of a tenant');
     this.#checkKeys(call);
     this.#checkActing(call);
   }
 
-  /** The spare name is only for when a dead container keeps the first one. */
+  /** A spare name is only for when dead or unmanaged containers have all lower ones. */
   #checkName(call: Call): void {
-    const isBlocked = this.host.named(names.next)?.body === 'dead';
-    if (call.toName === (isBlocked ? names.nextSpare : names.next)) return;
+    const isBlocked = (name: string): boolean => {
+      const holder = this.host.named(name);
+      return holder !== undefined && (holder.body === 'dead' || this.#unmanagedContainers.has(holder.id));
+    };
+    const { toName = '' } = call;
+    const index = names.nexts.indexOf(toName);
+    if (index >= 0 && names.nexts.slice(0, index).every(isBlocked)) return;
     this.#note(call, 'creates under another name');
   }
 
@@ -305,6 +327,8 @@ export class World {
   #checkReplacement(call: Call): void {
     if (call.verb !== 'stop' && call.verb !== 'remove') return;
     const alive = this.managed().filter(({ body }) => body !== 'dead');
+    // A rename stops a container that crashes again and again, which takes nothing from the host: it had no agent.
+    if (call.verb === 'stop' && alive.every((each) => this.host.stateOf(each) === 'restarting')) return;
     if (alive.length === 1 && alive[0]?.id === call.id)
       this.#note(call, 'touches the last container that could be the agent');
   }
@@ -330,6 +354,7 @@ const references = {
   'managed-cold': 'rancher/agent:v1.2.10',
   upstream: 'rancher/agent:v1.2.11',
   unmanaged: 'nginx:latest',
+  forged: 'rancher/agent:evil',
 } as const;
 
 function imageOf(reference: string, canStandBy: boolean, health: Health): SimulatedImage {
@@ -351,12 +376,13 @@ function healthOf(body: Body): Health {
 
 function labelsOf(maker: Maker): Readonly<Record<string, string>> {
   if (maker === 'wanted') return { [labels.role]: 'agent', [labels.spec]: wantedDigest };
-  const isOurWork = maker === 'managed' || maker === 'managed-cold';
+  const isOurWork = maker === 'managed' || maker === 'managed-cold' || maker === 'forged';
   return isOurWork ? { [labels.role]: 'agent', [labels.spec]: 'digest-of-an-earlier-agent' } : {};
 }
 
-function isOurs(container: SimulatedContainer): boolean {
-  return labels.role in container.labels || isAgentImage(container.image.reference);
+/** By what a tenant cannot have, and not by the function under test. */
+function isOurs({ privileged, binds }: SimulatedContainer): boolean {
+  return privileged && binds.some((bind) => bind.startsWith('/var/run/docker.sock:'));
 }
 
 /** What a single step is performed with in a world. */

@@ -111,8 +111,8 @@ async function situationOf(
   active: Observed | undefined,
 ): Promise<Situation> {
   if (gate.isReconciling) return 'reconciling';
-  const holder = findKeyHolder({ ...observation, next: undefined });
-  if (holder === undefined || holder === observation.besideNext) return 'first-agent';
+  const holder = findKeyHolder({ ...observation, next: undefined, nexts: [] });
+  if (holder === undefined) return 'first-agent';
   if (active === undefined) return 'no-agent-runs';
   if (active.canStandBy) return 'agent-serves';
   return (await doesLegacyWait(gate, active)) ? 'legacy-waits' : 'agent-serves';

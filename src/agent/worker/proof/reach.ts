@@ -4,7 +4,7 @@ import { checkCredentials } from '../../../control-plane/credentials.ts';
 import { messageOf } from '../../../support/errors.ts';
 import type { Limits } from '../../../support/limits/limits.ts';
 import type { Observed } from '../../transaction/observe.ts';
-import { isAgentContainer } from '../../identity/roles.ts';
+import { isManaged } from '../../identity/managed.ts';
 import { readinessResultSchema, type ReadinessResult } from '../../run/readiness/result.ts';
 import { openConnection, readAgentSettings } from '../../../control-plane/open-connection.ts';
 import type { Work } from '../session.ts';
@@ -96,7 +96,7 @@ async function measureLegacy(work: Work, agent: Observed): Promise<Reach> {
 async function hasJustBeenAnswered({ engine, names, clock, configuration }: Work): Promise<boolean> {
   for (const name of names.upgrades) {
     const found = await engine.inspectContainer(name);
-    if (found?.createdAt === undefined || !isAgentContainer(found)) continue;
+    if (found?.createdAt === undefined || !isManaged(found)) continue;
     if (Math.abs(clock.now() - found.createdAt) < configuration.limits.ANSWER_FRESH) return true;
   }
   return false;

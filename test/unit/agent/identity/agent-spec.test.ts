@@ -260,17 +260,22 @@ describe('the digest', () => {
 });
 
 describe('the names', () => {
-  it('are fixed, one per role, with a pool of three for parked agents and a spare for the next one', () => {
+  it('are fixed, with spare names for every role but the agent', () => {
     expect(namesOf(selectProfile('rancher-1.2', {}))).toEqual({
       agent: 'rancher-agent',
       legacyAgents: [],
       next: 'rancher-agent-next',
-      nextSpare: 'rancher-agent-next-2',
-      previous: ['rancher-agent-previous', 'rancher-agent-previous-2', 'rancher-agent-previous-3'],
+      nexts: ['rancher-agent-next', 'rancher-agent-next-2', 'rancher-agent-next-3'],
+      previous: [
+        ...['rancher-agent-previous', 'rancher-agent-previous-2', 'rancher-agent-previous-3'],
+        ...['rancher-agent-previous-4', 'rancher-agent-previous-5'],
+      ],
       worker: 'rancher-agent-worker',
       deadWorker: 'rancher-agent-worker-dead',
       restarter: 'rancher-agent-restarter',
+      restarters: ['rancher-agent-restarter', 'rancher-agent-restarter-2', 'rancher-agent-restarter-3'],
       upgrades: ['rancher-agent-upgrade'],
+      states: [],
     });
   });
 

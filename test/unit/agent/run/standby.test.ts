@@ -26,13 +26,19 @@ function standing(
   ownName: string,
   onReconcile: (settled: number) => string | undefined,
   others: readonly string[] = [],
+  /** Whether the others are a tenant's. */
+  areForged = false,
 ) {
   let now = 0;
   let name = ownName;
   let settled = 0;
-  const running = (it: string) => ({ name: it, state: 'running', image: 'rancher/agent:x', labels: {} });
+  const running = (it: string) => ({
+    ...{ id: it, name: it, state: 'running', image: 'rancher/agent:x', labels: {} },
+    ...{ privileged: !areForged, binds: areForged ? [] : ['/var/run/docker.sock:/var/run/docker.sock'] },
+  });
   const engine = {
-    inspectContainer: () => Promise.resolve({ name } as ContainerDetails),
+    inspectContainer: (id: string) =>
+      Promise.resolve((others.includes(id) ? running(id) : { name }) as unknown as ContainerDetails),
     followRenames: () => Promise.reject(new Error('an engine that tells nothing')),
     listContainers: ({ names: wanted }: { names: readonly string[] }) =>
       Promise.resolve(
@@ -186,6 +192,15 @@ describe('an agent on standby', () => {
     async (other) => {
       const { options } = standing('rancher-agent-next', () => undefined, [other]);
       await expect(waitForPromotion(options)).rejects.toThrow('still on standby');
+    },
+  );
+
+  it.each(['rancher-agent', 'rancher-agent-previous-2'])(
+    'acts beside a tenant’s %s that runs with our label or image: it is no agent, and the host needs one',
+    async (other) => {
+      const { options, reconciledTimes } = standing('rancher-agent-next', () => undefined, [other], true);
+      await waitForPromotion(options);
+      expect(reconciledTimes()).toBe(defaultLimits.STANDBY_TRIES);
     },
   );
 });

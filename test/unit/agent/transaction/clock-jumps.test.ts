@@ -77,9 +77,12 @@ describe.each([
   it('a changed clock lets an agent on standby wait as long as without the change', async () => {
     const clock = new SetClock(jump);
     const settled: number[] = [];
+    const agent = { id: 'agent', name: names.agent, state: 'running', labels: {}, image: 'rancher/agent' };
+    const evidence = { privileged: true, binds: ['/var/run/docker.sock:/var/run/docker.sock'] };
     const engine = {
-      inspectContainer: async () => Promise.resolve({ name: names.next }),
-      listContainers: async () => Promise.resolve([{ state: 'running', labels: {}, image: 'rancher/agent' }]),
+      inspectContainer: async (id: string) =>
+        Promise.resolve(id === 'agent' ? { ...agent, ...evidence } : { name: names.next }),
+      listContainers: async () => Promise.resolve([agent]),
       followRenames: async () => Promise.reject(new Error('an engine that tells nothing')),
     } as unknown as Engine;
     const own = { id: 'own', name: names.next } as ContainerDetails;
@@ -207,7 +210,10 @@ describe.each([
     const started = clock.elapsed();
     const engine = {
       inspectContainer: async () =>
-        Promise.resolve({ ...worker, image: 'rancher/agent:x', command: [], environment: {}, binds: [] }),
+        Promise.resolve({
+          ...{ ...worker, image: 'rancher/agent:x', command: [], environment: {} },
+          ...{ privileged: true, binds: ['/var/run/docker.sock:/var/run/docker.sock'] },
+        }),
       removeContainer: async () => {
         removedAt = clock.elapsed() - started;
         stop.abort(new Error('done'));
@@ -230,7 +236,7 @@ describe.each([
     const look = (startedAt: readonly (number | undefined)[]): readonly (number | undefined)[] => {
       const [agent, next] = startedAt.map((at, index) => ({ id: String(index), startedAt: at }) as Observed);
       const now = clock.now();
-      const seen: Observation = { agent, legacy: [], next, previous: [undefined], now };
+      const seen: Observation = { agent, legacy: [], next, nexts: [next], previous: [undefined], now };
       const corrected = ages.correct(seen);
       return [corrected.agent, corrected.next].map((each) =>
         each?.startedAt === undefined ? undefined : Math.round(now - each.startedAt),

@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { findKeyHolder, observeRoles, type Observation } from '../../../../src/agent/transaction/observe.ts';
+import {
+  everyone,
+  findKeyHolder,
+  observeRoles,
+  type Observation,
+} from '../../../../src/agent/transaction/observe.ts';
 import { isAgentImage } from '../../../../src/agent/identity/roles.ts';
 import { SimulatedEngine } from '../../fakes/simulated-engine.ts';
 import { actor, emptyScene, names, World, type SceneDescription } from '../../fakes/transaction-world.ts';
@@ -26,7 +31,7 @@ describe('looking at the host', () => {
     expect(observation.previous.map((found) => found?.name)).toEqual([
       undefined,
       names.previous[1],
-      undefined,
+      ...[undefined, undefined, undefined],
     ]);
     expect(observation.legacy.map(({ name }) => name)).toEqual([names.legacyAgents[0]]);
   });
@@ -48,6 +53,28 @@ describe('looking at the host', () => {
     });
     expect(observation.agent?.managed).toBe(false);
     expect(observation.next?.managed).toBe(true);
+  });
+
+  it('a tenant’s container with our label, an agent’s image and keys is unmanaged, under every name', async () => {
+    const forged = actor('forged', 'running');
+    const observation = await observe({
+      ...{ agent: forged, next: forged, otherNexts: [forged, forged], legacy: forged },
+      previous: names.previous.map(() => forged),
+    });
+    const all = everyone(observation);
+    expect(all).toHaveLength(2 + names.nexts.length + names.previous.length);
+    expect(all.filter(({ managed }) => managed)).toEqual([]);
+    expect(observation.next).toBeUndefined();
+    expect(findKeyHolder(observation)).toBeUndefined();
+  });
+
+  it('the next agent is the managed one, whoever has the first name', async () => {
+    const observation = await observe({
+      next: actor('forged', 'running'),
+      otherNexts: [undefined, actor('managed', 'running')],
+    });
+    expect(observation.next?.name).toBe(names.nexts[2]);
+    expect(observation.nexts.map((found) => found?.managed)).toEqual([false, undefined, true]);
   });
 
   it('a removal that was started is seen', async () => {

@@ -14,6 +14,8 @@ import {
   wanted,
 } from './plan-table.ts';
 
+const fiveDead = Array.from({ length: 5 }, () => isDead);
+
 /** The next step where containers are dead or cannot be removed or renamed. */
 describe('a dead container', () => {
   table(replace, [
@@ -30,7 +32,7 @@ describe('a dead container', () => {
     ],
     [
       'a dead container needs no parked name if it can be removed',
-      { agent: isDead, next: { ...created, ...up(3) }, previous: [unmanaged, unmanaged, unmanaged] },
+      { agent: isDead, next: { ...created, ...up(3) }, previous: Array.from({ length: 5 }, () => unmanaged) },
       'discard agent',
     ],
     [
@@ -56,20 +58,20 @@ describe('a dead container', () => {
     ],
     [
       'a dead container is removed when all parked names are taken',
-      { agent: old, previous: [isDead, isDead, isDead] },
+      { agent: old, previous: fiveDead },
       'discard previous-0',
     ],
     [
-      'an upgrade is refused before anything is touched if three unremovable containers take the parked names',
-      { agent: old, previous: [isDead, isDead, isDead] },
+      'an upgrade is refused before anything is touched if five unremovable containers take the parked names',
+      { agent: old, previous: fiveDead },
       'fail parked-names-taken',
-      { unremovable: ['previous-0', 'previous-1', 'previous-2'] },
+      { unremovable: [0, 1, 2, 3, 4].map((index) => `previous-${index}`) },
     ],
     [
       'an upgrade is refused as well if the next agent exists already',
-      { agent: old, next: { ...created, ...up(3) }, previous: [isDead, isDead, isDead] },
+      { agent: old, next: { ...created, ...up(3) }, previous: fiveDead },
       'fail parked-names-taken',
-      { unremovable: ['previous-0', 'previous-1', 'previous-2'] },
+      { unremovable: [0, 1, 2, 3, 4].map((index) => `previous-${index}`) },
     ],
   ]);
 });

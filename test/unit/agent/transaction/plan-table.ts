@@ -36,15 +36,23 @@ export interface SceneParts {
   readonly agent?: Parts;
   readonly legacy?: Parts;
   readonly next?: Parts;
+  /** What has the other names of a next agent. */
+  readonly otherNexts?: readonly (Parts | undefined)[];
   readonly previous?: readonly (Parts | undefined)[];
 }
 
-function scene({ agent, legacy, next, previous = [] }: SceneParts): Observation {
+function scene({ agent, legacy, next, otherNexts = [], previous = [] }: SceneParts): Observation {
+  const first = observed('next', next);
+  const nexts = [first, ...[0, 1].map((index) => observed(`next-${index + 2}`, otherNexts[index]))];
+  const managed = nexts.filter((each) => each?.managed === true);
   return {
     agent: observed('agent', agent),
     legacy: [observed('legacy', legacy)].filter((found) => found !== undefined),
-    next: observed('next', next),
-    previous: [0, 1, 2].map((parkedIndex) => observed(`previous-${parkedIndex}`, previous[parkedIndex])),
+    next: managed.find((each) => each?.isDead === false) ?? managed[0],
+    nexts,
+    previous: [0, 1, 2, 3, 4].map((parkedIndex) =>
+      observed(`previous-${parkedIndex}`, previous[parkedIndex]),
+    ),
     now,
   };
 }
@@ -104,6 +112,7 @@ function tell(step: Step): string {
     step.do === 'fail' ? step.why : undefined,
     'container' in step ? step.container.name : undefined,
     'parkedIndex' in step ? step.parkedIndex : undefined,
+    'nextIndex' in step && step.nextIndex > 0 ? `next ${step.nextIndex}` : undefined,
   ];
   return words.filter((word) => word !== undefined).join(' ');
 }

@@ -159,8 +159,12 @@ describe('a rollback', () => {
     ],
     [
       'a rollback renames the failed agent to the spare name if a dead container keeps the first and no parked name is free',
-      { agent: { ...created, ...looping }, next: isDead, previous: [exited, unmanaged, unmanaged] },
-      'demote agent spare',
+      {
+        agent: { ...created, ...looping },
+        next: isDead,
+        previous: [exited, unmanaged, unmanaged, unmanaged, unmanaged],
+      },
+      'demote agent next 1',
       { unremovable: ['next'] },
     ],
     [
@@ -301,9 +305,34 @@ describe('unmanaged containers', () => {
       'fail unmanaged-in-role agent',
     ],
     [
-      'an unmanaged container under the name of the next agent is left alone',
+      'an unmanaged container under the name of the next agent is left alone, and a spare name is used',
       { agent: old, next: unmanaged },
-      'fail unmanaged-in-role next',
+      'create-next next 1',
+    ],
+    [
+      'unmanaged containers under two names of the next agent leave the third',
+      { agent: old, next: unmanaged, otherNexts: [unmanaged] },
+      'create-next next 2',
+    ],
+    [
+      'a gap between them is used first',
+      { agent: old, next: unmanaged, otherNexts: [undefined, unmanaged] },
+      'create-next next 1',
+    ],
+    [
+      'unmanaged containers under all names of the next agent are reported before anything is touched',
+      { agent: old, next: unmanaged, otherNexts: [unmanaged, unmanaged] },
+      'fail next-names-taken',
+    ],
+    [
+      'a next agent with a spare name goes on, whoever has the first',
+      { agent: old, next: unmanaged, otherNexts: [{ ...created, ...up(3) }] },
+      'stop agent',
+    ],
+    [
+      'unmanaged containers under all parked names are reported before anything is touched',
+      { agent: old, previous: [unmanaged, unmanaged, unmanaged, unmanaged, unmanaged] },
+      'fail parked-names-taken',
     ],
     [
       'an unmanaged container under the name of the next agent does not matter if there is nothing to do',
@@ -330,6 +359,16 @@ describe('unmanaged containers', () => {
         'fail unmanaged-in-role agent',
       ],
       ['with a parking name are never discarded', { agent: old, previous: [unmanaged] }, 'done'],
+      [
+        'under a name of the next agent are never discarded',
+        { agent: old, next: unmanaged, otherNexts: [unmanaged, unmanaged] },
+        'done',
+      ],
+      [
+        'a failed agent is renamed past unmanaged containers',
+        { agent: { ...created, ...looping }, next: unmanaged, previous: [exited] },
+        'demote agent next 1',
+      ],
       [
         'an unmanaged container under a legacy name is never stopped',
         { agent: old, legacy: unmanaged },

@@ -11,6 +11,7 @@ import {
   type Verb,
 } from '../../fakes/simulated-engine.ts';
 import {
+  actor,
   names,
   World,
   type Actor,
@@ -65,12 +66,20 @@ function arbitraryActor(makers: readonly Maker[], bodies: readonly Body[]): fc.A
 const anyBody: readonly Body[] = ['running', 'exited', 'created', 'paused', 'dead', 'crash-looping'];
 /** One created for this goal is parked only when it could not be removed. */
 const park = arbitraryActor(
-  ['managed', 'managed-cold', 'upstream', 'wanted', 'unmanaged'],
+  ['managed', 'managed-cold', 'upstream', 'wanted', 'unmanaged', 'forged'],
   ['exited', 'running', 'dead'],
 ).map((described) =>
   described?.maker === 'wanted' && described.removal === 'works'
     ? { ...described, removal: 'hangs' as const }
     : described,
+);
+
+const foreign = arbitraryActor(['unmanaged', 'forged'], ['running', 'exited']);
+/** Three names of a next agent may be taken, which is an obstacle; so rarely more than one. */
+const foreignNext = mostly<Actor | undefined>(
+  undefined,
+  actor('forged', 'running'),
+  actor('unmanaged', 'exited'),
 );
 
 const scenes: fc.Arbitrary<SceneDescription> = fc.record({
@@ -94,10 +103,14 @@ const scenes: fc.Arbitrary<SceneDescription> = fc.record({
     'exits-soon',
     'fails-when-active',
   ),
-  agent: arbitraryActor(['wanted', 'managed', 'managed-cold', 'upstream', 'upstream', 'unmanaged'], anyBody),
-  next: arbitraryActor(['wanted', 'wanted', 'managed', 'managed-cold', 'unmanaged'], anyBody),
-  previous: fc.tuple(park, park, park),
-  legacy: arbitraryActor(['upstream', 'unmanaged'], ['running', 'exited', 'dead']),
+  agent: arbitraryActor(
+    ['wanted', 'managed', 'managed-cold', 'upstream', 'upstream', 'unmanaged', 'forged'],
+    anyBody,
+  ),
+  next: arbitraryActor(['wanted', 'wanted', 'managed', 'managed-cold', 'unmanaged', 'forged'], anyBody),
+  otherNexts: fc.tuple(foreignNext, foreignNext),
+  previous: fc.tuple(park, park, park, foreign, foreign),
+  legacy: arbitraryActor(['upstream', 'unmanaged', 'forged'], ['running', 'exited', 'dead']),
 });
 
 const faults: fc.Arbitrary<Fault> = fc.record({
@@ -186,17 +199,18 @@ function obstacleTo(world: World): string | undefined {
   const { host, wanted } = world;
   const agent = world.agent();
   const unmanagedContainers = world.unmanagedContainers().map(({ name }) => name);
-  if (unmanagedContainers.includes(names.agent) || unmanagedContainers.includes(names.next))
-    return 'an unmanaged container in a role';
+  if (unmanagedContainers.includes(names.agent)) return "an unmanaged container with the agent's name";
   if (wanted.health !== 'good') return 'a bad image';
   if (!world.canServe) return 'an image that cannot serve';
   const keepsName = ({ body, removal }: SimulatedContainer): boolean =>
     removal === 'dies' || (body === 'dead' && removal !== 'works');
   const holders = [agent, host.named(names.next)].filter((holder) => holder !== undefined);
   if (host.old && agent !== undefined && keepsName(agent)) return 'a dead container that keeps its name';
-  const nexts = [names.next, names.nextSpare].map((name) => host.named(name));
-  if (nexts.every((next) => next !== undefined && keepsName(next)))
-    return 'dead containers that keep both names';
+  const nexts = names.nexts.map((name) => host.named(name));
+  if (
+    nexts.every((next) => next !== undefined && (unmanagedContainers.includes(next.name) || keepsName(next)))
+  )
+    return 'containers that keep all names of a next agent';
   const paused = world.managed().filter(({ body }) => body === 'paused');
   if (paused.some((container) => host.old || container !== agent || world.isWanted(agent)))
     return 'a container that a person has paused';
@@ -229,8 +243,7 @@ function lookAt(world: World): Before {
   const hasPaused = managed.some(({ body }) => body === 'paused');
   const sick = managed.filter(({ removal, stoppable }) => removal !== 'works' || !stoppable);
   const mustWork = workingAgents(world).some(
-    ({ name, image }) =>
-      name !== names.next && name !== names.nextSpare && (image !== world.wanted || world.canServe),
+    ({ name, image }) => !names.nexts.includes(name) && (image !== world.wanted || world.canServe),
   );
   const isHopeful = !hasPaused && sick.length <= 1 && !isPoolFull(world);
   return { obstacle: obstacleTo(world), mustWork: mustWork && isHopeful };

@@ -244,12 +244,13 @@ describe('a next agent of an earlier upgrade that is dead and keeps its name (1.
     expect(result?.unremovable.map(({ name }) => name)).toEqual([names.next]);
     expect(world.acting()).toEqual([world.agent()]);
     expect(world.isWanted(world.agent())).toBe(true);
-    expect(world.host.named(names.nextSpare)).toBeUndefined();
+    expect(world.host.named(names.nexts[1] ?? '')).toBeUndefined();
   });
 
-  it('leaves the old agent active where both names are kept', async () => {
+  it('leaves the old agent active where all names are kept', async () => {
     const world = new World({ ...blocked, health: 'exits-at-once' });
     world.host.breakRemovalOf(world.wanted);
+    await world.run();
     await world.run();
     const { result, calls } = await world.run();
     expect(result?.error?.message).toMatch(/cannot be renamed/);
@@ -292,9 +293,9 @@ describe('an old agent that cannot be removed', () => {
     expect(world.acting()).toEqual([world.agent()]);
   });
 
-  it('a fourth dead container is refused before the agent is touched', async () => {
+  it('a sixth dead container is refused before the agent is touched', async () => {
     const isDead = actor('upstream', 'dead');
-    const world = new World({ ...upgrade, previous: [isDead, isDead, isDead] });
+    const world = new World({ ...upgrade, previous: names.previous.map(() => isDead) });
     const { result, calls } = await world.run();
     expect(result?.error?.message).toMatch(/cannot park the old agent: pasturestack-node-agent-previous, /);
     expect(result?.touchedAgent).toBe(false);

@@ -67,7 +67,7 @@ describe("an unmanaged container with the agent's name", () => {
     const unmanaged = world.agent();
     const result = await replace({});
     expect(result).toMatchObject({ reached: false, touchedAgent: false });
-    expect(result.error?.message).toMatch(/nginx:latest\) has one of our names but is not an agent/);
+    expect(result.error?.message).toMatch(/nginx:latest\) has one of our names but is not managed/);
     expect(changesOf(calls, unmanaged?.id)).toEqual([]);
     expect(calls.some(({ verb }) => verb === 'create')).toBe(false);
   });
@@ -112,12 +112,26 @@ describe("an unmanaged container with the agent's name", () => {
     expect(world.violations.filter((violation) => !violation.includes('unmanaged'))).toEqual([]);
   });
 
+  it('--force replaces no unmanaged container with another of our names: it is not in the way', async () => {
+    const forged = actor('forged', 'running');
+    const { world, calls, replace } = hostWith({
+      ...{ agent: actor('upstream', 'running'), next: forged, previous: [forged], legacy: forged },
+    });
+    const ids = world.unmanagedContainers().map(({ id }) => id);
+    expect(ids).toHaveLength(3);
+    expect(await replace({ adopt: true })).toMatchObject({ reached: true });
+    expect(world.isWanted(world.agent())).toBe(true);
+    expect(calls.filter(({ verb, id = '' }) => verb !== 'inspect' && ids.includes(id))).toEqual([]);
+    expect(world.violations).toEqual([]);
+  });
+
   it("has no keys for us, whatever stands in its environment, and its image's PATH is no agent's environment", async () => {
     const { host } = new World(emptyScene);
     const image = { reference: 'nginx', id: 'sha256:nginx', canStandBy: false, health: 'good' } as const;
     host.add({ name: names.agent, image, environment: { ...keys, PATH: '/bin' } });
     for (const adopt of [false, true]) {
-      const observation = await observeRoles(new SimulatedEngine(host), names, () => 0, adopt);
+      const adopted = adopt ? new Set<string>() : undefined;
+      const observation = await observeRoles(new SimulatedEngine(host), names, () => 0, adopted);
       expect(observation.agent?.managed).toBe(adopt);
       expect(findKeyHolder(observation)).toBeUndefined();
     }
@@ -131,7 +145,8 @@ describe('the container in which the work, or who asked for it, runs', () => {
     { do: 'stop', container },
     { do: 'park', container, parkedIndex: 0 },
     { do: 'promote', container },
-    { do: 'demote', container, parkedIndex: undefined },
+    { do: 'demote', container, nextIndex: 0 },
+    { do: 'demote', container, parkedIndex: 0 },
     { do: 'discard', container },
   ];
 
