@@ -46,10 +46,7 @@ const detailsAnswer = v.object({
     v.object({
       Binds: texts,
       // What `--mount` and newer compose files ask for. Engines before 1.13 do not have it.
-      Mounts: v.optional(
-        v.nullish(v.array(v.object({ Type: text, Source: text, Target: text })), []),
-        [],
-      ),
+      Mounts: v.optional(v.nullish(v.array(v.object({ Type: text, Source: text, Target: text })), []), []),
       Privileged: v.optional(v.nullish(v.boolean(), false), false),
       RestartPolicy: v.nullish(v.object({ Name: text }), {}),
     }),

@@ -36,7 +36,7 @@ async function makeEvilImage(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'evil-'));
   try {
     await writeFile(join(folder, 'run.sh'), '#!/bin/sh\nexec sleep 86400\n', { mode: 0o755 });
-    await host.docker('create', '--name', 'maker', images.base);
+    await host.docker('create', '--name', 'maker', images.base, 'true');
     await host.docker('cp', join(folder, 'run.sh'), 'maker:/run.sh');
     await host.docker(
       ...['commit', '-c', 'ENTRYPOINT ["/run.sh"]', '-c', 'LABEL io.rancher.container.system=rancher-agent'],

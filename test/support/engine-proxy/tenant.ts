@@ -29,7 +29,8 @@ export async function openTenant(host: TestHost): Promise<Tenant> {
     tryDocker,
     docker: async (...args) => {
       const { status, stdout, stderr } = await tryDocker(...args);
-      if (status !== 0) throw new Error(`tenant: docker ${args.join(' ')}: status ${status}: ${stderr.trim()}`);
+      if (status !== 0)
+        throw new Error(`tenant: docker ${args.join(' ')}: status ${status}: ${stderr.trim()}`);
       return stdout.trim();
     },
     close: proxy.close,

@@ -25,7 +25,10 @@ describe('a managed container', () => {
     ['an image of the legacy agent', legacy],
     ['the label of upstream’s images', upstreamLabel],
     ['an image of PastureStack', pasturestack],
-    ['a socket elsewhere (HOST_DOCKER_SOCK)', { ...legacy, binds: ['/data/docker.sock:/var/run/docker.sock'] }],
+    [
+      'a socket elsewhere (HOST_DOCKER_SOCK)',
+      { ...legacy, binds: ['/data/docker.sock:/var/run/docker.sock'] },
+    ],
   ])('is privileged, has the socket, and %s', (_title, container) => {
     expect(isManaged(container)).toBe(true);
   });
