@@ -103,7 +103,9 @@ async function isManagedHere(
   if (inspected === undefined) return isDead(container) && claimsToBeManaged(container);
   const role = titleOf(container.name, names);
   if (role !== 'state') return isManagedAs(role, inspected);
-  return isManagedState(inspected, await engine.inspectImage(inspected.imageId));
+  // Without an answer about its image, the folder of the host that a tenant cannot have still decides.
+  const image = await engine.inspectImage(inspected.imageId).catch(() => undefined);
+  return isManagedState(inspected, image);
 }
 
 function describe(

@@ -4,7 +4,7 @@ export const doctorLimits = {
   STATUS_FILE: 10_000,
   /** A healthy server answers within one second. */
   DOCTOR_SERVER: 20_000,
-  /** Agents that are inspected one by one; the names of all roles are fewer. */
+  /** Containers that look like agents under names of their own and are inspected; a host has one or two agents. */
   DOCTOR_AGENTS: 20,
   /** Containers or processes in one line; a person needs the first. */
   DOCTOR_NAMED: 3,
