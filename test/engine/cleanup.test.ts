@@ -295,15 +295,16 @@ describe('a dead managed container', () => {
   it('is removed when an agent has the keys, and kept while it may be all that has them', async () => {
     const { host } = scene;
     const keys = ['-e', 'CATTLE_ACCESS_KEY=TESTACCESSKEY0000001', '-e', 'CATTLE_SECRET_KEY=testsecretkey01'];
+    const agent = ['--privileged', ...socket, ...keys, images.a, 'run'];
     const name = 'rancher-agent-previous';
-    const dead = await host.docker('create', '--name', name, ...keys, images.a, 'run');
+    const dead = await host.docker('create', '--name', name, ...agent);
     await host.makeUnremovable(dead);
     await host.tryDocker('rm', dead);
     await host.makeRemovable(dead);
     expect(await host.inspect(dead)).toMatchObject({ State: { Status: 'dead' } });
     const alone = await cleanup(['--yes', '--json']);
     expect(reportOf(alone)).toMatchObject({ removed: 0, skipped: { 'may hold the only keys': 1 } });
-    await host.docker('create', '--name', 'rancher-agent', ...keys, images.a, 'run');
+    await host.docker('create', '--name', 'rancher-agent', ...agent);
     const result = await cleanup(['--yes', '--json']);
     expect(reportOf(result), result.stderr).toMatchObject({ removed: 1, failed: 0 });
     expect(await scene.names()).toEqual(['rancher-agent']);

@@ -207,7 +207,8 @@ describe("the agent's own sweep", () => {
           removals += 1;
           if (removals === 1) await logSays(bootstrapMarker);
           if (removals === 3) {
-            const worker = { name: 'rancher-agent-worker', binds: await longRunning(), start: true };
+            const binds = ['/var/run/docker.sock:/var/run/docker.sock', ...(await longRunning())];
+            const worker = { name: 'rancher-agent-worker', binds, start: true };
             await make({ ...worker, labels: { 'io.rancher.agent-entrypoint.role': 'worker' } });
           }
         },

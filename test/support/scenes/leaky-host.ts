@@ -92,7 +92,7 @@ export async function createBystanders(
 /** The agent of the incident: its loop leaks two a second. */
 export async function startOldAgent(host: TestHost): Promise<string> {
   return host.docker(
-    ...['run', '-d', '--name', 'rancher-agent', '--restart', 'always', ...toldApi()],
+    ...['run', '-d', '--name', 'rancher-agent', '--restart', 'always', '--privileged', ...toldApi()],
     ...['-v', '/var/run/docker.sock:/var/run/docker.sock', '-v', '/var/lib/rancher:/var/lib/rancher'],
     ...['-e', 'CATTLE_URL=http://server:8080/v1', '-e', 'CATTLE_ACCESS_KEY=TESTACCESSKEY0000001'],
     ...['-e', 'CATTLE_SECRET_KEY=testsecretkey000000000000000000000000001'],
