@@ -1,4 +1,4 @@
-import { createContext, type Context } from '../commands/context.ts';
+import { createContext, ignoreOtherEngines, requireThisEngine, type Context } from '../commands/context.ts';
 import type { StatusReport } from '../doctor/status-report.ts';
 import {
   EntrypointError,
@@ -48,7 +48,11 @@ async function perform(request: Request, basis: Basis): Promise<number> {
   }
 }
 
-async function performCommand(name: CommandName, args: readonly string[], context: Context): Promise<number> {
+/** They run in containers that this program created: nobody is there to correct a variable. */
+const notTyped: readonly CommandName[] = ['run', 'worker', 'agent-restarter', 'state'];
+
+async function performCommand(name: CommandName, args: readonly string[], given: Context): Promise<number> {
+  const context = notTyped.includes(name) ? ignoreOtherEngines(given) : requireThisEngine(given);
   const force = args.includes(forceFlag);
   const asJson = args.includes('--json');
   switch (name) {
@@ -96,7 +100,7 @@ async function become(command: readonly [string, ...string[]], { configuration }
 
 async function registerAt(context: Context, url: string, force: boolean): Promise<number> {
   const { registerUrl } = await import('../commands/register.ts');
-  return registerUrl(context, url, force);
+  return registerUrl(requireThisEngine(context), url, force);
 }
 
 async function cleanUp(context: Context, args: readonly string[], asJson: boolean): Promise<number> {

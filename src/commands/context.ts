@@ -8,6 +8,7 @@ import { remarksOn, type Configuration, type Environment } from '../support/conf
 import { ConfigurationError } from '../support/errors.ts';
 import { readLimits } from '../support/limits/limits.ts';
 import type { Log } from '../support/log.ts';
+import { networkVariables, readEngineAddress } from '../support/socket-path.ts';
 import { addEnvironmentSecrets, type Secrets } from '../support/secrets.ts';
 import type { Keyboard, Terminal } from '../support/terminal.ts';
 
@@ -59,6 +60,30 @@ export function requireSoundConfiguration({
   throw new ConfigurationError(configuration.problems.join('; '), { hint: 'correct or unset them' });
 }
 
+/** A command of a person is refused where `DOCKER_HOST` names anything but a socket. @throws ConfigurationError */
+export function requireThisEngine(context: Context): Context {
+  const { engineProblem } = context.configuration;
+  if (engineProblem === undefined) return context;
+  throw new ConfigurationError(engineProblem, {
+    hint: 'unset DOCKER_HOST, and mount the socket: -v /var/run/docker.sock:/var/run/docker.sock',
+  });
+}
+
+/**
+ * An agent or a worker goes on with the socket: the variable is in the base image or in `agent.conf`, and an agent that exits
+ * would only be started again. Its children do not get the variable either.
+ */
+export function ignoreOtherEngines(context: Context): Context {
+  const { configuration, log } = context;
+  if (configuration.engineProblem === undefined) return context;
+  log.warn(`${configuration.engineProblem}: it is ignored`, { socket: configuration.socketPath });
+  return { ...context, configuration: { ...configuration, environment: withoutNetwork(configuration) } };
+}
+
+function withoutNetwork({ environment }: Pick<Configuration, 'environment'>): Environment {
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !networkVariables.includes(name)));
+}
+
 /**
  * What stands in `agent.conf` of the host counts like the environment, and before it (contract §5: read at every
  * start). The file cannot change what a caller has passed to its worker.
@@ -73,7 +98,10 @@ export async function withAgentConf(context: Context): Promise<Context> {
   for (const problem of problems) log.warn(`agent.conf: ${problem}`);
   addEnvironmentSecrets(secrets, variables);
   const isTold = (name: string): boolean => Object.values<string>(workerVariables).includes(name);
-  const settings = Object.entries(variables).filter(([name]) => !isTold(name));
+  const { problem: otherEngine } = readEngineAddress(variables['DOCKER_HOST']);
+  if (otherEngine !== undefined) log.warn(`agent.conf: ${otherEngine}: it is ignored`);
+  const isIgnored = (name: string): boolean => otherEngine !== undefined && networkVariables.includes(name);
+  const settings = Object.entries(variables).filter(([name]) => !isTold(name) && !isIgnored(name));
   const environment: Environment = { ...configuration.environment, ...Object.fromEntries(settings) };
   const { limits, problems: wrongLimits } = readLimits(environment);
   for (const problem of wrongLimits) log.warn(`agent.conf: ${problem}; the default counts`);

@@ -65,10 +65,9 @@ export function createTransport(
 ): Transport {
   // The types of dockerode know no agent.
   const connection = { socketPath, agent: new EngineAgent(keepsConnections) };
-  const docker = new Docker({
-    ...connection,
-    ...(apiVersion === undefined ? {} : { version: `v${apiVersion}` }),
-  });
+  const docker = withoutDockerHost(
+    () => new Docker({ ...connection, ...(apiVersion === undefined ? {} : { version: `v${apiVersion}` }) }),
+  );
   type DialOptions = Parameters<typeof docker.modem.dial>[0];
   const dial = promisify<DialOptions, IncomingMessage>((options, callback) => {
     docker.modem.dial(options, (error: Error | null, answer) => {
@@ -136,6 +135,23 @@ export function createTransport(
       });
     },
   };
+}
+
+/**
+ * The modem obeys `DOCKER_HOST` before its options: with an address of the network in it, it ignores the socket, and reads
+ * certificates that may not be there. It reads the variable in its constructor only.
+ */
+function withoutDockerHost<T>(create: () => T): T {
+  // eslint-disable-next-line no-restricted-properties -- nothing is read here: the modem is kept from reading it
+  const { env } = process;
+  const address = env['DOCKER_HOST'];
+  if (address === undefined) return create();
+  delete env['DOCKER_HOST'];
+  try {
+    return create();
+  } finally {
+    env['DOCKER_HOST'] = address;
+  }
 }
 
 declare module 'node:http' {

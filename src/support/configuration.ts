@@ -1,6 +1,6 @@
 import { isLimitVariable, readLimits, type Limits } from './limits/limits.ts';
 import { pathsBelow, type Paths } from './paths.ts';
-import { readSocketPath } from './socket-path.ts';
+import { readEngineAddress } from './socket-path.ts';
 
 export { pathsBelow, type Paths };
 
@@ -36,6 +36,8 @@ export interface Configuration {
   readonly limits: Limits;
   /** Path of the engine's socket inside this container. */
   readonly socketPath: string;
+  /** A sentence about a `DOCKER_HOST` that is no socket: people are refused, an agent goes on without it. */
+  readonly engineProblem?: string;
   /** `DOCKER_API_VERSION`: pins the engine's API, e.g. `1.22`. */
   readonly apiVersion: string | undefined;
   /** `RANCHER_AGENT_IMAGE`: our image, for when our own container cannot be found. */
@@ -58,13 +60,15 @@ export function readConfiguration(raw: NodeJS.ProcessEnv, hostname: string): Con
   const { limits, problems } = readLimits(environment);
   const { profile, problem } = readProfile(environment['AGENT_PROFILE']);
   const api = readApiVersion(nonEmpty(environment['DOCKER_API_VERSION']));
+  const engine = readEngineAddress(environment['DOCKER_HOST']);
   return {
     profile,
     debug: isOn(environment['CATTLE_SCRIPT_DEBUG']) || isOn(environment['RANCHER_DEBUG']),
     logFormat: environment['LOG_FORMAT'] === 'json' ? 'json' : 'text',
     colour: nonEmpty(environment['NO_COLOR']) === undefined && environment['TERM'] !== 'dumb',
     limits,
-    socketPath: readSocketPath(environment['DOCKER_HOST']),
+    socketPath: engine.socketPath,
+    ...(engine.problem === undefined ? {} : { engineProblem: engine.problem }),
     apiVersion: api.version,
     ownImage: nonEmpty(environment['RANCHER_AGENT_IMAGE']),
     hostname,

@@ -2,7 +2,13 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createContext, requireSoundConfiguration, withAgentConf } from '../../../src/commands/context.ts';
+import {
+  createContext,
+  ignoreOtherEngines,
+  requireSoundConfiguration,
+  requireThisEngine,
+  withAgentConf,
+} from '../../../src/commands/context.ts';
 import { pathsBelow, readConfiguration } from '../../../src/support/configuration.ts';
 import { silentLog, type Log } from '../../../src/support/log.ts';
 import { createSecrets } from '../../../src/support/secrets.ts';
@@ -70,5 +76,33 @@ describe('a configuration', () => {
     expect(() => {
       requireSoundConfiguration(contextOf({ AGENT_PROFILE: 'none' }));
     }).toThrow('AGENT_PROFILE must be one of');
+  });
+});
+
+describe('a DOCKER_HOST that is another engine', () => {
+  const address = 'tcp://10.0.0.1:2375';
+  const variables = { DOCKER_HOST: address, DOCKER_TLS_VERIFY: '1', DOCKER_CERT_PATH: '/c', A: '1' };
+
+  it('stops the command of a person, with what to do', () => {
+    expect(() => requireThisEngine(contextOf(variables))).toThrow(`DOCKER_HOST is "${address}"`);
+    expect(requireThisEngine(contextOf({ DOCKER_HOST: 'unix:///s' })).configuration.socketPath).toBe('/s');
+  });
+
+  it('does not stop an agent, whose children do not get it either', () => {
+    const { configuration } = ignoreOtherEngines(contextOf(variables));
+    expect(configuration).toMatchObject({ socketPath: '/var/run/docker.sock', environment: { A: '1' } });
+    expect(configuration.environment).toEqual({ A: '1' });
+    expect(originalMessage).toEqual([expect.stringMatching(/^WARN DOCKER_HOST is "tcp:.*: it is ignored$/)]);
+  });
+
+  it('is ignored in agent.conf as well; a socket is passed on', async () => {
+    await writeFile(join(folder, 'etc/agent.conf'), `export DOCKER_HOST=${address}\nexport DOCKER_TLS_VERIFY=1\n`);
+    const { configuration } = await withAgentConf(contextOf({}));
+    expect(configuration.environment).toEqual({});
+    expect(configuration.socketPath).toBe('/var/run/docker.sock');
+    expect(originalMessage).toEqual([expect.stringMatching(/^WARN agent.conf: DOCKER_HOST is "tcp:/)]);
+    await writeFile(join(folder, 'etc/agent.conf'), 'export DOCKER_HOST=unix:///run/other.sock\n');
+    const other = await withAgentConf(contextOf({}));
+    expect(other.configuration.environment).toEqual({ DOCKER_HOST: 'unix:///run/other.sock' });
   });
 });

@@ -101,6 +101,24 @@ describe('the transport and a server of Node', () => {
     expect(connections).toBe(2);
   });
 
+  it.each([
+    ['tcp://127.0.0.1:1', {}],
+    ['127.0.0.1:1', {}],
+    ['ssh://root@127.0.0.1', {}],
+    ['no address at all', {}],
+    ['tcp://127.0.0.1:2376', { DOCKER_TLS_VERIFY: '1', DOCKER_CERT_PATH: '/none' }],
+    ['unix:///none.sock', {}],
+  ])('meet at the given socket, whatever DOCKER_HOST says: %s', async (address, others) => {
+    const before = { ...process.env };
+    Object.assign(process.env, { DOCKER_HOST: address }, others);
+    try {
+      expect((await createTransport(socketPath, '1.24', 'test').request(question)).text).toBe('{}');
+      expect(process.env['DOCKER_HOST']).toBe(address);
+    } finally {
+      process.env = before;
+    }
+  });
+
   it('give up an answer of more than 1 MiB', async () => {
     body = 'x'.repeat(2 ** 20 + 1);
     await expect(createTransport(socketPath, undefined, 'test').request(question)).rejects.toMatchObject({
