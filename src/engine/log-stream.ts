@@ -1,19 +1,17 @@
+import { fixedLimits } from '../support/limits/fixed.ts';
 import type { LogWriter } from './engine.ts';
 
 /** Length of the header before each chunk of a container's log: stream, three zeros, length (engine API, attach). */
 const headerLength = 8;
 
 /**
- * Copies a container's log without the engine's framing. A stream that is not framed (a container with a terminal) is
- * copied as it is.
+ * Copies a container's log without the engine's framing, piece by piece as it comes. A stream that is not framed (a container
+ * with a terminal) is copied as it is.
  */
 export async function copyLog(stream: AsyncIterable<unknown>, write: LogWriter): Promise<void> {
-  let pending: Buffer = Buffer.alloc(0);
-  for await (const chunk of stream) {
-    pending = Buffer.concat([pending, chunk as Buffer]);
-    pending = writeFrames(pending, write);
-  }
-  writeRest(pending, write);
+  const unframe = new Unframer(write);
+  for await (const chunk of stream) unframe.take(chunk as Buffer);
+  unframe.end();
 }
 
 /**
@@ -43,30 +41,55 @@ export function readLogRefusal(text: string): string | undefined {
   return /^Error running logs job: (.*)/.exec(text)?.[1];
 }
 
-/** The last, incomplete line of a container that was killed in the middle of it. */
-function writeRest(rest: Buffer, write: LogWriter): void {
-  const words = isHeader(rest) ? rest.subarray(headerLength) : rest;
-  if (words.length > 0) write(words, streamOf(rest));
-}
+/** Keeps at most one incomplete header. */
+class Unframer {
+  readonly #write: LogWriter;
+  #header: Buffer = Buffer.alloc(0);
+  #stream: 'stdout' | 'stderr' = 'stdout';
+  /** Bytes of the present frame that are still to come. */
+  #left = 0;
 
-/** Writes the whole frames and returns the rest. */
-export function writeFrames(bytes: Buffer, write: LogWriter): Buffer {
-  let rest = bytes;
-  while (rest.length >= headerLength) {
-    if (!isHeader(rest)) {
-      write(rest, streamOf(rest));
+  constructor(write: LogWriter) {
+    this.#write = write;
+  }
+
+  take(chunk: Buffer): void {
+    let rest = chunk;
+    while (rest.length > 0) {
+      if (this.#left === 0) {
+        rest = this.#readHeader(rest);
+        continue;
+      }
+      const piece = rest.subarray(0, this.#left);
+      this.#left -= piece.length;
+      this.#write(piece, this.#stream);
+      rest = rest.subarray(piece.length);
+    }
+  }
+
+  /** A few bytes that never became a header. */
+  end(): void {
+    if (this.#header.length > 0 && !isHeader(this.#header)) this.#write(this.#header, 'stdout');
+    this.#header = Buffer.alloc(0);
+  }
+
+  /** @returns what follows the header; nothing if there was none, or not yet a whole one */
+  #readHeader(bytes: Buffer): Buffer {
+    const all = Buffer.concat([this.#header, bytes]);
+    this.#header = Buffer.alloc(0);
+    if (all.length < headerLength) {
+      this.#header = all;
       return Buffer.alloc(0);
     }
-    const end = headerLength + rest.readUInt32BE(4);
-    if (rest.length < end) break;
-    write(rest.subarray(headerLength, end), streamOf(rest));
-    rest = rest.subarray(end);
+    const length = all.readUInt32BE(4);
+    if (!isHeader(all) || length > fixedLimits.LOG_FRAME) {
+      this.#write(all, 'stdout');
+      return Buffer.alloc(0);
+    }
+    this.#stream = all[0] === 1 ? 'stdout' : 'stderr';
+    this.#left = length;
+    return all.subarray(headerLength);
   }
-  return rest;
-}
-
-function streamOf(bytes: Buffer): 'stdout' | 'stderr' {
-  return isHeader(bytes) && bytes[0] !== 1 ? 'stderr' : 'stdout';
 }
 
 function isHeader(bytes: Buffer): boolean {

@@ -66,6 +66,8 @@ export const fixedLimits = {
   OUTPUT_LOG_PATIENCE: 60_000,
   /** Characters of one text that somebody else chose, in a log, a file or an event; whole lists have more. */
   FOREIGN_TEXT: 16_384,
+  /** Bytes: the engine cuts log lines at 16 kB. What announces more is the text of a container with a terminal. */
+  LOG_FRAME: 1_048_576,
   /** A file call that was under way when something else failed gets this long before the process exits without it. */
   LEAVE_PATIENCE: 2_000,
   /**
