@@ -7,6 +7,7 @@ import { deadlineIn } from '../support/deadline.ts';
 import { CannotChangeError, messageOf, TryAgainLaterError } from '../support/errors.ts';
 import { fixedLimits } from '../support/limits/fixed.ts';
 import type { Limits } from '../support/limits/limits.ts';
+import { usualSocket } from '../support/socket-path.ts';
 import type { Log } from '../support/log.ts';
 import { doubling } from '../support/retry.ts';
 import { isManaged, isManagedRestarter } from '../agent/identity/managed.ts';
@@ -37,6 +38,8 @@ export interface RestarterOrder {
   readonly cleanup: Pick<ContainerDetails, 'id' | 'imageId'>;
   /** Settings for the agent restarter. */
   readonly environment: Environment;
+  /** Where the engine's socket is on the host. */
+  readonly hostSocket: string;
 }
 
 /** The active agent if it runs the legacy entrypoint: its loop is what leaks. Undefined if there is none. */
@@ -233,11 +236,12 @@ async function removeSelf({ engine }: RestarterView, own: string | undefined): P
  * as good as root, so the profiles of SELinux and seccomp would protect nothing, and they may keep it from working: SELinux
  * denies the socket, and the seccomp profiles of old engines deny new system calls.
  */
-export function buildRestarterSpec({ agent, cleanup, environment }: RestarterOrder): ContainerSpec {
+export function buildRestarterSpec({ agent, cleanup, environment, hostSocket }: RestarterOrder): ContainerSpec {
   return {
     image: cleanup.imageId,
     command: ['agent-restarter', agent.id, cleanup.id],
-    environment,
+    // Its image may name another engine.
+    environment: { ...environment, DOCKER_HOST: `unix://${usualSocket}` },
     labels: { [labels.role]: 'agent-restarter' },
     restart: 'always',
     autoRemove: false,
@@ -250,6 +254,6 @@ export function buildRestarterSpec({ agent, cleanup, environment }: RestarterOrd
     pidsLimit: fixedLimits.RESTARTER_PIDS,
     hostNetwork: false,
     hostPid: false,
-    binds: ['/var/run/docker.sock:/var/run/docker.sock'],
+    binds: [`${hostSocket}:${usualSocket}`],
   };
 }

@@ -1,6 +1,8 @@
 import { selectWorkerEnvironment } from '../agent/worker/request.ts';
 import { isWorkerRunning } from '../agent/worker/client.ts';
+import { hostSocketOf } from '../agent/identity/host-socket.ts';
 import { inspectOwnContainer } from '../agent/identity/self.ts';
+import type { Profile } from '../agent/identity/profile.ts';
 import type { RoleNames } from '../agent/identity/roles.ts';
 import type { ContainerDetails, Engine } from '../engine/engine.ts';
 import { StorageLowError } from '../host/errors.ts';
@@ -49,6 +51,7 @@ export interface CleanupScreen {
 /** What a cleanup needs of the command that runs it. */
 export interface CleanupHost {
   readonly configuration: Configuration;
+  readonly profile: Profile;
   readonly names: RoleNames;
   readonly clock: Clock;
   readonly keyboard: Pick<Keyboard, 'interactive'>;
@@ -285,7 +288,9 @@ async function stopAgent(task: Task): Promise<{ startAgain: () => Promise<boolea
   // Its calls stop only at their own deadlines, because the agent must be started again even after a signal.
   const view: RestarterView = { ...host, log: screen.log, engine: await host.openEngine(limits), limits };
   const environment = selectWorkerEnvironment(configuration.environment, 'reconcile');
-  await stopWithRestarter(view, { agent, cleanup, environment });
+  const { profile } = host;
+  const hostSocket = await hostSocketOf(profile, configuration.environment, cleanup, configuration.socketPath);
+  await stopWithRestarter(view, { agent, cleanup, environment, hostSocket });
   return { startAgain: async () => startAgain(view, agent.id) };
 }
 

@@ -16,11 +16,12 @@ export async function inspectHost(context: Context): Promise<number> {
   const { configuration, signal } = context;
   const { inspectOwnContainer, ownImageOf } = await import('../agent/identity/self.ts');
   const engine = await openEngine(context, signal);
-  const workerImage = ownImageOf(await inspectOwnContainer(engine, configuration), configuration);
+  const own = await inspectOwnContainer(engine, configuration);
+  const workerImage = ownImageOf(own, configuration);
   const { delegate } = await import('../agent/worker/delegate.ts');
   const { hostOf } = await import('../agent/host.ts');
   const caller = { ...hostOf(context, engine), write: context.write };
-  return delegate(caller, { task: 'inspect-host', workerImage });
+  return delegate(caller, { task: 'inspect-host', workerImage, own });
 }
 
 /** Inspects the host from a container that has its `/var/lib/rancher`. */

@@ -41,6 +41,7 @@ export async function registerUrl(
     return delegate(caller, {
       task: 'register',
       workerImage: targetImage,
+      own,
       targetImage,
       registrationUrl,
       about,

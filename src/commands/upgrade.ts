@@ -25,6 +25,6 @@ export async function upgrade(
   const caller = { ...hostOf(context, engine), write: context.write };
   return reportingRefusal(context, async () => {
     await requirePoolRoom(engine, own, configuration.limits);
-    return delegate(caller, { task: 'upgrade', workerImage: targetImage, targetImage, about });
+    return delegate(caller, { task: 'upgrade', workerImage: targetImage, own, targetImage, about });
   });
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { ContainerSpec } from '../../engine/engine.ts';
 import { tlsMinVariable, type Environment } from '../../support/configuration.ts';
-import { hostSocketOf, type Profile } from './profile.ts';
+import type { Profile } from './profile.ts';
 import { labels } from './roles.ts';
 
 export interface AgentIngredients {
@@ -20,6 +20,8 @@ export interface AgentIngredients {
   /** For `rancher-1.0`: the Docker root, bound onto itself, and whether the host runs systemd. */
   readonly dockerRoot?: string;
   readonly systemd?: boolean;
+  /** Where the engine's socket is on the host: `hostSocketOf`. */
+  readonly hostSocket: string;
 }
 
 /** What the agent's container is created from (contract §4), field by field. */
@@ -81,7 +83,7 @@ export function buildAgentEnvironment(profile: Profile, environment: Environment
 
 function bindsOf12(ingredients: AgentIngredients): readonly string[] {
   return [
-    '/var/run/docker.sock:/var/run/docker.sock',
+    `${ingredients.hostSocket}:/var/run/docker.sock`,
     '/var/run/rancher/storage:/var/run/rancher/storage',
     '/lib/modules:/lib/modules:ro',
     '/proc:/host/proc',
@@ -95,7 +97,7 @@ function bindsOf12(ingredients: AgentIngredients): readonly string[] {
 function bindsOf10(ingredients: AgentIngredients): readonly string[] {
   const root = ingredients.dockerRoot ?? '/var/lib/docker';
   return [
-    `${hostSocketOf(ingredients.profile, ingredients.environment)}:/var/run/docker.sock`,
+    `${ingredients.hostSocket}:/var/run/docker.sock`,
     '/lib/modules:/lib/modules:ro',
     `${root}:${root}`,
     '/proc:/host/proc',

@@ -154,12 +154,6 @@ export function selectOverrides(environment: Environment): Environment {
   );
 }
 
-/** Where the engine's socket is on the host: v1.0.x agents can be told (contract §4). */
-export function hostSocketOf(profile: Profile, environment: Environment): string {
-  const told = profile.passedEnvironment.includes('HOST_DOCKER_SOCK') ? environment['HOST_DOCKER_SOCK'] : '';
-  return told === undefined || told === '' ? '/var/run/docker.sock' : told;
-}
-
 /** The state volume in use: the first of the profile's names that exists, else the first (contract §1). */
 export async function chooseStateVolume(
   engine: Pick<Engine, 'hasVolume'>,

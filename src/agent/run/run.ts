@@ -1,3 +1,4 @@
+import { waitUntilAlone } from './alone.ts';
 import { keepBootstrapRunning } from './bootstrap/bootstrap-loop.ts';
 import { removeStagedScripts } from './bootstrap/child.ts';
 import type { StagedBefore } from './bootstrap/loop-parts.ts';
@@ -61,7 +62,7 @@ export async function runAgent(run: AgentRun): Promise<never> {
     prepareTrust(run, 'container'),
   ]);
   preparing.catch(() => undefined);
-  const staged = own === undefined ? undefined : await standBy(run, own, image);
+  const staged = own === undefined ? await waitUntilAlone(run) : await standBy(run, own, image);
   if (names.states.length > 0) await releaseOldAgents(run, commands);
   const prepared = Promise.all([preparing, prepareAsActive(commands), prepareTrust(run, 'host')]);
   // A disk that does not answer keeps no promoted agent from its first script.
@@ -131,6 +132,7 @@ async function finishUpgrade(run: AgentRun, own: ContainerDetails, image: string
   await delegate(run, {
     task,
     workerImage: await workerImageOf(run.engine, own, image),
+    own,
     targetImage: image,
     about: { [workerVariables.askedBy]: 'server' },
   });
@@ -138,7 +140,7 @@ async function finishUpgrade(run: AgentRun, own: ContainerDetails, image: string
 
 async function reconcile(run: AgentRun, image: string): Promise<void> {
   const workerImage = await workerImageOf(run.engine, run.own, image);
-  await delegate(run, { task: 'reconcile', workerImage });
+  await delegate(run, { task: 'reconcile', workerImage, own: run.own });
 }
 
 /**

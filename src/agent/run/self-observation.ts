@@ -2,7 +2,7 @@ import type { ContainerDetails } from '../../engine/engine.ts';
 import { chooseProxy } from '../../control-plane/http/proxy.ts';
 import type { Environment } from '../../support/configuration.ts';
 import type { ConfiguredHost } from '../host.ts';
-import { hostSocketOf } from '../identity/profile.ts';
+import { hostSocketOf, type OwnMounts } from '../identity/host-socket.ts';
 import type { AgentReporter } from '../report/reporter.ts';
 import type { Heartbeat } from './heartbeat.ts';
 import { watchCures } from './restart-cures.ts';
@@ -31,7 +31,7 @@ export function trackServing(
 
 /** Tells the health check, and the state of the host, of what a restart of this container cures. Until the signal is aborted. */
 export async function watchForCures(
-  host: ConfiguredHost,
+  host: ConfiguredHost & { readonly own: OwnMounts },
   { tracker, heartbeat }: { readonly tracker: ServingTracker; readonly heartbeat: Heartbeat },
 ): Promise<never> {
   const { configuration, profile, clock, signal, limits, paths } = host;
@@ -42,7 +42,7 @@ export async function watchForCures(
     clock,
     signal,
     socketPath,
-    hostSocket: hostSocketOf(profile, environment),
+    hostSocket: await hostSocketOf(profile, environment, host.own, socketPath),
     serverHost: nameToResolve(environment),
     isUnanswered: () => !tracker.isAnswered(),
     onChecked: (trouble) => {

@@ -163,7 +163,7 @@ export function createUpgrader(
         await requirePoolRoom(caller.engine, own, caller.limits);
         const workerImage = await workerImageOf(caller.engine, own, image);
         const about = { [workerVariables.askedBy]: 'server' };
-        return await delegate(caller, { task: 'upgrade', workerImage, targetImage, about });
+        return await delegate(caller, { task: 'upgrade', workerImage, own, targetImage, about });
       } catch (error) {
         await reportWithoutWorker(reporter, error, image);
         throw error;

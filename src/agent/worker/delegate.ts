@@ -1,6 +1,7 @@
 import type { Environment } from '../../support/configuration.ts';
 import type { ConfiguredHost } from '../host.ts';
-import { chooseStateVolume, hostSocketOf } from '../identity/profile.ts';
+import { hostSocketOf, type OwnMounts } from '../identity/host-socket.ts';
+import { chooseStateVolume } from '../identity/profile.ts';
 import { followRunningWorker, runThroughWorker, type WorkerCall } from './client.ts';
 import { selectWorkerEnvironment, workerVariables, type WorkerTask } from './request.ts';
 
@@ -12,6 +13,8 @@ export interface Delegation {
   readonly task: WorkerTask;
   /** The image that the worker itself is created from: that of this process. */
   readonly workerImage: string;
+  /** Our own container: the worker gets the socket that it has. */
+  readonly own: OwnMounts;
   /** The image that the agent is to be created from; only an upgrade and a registration have one. */
   readonly targetImage?: string;
   /** As the person typed it: it may contain a registration token. */
@@ -22,7 +25,7 @@ export interface Delegation {
 
 /** Has a worker do a task with the settings of this process, and follows it. @returns its exit status */
 export async function delegate(caller: Caller, delegation: Delegation): Promise<number> {
-  const { task, workerImage, targetImage, registrationUrl, about } = delegation;
+  const { task, workerImage, own, targetImage, registrationUrl, about } = delegation;
   const { configuration, profile } = caller;
   const environment = {
     ...selectWorkerEnvironment(configuration.environment, task),
@@ -30,7 +33,7 @@ export async function delegate(caller: Caller, delegation: Delegation): Promise<
     ...(registrationUrl === undefined ? {} : { [workerVariables.registrationUrl]: registrationUrl }),
     ...about,
   };
-  const hostSocket = hostSocketOf(profile, configuration.environment);
+  const hostSocket = await hostSocketOf(profile, configuration.environment, own, configuration.socketPath);
   return runThroughWorker(await callOf(caller), { task, workerImage, environment, hostSocket });
 }
 

@@ -3,6 +3,7 @@ import type { ContainerDetails, ContainerSpec } from '../../engine/engine.ts';
 import type { Environment } from '../../support/configuration.ts';
 import { askers, type Asker } from '../../host/files/status.ts';
 import { fixedLimits } from '../../support/limits/fixed.ts';
+import { usualSocket } from '../../support/socket-path.ts';
 import { labels } from '../identity/roles.ts';
 
 /** The tasks of a worker. */
@@ -15,7 +16,7 @@ export interface WorkerRequest {
   readonly workerImage: string;
   /** The environment that it needs, with keys and tokens: these are never in arguments or labels. */
   readonly environment: Environment;
-  /** Where the engine's socket is on the host, if not in the usual place. */
+  /** Where the engine's socket is on the host, if not in the usual place (`hostSocketOf`). */
   readonly hostSocket?: string;
 }
 
@@ -81,6 +82,8 @@ export function buildWorkerSpec(request: WorkerRequest, stateVolume?: string): C
     command: ['worker', request.task],
     environment: {
       ...request.environment,
+      // Its image may name another one.
+      DOCKER_HOST: `unix://${usualSocket}`,
       ...(stateVolume === undefined ? {} : { [workerVariables.stateOnVolume]: 'true' }),
     },
     labels: { [labels.role]: 'worker', [labels.request]: digestOfRequest(request) },
@@ -93,7 +96,7 @@ export function buildWorkerSpec(request: WorkerRequest, stateVolume?: string): C
     hostNetwork: true,
     hostPid: true,
     binds: [
-      `${request.hostSocket ?? '/var/run/docker.sock'}:/var/run/docker.sock`,
+      `${request.hostSocket ?? usualSocket}:${usualSocket}`,
       `${stateVolume ?? '/var/lib/rancher'}:/var/lib/rancher`,
     ],
   };

@@ -95,6 +95,7 @@ const order = {
   agent: { id: 'old', name: 'rancher-agent' },
   cleanup: { id: 'cleaner', imageId: 'sha256:ours' },
   environment: {},
+  hostSocket: '/var/run/docker.sock',
 };
 const restarter = 'rancher-agent-restarter';
 const never = new AbortController().signal;

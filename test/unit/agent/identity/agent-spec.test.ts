@@ -42,6 +42,7 @@ function ingredients(profile: ProfileName, parts: Partial<AgentIngredients> = {}
     environment: { CATTLE_ACCESS_KEY: 'access', CATTLE_SECRET_KEY: 'secret' },
     varLibWritable: true,
     stateVolume: 'rancher-agent-state',
+    hostSocket: '/var/run/docker.sock',
     ...parts,
   };
 }
@@ -154,13 +155,13 @@ describe('what differs between the profiles', () => {
     );
   });
 
-  it.each([
-    ['/run/other.sock', '/run/other.sock'],
-    ['', '/var/run/docker.sock'],
-  ])('rancher-1.0: HOST_DOCKER_SOCK=%j binds %s', (socket, bound) => {
-    const { binds } = specOf('rancher-1.0', { environment: { HOST_DOCKER_SOCK: socket } });
-    expect(binds[0]).toBe(`${bound}:/var/run/docker.sock`);
-  });
+  it.each(['rancher-1.0', 'rancher-1.2', 'pasturestack'] as const)(
+    '%s: binds the socket where the host has it',
+    (profile) => {
+      const { binds } = specOf(profile, { hostSocket: '/run/other.sock' });
+      expect(binds[0]).toBe('/run/other.sock:/var/run/docker.sock');
+    },
+  );
 });
 
 describe('names that a person chose', () => {
@@ -271,6 +272,7 @@ describe('the names', () => {
         ...['rancher-agent-previous-4', 'rancher-agent-previous-5'],
       ],
       worker: 'rancher-agent-worker',
+      workers: ['rancher-agent-worker', 'rancher-agent-worker-2', 'rancher-agent-worker-3'],
       deadWorker: 'rancher-agent-worker-dead',
       restarter: 'rancher-agent-restarter',
       restarters: ['rancher-agent-restarter', 'rancher-agent-restarter-2', 'rancher-agent-restarter-3'],

@@ -38,7 +38,7 @@ async function specOf(delegation: Delegation): Promise<ContainerSpec | undefined
 }
 
 it('a worker is created from its own image and gets the target image of the agent in its environment', async () => {
-  const spec = await specOf({ task: 'upgrade', workerImage: 'ours:1', targetImage: 'theirs:2' });
+  const spec = await specOf({ task: 'upgrade', workerImage: 'ours:1', own: undefined, targetImage: 'theirs:2' });
   expect(spec).toMatchObject({
     image: 'ours:1',
     command: ['worker', 'upgrade'],
@@ -48,14 +48,24 @@ it('a worker is created from its own image and gets the target image of the agen
 });
 
 it('a worker that reconciles gets no target image and no registration URL', async () => {
-  const spec = await specOf({ task: 'reconcile', workerImage: 'ours:1' });
-  expect(spec?.environment).toEqual({ AGENT_METRICS_FILE: '/metrics' });
+  const spec = await specOf({ task: 'reconcile', workerImage: 'ours:1', own: undefined });
+  expect(spec?.environment).toEqual({
+    AGENT_METRICS_FILE: '/metrics',
+    DOCKER_HOST: 'unix:///var/run/docker.sock',
+  });
 });
 
 it('a worker that registers gets the registration URL in its environment, never as an argument', async () => {
   const registrationUrl = 'http://server/v1/scripts/TOKEN';
   const about = { AGENT_FORCE: 'true' };
-  const spec = await specOf({ task: 'register', workerImage: 'a', targetImage: 'a', registrationUrl, about });
+  const spec = await specOf({ task: 'register', workerImage: 'a', own: undefined, targetImage: 'a', registrationUrl, about });
   expect(spec?.environment).toMatchObject({ AGENT_REGISTRATION_URL: registrationUrl, AGENT_FORCE: 'true' });
   expect(JSON.stringify([spec?.command, spec?.labels])).not.toContain('TOKEN');
+});
+
+it('a worker gets the socket that its caller has, wherever that is on the host', async () => {
+  const own = { mounts: [{ source: '/run/other.sock', target: '/var/run/docker.sock', volume: undefined }] };
+  const spec = await specOf({ task: 'reconcile', workerImage: 'ours:1', own });
+  expect(spec?.binds[0]).toBe('/run/other.sock:/var/run/docker.sock');
+  expect(spec?.environment['DOCKER_HOST']).toBe('unix:///var/run/docker.sock');
 });
