@@ -48,6 +48,7 @@ const detailsAnswer = v.object({
       // What `--mount` and newer compose files ask for. Engines before 1.13 do not have it.
       Mounts: v.optional(v.nullish(v.array(v.object({ Type: text, Source: text, Target: text })), []), []),
       Privileged: v.optional(v.nullish(v.boolean(), false), false),
+      NetworkMode: text,
       RestartPolicy: v.nullish(v.object({ Name: text }), {}),
     }),
     {},
@@ -100,6 +101,7 @@ export function readDetails(answer: unknown): ContainerDetails {
       ),
     ],
     privileged: raw.HostConfig.Privileged,
+    networkMode: raw.HostConfig.NetworkMode,
     state: readState(raw.State.Dead ? 'dead' : raw.State.Status, raw.State.Running ? 'running' : 'exited'),
     exitCode: raw.State.ExitCode,
     pid: raw.State.Pid,

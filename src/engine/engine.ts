@@ -170,6 +170,8 @@ export interface ContainerDetails {
   readonly binds: readonly string[];
   /** Started with `--privileged`. */
   readonly privileged: boolean;
+  /** `default`, `host`, `container:ID`, …; only tests leave it out. */
+  readonly networkMode?: string;
   readonly state: ContainerState;
   /** Process id in the host's pid namespace; 0 or left out while it does not run. */
   readonly pid?: number;

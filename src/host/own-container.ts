@@ -1,3 +1,4 @@
+import { readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Paths } from '../support/configuration.ts';
 import { readKernelText } from './files/files.ts';
@@ -6,25 +7,48 @@ import { parseMountinfo, type Mount } from './mounts/table.ts';
 /** Files that Docker creates per container and mounts into it. */
 const engineFiles = new Set(['/etc/hostname', '/etc/hosts', '/etc/resolv.conf']);
 
-/**
- * Ids (64 hex digits, the last one perhaps 12) that may be our own container's, the surest first; the engine knows
- * which one exists. Empty outside a container.
- *
- * The cgroup comes first: it is always our own, whereas with `--network container:NAME` the mounted files are those of the
- * other container. In a private cgroup namespace (cgroup v2's default) the cgroup shows nothing, but the files do.
- */
-export async function findOwnContainer(paths: Paths, hostname: string): Promise<readonly string[]> {
-  const [cgroup, mountinfo] = await Promise.all([
+/** What the kernel shows of the container that this process runs in. Each part is empty or undefined where it shows none. */
+export interface OwnTraces {
+  /** The id in our cgroup: always our own. A private cgroup namespace (the default with cgroup v2) hides it. */
+  readonly cgroup: string | undefined;
+  /**
+   * Ids in the mount of our root file system: always our own. What the engine calls them depends on its storage driver;
+   * containerd's image store does not call them anything.
+   */
+  readonly layers: readonly string[];
+  /** The id in the sources of the mounted `/etc/hosts` and the like. With `--network container:NAME` it is the other container's. */
+  readonly files: string | undefined;
+  /** A host name that looks like a short id. Anybody may give any name. */
+  readonly hostname: string | undefined;
+  /** Our mount namespace, if we see the processes of the host. A container's first process has the same. */
+  readonly mountNamespace: string | undefined;
+}
+
+/** Reads the traces; what cannot be read is left out. */
+export async function readOwnTraces(paths: Paths, hostname: string): Promise<OwnTraces> {
+  const [cgroup, mountinfo, mountNamespace] = await Promise.all([
     readIfPossible(join(paths.proc, 'self/cgroup')),
     readIfPossible(join(paths.proc, 'self/mountinfo')),
+    readOwnNamespace(paths),
   ]);
-  const ids = [
-    findContainerInCgroup(cgroup),
-    findContainerInMountinfo(mountinfo),
-    findContainerInHostname(hostname),
-  ];
-  const known = new Set(ids.filter((id) => id !== undefined));
+  return {
+    cgroup: findContainerInCgroup(cgroup),
+    layers: findRootLayers(mountinfo),
+    files: findContainerInMountinfo(mountinfo),
+    hostname: findContainerInHostname(hostname),
+    mountNamespace,
+  };
+}
+
+/** Ids (64 hex digits, the last one perhaps 12) that may be our own container's, the surest first. */
+export function candidatesOf({ cgroup, files, hostname }: OwnTraces): readonly string[] {
+  const known = new Set([cgroup, files, hostname].filter((id) => id !== undefined));
   return [...known].filter((id) => ![...known].some((other) => other !== id && other.startsWith(id)));
+}
+
+/** Whether the process with that pid, of the host's, is in a mount namespace. False where that cannot be read. */
+export async function isInNamespace(paths: Paths, pid: number, mountNamespace: string): Promise<boolean> {
+  return (await readNamespace(paths, String(pid))) === mountNamespace;
 }
 
 /** The id in the source of `/etc/hostname`, `/etc/hosts` or `/etc/resolv.conf`: `…/containers/<id>/hostname`. */
@@ -39,7 +63,24 @@ export function findContainerInMountinfo(text: string): string | undefined {
 /** The same for one mount. */
 export function findContainerInMount({ mountPoint, root }: Mount): string | undefined {
   if (!engineFiles.has(mountPoint)) return undefined;
-  return /\/containers\/([0-9a-f]{64})\/(?:hostname|hosts|resolv\.conf)(?:\/\/deleted)?$/.exec(root)?.[1];
+  // The folder of all containers may be a file system, or a bind mount, of its own: the path then begins with the id.
+  return /(?:^|\/)([0-9a-f]{64})\/(?:hostname|hosts|resolv\.conf)(?:\/\/deleted)?$/.exec(root)?.[1];
+}
+
+/**
+ * The ids in the mount of `/`: in `upperdir=` (overlay), in the device (devicemapper), in the data set (zfs) or in the
+ * folder (btrfs, vfs). Lower layers are the image's, which other containers share.
+ */
+export function findRootLayers(mountinfo: string): readonly string[] {
+  const fields = mountinfo
+    .split('\n')
+    .map((line) => line.split(' '))
+    .findLast((each) => each[4] === '/');
+  if (fields === undefined) return [];
+  const separator = fields.indexOf('-', 6);
+  const options = (fields[separator + 3] ?? '').split(',').filter((option) => option.startsWith('upperdir='));
+  const texts = [fields[3], fields[separator + 2], ...options];
+  return [...new Set(texts.flatMap((text) => text?.match(/[0-9a-f]{64}/g) ?? []))];
 }
 
 /**
@@ -60,6 +101,16 @@ const cgroupPart = /^(?:docker-)?([0-9a-f]{64})(?:\.scope)?$/;
 /** The short id that Docker gives as hostname; with `--network host` the name is the host's and means nothing. */
 export function findContainerInHostname(hostname: string): string | undefined {
   return /^[0-9a-f]{12}$/.test(hostname) ? hostname : undefined;
+}
+
+/** Where process 1 has the same namespace, the pids that the engine names mean nothing here. */
+async function readOwnNamespace(paths: Paths): Promise<string | undefined> {
+  const [init, own] = await Promise.all([readNamespace(paths, '1'), readNamespace(paths, 'self')]);
+  return init === undefined || init === own ? undefined : own;
+}
+
+async function readNamespace({ proc }: Paths, pid: string): Promise<string | undefined> {
+  return await readlink(join(proc, pid, 'ns/mnt')).catch(() => undefined);
 }
 
 async function readIfPossible(path: string): Promise<string> {

@@ -26,6 +26,8 @@ export const hostLimits = {
   HOLDERS_MOUNTS: 3,
   /** Mount holders in the status; a person needs the first one. */
   HOLDERS_SHOWN: 10,
+  /** Running containers of our images that are inspected to find our own, where nothing else tells; a host has a few. */
+  OWN_SEARCH: 50,
   /** `mount`, `modprobe` and the like on a loaded host. */
   HOST_COMMAND: 30_000,
 } as const;

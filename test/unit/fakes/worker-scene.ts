@@ -40,6 +40,27 @@ export const hardened = {
 export const earlier = { [labels.role]: 'agent', [labels.version]: '0.1.0' };
 export const legacy = { [labels.system]: 'rancher-agent' };
 
+/** The container that the worker runs in. */
+const detailsOfWorker: ContainerDetails = {
+  id: 'f'.repeat(64),
+  name: 'rancher-agent-worker',
+  image: 'rancher/agent:wanted',
+  imageId: 'sha256:0',
+  labels: { [labels.role]: 'worker' },
+  environment: {},
+  command: ['/run.sh', 'worker', 'upgrade'],
+  binds: ['/var/run/docker.sock:/var/run/docker.sock'],
+  privileged: true,
+  state: 'running',
+  exitCode: 0,
+  startError: '',
+  createdAt: startedAt,
+  startedAt,
+  finishedAt: undefined,
+  restartCount: 0,
+  restartPolicy: 'no',
+};
+
 export interface Executed extends ExecuteCall {
   readonly id: string;
 }
@@ -110,7 +131,8 @@ export class WorkerScene {
     this.work = {
       ...hostOf({ ...settings, signal: this.stop.signal }, this.#engine()),
       reporter: this.#reporter(),
-      container: undefined,
+      own: detailsOfWorker,
+      container: detailsOfWorker.id,
       ...(options.askedBy === undefined ? {} : { askedBy: options.askedBy }),
     };
   }

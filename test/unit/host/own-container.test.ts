@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -6,7 +6,10 @@ import {
   findContainerInCgroup,
   findContainerInHostname,
   findContainerInMountinfo,
-  findOwnContainer,
+  candidatesOf,
+  findRootLayers,
+  readOwnTraces,
+  type OwnTraces,
 } from '../../../src/host/own-container.ts';
 import { pathsBelow } from '../../../src/support/configuration.ts';
 
@@ -22,6 +25,10 @@ describe('findContainerInMountinfo', () => {
     [
       '28, Docker root a disk of its own',
       `1391 1373 259:1 /containers/${id}/hostname /etc/hostname rw,relatime - ext4 /dev/nvme1n1 rw`,
+    ],
+    [
+      'the folder of all containers a file system of its own',
+      `1 2 8:17 /${id}/hostname /etc/hostname rw - ext4 /dev/sdb1 rw`,
     ],
     ['moved Docker root', `1 2 8:1 /data/docker/containers/${id}/hosts /etc/hosts rw - ext4 /dev/sda1 rw`],
     [
@@ -90,42 +97,87 @@ describe('findContainerInHostname', () => {
   });
 });
 
-describe('findOwnContainer', () => {
-  async function find(files: Record<string, string>, hostname: string): Promise<readonly string[]> {
+describe('findRootLayers', () => {
+  const layer = 'c0de'.repeat(16);
+  const below = 'face'.repeat(16);
+
+  it.each([
+    [
+      'overlay2',
+      `1 2 0:50 / / rw - overlay overlay rw,lowerdir=/d/overlay2/l/A:/d/overlay2/${below}/diff,upperdir=/d/overlay2/${layer}/diff,workdir=/d/overlay2/${layer}/work`,
+    ],
+    [
+      'overlay (1.10)',
+      `1 2 0:50 / / rw - overlay overlay rw,lowerdir=/d/overlay/${below}/root,upperdir=/d/overlay/${layer}/upper`,
+    ],
+    ['devicemapper', `1 2 253:7 /rootfs / rw - ext4 /dev/mapper/docker-253:0-131-${layer} rw`],
+    ['zfs', `1 2 0:50 / / rw - zfs pool/docker/${layer} rw`],
+    ['btrfs', `1 2 0:30 /docker/btrfs/subvolumes/${layer} / rw - btrfs /dev/sda1 rw`],
+    ['vfs', `1 2 8:1 /var/lib/docker/vfs/dir/${layer} / rw - ext4 /dev/sda1 rw`],
+  ])('%s', (_case, line) => {
+    expect(findRootLayers(`${line}\n3 1 0:5 / /proc rw - proc proc rw\n`)).toEqual([layer]);
+  });
+
+  it.each([
+    [
+      "containerd's image store",
+      '1 2 0:50 / / rw - overlay overlay rw,upperdir=/c/snapshots/38/fs,workdir=/c/snapshots/38/work',
+    ],
+    ['aufs', '1 2 0:50 / / rw - aufs none rw,si=b8c2,dio,dirperm1'],
+    ['an ordinary host', '22 1 8:1 / / rw - ext4 /dev/sda1 rw'],
+    ['nothing', ''],
+  ])('finds none with %s', (_case, text) => {
+    expect(findRootLayers(text)).toEqual([]);
+  });
+});
+
+describe('what the kernel shows of our container', () => {
+  async function read(
+    files: Record<string, string>,
+    namespaces: Readonly<Record<string, string>> = {},
+  ): Promise<OwnTraces> {
     const proc = await mkdtemp(join(tmpdir(), 'own-container-'));
     try {
       await mkdir(join(proc, 'self'));
       for (const [name, text] of Object.entries(files)) await writeFile(join(proc, 'self', name), text);
-      return await findOwnContainer(pathsBelow('/none', proc), hostname);
+      for (const [pid, target] of Object.entries(namespaces)) {
+        await mkdir(join(proc, pid, 'ns'), { recursive: true });
+        await symlink(target, join(proc, pid, 'ns/mnt'));
+      }
+      return await readOwnTraces(pathsBelow('/none', proc), 'web-1');
     } finally {
       await rm(proc, { recursive: true });
     }
   }
 
-  const mounted = (which: string): string =>
-    `1 2 8:1 /var/lib/docker/containers/${which}/hosts /etc/hosts rw - ext4 /dev/sda1 rw\n`;
+  const mounted = `1 2 8:1 /${other}/hosts /etc/hosts rw - ext4 /dev/sdb1 rw\n`;
+  const traces: OwnTraces = {
+    cgroup: undefined,
+    files: undefined,
+    hostname: undefined,
+    layers: [],
+    mountNamespace: undefined,
+  };
 
-  it("is sure with the host's network, where the name is the host's", async () => {
-    expect(await find({ cgroup: '0::/\n', mountinfo: mounted(id) }, 'web-1')).toEqual([id]);
+  it('is read from its files', async () => {
+    expect(await read({ cgroup: `0::/docker/${id}\n`, mountinfo: mounted })).toEqual({
+      ...traces,
+      cgroup: id,
+      files: other,
+    });
+    expect(await read({})).toEqual(traces);
   });
 
-  it('prefers itself over the container whose network it shares', async () => {
-    expect(
-      await find({ cgroup: `4:cpu:/docker/${id}\n`, mountinfo: mounted(other) }, other.slice(0, 12)),
-    ).toEqual([id, other]);
+  it('has a mount namespace to compare with only beside the processes of the host', async () => {
+    expect((await read({}, { 1: 'mnt:[1]', self: 'mnt:[2]' })).mountNamespace).toBe('mnt:[2]');
+    expect((await read({}, { 1: 'mnt:[2]', self: 'mnt:[2]' })).mountNamespace).toBeUndefined();
+    expect((await read({}, { self: 'mnt:[2]' })).mountNamespace).toBeUndefined();
   });
 
-  it('has the hostname when nothing else tells', async () => {
-    expect(await find({}, '4f1c0ffee012')).toEqual(['4f1c0ffee012']);
-  });
-
-  it('does not name one container twice', async () => {
-    expect(await find({ cgroup: `0::/docker/${id}\n`, mountinfo: mounted(id) }, id.slice(0, 12))).toEqual([
-      id,
-    ]);
-  });
-
-  it('finds nothing on an ordinary host', async () => {
-    expect(await find({ cgroup: '0::/init.scope\n', mountinfo: '' }, 'web-1')).toEqual([]);
+  it('gives candidates, the surest first, and none twice', () => {
+    expect(candidatesOf({ ...traces, cgroup: id, files: other, hostname: other.slice(0, 12) })).toEqual([id, other]);
+    expect(candidatesOf({ ...traces, files: id, hostname: id.slice(0, 12) })).toEqual([id]);
+    expect(candidatesOf({ ...traces, hostname: '4f1c0ffee012' })).toEqual(['4f1c0ffee012']);
+    expect(candidatesOf(traces)).toEqual([]);
   });
 });
