@@ -5,10 +5,13 @@ import { reconcileHost } from '../agent/worker/reconcile.ts';
 import { upgradeAgent } from '../agent/worker/upgrade.ts';
 import { doWork, type Work, type WorkStart } from '../agent/worker/session.ts';
 import { readAsker, workerTasks, workerVariables, type WorkerTask } from '../agent/worker/request.ts';
-import type { Engine } from '../engine/engine.ts';
+import { inspectOwnContainer } from '../agent/identity/self.ts';
+import { workerNames } from '../agent/worker/follow-profile.ts';
+import { requireTurn } from '../agent/worker/names/turn.ts';
+import type { ContainerDetails, Engine } from '../engine/engine.ts';
 import { diskHint } from '../host/errors.ts';
 import { createKeptLog, workerLogOf } from '../host/files/kept-log.ts';
-import { findOwnContainer } from '../host/own-container.ts';
+import { candidatesOf, readOwnTraces } from '../host/own-container.ts';
 import { sweepLeaks } from '../cleanup/sweep.ts';
 import { DeadlineError, withDeadline } from '../support/deadline.ts';
 import {
@@ -77,7 +80,7 @@ async function bounded({ configuration }: Context, work: () => Promise<number>):
 
 async function work(context: Context, task: Exclude<WorkerTask, 'inspect-host'>): Promise<number> {
   const { paths, hostname, environment } = context.configuration;
-  const [container] = await findOwnContainer(paths, hostname);
+  const [container] = candidatesOf(await readOwnTraces(paths, hostname));
   const target = environment[workerVariables.targetImage];
   const start: WorkStart = {
     ...context,
@@ -87,12 +90,36 @@ async function work(context: Context, task: Exclude<WorkerTask, 'inspect-host'>)
     ...(target === undefined ? {} : { target }),
   };
   // No signal for the engine's calls: the step in hand is finished, the transaction stops at a safe point.
-  const connect = async (): Promise<Engine> => openEngine(context);
-  return doWork(start, connect, async (work) => {
-    const outcome = await perform(work, task);
-    if (task !== 'reconcile') await sweepBehind(work, outcome);
-    return outcome;
-  });
+  return doWork(
+    start,
+    async () => takeTurn(context),
+    async (work) => {
+      const outcome = await perform(work, task);
+      if (task !== 'reconcile') await sweepBehind(work, outcome);
+      return outcome;
+    },
+  );
+}
+
+/**
+ * Opens the engine. It must be the one that runs this container: with another one, the work would be done on another host.
+ * And no other worker may be at work.
+ * @throws ConfigurationError, WorkerYieldsError
+ */
+async function takeTurn(context: Context): Promise<{ engine: Engine; own: ContainerDetails }> {
+  const { configuration, names } = context;
+  const engine = await openEngine(context);
+  const own = await inspectOwnContainer(engine, configuration);
+  if (own === undefined) {
+    throw new ConfigurationError(
+      'the engine behind the Docker socket does not know the container of this worker',
+      {
+        hint: 'give the command the socket of the engine that runs it: docker -H unix:///PATH run -v /PATH:/var/run/docker.sock …',
+      },
+    );
+  }
+  await requireTurn(engine, own, workerNames(names, configuration.environment));
+  return { engine, own };
 }
 
 async function perform(work: Work, task: Exclude<WorkerTask, 'inspect-host'>): Promise<Outcome> {

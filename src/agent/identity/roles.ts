@@ -21,6 +21,11 @@ export interface RoleNames {
   readonly previous: readonly string[];
   /** The one container that changes anything. */
   readonly worker: string;
+  /**
+   * The same name, and spare names for when dead or unmanaged containers hold the lower ones. In their order; two workers
+   * never work at once, whatever their names are (`worker/names/turn.ts`).
+   */
+  readonly workers: readonly string[];
   /** Where a worker that can be neither removed nor used is parked. */
   readonly deadWorker: string;
   /** The first name of the container that starts an agent again that a cleanup has stopped. */
@@ -43,6 +48,7 @@ export function namesOf(profile: Profile): RoleNames {
     nexts: numbered(`${agent}-next`, 3),
     previous: numbered(`${agent}-previous`, 5),
     worker: `${agent}-worker`,
+    workers: [`${agent}-worker`, `${agent}-worker-2`, `${agent}-worker-3`],
     deadWorker: `${agent}-worker-dead`,
     restarter: `${agent}-restarter`,
     restarters: numbered(`${agent}-restarter`, 3),
@@ -75,7 +81,7 @@ export function roleTable(names: RoleNames): readonly (readonly [RoleTitle, read
     ['legacy agent', names.legacyAgents],
     ['next', names.nexts],
     ['previous', names.previous],
-    ['worker', [names.worker]],
+    ['worker', names.workers],
     ['dead worker', [names.deadWorker]],
     ['agent-restarter', names.restarters],
     ['upgrade', names.upgrades],

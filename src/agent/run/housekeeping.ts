@@ -5,14 +5,14 @@ import { isEngineError } from '../../engine/errors.ts';
 import { deadlineIn, type Deadline } from '../../support/deadline.ts';
 import { messageOf } from '../../support/errors.ts';
 import type { Host } from '../host.ts';
-import { findManaged } from '../identity/find-managed.ts';
-import { isManaged } from '../identity/managed.ts';
+import { findManaged, type ManagedContainer } from '../identity/find-managed.ts';
+import { isWorker } from '../worker/names/managed-worker.ts';
 
 export interface Leftovers extends Pick<
   Host,
   'engine' | 'names' | 'limits' | 'clock' | 'log' | 'paths' | 'signal'
 > {
-  /** What a worker may be called here (`workerNames`). */
+  /** What a worker may be called here (`workerNames`), the usual names first. */
   readonly workers: readonly string[];
   /** Follows the worker that runs to its end; false if there was none. */
   readonly followWorker: () => Promise<boolean>;
@@ -47,8 +47,11 @@ export async function keepHouse(leftovers: Leftovers): Promise<never> {
   for (let turn = 1; ; turn += 1) {
     await clock.sleep(limits.HOUSEKEEPING, signal);
     try {
-      for (const name of leftovers.workers) await removeForgottenWorker(leftovers, name, unstarted);
-      if (turn < due) continue;
+      // A spare name is rarely in use: it can wait.
+      const isDue = turn >= due;
+      const names = leftovers.workers.filter((name) => isDue || !/-\d$/.test(name));
+      for (const name of names) await removeForgottenWorker(leftovers, name, unstarted);
+      if (!isDue) continue;
       due = turn + ((await reconcileForgotten(leftovers)) ? 2 * turn : limits.HOUSEKEEPING_TURNS);
     } catch (error) {
       signal.throwIfAborted();
@@ -69,7 +72,7 @@ async function removeForgottenWorker(
   unstarted: Map<string, Deadline>,
 ): Promise<void> {
   const worker = await engine.inspectContainer(name);
-  if (worker === undefined || !isManaged(worker)) return;
+  if (worker === undefined || !isWorker(worker)) return;
   const wait = unstarted.get(worker.id) ?? deadlineIn(limits.WORKER_UNSTARTED, clock);
   unstarted.set(worker.id, wait);
   const isForgotten = worker.state === 'created' && wait.left() === 0;
@@ -78,15 +81,23 @@ async function removeForgottenWorker(
   await engine.removeContainer(worker.id, { force: false });
 }
 
-/** @returns whether there was something; dead containers do not count: they had their tries */
-async function reconcileForgotten({ engine, names, log, reconcile }: Leftovers): Promise<boolean> {
-  const rest = await findManaged(engine, names, [names.worker, ...names.nexts, ...names.previous]);
-  const isAtWork = rest.some(({ name, state }) => name === names.worker && state === 'running');
-  const forgotten = rest.filter((container) => !isDead(container));
+/** @returns whether there was something; dead containers that the state names do not count: they had their tries */
+async function reconcileForgotten({ engine, names, log, paths, reconcile }: Leftovers): Promise<boolean> {
+  const rest = await findManaged(engine, names, [...names.workers, ...names.nexts, ...names.previous]);
+  const isAtWork = rest.some(({ name, state }) => names.workers.includes(name) && state === 'running');
+  const named = await readUnremovable(paths);
+  const isNews = ({ id, name }: ManagedContainer): boolean => names.workers.includes(name) && !named.includes(id);
+  const forgotten = rest.filter((container) => !isDead(container) || isNews(container));
   if (isAtWork || forgotten.length === 0) return false;
   log.info(`reconciling what was forgotten: ${forgotten.map(({ name }) => name).join(', ')}`);
   await reconcile();
   return true;
+}
+
+/** Ids of the containers that the state calls unremovable. A worker that dies as it exits is not among them. */
+async function readUnremovable(paths: Leftovers['paths']): Promise<readonly string[]> {
+  const reading = await readStatus(paths);
+  return reading.kind === 'valid' ? (reading.status.unremovable ?? []).map(({ id }) => id) : [];
 }
 
 /**
@@ -101,8 +112,12 @@ async function findReasonToReconcile(
   const reading = await readStatus(paths);
   const state = reading.kind === 'valid' ? reading.status.state : undefined;
   if (hasFollowed && state !== undefined && state !== 'working') return undefined;
-  const rest = await findManaged(engine, names, [...names.nexts, ...names.previous, names.deadWorker]);
-  if (rest.length > 0) return `left over: ${rest.map((container) => container.name).join(', ')}`;
+  const rest = await findManaged(engine, names, [
+    ...[...names.workers, names.deadWorker],
+    ...[...names.nexts, ...names.previous],
+  ]);
+  const left = rest.filter((each) => isDead(each) || !names.workers.includes(each.name));
+  if (left.length > 0) return `left over: ${left.map((container) => container.name).join(', ')}`;
   return state === 'working' || state === 'degraded' ? `the last work left the state "${state}"` : undefined;
 }
 

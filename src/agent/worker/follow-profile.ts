@@ -41,6 +41,6 @@ export function profileOfImage({ targetImage, image }: Target): ProfileName | un
  * old profile.
  */
 export function workerNames(own: RoleNames, environment: Environment): readonly string[] {
-  const all = profileNames.map((name) => namesOf(selectProfile(name, environment)).worker);
-  return [...new Set([own.worker, ...all])];
+  const all = profileNames.flatMap((name) => namesOf(selectProfile(name, environment)).workers);
+  return [...new Set([...own.workers, ...all])];
 }

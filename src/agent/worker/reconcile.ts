@@ -1,12 +1,12 @@
 import { noteAttempts, recordSuccess } from '../../host/files/attempts.ts';
 import type { HostStatus } from '../../host/files/status.ts';
-import { messageOf, reportedCause } from '../../support/errors.ts';
+import { reportedCause } from '../../support/errors.ts';
 import { nameHolders } from '../transaction/mount-holders.ts';
 import { judgeTransaction, type Outcome } from '../report/outcome.ts';
-import { findManaged } from '../identity/find-managed.ts';
 import { endsWithServing } from '../run/serving/causes.ts';
 import { reportStep } from '../report/reporter.ts';
 import { runTransaction } from '../transaction/transaction.ts';
+import { withDeadWorkers } from './names/dead-workers.ts';
 import { createProof } from './proof/proof.ts';
 import type { Work } from './session.ts';
 import { readOwnership } from './request.ts';
@@ -25,7 +25,7 @@ export async function reconcileHost(work: Work): Promise<Outcome> {
     environment: configuration.environment,
     onReady: () => undefined,
   });
-  const result = await runTransaction({
+  const reconciled = await runTransaction({
     engine,
     names,
     limits: configuration.limits,
@@ -40,7 +40,7 @@ export async function reconcileHost(work: Work): Promise<Outcome> {
     watchBootstrap: proof.watchBootstrap,
     interrupted: AbortSignal.any([work.signal, lifetime]),
   });
-  await removeDeadWorker(work);
+  const result = await withDeadWorkers(work, reconciled);
   if (result.reached && result.agent !== undefined) {
     const { image } = result.agent;
     // The running agent proves that its image works, even if a worker was killed before it could record that.
@@ -48,17 +48,6 @@ export async function reconcileHost(work: Work): Promise<Outcome> {
   }
   const serving = result.reached ? await proof.conclude(result) : undefined;
   return keepFailure(before, judgeTransaction(result, serving));
-}
-
-/** One try, as for every dead container of an earlier run. */
-async function removeDeadWorker({ engine, names, log }: Work): Promise<void> {
-  const [dead] = await findManaged(engine, names, [names.deadWorker]);
-  if (dead === undefined) return;
-  try {
-    await engine.removeContainer(dead.id, { force: false });
-  } catch (error) {
-    log.warn(`${names.deadWorker} still cannot be removed`, { error: messageOf(error) });
-  }
 }
 
 /**

@@ -23,6 +23,7 @@ import { findFlapping, FlappingError, flappingHint } from './flapping.ts';
 import type { Step } from '../transaction/steps.ts';
 import { checksReadiness, labels, canStandBy } from '../identity/roles.ts';
 import { buildAgentSpec, type AgentIngredients } from '../identity/agent-spec.ts';
+import { hostSocketOf } from '../identity/host-socket.ts';
 import { dockerRootOf, ensureStateContainer } from './state-container.ts';
 import { chooseStateVolume } from '../identity/profile.ts';
 import { requireStorage } from './storage-guard.ts';
@@ -31,6 +32,7 @@ import { reportStep } from '../report/reporter.ts';
 import { runTransaction, type TransactionResult } from '../transaction/transaction.ts';
 import type { Serving } from './proof/serving.ts';
 import { createProof } from './proof/proof.ts';
+import { withDeadWorkers } from './names/dead-workers.ts';
 import type { Work } from './session.ts';
 import { readOwnership } from './request.ts';
 
@@ -82,6 +84,7 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
     environment,
     varLibWritable: facts.varLibWritable,
     systemd: facts.systemd,
+    hostSocket: await hostSocketOf(profile, environment, work.own, configuration.socketPath),
     ...(await provideState(work, replacement)),
   });
   let change: string | undefined;
@@ -94,7 +97,7 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
     environment: configuration.environment,
     onReady: lifetime.end,
   });
-  const result = await runTransaction({
+  const replaced = await runTransaction({
     engine,
     names,
     limits: configuration.limits,
@@ -129,6 +132,7 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
     holdersOf: async (container) => nameHolders(work, container),
   });
   lifetime.end();
+  const result = await withDeadWorkers(work, replaced);
   const serving = result.reached ? await proof.conclude(result) : undefined;
   const outcome = await concludeAttempt(work, target.targetImage, result, serving);
   if (!result.reached) return outcome;

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { isDead, shortId } from '../../engine/containers.ts';
-import type { Engine, EngineInfo } from '../../engine/engine.ts';
+import type { ContainerDetails, Engine, EngineInfo } from '../../engine/engine.ts';
 import { HostFolderUnwritableError } from '../../host/errors.ts';
 import type { Asker } from '../../host/files/status.ts';
 import { inspectHost, type HostFacts } from '../../host/inspection.ts';
@@ -10,42 +10,53 @@ import type { Log } from '../../support/log.ts';
 import { hostOf, type ConfiguredHost } from '../host.ts';
 import { judgeError, type Outcome } from '../report/outcome.ts';
 import { createReporter, type Reporter } from '../report/reporter.ts';
+import { WorkerYieldsError } from './names/turn.ts';
 import { workerVariables } from './request.ts';
 
 /** What a piece of work on a host uses. Its signal is also aborted when the lock of the host is lost. */
 export interface Work extends ConfiguredHost {
   readonly reporter: Reporter;
-  /** Id of the container that does the work, if it runs in one. */
-  readonly container: string | undefined;
+  /** The container that does the work. */
+  readonly own: ContainerDetails;
+  /** Its id. */
+  readonly container: string;
   /** Who asked for it; undefined if the host itself started it. */
   readonly askedBy?: Asker;
 }
 
 /** What a worker knows before it has reached the engine. */
-export interface WorkStart extends Omit<Work, 'engine' | 'limits' | 'paths' | 'reporter'> {
+export interface WorkStart extends Omit<
+  Work,
+  'engine' | 'limits' | 'paths' | 'reporter' | 'own' | 'container'
+> {
   readonly command: string;
+  /** Id of the container that does the work, as far as the kernel shows it. */
+  readonly container: string | undefined;
   readonly version: string;
   readonly target?: string;
 }
 
 /**
  * Does a piece of work under the host's lock. Only this function classifies an error that stops the work, and writes it as a
- * state for a person.
- * @param connect opens the engine
+ * state for a person. A worker that yields to another one writes nothing: the state is the other one's.
+ * @param connect opens the engine, and finds the container that does the work there
  * @returns the exit status
+ * @throws WorkerYieldsError
  */
 export async function doWork(
   start: WorkStart,
-  connect: () => Promise<Engine>,
+  connect: () => Promise<{ readonly engine: Engine; readonly own: ContainerDetails }>,
   perform: (work: Work) => Promise<Outcome>,
 ): Promise<ExitCode> {
   const reporter = reporterOf(start);
   const outcome = await outcomeOf(start.log, async () => {
-    const { container, askedBy } = start;
+    const { askedBy } = start;
+    const { engine, own } = await connect();
     const work: Work = {
-      ...hostOf(start, await connect()),
+      ...hostOf(start, engine),
       reporter,
-      container,
+      own,
+      container: own.id,
       ...(askedBy === undefined ? {} : { askedBy }),
     };
     return underLock(work, start.command, perform);
@@ -62,6 +73,7 @@ async function outcomeOf(log: Log, work: () => Promise<Outcome>): Promise<Outcom
   try {
     return await work();
   } catch (error) {
+    if (error instanceof WorkerYieldsError) throw error;
     if (!(error instanceof EntrypointError)) {
       log.error('this is a defect of the entrypoint', { error: stackOf(error) });
     }
@@ -69,7 +81,7 @@ async function outcomeOf(log: Log, work: () => Promise<Outcome>): Promise<Outcom
   }
 }
 
-/** A host whose folder cannot be written has no lock file. The name of the worker's container is then the only lock. */
+/** A host whose folder cannot be written has no lock file. The names of workers are then the only lock (`names/turn.ts`). */
 async function underLock(
   work: Work,
   command: string,
@@ -81,11 +93,7 @@ async function underLock(
     return await withHostLock(
       {
         folder: paths.entrypoint,
-        owner: {
-          command,
-          pid: process.pid,
-          ...(container === undefined ? {} : { container: shortId(container) }),
-        },
+        owner: { command, pid: process.pid, container: shortId(container) },
         hasEnded: async (other) => hasEnded(engine, other),
         limits,
         clock,

@@ -15,9 +15,11 @@ export const workerLimits = {
   WORKER_CREATED_LOOKS: 3,
   /** Looks at a worker that the engine is removing, before a caller removes it too. */
   WORKER_REMOVING_LOOKS: 5,
+  /** Looks for a container behind a name that the engine calls taken, before a spare name is used. */
+  WORKER_GHOST_LOOKS: 10,
   /** Pause before a caller looks again for a worker that is being removed. */
   WORKER_GONE_PAUSE: 1_000,
-  /** A caller never waits longer than this for workers. */
+  /** A caller never waits longer than this for workers, all rounds together. */
   FOLLOW_TOTAL: 3_600_000,
   /** How often a follower looks whether the worker still runs: the log stream may have stopped without an error. */
   FOLLOW_POLL: 15_000,

@@ -27,6 +27,8 @@ const names = namesOf(selectProfile('rancher-1.2', {}));
 const hour = 3_600_000;
 const begin = Date.UTC(2026, 0, 1);
 const forEver = new AbortController().signal;
+/** What shows that a container is managed. */
+const managed = { privileged: true, binds: ['/var/run/docker.sock:/var/run/docker.sock'] };
 
 /** A clock whose wall time is set by so many ms after `jumpsAt` ms, while the monotonic one goes on. */
 class SetClock implements Clock {
@@ -103,7 +105,8 @@ describe.each([
     const never = new Promise<never>(() => undefined);
     const engine = {
       features: featuresOf('1.41'),
-      inspectContainer: async () => Promise.resolve({ id: 'w', name: names.worker, state: 'running' }),
+      inspectContainer: async (name: string) =>
+        Promise.resolve({ ...managed, id: 'w', name, state: 'running', labels: { [labels.role]: 'worker' } }),
       awaitExit: async () => Promise.resolve({ exit: never }),
       followLog: async () => never,
     } as unknown as Engine;
