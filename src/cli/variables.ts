@@ -92,8 +92,11 @@ const engine: VariableGroup = {
   rows: [
     {
       names: ['DOCKER_HOST'],
-      text: 'unix://PATH: the socket inside this container; no other kind of address',
+      text: 'unix:///PATH: the socket inside this container; no other kind of address',
       without: 'unix:///var/run/docker.sock',
+      more:
+        'The path may be in a mounted folder. A command with another kind of address exits with 78. The agent ignores ' +
+        'such an address in its image or in `agent.conf`, with a warning.',
     },
     {
       names: ['DOCKER_API_VERSION'],
@@ -110,8 +113,7 @@ const engine: VariableGroup = {
     },
     {
       names: ['HOST_DOCKER_SOCK'],
-      text: "profile rancher-1.0: where the engine's socket is on the host",
-      without: '/var/run/docker.sock',
+      text: "profile rancher-1.0: where the engine's socket is on the host, if not where this container's socket is from",
     },
     {
       names: ['RANCHER_AGENT_IMAGE'],

@@ -11,7 +11,7 @@ import { labels } from './roles.ts';
  */
 
 /**
- * The container that this process runs in, as the engine knows it; undefined outside of one, or where it cannot be told.
+ * The container that this process runs in, as the engine knows it; undefined outside of one, or where nothing shows it.
  * One inspection in most cases. If that proves nothing, the running containers of our images are inspected, at most OWN_SEARCH.
  */
 export async function inspectOwnContainer(
@@ -50,7 +50,7 @@ async function compare(paths: Paths, traces: OwnTraces, found: ContainerDetails)
 interface Search {
   readonly paths: Paths;
   readonly traces: OwnTraces;
-  /** Ids that are not ours. */
+  /** Ids of other containers. */
   readonly refuted: ReadonlySet<string>;
   /** Containers that are inspected. */
   readonly most: number;

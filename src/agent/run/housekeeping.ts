@@ -85,8 +85,9 @@ async function removeForgottenWorker(
 async function reconcileForgotten({ engine, names, log, paths, reconcile }: Leftovers): Promise<boolean> {
   const rest = await findManaged(engine, names, [...names.workers, ...names.nexts, ...names.previous]);
   const isAtWork = rest.some(({ name, state }) => names.workers.includes(name) && state === 'running');
-  const named = await readUnremovable(paths);
-  const isNews = ({ id, name }: ManagedContainer): boolean => names.workers.includes(name) && !named.includes(id);
+  const known = await readUnremovable(paths);
+  const isNews = ({ id, name }: ManagedContainer): boolean =>
+    names.workers.includes(name) && !known.includes(id);
   const forgotten = rest.filter((container) => !isDead(container) || isNews(container));
   if (isAtWork || forgotten.length === 0) return false;
   log.info(`reconciling what was forgotten: ${forgotten.map(({ name }) => name).join(', ')}`);

@@ -62,7 +62,8 @@ export async function runAgent(run: AgentRun): Promise<never> {
     prepareTrust(run, 'container'),
   ]);
   preparing.catch(() => undefined);
-  const staged = own === undefined ? await waitUntilAlone(run) : await standBy(run, own, image);
+  if (own === undefined) await waitUntilAlone(run);
+  const staged = own === undefined ? undefined : await standBy(run, own, image);
   if (names.states.length > 0) await releaseOldAgents(run, commands);
   const prepared = Promise.all([preparing, prepareAsActive(commands), prepareTrust(run, 'host')]);
   // A disk that does not answer keeps no promoted agent from its first script.

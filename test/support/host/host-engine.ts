@@ -19,6 +19,8 @@ const CAP_SYS_RESOURCE = 1n << 24n;
 export interface EngineOptions {
   /** Containers survive the end of dockerd. */
   liveRestore: boolean;
+  /** Containers see nothing of their cgroup, as with cgroup v2; else the engine's default. */
+  privateCgroups?: boolean;
 }
 
 /** Where dockerd listens, as the test process sees it; inside the host it is /run/engine.sock. */
@@ -92,7 +94,10 @@ export function engineLogOf(slot: HostSlot): string {
 async function prepareEngineFiles(slot: HostSlot, options: EngineOptions): Promise<void> {
   // A registry of a test speaks plain http.
   const registries = [`${linkAddresses(slot.number).gateway}/32`];
-  const settings = { 'live-restore': options.liveRestore, 'insecure-registries': registries };
+  const settings = {
+    ...{ 'live-restore': options.liveRestore, 'insecure-registries': registries },
+    ...(options.privateCgroups === true ? { 'default-cgroupns-mode': 'private' } : {}),
+  };
   await writeFile(join(slot.dir, 'etc-docker', 'daemon.json'), JSON.stringify(settings));
   if (await mayUseAllCapabilities()) return;
   // Found first on dockerd's PATH as `runc`, so that containers still show the default runtime.

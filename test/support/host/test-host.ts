@@ -49,6 +49,8 @@ export interface HostOptions {
   smallDisk?: SmallDisk;
   /** Containers survive the end of dockerd. */
   liveRestore?: boolean;
+  /** Containers see nothing of their cgroup, as with cgroup v2. */
+  privateCgroups?: boolean;
   /** Containers see an engine of this API version, e.g. `1.22`; default: what `TEST_API` says. */
   api?: string;
 }
@@ -268,7 +270,8 @@ export class TestHost {
 
   /** Starts dockerd on the same data and waits until it answers. */
   async startEngine(): Promise<void> {
-    await launchEngine(this.#slot, this.initPid, { liveRestore: this.#options.liveRestore ?? false });
+    const { liveRestore = false, privateCgroups = false } = this.#options;
+    await launchEngine(this.#slot, this.initPid, { liveRestore, privateCgroups });
   }
 
   /** Power cut: SIGKILLs every process of the host, empties /run, and boots again on the same data. */

@@ -37,7 +37,7 @@ interface Try {
   /** Tries before this one. */
   readonly tries: number;
   /** Names whose holders the log has named. */
-  readonly told: Set<string>;
+  readonly named: Set<string>;
 }
 
 /**
@@ -50,10 +50,10 @@ export async function findOrCreateWorker(
   request: WorkerRequest,
   deadline: Deadline,
 ): Promise<Worker> {
-  const told = new Set<string>();
+  const named = new Set<string>();
   let conflict: unknown;
   for (let tries = 0; tries < call.limits.WORKER_CREATE_TRIES && deadline.left() > 0; tries += 1) {
-    const attempt = await tryNames({ call, request, tries, told });
+    const attempt = await tryNames({ call, request, tries, named });
     if (attempt.kind === 'worker') return attempt.worker;
     conflict = attempt.conflict;
     await call.clock.sleep(call.limits.WORKER_GONE_PAUSE, call.signal);
@@ -66,14 +66,14 @@ export async function findOrCreateWorker(
 }
 
 async function tryNames(attempt: Try): Promise<Exclude<Attempt, Held>> {
-  const { call, told } = attempt;
+  const { call, named } = attempt;
   const all: Held[] = [];
   for (const name of call.names.workers) {
     const result = await tryName(attempt, name);
     if (result.kind !== 'held') return result;
     all.push(result);
-    if (told.has(name)) continue;
-    told.add(name);
+    if (named.has(name)) continue;
+    named.add(name);
     call.log.warn(`the name ${name} is taken (${reasons[result.why]}): trying the next one`, {
       container: describeContainer(result.holder),
       origin: describeOrigin(result.holder),

@@ -53,7 +53,7 @@ export async function followWorker(call: WorkerCall, worker: Worker, deadline: D
     }
     throw error;
   } finally {
-    over.abort(new Error('the worker has ended'));
+    over.abort(new Error('the worker has exited'));
   }
 }
 

@@ -38,7 +38,12 @@ async function specOf(delegation: Delegation): Promise<ContainerSpec | undefined
 }
 
 it('a worker is created from its own image and gets the target image of the agent in its environment', async () => {
-  const spec = await specOf({ task: 'upgrade', workerImage: 'ours:1', own: undefined, targetImage: 'theirs:2' });
+  const spec = await specOf({
+    task: 'upgrade',
+    workerImage: 'ours:1',
+    own: undefined,
+    targetImage: 'theirs:2',
+  });
   expect(spec).toMatchObject({
     image: 'ours:1',
     command: ['worker', 'upgrade'],
@@ -58,7 +63,14 @@ it('a worker that reconciles gets no target image and no registration URL', asyn
 it('a worker that registers gets the registration URL in its environment, never as an argument', async () => {
   const registrationUrl = 'http://server/v1/scripts/TOKEN';
   const about = { AGENT_FORCE: 'true' };
-  const spec = await specOf({ task: 'register', workerImage: 'a', own: undefined, targetImage: 'a', registrationUrl, about });
+  const spec = await specOf({
+    task: 'register',
+    workerImage: 'a',
+    own: undefined,
+    targetImage: 'a',
+    registrationUrl,
+    about,
+  });
   expect(spec?.environment).toMatchObject({ AGENT_REGISTRATION_URL: registrationUrl, AGENT_FORCE: 'true' });
   expect(JSON.stringify([spec?.command, spec?.labels])).not.toContain('TOKEN');
 });
