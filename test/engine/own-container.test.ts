@@ -17,7 +17,6 @@ let scene: Scene;
 beforeAll(async () => {
   scene = await startScene({ name: 'own', privateCgroups: true });
 });
-afterEach(async () => scene.reset());
 afterAll(async () => scene.close());
 
 async function register(): Promise<void> {
@@ -59,15 +58,19 @@ async function startWeb(image: string = images.base): Promise<string> {
 }
 
 describe('an upgrade knows its own container', () => {
-  beforeEach(register);
+  beforeAll(register);
+  afterEach(async () => {
+    await scene.host.tryDocker('rm', '-f', 'web');
+    await scene.host.proxy.reset();
+  });
+  afterAll(async () => scene.reset());
 
   it.each([
-    ['as it is', []],
     ['--net host', ['--net', 'host']],
     ['--uts host', ['--uts', 'host']],
     ['--pid host', ['--pid', 'host']],
-    ['the host name of its own', ['--hostname', 'mine']],
-    ['cgroups of the host', ['--cgroupns', 'host', '--hostname', 'mine']],
+    ['a host name of its own', ['--hostname', 'mine']],
+    ['the same, and the cgroup of the host', ['--cgroupns', 'host', '--hostname', 'mine']],
     ['with the network of another container, whose files it has then', ['--network', 'container:web']],
     ['the same beside the processes of the host', ['--network', 'container:web', '--pid', 'host']],
   ])('%s', async (_case, options) => {
@@ -94,6 +97,7 @@ describe('an upgrade knows its own container', () => {
 });
 
 describe('a registration with the network of another container', () => {
+  afterAll(async () => scene.reset());
   it('gives its environment to no image but its own', async () => {
     await startWeb();
     const result = await scene.register(images.a, '--network', 'container:web');
@@ -105,7 +109,8 @@ describe('a registration with the network of another container', () => {
 });
 
 describe('DOCKER_HOST with an address of the network, and the socket mounted', () => {
-  beforeEach(register);
+  beforeAll(register);
+  afterAll(async () => scene.reset());
   const elsewhere = ['-e', 'DOCKER_HOST=tcp://127.0.0.1:2375', '-e', 'DOCKER_TLS_VERIFY=1'];
 
   it.each(['upgrade', 'status', 'doctor', 'cleanup', 'ready', 'inspect-host'])(
@@ -145,7 +150,10 @@ describe('a socket in another place of the host', () => {
   const usual = (): string => scene.host.socketPath;
   const moved = (): string => usual().replace('docker.sock', 'docker-alt.sock');
   beforeEach(async () => rename(usual(), moved()));
-  afterEach(async () => rename(moved(), usual()));
+  afterEach(async () => {
+    await rename(moved(), usual());
+    await scene.reset();
+  });
 
   it.each([
     ['bound to the usual place', ['-v', `/var/run/docker-alt.sock:${socket}`], '/var/run/docker-alt.sock'],
@@ -172,12 +180,12 @@ describe('a socket in another place of the host', () => {
     expect(binds[0]).toBe(`${expected}:${socket}`);
     // Docker makes a folder where the source of a bind mount is missing.
     await expect(access(usual())).rejects.toThrow('ENOENT');
-    scene.server.setRequiredImage(images.b);
-    await scene.host.docker('restart', 'rancher-agent');
-    await scene.waitFor('the upgrade', async () =>
-      (await scene.host.inspect('rancher-agent'))?.Config.Image === images.b ? true : undefined,
+    const upgrade = await scene.host.tryDocker(
+      ...['run', '--rm', '--privileged', ...options, ...quick, images.b, 'upgrade', '--offline'],
     );
-    await scene.settled();
+    expect(upgrade, upgrade.stderr).toMatchObject({ status: 0 });
+    const [agent] = await scene.settled();
+    expect(agent).toMatchObject({ image: images.b, state: 'running' });
   });
 });
 
