@@ -6,7 +6,7 @@ import { openTenant, type Tenant } from '../support/engine-proxy/tenant.ts';
 import type { CommandResult } from '../support/host/host.ts';
 import { images, quick, startScene, type Scene } from '../support/scenes/scene.ts';
 
-/* Workers and what looks like one (trust.md, "Workers"). */
+/* Workers, and what looks like one. */
 
 const run = promisify(execFile);
 const roleLabel = 'io.rancher.agent-entrypoint.role=worker';

@@ -9,8 +9,8 @@ import type { Profile } from './profile.ts';
 export type OwnMounts = Pick<ContainerDetails, 'mounts'> | undefined;
 
 /**
- * Where the engine's socket is on the host, for the containers that we create: what a person says (`HOST_DOCKER_SOCK`, contract
- * §4), else what our own socket is bound from, else the usual place.
+ * Where the engine's socket is on the host, for the containers that we create: what a person says (`HOST_DOCKER_SOCK`,
+ * contract §4), else what our own socket is bound from, else the usual place.
  * @param socketPath of our own socket, in this container
  */
 export async function hostSocketOf(

@@ -2,7 +2,7 @@ import type { ContainerDetails, Engine } from '../../../engine/engine.ts';
 import { isManaged, type Evidence } from '../../identity/managed.ts';
 import { labels, type RoleNames } from '../../identity/roles.ts';
 
-/** Whether a container is one of our workers; any other one with such a name is unmanaged (trust.md, *Workers*). */
+/** Whether a container is one of our workers; any other one with such a name is unmanaged. */
 export function isWorker(container: Evidence): boolean {
   return container.labels[labels.role] === 'worker' && isManaged(container);
 }
