@@ -82,12 +82,13 @@ class Unframer {
       return Buffer.alloc(0);
     }
     const length = all.readUInt32BE(4);
-    if (!isHeader(all) || length > fixedLimits.LOG_FRAME) {
+    if (!isHeader(all)) {
       this.#write(all, 'stdout');
       return Buffer.alloc(0);
     }
     this.#stream = all[0] === 1 ? 'stdout' : 'stderr';
-    this.#left = length;
+    // No frame is that long: what comes is copied as it is, and no other header is looked for.
+    this.#left = length > fixedLimits.LOG_FRAME ? Infinity : length;
     return all.subarray(headerLength);
   }
 }

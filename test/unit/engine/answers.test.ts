@@ -104,6 +104,7 @@ describe('an inspection', () => {
       command: ['/run.sh'],
       binds: [],
       privileged: false,
+      networkMode: '',
       state: 'running',
       exitCode: 0,
       pid: 1,
