@@ -1,10 +1,9 @@
-import { StringDecoder } from 'node:string_decoder';
 import type { ContainerDetails, ContainerExit } from '../../../engine/engine.ts';
 import { isEngineError, isOutage } from '../../../engine/errors.ts';
 import { diskHint } from '../../../host/errors.ts';
 import { deadlineIn, formatDuration, type Deadline } from '../../../support/deadline.ts';
 import { messageOf, TryAgainLaterError } from '../../../support/errors.ts';
-import { printableLines } from '../../../support/printable.ts';
+import { createPrintableStream } from '../../../support/printable.ts';
 import { doubling, retry } from '../../../support/retry.ts';
 import { listenForHung } from '../hung-worker.ts';
 import { isAtWork } from '../names/managed-worker.ts';
@@ -28,9 +27,10 @@ export async function followWorker(call: WorkerCall, worker: Worker, deadline: D
       onHung({ status, isHung: true });
     }, gone);
   });
-  const print = printing(call.write);
+  // Its log may hold texts of others, and goes to the terminal of a person.
+  const safe = { stdout: createPrintableStream(), stderr: createPrintableStream() };
   const write: WorkerCall['write'] = (chunk, stream) => {
-    print(chunk, stream);
+    call.write(safe[stream](chunk), stream);
     listen(chunk);
   };
   const copying = engine.followLog(worker.id, write, signal).catch((error: unknown) => {
@@ -76,15 +76,6 @@ function timeLeft({ clock, limits }: WorkerCall, worker: Worker, deadline: Deadl
   const life = limits.WORKER_LIFE - age;
   if (life <= 0) throw hungError(worker, ` (${worker.name} has run for ${formatDuration(age)})`);
   return deadlineIn(Math.min(life, deadline.left()), clock);
-}
-
-/** A worker's log may hold anything that a server, an engine or a file has said. */
-function printing(write: WorkerCall['write']): WorkerCall['write'] {
-  const decoders = { stdout: new StringDecoder('utf8'), stderr: new StringDecoder('utf8') };
-  return (chunk, stream) => {
-    const text = decoders[stream].write(chunk);
-    if (text !== '') write(Buffer.from(printableLines(text)), stream);
-  };
 }
 
 interface Following {
