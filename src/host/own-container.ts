@@ -72,11 +72,8 @@ export function findContainerInMount({ mountPoint, root }: Mount): string | unde
  * folder (btrfs, vfs). Lower layers are the image's, which other containers share.
  */
 export function findRootLayers(mountinfo: string): readonly string[] {
-  const fields = mountinfo
-    .split('\n')
-    .map((line) => line.split(' '))
-    .findLast((each) => each[4] === '/');
-  if (fields === undefined) return [];
+  // The other lines, of which there may be thousands, are not taken apart.
+  const fields = (mountinfo.match(/^\d+ \d+ \S+ \S+ \/ .*$/gm)?.at(-1) ?? '').split(' ');
   const separator = fields.indexOf('-', 6);
   const options = (fields[separator + 3] ?? '').split(',').filter((option) => option.startsWith('upperdir='));
   const texts = [fields[3], fields[separator + 2], ...options];
