@@ -236,7 +236,12 @@ async function removeSelf({ engine }: RestarterView, own: string | undefined): P
  * as good as root, so the profiles of SELinux and seccomp would protect nothing, and they may keep it from working: SELinux
  * denies the socket, and the seccomp profiles of old engines deny new system calls.
  */
-export function buildRestarterSpec({ agent, cleanup, environment, hostSocket }: RestarterOrder): ContainerSpec {
+export function buildRestarterSpec({
+  agent,
+  cleanup,
+  environment,
+  hostSocket,
+}: RestarterOrder): ContainerSpec {
   return {
     image: cleanup.imageId,
     command: ['agent-restarter', agent.id, cleanup.id],

@@ -289,7 +289,12 @@ async function stopAgent(task: Task): Promise<{ startAgain: () => Promise<boolea
   const view: RestarterView = { ...host, log: screen.log, engine: await host.openEngine(limits), limits };
   const environment = selectWorkerEnvironment(configuration.environment, 'reconcile');
   const { profile } = host;
-  const hostSocket = await hostSocketOf(profile, configuration.environment, cleanup, configuration.socketPath);
+  const hostSocket = await hostSocketOf(
+    profile,
+    configuration.environment,
+    cleanup,
+    configuration.socketPath,
+  );
   await stopWithRestarter(view, { agent, cleanup, environment, hostSocket });
   return { startAgain: async () => startAgain(view, agent.id) };
 }

@@ -39,7 +39,7 @@ async function findRunningAgents({
   engine,
   names,
 }: Pick<Host, 'engine' | 'names'>): Promise<readonly string[]> {
-  const roleNames = [names.agent, ...names.legacyAgents, names.next, names.nextSpare, ...names.previous];
+  const roleNames = [names.agent, ...names.legacyAgents, ...names.nexts, ...names.previous];
   const found = await Promise.all(roleNames.map(async (name) => engine.inspectContainer(name)));
   return found
     .filter((each) => each !== undefined)

@@ -6,6 +6,7 @@ import { deadlineIn, type Deadline } from '../../support/deadline.ts';
 import { messageOf } from '../../support/errors.ts';
 import type { Host } from '../host.ts';
 import { findManaged, type ManagedContainer } from '../identity/find-managed.ts';
+import { isManaged } from '../identity/managed.ts';
 import { isWorker } from '../worker/names/managed-worker.ts';
 
 export interface Leftovers extends Pick<

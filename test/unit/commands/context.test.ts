@@ -96,7 +96,10 @@ describe('a DOCKER_HOST that is another engine', () => {
   });
 
   it('is ignored in agent.conf as well; a socket is passed on', async () => {
-    await writeFile(join(folder, 'etc/agent.conf'), `export DOCKER_HOST=${address}\nexport DOCKER_TLS_VERIFY=1\n`);
+    await writeFile(
+      join(folder, 'etc/agent.conf'),
+      `export DOCKER_HOST=${address}\nexport DOCKER_TLS_VERIFY=1\n`,
+    );
     const { configuration } = await withAgentConf(contextOf({}));
     expect(configuration.environment).toEqual({});
     expect(configuration.socketPath).toBe('/var/run/docker.sock');

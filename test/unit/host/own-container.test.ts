@@ -175,7 +175,10 @@ describe('what the kernel shows of our container', () => {
   });
 
   it('gives candidates, the surest first, and none twice', () => {
-    expect(candidatesOf({ ...traces, cgroup: id, files: other, hostname: other.slice(0, 12) })).toEqual([id, other]);
+    expect(candidatesOf({ ...traces, cgroup: id, files: other, hostname: other.slice(0, 12) })).toEqual([
+      id,
+      other,
+    ]);
     expect(candidatesOf({ ...traces, files: id, hostname: id.slice(0, 12) })).toEqual([id]);
     expect(candidatesOf({ ...traces, hostname: '4f1c0ffee012' })).toEqual(['4f1c0ffee012']);
     expect(candidatesOf(traces)).toEqual([]);

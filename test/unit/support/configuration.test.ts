@@ -57,16 +57,20 @@ describe('readConfiguration', () => {
     expect(readConfiguration({ DOCKER_HOST: 'unix://' }, '').socketPath).toBe('/var/run/docker.sock');
   });
 
-  it.each(['tcp://1.2.3.4:2375', '1.2.3.4:2375', 'ssh://root@host', 'npipe:////./pipe/x', 'unix://relative', 'x'])(
-    'names a DOCKER_HOST that is no socket, %s, and keeps the usual one',
-    (address) => {
-      expect(readConfiguration({ DOCKER_HOST: address }, '')).toMatchObject({
-        socketPath: '/var/run/docker.sock',
-        engineProblem: expect.stringContaining(`DOCKER_HOST is "${address}"`) as string,
-        problems: [],
-      });
-    },
-  );
+  it.each([
+    'tcp://1.2.3.4:2375',
+    '1.2.3.4:2375',
+    'ssh://root@host',
+    'npipe:////./pipe/x',
+    'unix://relative',
+    'x',
+  ])('names a DOCKER_HOST that is no socket, %s, and keeps the usual one', (address) => {
+    expect(readConfiguration({ DOCKER_HOST: address }, '')).toMatchObject({
+      socketPath: '/var/run/docker.sock',
+      engineProblem: expect.stringContaining(`DOCKER_HOST is "${address}"`) as string,
+      problems: [],
+    });
+  });
 
   it('reports what it can not understand instead of throwing', () => {
     const { problems, limits } = readConfiguration({ AGENT_LIMIT_INSPECT: 'soon', AGENT_PROFILE: 'x' }, '');
