@@ -104,6 +104,7 @@ async function prepareEngineFiles(slot: HostSlot, options: EngineOptions): Promi
   await mkdir(join(slot.dir, 'bin'), { recursive: true });
   // Copied: a host with another machine's root sees /tmp and nothing else of this one.
   await copyFile(OCI_RUNTIME, join(slot.dir, 'bin', 'runc'));
+  if (options.privateCgroups === true) await writeFile(join(slot.dir, 'bin', 'hide-cgroups'), '');
 }
 
 async function mayUseAllCapabilities(): Promise<boolean> {
