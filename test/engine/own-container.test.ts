@@ -180,6 +180,7 @@ describe('a socket in another place of the host', () => {
     expect(binds[0]).toBe(`${expected}:${socket}`);
     // Docker makes a folder where the source of a bind mount is missing.
     await expect(access(usual())).rejects.toThrow('ENOENT');
+    scene.server.setRequiredImage(images.b);
     const upgrade = await scene.host.tryDocker(
       ...['run', '--rm', '--privileged', ...options, ...quick, images.b, 'upgrade', '--offline'],
     );

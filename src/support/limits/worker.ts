@@ -15,7 +15,7 @@ export const workerLimits = {
   WORKER_CREATED_LOOKS: 3,
   /** Looks at a worker that the engine is removing, before a caller removes it too. */
   WORKER_REMOVING_LOOKS: 5,
-  /** Looks for a container behind a name that the engine calls taken, before a spare name is used. */
+  /** Looks at a name without a container, or at a worker whose removal goes on, before a spare name is used. */
   WORKER_GHOST_LOOKS: 10,
   /** Pause before a caller looks again for a worker that is being removed. */
   WORKER_GONE_PAUSE: 1_000,

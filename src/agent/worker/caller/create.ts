@@ -200,8 +200,9 @@ async function clearAway(
     await engine.removeContainer(worker.id, { force: false });
     return 'again';
   } catch (error) {
-    // Another caller has started it, or is removing it.
-    if (isEngineError(error, 'conflict') && !isDead(worker)) return 'again';
+    // Another caller has started it, or somebody is removing it: the engine itself shows such a worker as dead for a moment.
+    const isPassing = !isDead(worker) || tries < limits.WORKER_GHOST_LOOKS;
+    if (isEngineError(error, 'conflict') && isPassing) return 'again';
     log.warn('the exited worker cannot be removed: parking it', { error: messageOf(error) });
   }
   try {

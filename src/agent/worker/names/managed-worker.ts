@@ -27,7 +27,7 @@ export async function findWorkerAtWork(
   );
 }
 
-/** Our workers under these names. An inspection waits for a start that is under way, a list does not. */
+/** Our workers under these names or ids. An inspection waits for a start that is under way, a list does not. */
 export async function inspectWorkers(
   engine: Pick<Engine, 'inspectContainer'>,
   names: readonly string[],

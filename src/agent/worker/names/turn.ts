@@ -19,11 +19,14 @@ export class WorkerYieldsError extends TryAgainLaterError {}
  * @throws WorkerYieldsError if the engine started another worker first
  */
 export async function requireTurn(
-  engine: Pick<Engine, 'inspectContainer'>,
+  engine: Pick<Engine, 'inspectContainer' | 'listContainers'>,
   own: ContainerDetails,
   names: readonly string[],
 ): Promise<void> {
-  const others = (await inspectWorkers(engine, names)).filter((each) => each.id !== own.id && isAtWork(each));
+  // One that is not in the list is not created yet: it starts later than this one, and yields.
+  const listed = await engine.listContainers({ names });
+  const ids = listed.map(({ id }) => id).filter((id) => id !== own.id);
+  const others = (await inspectWorkers(engine, ids)).filter(isAtWork);
   const first = others.find((other) => comesBefore(other, own, names));
   if (first === undefined) return;
   throw new WorkerYieldsError(`another worker was started first and goes on: ${describeContainer(first)}`, {

@@ -324,6 +324,16 @@ describe('a worker that was found', () => {
   });
 });
 
+it('a worker that the engine is removing, and shows as dead, keeps no name: the next try gets it', async () => {
+  daemon.on('POST', '/containers/create', taken, taken, created);
+  daemon.on('GET', `/containers/${first}/json`, inspection(old, 'dead'));
+  daemon.on('DELETE', `/containers/${old}`, text(409, 'removal of container is already in progress'));
+  expect(await ask()).toBe(0);
+  expect(daemon.countOf('POST', `/containers/${old}/rename`)).toBe(0);
+  const asked = daemon.seen.filter(({ url }) => url.includes('/containers/create')).map(({ url }) => url);
+  expect(asked.filter((url) => url.endsWith(`name=${first}`))).toHaveLength(3);
+});
+
 describe('a worker that Docker 1.10 lists as dead and cannot inspect', () => {
   beforeEach(() => {
     daemon.on('GET', `/containers/${first}/json`, text(404, `no such id: ${first}\n`));

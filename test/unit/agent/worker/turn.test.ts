@@ -34,7 +34,12 @@ function worker(
 }
 
 function engineWith(...all: readonly ContainerDetails[]): Parameters<typeof requireTurn>[0] {
-  return { inspectContainer: async (name) => Promise.resolve(all.find((each) => each.name === name)) };
+  return {
+    inspectContainer: async (key) => Promise.resolve(all.find(({ id, name }) => name === key || id === key)),
+    // The state in a list may be older than that of an inspection.
+    listContainers: async () =>
+      Promise.resolve(all.map((each) => ({ ...each, command: '', state: 'created' as const, createdAt: 0 }))),
+  };
 }
 
 /** The names of those that go on. */
