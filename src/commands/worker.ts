@@ -3,12 +3,12 @@ import { registerAgent } from '../agent/worker/register.ts';
 import { startHeartbeat } from '../agent/run/heartbeat.ts';
 import { reconcileHost } from '../agent/worker/reconcile.ts';
 import { upgradeAgent } from '../agent/worker/upgrade.ts';
-import { doWork, type Work, type WorkStart } from '../agent/worker/session.ts';
+import { doWork, type Turn, type Work, type WorkStart } from '../agent/worker/session.ts';
 import { readAsker, workerTasks, workerVariables, type WorkerTask } from '../agent/worker/request.ts';
 import { inspectOwnContainer } from '../agent/identity/self.ts';
 import { workerNames } from '../agent/worker/follow-profile.ts';
 import { requireTurn } from '../agent/worker/names/turn.ts';
-import type { ContainerDetails, Engine } from '../engine/engine.ts';
+import type { Engine } from '../engine/engine.ts';
 import { diskHint } from '../host/errors.ts';
 import { createKeptLog, workerLogOf } from '../host/files/kept-log.ts';
 import { candidatesOf, readOwnTraces } from '../host/own-container.ts';
@@ -106,7 +106,7 @@ async function work(context: Context, task: Exclude<WorkerTask, 'inspect-host'>)
  * And no other worker may be at work.
  * @throws ConfigurationError, WorkerYieldsError
  */
-async function takeTurn(context: Context): Promise<{ engine: Engine; own: ContainerDetails }> {
+async function takeTurn(context: Context): Promise<Turn & { readonly engine: Engine }> {
   const { configuration, names } = context;
   const engine = await openEngine(context);
   const own = await inspectOwnContainer(engine, configuration);
@@ -118,8 +118,8 @@ async function takeTurn(context: Context): Promise<{ engine: Engine; own: Contai
       },
     );
   }
-  await requireTurn(engine, own, workerNames(names, configuration.environment));
-  return { engine, own };
+  const workers = [...workerNames(names, configuration.environment), names.deadWorker];
+  return { engine, own, container: own.id, otherWorkers: await requireTurn(engine, own, workers) };
 }
 
 async function perform(work: Work, task: Exclude<WorkerTask, 'inspect-host'>): Promise<Outcome> {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { isDead, shortId } from '../../engine/containers.ts';
-import type { ContainerDetails, Engine, EngineInfo } from '../../engine/engine.ts';
+import type { ContainerDetails, ContainerSummary, Engine, EngineInfo } from '../../engine/engine.ts';
 import { HostFolderUnwritableError } from '../../host/errors.ts';
 import type { Asker } from '../../host/files/status.ts';
 import { inspectHost, type HostFacts } from '../../host/inspection.ts';
@@ -20,15 +20,17 @@ export interface Work extends ConfiguredHost {
   readonly own: ContainerDetails;
   /** Its id. */
   readonly container: string;
+  /** Other containers that had the name of a worker when this one began, as they were listed. */
+  readonly otherWorkers: readonly ContainerSummary[];
   /** Who asked for it; undefined if the host itself started it. */
   readonly askedBy?: Asker;
 }
 
+/** What a worker learns of itself and of others when it begins. */
+export type Turn = Pick<Work, 'own' | 'container' | 'otherWorkers'>;
+
 /** What a worker knows before it has reached the engine. */
-export interface WorkStart extends Omit<
-  Work,
-  'engine' | 'limits' | 'paths' | 'reporter' | 'own' | 'container'
-> {
+export interface WorkStart extends Omit<Work, 'engine' | 'limits' | 'paths' | 'reporter' | keyof Turn> {
   readonly command: string;
   /** Id of the container that does the work, as far as the kernel shows it. */
   readonly container: string | undefined;
@@ -45,18 +47,17 @@ export interface WorkStart extends Omit<
  */
 export async function doWork(
   start: WorkStart,
-  connect: () => Promise<{ readonly engine: Engine; readonly own: ContainerDetails }>,
+  connect: () => Promise<Turn & { readonly engine: Engine }>,
   perform: (work: Work) => Promise<Outcome>,
 ): Promise<ExitCode> {
   const reporter = reporterOf(start);
   const outcome = await outcomeOf(start.log, async () => {
     const { askedBy } = start;
-    const { engine, own } = await connect();
+    const { engine, ...turn } = await connect();
     const work: Work = {
       ...hostOf(start, engine),
       reporter,
-      own,
-      container: own.id,
+      ...turn,
       ...(askedBy === undefined ? {} : { askedBy }),
     };
     return underLock(work, start.command, perform);

@@ -133,6 +133,7 @@ export class WorkerScene {
       reporter: this.#reporter(),
       own: detailsOfWorker,
       container: detailsOfWorker.id,
+      otherWorkers: [],
       ...(options.askedBy === undefined ? {} : { askedBy: options.askedBy }),
     };
   }

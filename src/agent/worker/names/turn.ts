@@ -1,5 +1,5 @@
 import { describeContainer } from '../../../engine/containers.ts';
-import type { ContainerDetails, Engine } from '../../../engine/engine.ts';
+import type { ContainerDetails, ContainerSummary, Engine } from '../../../engine/engine.ts';
 import { TryAgainLaterError } from '../../../support/errors.ts';
 import { comesBefore, inspectWorkers, isAtWork } from './managed-worker.ts';
 
@@ -16,19 +16,23 @@ export class WorkerYieldsError extends TryAgainLaterError {}
 /**
  * @param own the worker's own container
  * @param names all names of workers on this host (`workerNames`)
+ * @returns the other containers under these names, dead ones included
  * @throws WorkerYieldsError if the engine started another worker first
  */
 export async function requireTurn(
   engine: Pick<Engine, 'inspectContainer' | 'listContainers'>,
   own: ContainerDetails,
   names: readonly string[],
-): Promise<void> {
+): Promise<readonly ContainerSummary[]> {
   // One that is not in the list is not created yet: it starts later than this one, and yields.
   const listed = await engine.listContainers({ names });
-  const ids = listed.map(({ id }) => id).filter((id) => id !== own.id);
-  const others = (await inspectWorkers(engine, ids)).filter(isAtWork);
-  const first = others.find((other) => comesBefore(other, own, names));
-  if (first === undefined) return;
+  const others = listed.filter(({ id }) => id !== own.id);
+  const inspected = await inspectWorkers(
+    engine,
+    others.map(({ id }) => id),
+  );
+  const first = inspected.filter(isAtWork).find((other) => comesBefore(other, own, names));
+  if (first === undefined) return others;
   throw new WorkerYieldsError(`another worker was started first and goes on: ${describeContainer(first)}`, {
     hint: `follow it: docker logs -f ${first.name}`,
   });

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { labels } from '../../../../src/agent/identity/roles.ts';
 import { withDeadWorkers } from '../../../../src/agent/worker/names/dead-workers.ts';
+import { workerNames } from '../../../../src/agent/worker/follow-profile.ts';
 import type { Work } from '../../../../src/agent/worker/session.ts';
 import type { ContainerDetails } from '../../../../src/engine/engine.ts';
 import { EngineError } from '../../../../src/engine/errors.ts';
@@ -28,8 +29,10 @@ function add(name: string, parts: Partial<ContainerDetails>): string {
 
 async function conclude(): Promise<TransactionResult['unremovable']> {
   const { engine } = scene.work;
+  const names = [...workerNames(scene.work.names, {}), scene.work.names.deadWorker];
   const work: Work = {
     ...scene.work,
+    otherWorkers: await engine.listContainers({ names }),
     engine: {
       ...engine,
       inspectContainer: async (id) => (hidden.has(id) ? undefined : engine.inspectContainer(id)),
