@@ -73,6 +73,15 @@ const agent: VariableGroup = {
       more: 'See [monitoring](monitoring.md#prometheus).',
     },
     {
+      names: ['AGENT_IMAGES_ALLOWED'],
+      text: 'images that the agent may be created from: digests and prefixes, with commas between them; better in agent.conf',
+      without: 'every image',
+      more:
+        '`registry.corp/rancher/` allows everything below that path, `registry.corp/rancher/agent` also an image of that name, ' +
+        '`registry.corp/rancher/agent:v1` that tag alone, `sha256:…` an image with that digest or id. See ' +
+        '[building](building.md#only-signed-images-on-a-host).',
+    },
+    {
       names: ['AGENT_REPORT_ERRORS'],
       text: 'false: the agent does not report degraded and failed states to the server; set it in the image or in agent.conf',
       without: 'true',

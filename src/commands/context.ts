@@ -4,7 +4,7 @@ import type { EngineOptions } from '../engine/reads.ts';
 import type { ContainerDetails, Engine, EngineInfo } from '../engine/engine.ts';
 import { diskHint } from '../host/errors.ts';
 import { systemClock, type Clock } from '../support/clock.ts';
-import { remarksOn, type Configuration, type Environment } from '../support/configuration.ts';
+import { imagesAllowedVariable, remarksOn, type Configuration, type Environment } from '../support/configuration.ts';
 import { ConfigurationError } from '../support/errors.ts';
 import { readLimits } from '../support/limits/limits.ts';
 import type { Log } from '../support/log.ts';
@@ -86,7 +86,8 @@ function withoutNetwork({ environment }: Pick<Configuration, 'environment'>): En
 
 /**
  * What stands in `agent.conf` of the host counts like the environment, and before it (contract §5: read at every
- * start). The file cannot change what a caller has passed to its worker.
+ * start). The file cannot change what a caller has passed to its worker. Which images are allowed is not taken from here: the
+ * worker reads it from the file again, so that no copy of it outlives the line.
  */
 export async function withAgentConf(context: Context): Promise<Context> {
   const { configuration, log, secrets } = context;
@@ -97,11 +98,14 @@ export async function withAgentConf(context: Context): Promise<Context> {
   const { variables, problems } = await tellingIfSilent(context, reading);
   for (const problem of problems) log.warn(`agent.conf: ${problem}`);
   addEnvironmentSecrets(secrets, variables);
-  const isTold = (name: string): boolean => Object.values<string>(workerVariables).includes(name);
   const { problem: otherEngine } = readEngineAddress(variables['DOCKER_HOST']);
   if (otherEngine !== undefined) log.warn(`agent.conf: ${otherEngine}: it is ignored`);
-  const isIgnored = (name: string): boolean => otherEngine !== undefined && networkVariables.includes(name);
-  const settings = Object.entries(variables).filter(([name]) => !isTold(name) && !isIgnored(name));
+  const apart = new Set<string>([
+    ...Object.values(workerVariables),
+    imagesAllowedVariable,
+    ...(otherEngine === undefined ? [] : networkVariables),
+  ]);
+  const settings = Object.entries(variables).filter(([name]) => !apart.has(name));
   const environment: Environment = { ...configuration.environment, ...Object.fromEntries(settings) };
   const { limits, problems: wrongLimits } = readLimits(environment);
   for (const problem of wrongLimits) log.warn(`agent.conf: ${problem}; the default counts`);

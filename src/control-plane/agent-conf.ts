@@ -15,21 +15,34 @@ export interface AgentConf {
   readonly problems: readonly string[];
 }
 
+/** A line that is not understood, and a sentence that says why without its value. */
+interface LeftOutLine {
+  readonly line: string;
+  readonly problem: string;
+}
+
 /**
  * Reads the text of `agent.conf`: lines `export NAME=VALUE` (contract §5). Upstream sources it; here shell quoting is
  * understood but nothing is executed or expanded, and a line that would need that is left out and reported.
  */
 export function parseAgentConf(text: string): AgentConf {
+  const { variables, leftOut } = parseLines(text);
+  return { variables, problems: leftOut.map(({ problem }) => problem) };
+}
+
+/** The same, with the lines that were left out: these may hold secrets. */
+function parseLines(text: string): Pick<AgentConf, 'variables'> & { readonly leftOut: readonly LeftOutLine[] } {
   const variables = new Map<string, string>();
-  const problems: string[] = [];
+  const leftOut: LeftOutLine[] = [];
+  const leaveOut = (line: string, problem: string): void => void leftOut.push({ line, problem });
   for (const [index, line] of text.split(/\r?\n/).entries()) {
     if (/^[ \t]*(#|$)/.test(line)) continue;
     const assignment = parseShellAssignment(line);
-    if ('problem' in assignment) problems.push(`line ${index + 1} ${assignment.problem}`);
-    else if (assignment.value.includes('\0')) problems.push(`line ${index + 1} has a NUL byte in it`);
+    if ('problem' in assignment) leaveOut(line, `line ${index + 1} ${assignment.problem}`);
+    else if (assignment.value.includes('\0')) leaveOut(line, `line ${index + 1} has a NUL byte in it`);
     else variables.set(assignment.name, assignment.value);
   }
-  return { variables: Object.fromEntries(variables), problems };
+  return { variables: Object.fromEntries(variables), leftOut };
 }
 
 /**
@@ -38,16 +51,44 @@ export function parseAgentConf(text: string): AgentConf {
  * settings because a disk is slow
  */
 export async function readAgentConf(file: string): Promise<AgentConf> {
+  const read = await readConf(file);
+  return 'problem' in read ? { variables: {}, problems: [read.problem] } : parseAgentConf(read.text);
+}
+
+async function readConf(file: string): Promise<{ readonly text: string } | { readonly problem: string }> {
   try {
-    return parseAgentConf((await readOwnFile(file, { deadlineMs: fixedLimits.SETTINGS_TIME })) ?? '');
+    return { text: (await readOwnFile(file, { deadlineMs: fixedLimits.SETTINGS_TIME })) ?? '' };
   } catch (error) {
     if (error instanceof DeadlineError)
       throw new StorageSilentError(`the disk of agent.conf does not answer: ${error.message}`, {
         cause: error,
       });
     const hint = error instanceof EntrypointError && error.hint !== undefined ? `: ${error.hint}` : '';
-    return { variables: {}, problems: [`the file cannot be read (${messageOf(error)})${hint}`] };
+    return { problem: `the file cannot be read (${messageOf(error)})${hint}` };
   }
+}
+
+/** What the file says about one variable. */
+export type HostSetting =
+  /** No file, or no line about it. */
+  | { readonly kind: 'missing' }
+  | { readonly kind: 'value'; readonly value: string }
+  /** Nobody can say: the file cannot be read, or a line that names the variable is not understood. */
+  | { readonly kind: 'unclear'; readonly problem: string };
+
+/**
+ * Reads one variable of `agent.conf` that must not be overlooked: where `readAgentConf` leaves a line out and goes on, the
+ * answer is `unclear`.
+ * @throws StorageSilentError as `readAgentConf`
+ */
+export async function readHostSetting(file: string, name: string): Promise<HostSetting> {
+  const read = await readConf(file);
+  if ('problem' in read) return { kind: 'unclear', problem: read.problem };
+  const { variables, leftOut } = parseLines(read.text);
+  const aboutIt = leftOut.find(({ line }) => line.includes(name));
+  if (aboutIt !== undefined) return { kind: 'unclear', problem: aboutIt.problem };
+  const value = variables[name];
+  return value === undefined ? { kind: 'missing' } : { kind: 'value', value };
 }
 
 /**

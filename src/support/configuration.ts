@@ -17,6 +17,9 @@ export const metricsVariable = 'AGENT_METRICS_FILE';
  */
 export const tlsMinVariable = 'AGENT_TLS_MIN';
 
+/** The images that an agent may be created from; in `agent.conf`, or in the environment of the agent or of a command. */
+export const imagesAllowedVariable = 'AGENT_IMAGES_ALLOWED';
+
 /** How strong the TLS of the server must be at least. */
 export type TlsFloor = 'modern' | 'legacy';
 

@@ -82,6 +82,12 @@ export class NotPermittedError extends EntrypointError {
   readonly exitCode = ExitCode.notPermitted;
 }
 
+/** The host does not allow that its agent is created from the image. */
+export class ImageNotAllowedError extends EntrypointError {
+  readonly code = 'image-not-allowed';
+  readonly exitCode = ExitCode.notPermitted;
+}
+
 /** A container could not be created, started, renamed or stopped. One that cannot be removed is an `UnremovableError`. */
 export class CannotChangeError extends EntrypointError {
   readonly code: StateCause = 'cannot-change';

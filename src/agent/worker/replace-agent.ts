@@ -27,6 +27,7 @@ import { hostSocketOf } from '../identity/host-socket.ts';
 import { dockerRootOf, ensureStateContainer } from './state-container.ts';
 import { chooseStateVolume } from '../identity/profile.ts';
 import { requireStorage } from './storage-guard.ts';
+import { createImageGuard } from '../images/guard.ts';
 import { ensureImage, type Target } from './pull-image.ts';
 import { reportStep } from '../report/reporter.ts';
 import { runTransaction, type TransactionResult } from '../transaction/transaction.ts';
@@ -49,8 +50,19 @@ export interface Replacement {
   readonly waitsOutBackOff: boolean;
 }
 
-/** Preflight: is there room, and is the image there? Nothing has been created yet. */
-export async function prepareTarget(work: Work, targetImage: string, info: EngineInfo): Promise<Target> {
+/**
+ * Preflight: is the image allowed, is there room, and is the image there? Nothing has been created yet.
+ * @param present the environment of the agent that is to be replaced, if it has a say
+ * @throws ImageNotAllowedError
+ */
+export async function prepareTarget(
+  work: Work,
+  targetImage: string,
+  info: EngineInfo,
+  present: Environment = {},
+): Promise<Target> {
+  const guard = await createImageGuard(work, present);
+  guard.requireName(targetImage);
   await Promise.all([
     work.reporter.working('checking the storage', 'preflight'),
     requireStorage(work.configuration, info),
@@ -58,7 +70,9 @@ export async function prepareTarget(work: Work, targetImage: string, info: Engin
   await work.reporter.working(`making sure that ${targetImage} is on this host`, 'pull');
   const { limits } = work.configuration;
   const login = async (): Promise<RegistryAuth | undefined> => findLogin(work, targetImage);
-  return ensureImage({ ...work, limits, login }, targetImage);
+  const target = await ensureImage({ ...work, limits, login }, targetImage);
+  guard.requireImage(target);
+  return target;
 }
 
 /** The credentials for the image's registry in the `config.json` of this container. */

@@ -1,3 +1,4 @@
+import type { Environment } from '../../support/configuration.ts';
 import { ConfigurationError } from '../../support/errors.ts';
 import { addEnvironmentSecrets } from '../../support/secrets.ts';
 import { followProfile } from './follow-profile.ts';
@@ -17,10 +18,10 @@ import { readOwnership } from './request.ts';
  */
 export async function upgradeAgent(given: Work, targetImage: string): Promise<Outcome> {
   const info = await given.engine.readInfo();
-  const target = await prepareTarget(given, targetImage, info);
+  const { adopt, own } = readOwnership(given.configuration.environment, given.container);
+  const target = await prepareTarget(given, targetImage, info, await readPresentEnvironment(given, adopt));
   const work = followProfile(given, target);
-  const { engine, names, clock, secrets, reporter, configuration } = work;
-  const { adopt, own } = readOwnership(configuration.environment, work.container);
+  const { engine, names, clock, secrets, reporter } = work;
   const adopted = adopt ? new Set<string>() : undefined;
   const observation = await observeRoles(engine, names, () => clock.now(), adopted);
   requireOwnNames(observation, own);
@@ -40,4 +41,12 @@ export async function upgradeAgent(given: Work, targetImage: string): Promise<Ou
   if (state === undefined) requireSameIdentity(holder, facts);
   const { environment } = holder;
   return replaceAgent(work, { target, environment, facts, info, observation, waitsOutBackOff: true });
+}
+
+/** The agent's own environment says too which images are allowed, before an image is pulled. */
+async function readPresentEnvironment(work: Work, adopt: boolean): Promise<Environment> {
+  const { engine, names, clock } = work;
+  const adopted = adopt ? new Set<string>() : undefined;
+  const observation = await observeRoles(engine, names, () => clock.now(), adopted);
+  return findKeyHolder(observation)?.environment ?? {};
 }
