@@ -132,6 +132,7 @@ packages_tests=(
   /usr/bin/gpg-agent:gpg-agent
   /usr/bin/gpgv:gpgv
   /usr/bin/xz:xz-utils
+  /usr/bin/docker-registry:docker-registry
 )
 
 missing_packages() {

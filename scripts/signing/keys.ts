@@ -13,14 +13,19 @@ const largestKey = 16_384;
 export async function readPrivateKey(file: string, passwordFile: string | undefined): Promise<KeyObject> {
   const pem = await readSmall(file, 'key');
   if (/ENCRYPTED (SIGSTORE|COSIGN) PRIVATE KEY/.test(pem))
-    throw new Failure(78, `${file} is in a format of cosign's own: make a key with openssl (docs/building.md), which cosign can import`);
+    throw new Failure(
+      78,
+      `${file} is in a format of cosign's own: make a key with openssl (docs/building.md), which cosign can import`,
+    );
   if (!/PRIVATE KEY-----/.test(pem)) throw new Failure(78, `${file} is no private key in PEM`);
   const isEncrypted = /ENCRYPTED/.test(pem);
   if (isEncrypted && passwordFile === undefined)
     throw new Failure(78, `${file} is encrypted: name the file of its password (--password-file)`);
   // One newline at its end is the editor's.
   const passphrase =
-    passwordFile === undefined ? undefined : (await readSmall(passwordFile, 'password')).replace(/\r?\n$/, '');
+    passwordFile === undefined
+      ? undefined
+      : (await readSmall(passwordFile, 'password')).replace(/\r?\n$/, '');
   return requireP256(
     file,
     readKey(file, () => createPrivateKey({ key: pem, ...(passphrase === undefined ? {} : { passphrase }) })),

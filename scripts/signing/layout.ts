@@ -87,14 +87,22 @@ export function signStatement(
   const statement: Statement = { _type: statementType, predicateType, subject, predicate };
   const bytes = Buffer.from(JSON.stringify(statement));
   const sig = signBytes(dsse.preAuthEncoding(statementMediaType, bytes), key);
-  const envelope = { payloadType: statementMediaType, payload: bytes.toString('base64'), signatures: [{ keyid: '', sig }] };
-  return layerOf(Buffer.from(JSON.stringify(envelope)), envelopeType, { [signatureAnnotation]: '', predicateType });
+  const envelope = {
+    payloadType: statementMediaType,
+    payload: bytes.toString('base64'),
+    signatures: [{ keyid: '', sig }],
+  };
+  return layerOf(Buffer.from(JSON.stringify(envelope)), envelopeType, {
+    [signatureAnnotation]: '',
+    predicateType,
+  });
 }
 
 /** Whether the payload is signed by the key, and is about the image. Says what is wrong; undefined if nothing. */
 export function findPayloadFault(layer: Layer, digest: string, key: KeyObject): string | undefined {
   const { descriptor, bytes } = layer;
-  if (!isSignedBy(bytes, descriptor.annotations?.[signatureAnnotation] ?? '', key)) return 'is not signed by this key';
+  if (!isSignedBy(bytes, descriptor.annotations?.[signatureAnnotation] ?? '', key))
+    return 'is not signed by this key';
   const { critical } = parse(bytes) as { critical?: { type?: unknown; image?: Record<string, unknown> } };
   if (critical?.type !== signatureKind) return 'is no signature of an image';
   return critical.image?.['docker-manifest-digest'] === digest ? undefined : 'is about another image';
@@ -122,13 +130,19 @@ export function readStatement(
   if (!signatures.some(({ sig }) => typeof sig === 'string' && isSignedBy(signed, sig, key)))
     return { fault: 'is not signed by this key' };
   const statement = parse(payload) as Partial<Statement>;
-  const isAbout = (statement.subject ?? []).some((it) => `sha256:${it.digest['sha256'] ?? ''}` === digest);
+  const subject: readonly unknown[] = Array.isArray(statement.subject) ? statement.subject : [];
+  const isAbout = subject.some(
+    (it) => `sha256:${(it as { digest?: { sha256?: string } } | null)?.digest?.sha256 ?? ''}` === digest,
+  );
   if (!isAbout || statement.predicateType === undefined) return { fault: 'is about another image' };
   return { statement: statement as Statement };
 }
 
 /** A manifest for these layers, and the configuration that it names. */
-export function buildManifest(layers: readonly Descriptor[]): { readonly manifest: Manifest; readonly config: Buffer } {
+export function buildManifest(layers: readonly Descriptor[]): {
+  readonly manifest: Manifest;
+  readonly config: Buffer;
+} {
   const none = '0001-01-01T00:00:00Z';
   const config = Buffer.from(
     JSON.stringify({

@@ -36,15 +36,18 @@ try {
 async function main(): Promise<void> {
   const { values, positionals } = readArguments();
   const [text, ...others] = positionals;
-  if (text === undefined || others.length > 0) throw new Failure(64, 'one IMAGE@sha256:DIGEST is needed (see --help)');
+  if (text === undefined || others.length > 0)
+    throw new Failure(64, 'one IMAGE@sha256:DIGEST is needed (see --help)');
   const image = readImageName(text);
   const at = (file: string): string => resolve(values.folder, file);
   // A key that is typed as an argument would be in the list of processes.
   if (values.key === undefined) throw new Failure(64, '--key FILE is missing (see --help)');
-  if (values.key.includes('-----BEGIN')) throw new Failure(64, '--key names a file: a key itself must not be an argument');
+  if (values.key.includes('-----BEGIN'))
+    throw new Failure(64, '--key names a file: a key itself must not be an argument');
   if (values.verify) {
     const key = await readPublicKey(at(values.key));
-    for (const line of await verifyImage(await Registry.open(image.repository, false), image, key)) console.log(line);
+    for (const line of await verifyImage(await Registry.open(image.repository, false), image, key))
+      console.log(line);
     return;
   }
   if (values.sbom === undefined) throw new Failure(64, '--sbom FILE is missing (see --help)');
@@ -66,7 +69,10 @@ function readArguments(): ReturnType<typeof parseArgs<{ options: typeof options;
     return parseArgs({ options, allowPositionals: true });
   } catch (error) {
     // It says which option, never its value.
-    throw new Failure(64, `${error instanceof Error ? error.message : 'the arguments are not understood'} (see --help)`);
+    throw new Failure(
+      64,
+      `${error instanceof Error ? error.message : 'the arguments are not understood'} (see --help)`,
+    );
   }
 }
 

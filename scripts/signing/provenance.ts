@@ -20,20 +20,40 @@ export interface Provenance {
 
 /** @throws Failure when the image lacks what provenance is made of */
 export function describeProvenance({ labels, architecture }: ImageFacts, builder: string): Provenance {
-  const revision = labelOf(labels, 'org.opencontainers.image.revision', /^[0-9a-f]{40}$/, 'build it from a commit');
-  const base = labelOf(labels, 'org.opencontainers.image.base.name', /^\S+$/, 'build it with scripts/build-image');
+  const revision = labelOf(
+    labels,
+    'org.opencontainers.image.revision',
+    /^[0-9a-f]{40}$/,
+    'build it from a commit',
+  );
+  const base = labelOf(
+    labels,
+    'org.opencontainers.image.base.name',
+    /^\S+$/,
+    'build it with scripts/build-image',
+  );
   const baseDigest = labelOf(
     labels,
     'org.opencontainers.image.base.digest',
     /^sha256:[0-9a-f]{64}$/,
     'build it with --base NAME@sha256:DIGEST',
   );
-  const version = labelOf(labels, 'org.opencontainers.image.version', /^\S+$/, 'build it with scripts/build-image');
+  const version = labelOf(
+    labels,
+    'org.opencontainers.image.version',
+    /^\S+$/,
+    'build it with scripts/build-image',
+  );
   const name = base.replace(/@sha256:.*$/, '');
   return {
     buildDefinition: {
       buildType,
-      externalParameters: { revision, version, base: `${name}@${baseDigest}`, platform: `linux/${architecture}` },
+      externalParameters: {
+        revision,
+        version,
+        base: `${name}@${baseDigest}`,
+        platform: `linux/${architecture}`,
+      },
       resolvedDependencies: [
         { uri: `pkg:generic/rancher-agent-entrypoint@${version}`, digest: { gitCommit: revision } },
         { uri: `docker://${name}`, digest: { sha256: hexOf(baseDigest) } },
@@ -51,5 +71,8 @@ function labelOf(
 ): string {
   const value = labels[name];
   if (value !== undefined && pattern.test(value)) return value;
-  throw new Failure(78, `the image has ${value === undefined ? 'no' : 'an unusable'} label ${name}: ${advice}`);
+  throw new Failure(
+    78,
+    `the image has ${value === undefined ? 'no' : 'an unusable'} label ${name}: ${advice}`,
+  );
 }

@@ -43,7 +43,10 @@ export class Registry {
    * @param writes whether a token for uploads is asked for, where the registry takes tokens
    */
   static async open(repository: string, writes: boolean): Promise<Registry> {
-    const { auth, problem } = await readRegistryCredentials(dockerConfigFolder(definedEnvironment()), repository);
+    const { auth, problem } = await readRegistryCredentials(
+      dockerConfigFolder(definedEnvironment()),
+      repository,
+    );
     if (problem !== undefined) console.error(`sign: ${problem}`);
     const [host = '', ...path] = repository.split('/');
     // As Docker does it: only this machine is spoken to without TLS.
@@ -55,7 +58,11 @@ export class Registry {
   /** @returns the bytes, or undefined if there is no such manifest; those of a digest have that digest */
   async readManifest(reference: string): Promise<Buffer | undefined> {
     const accept = manifestTypes.join(', ');
-    const response = await this.#ask(`/manifests/${reference}`, { method: 'GET', headers: { accept } }, [200, 404]);
+    const response = await this.#ask(
+      `/manifests/${reference}`,
+      { method: 'GET', headers: { accept } },
+      [200, 404],
+    );
     if (response.status === 404) {
       await response.body?.cancel();
       return undefined;
@@ -98,13 +105,17 @@ export class Registry {
     if (accepted.includes(response.status)) return response;
     const text = (await readBody(response, largestManifest)).toString('utf8').slice(0, 300);
     const status = response.status === 401 || response.status === 403 ? 77 : 69;
-    throw new Failure(status, `the registry answers ${response.status} to ${call.method} ${url.pathname}: ${text}`);
+    throw new Failure(
+      status,
+      `the registry answers ${response.status} to ${call.method} ${url.pathname}: ${text}`,
+    );
   }
 
   async #send(url: URL, { method, headers, body }: Call): Promise<Response> {
     // A storage that an upload is sent to is not shown the login.
     const isOwn = url.origin === this.#origin;
-    const authorization = isOwn && this.#authorization !== undefined ? { authorization: this.#authorization } : {};
+    const authorization =
+      isOwn && this.#authorization !== undefined ? { authorization: this.#authorization } : {};
     return request(url, {
       method,
       headers: { ...headers, ...authorization },
@@ -118,14 +129,21 @@ export class Registry {
     const basic = basicOf(this.#auth);
     if (/^basic\b/i.test(challenge) && basic !== undefined) this.#authorization = basic;
     else if (/^bearer\b/i.test(challenge)) this.#authorization = await this.#fetchToken(challenge, basic);
-    else throw new Failure(77, `${this.#origin} wants a login, and docker's config.json has none: "docker login" writes it`);
+    else
+      throw new Failure(
+        77,
+        `${this.#origin} wants a login, and docker's config.json has none: "docker login" writes it`,
+      );
     return this.#send(url, call);
   }
 
   /** A token for what the challenge names (distribution's token protocol). */
   async #fetchToken(challenge: string, basic: string | undefined): Promise<string> {
     const { realm, service, scope } = Object.fromEntries(
-      [...challenge.matchAll(/(realm|service|scope)="([^"]*)"/g)].map(([, name = '', value = '']) => [name, value]),
+      [...challenge.matchAll(/(realm|service|scope)="([^"]*)"/g)].map(([, name = '', value = '']) => [
+        name,
+        value,
+      ]),
     );
     const url = URL.parse(realm ?? '');
     if (url === null || (url.protocol !== 'https:' && !this.#origin.startsWith('http:')))
@@ -135,8 +153,12 @@ export class Registry {
     const wanted = this.#writes ? scope?.replace(/:pull$/, ':pull,push') : scope;
     if (wanted !== undefined) url.searchParams.set('scope', wanted);
     const response = await request(url, { headers: basic === undefined ? {} : { authorization: basic } });
-    if (response.status !== 200) throw new Failure(77, `${url.host} refuses the login with ${response.status}`);
-    const answer = JSON.parse((await readBody(response, largestManifest)).toString('utf8')) as Record<string, unknown>;
+    if (response.status !== 200)
+      throw new Failure(77, `${url.host} refuses the login with ${response.status}`);
+    const answer = JSON.parse((await readBody(response, largestManifest)).toString('utf8')) as Record<
+      string,
+      unknown
+    >;
     const token = answer['token'] ?? answer['access_token'];
     if (typeof token !== 'string') throw new Failure(77, `${url.host} gave no token`);
     return `Bearer ${token}`;
@@ -147,7 +169,8 @@ async function request(url: URL, options: RequestInit): Promise<Response> {
   try {
     return await fetch(url, { ...options, signal: AbortSignal.timeout(longestRequest) });
   } catch (error) {
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
+    const cause =
+      error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
     throw new Failure(69, `${url.host} does not answer: ${cause}`);
   }
 }
@@ -155,8 +178,9 @@ async function request(url: URL, options: RequestInit): Promise<Response> {
 async function readBody(response: Response, most: number): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let size = 0;
+  if (response.body === null) return Buffer.alloc(0);
   try {
-    for await (const chunk of response.body ?? []) {
+    for await (const chunk of response.body as ReadableStream<Uint8Array>) {
       size += chunk.length;
       if (size > most) throw new Failure(69, `the registry answers with more than ${most} bytes`);
       chunks.push(chunk);
@@ -178,5 +202,7 @@ function basicOf(auth: RegistryAuth | undefined): string | undefined {
 }
 
 function definedEnvironment(): Readonly<Record<string, string>> {
-  return Object.fromEntries(Object.entries(process.env).filter((it): it is [string, string] => it[1] !== undefined));
+  return Object.fromEntries(
+    Object.entries(process.env).filter((it): it is [string, string] => it[1] !== undefined),
+  );
 }

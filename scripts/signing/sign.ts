@@ -51,7 +51,8 @@ export async function signImage(registry: Registry, signing: Signing): Promise<r
 /** The bill of materials, if it is this image's. @throws Failure */
 function readBill(text: string, { labels, architecture }: ImageFacts): unknown {
   const bill = parseBill(text);
-  if (bill.bomFormat !== 'CycloneDX') throw new Failure(78, 'the bill of materials is not in the format CycloneDX');
+  if (bill.bomFormat !== 'CycloneDX')
+    throw new Failure(78, 'the bill of materials is not in the format CycloneDX');
   const { properties = [], version } = bill.metadata?.component ?? {};
   const propertyOf = (name: string): string | undefined =>
     properties.find((it) => it.name === `rancher-agent-entrypoint:${name}`)?.value;
@@ -60,9 +61,12 @@ function readBill(text: string, { labels, architecture }: ImageFacts): unknown {
     ['version', version, labels['org.opencontainers.image.version']],
     ['architecture', propertyOf('architecture'), architecture],
   ] as const;
-  for (const [what, told, found] of pairs) {
-    if (told === found && told !== undefined) continue;
-    throw new Failure(78, `the bill of materials is of another image: its ${what} is ${told ?? '(none)'}, the image has ${found ?? '(none)'}`);
+  for (const [what, inBill, inImage] of pairs) {
+    if (inBill === inImage && inBill !== undefined) continue;
+    throw new Failure(
+      78,
+      `the bill of materials is of another image: its ${what} is ${inBill ?? '(none)'}, the image has ${inImage ?? '(none)'}`,
+    );
   }
   return bill;
 }
@@ -109,6 +113,9 @@ async function store(
   return tag;
 }
 
-function isReplaced(read: ReturnType<typeof readStatement>, replaced: ReadonlySet<string | undefined>): boolean {
+function isReplaced(
+  read: ReturnType<typeof readStatement>,
+  replaced: ReadonlySet<string | undefined>,
+): boolean {
   return 'statement' in read && replaced.has(read.statement.predicateType);
 }

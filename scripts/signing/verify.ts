@@ -28,7 +28,8 @@ export async function verifyImage(
   const names = Object.keys(predicateTypes) as readonly PredicateName[];
   const found = await findAttestations(registry, image, key);
   for (const name of names) {
-    if (!found.types.has(predicateTypes[name])) throw refuse(`${name}: no attestation by this key${found.reasons}`);
+    if (!found.types.has(predicateTypes[name]))
+      throw refuse(`${name}: no attestation by this key${found.reasons}`);
   }
   return ['signature', ...names].map((name) => `${name}: signed by this key`);
 }
@@ -37,7 +38,11 @@ async function verifySignature(registry: Registry, image: ImageName, key: KeyObj
   const layers = (await readLayers(registry, tagOf(image.digest, 'sig'))).filter(isOfType(payloadType));
   const faults: string[] = [];
   for (const descriptor of layers) {
-    const fault = findPayloadFault({ descriptor, bytes: await registry.readBlob(descriptor.digest) }, image.digest, key);
+    const fault = findPayloadFault(
+      { descriptor, bytes: await registry.readBlob(descriptor.digest) },
+      image.digest,
+      key,
+    );
     if (fault === undefined) return;
     faults.push(fault);
   }
@@ -51,7 +56,9 @@ async function findAttestations(
 ): Promise<{ readonly types: ReadonlySet<string>; readonly reasons: string }> {
   const types = new Set<string>();
   const faults: string[] = [];
-  for (const { digest } of (await readLayers(registry, tagOf(image.digest, 'att'))).filter(isOfType(envelopeType))) {
+  for (const { digest } of (await readLayers(registry, tagOf(image.digest, 'att'))).filter(
+    isOfType(envelopeType),
+  )) {
     const read = readStatement(await registry.readBlob(digest), image.digest, key);
     if ('statement' in read) types.add(read.statement.predicateType);
     else faults.push(read.fault);

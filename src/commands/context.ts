@@ -4,7 +4,12 @@ import type { EngineOptions } from '../engine/reads.ts';
 import type { ContainerDetails, Engine, EngineInfo } from '../engine/engine.ts';
 import { diskHint } from '../host/errors.ts';
 import { systemClock, type Clock } from '../support/clock.ts';
-import { imagesAllowedVariable, remarksOn, type Configuration, type Environment } from '../support/configuration.ts';
+import {
+  imagesAllowedVariable,
+  remarksOn,
+  type Configuration,
+  type Environment,
+} from '../support/configuration.ts';
 import { ConfigurationError } from '../support/errors.ts';
 import { readLimits } from '../support/limits/limits.ts';
 import type { Log } from '../support/log.ts';

@@ -31,7 +31,9 @@ export function parseAgentConf(text: string): AgentConf {
 }
 
 /** The same, with the lines that were left out: these may hold secrets. */
-function parseLines(text: string): Pick<AgentConf, 'variables'> & { readonly leftOut: readonly LeftOutLine[] } {
+function parseLines(
+  text: string,
+): Pick<AgentConf, 'variables'> & { readonly leftOut: readonly LeftOutLine[] } {
   const variables = new Map<string, string>();
   const leftOut: LeftOutLine[] = [];
   const leaveOut = (line: string, problem: string): void => void leftOut.push({ line, problem });

@@ -84,7 +84,10 @@ const stateCauseTable = {
   'engine-unavailable': failed(69, 'the engine does not answer'),
   'engine-error': failed(69, 'the engine refused a request'),
   'not-permitted': failed(77, "the engine's socket, or the registration token"),
-  'image-not-allowed': failed(77, '`AGENT_IMAGES_ALLOWED` of this host does not allow the image; nothing was touched'),
+  'image-not-allowed': failed(
+    77,
+    '`AGENT_IMAGES_ALLOWED` of this host does not allow the image; nothing was touched',
+  ),
   'bad-configuration': failed(78, 'a wrong URL, address, fingerprint or variable; no agent to upgrade'),
   'host-folder-unwritable': failed(73, '`/var/lib/rancher` cannot be written'),
   'inspection-failed': failed(73, 'the host could not be inspected; nothing was touched'),

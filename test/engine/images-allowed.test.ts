@@ -9,7 +9,10 @@ let scene: Scene;
 
 beforeAll(async () => {
   // By itself the agent does not try again within a test.
-  pulls = await startPullScene({ name: 'images-allowed' }, [...quick, ...limits({ ATTEMPT_PAUSE_MIN: 120_000 })]);
+  pulls = await startPullScene({ name: 'images-allowed' }, [
+    ...quick,
+    ...limits({ ATTEMPT_PAUSE_MIN: 120_000 }),
+  ]);
   ({ scene } = pulls);
 });
 beforeEach(async () => {
@@ -27,7 +30,10 @@ afterAll(async () => pulls.close());
 async function allow(value: string): Promise<void> {
   await mkdir(`${scene.host.stateDir}/etc`, { recursive: true });
   const pause = 'export AGENT_LIMIT_ATTEMPT_PAUSE_MIN=120000\n';
-  await writeFile(`${scene.host.stateDir}/etc/agent.conf`, `export AGENT_IMAGES_ALLOWED='${value}'\n${pause}`);
+  await writeFile(
+    `${scene.host.stateDir}/etc/agent.conf`,
+    `export AGENT_IMAGES_ALLOWED='${value}'\n${pause}`,
+  );
 }
 
 /** The server requires it of the agent, which asks when it begins. @returns the state of that kind */
@@ -57,7 +63,12 @@ async function digestOf(image: string): Promise<string> {
 }
 
 it.each([
-  ['a prefix that only looks alike', (image: string) => image.replace(/\/agent:.*/, '-other/'), 77, 'image-not-allowed'],
+  [
+    'a prefix that only looks alike',
+    (image: string) => image.replace(/\/agent:.*/, '-other/'),
+    77,
+    'image-not-allowed',
+  ],
   ['a value that is not understood', () => 'registry.corp/*', 78, 'bad-configuration'],
   ['an empty value', () => '', 78, 'bad-configuration'],
 ])('%s refuses the image before a pull, and the agent serves on', async (_what, value, exitCode, cause) => {
@@ -82,7 +93,10 @@ it('a digest is compared after a pull by tag: another image is refused, and that
   const status = await require(other, 'failed');
   expect(status).toMatchObject({ exitCode: 77, cause: 'image-not-allowed' });
   expect(status['summary']).toContain(await digestOf(other));
-  expect(await scene.host.inspect('rancher-agent')).toMatchObject({ Id: before?.Id, State: { Running: true } });
+  expect(await scene.host.inspect('rancher-agent')).toMatchObject({
+    Id: before?.Id,
+    State: { Running: true },
+  });
   expect(requestsTo(/\/containers\/create$/)).toEqual(['rancher-agent-worker']);
 
   expect(await require(allowed, 'ok')).toMatchObject({ state: 'ok' });
@@ -93,7 +107,9 @@ it('a digest is compared after a pull by tag: another image is refused, and that
 
 it("the agent's own environment refuses an image for a person too, and goes along to the next agent", async () => {
   const [id, next] = await Promise.all(
-    [images.a, images.b].map(async (image) => scene.host.docker('image', 'inspect', '--format', '{{.Id}}', image)),
+    [images.a, images.b].map(async (image) =>
+      scene.host.docker('image', 'inspect', '--format', '{{.Id}}', image),
+    ),
   );
   const setting = 'AGENT_IMAGES_ALLOWED';
   const again = await scene.register(images.a, '-e', `${setting}=${id ?? ''}`);

@@ -4,7 +4,12 @@ import { expect, it } from 'vitest';
 import { selectProfile } from '../../src/agent/identity/profile.ts';
 import { workerVariables } from '../../src/agent/worker/request.ts';
 import { helpRows, variableGroups } from '../../src/cli/variables.ts';
-import { imagesAllowedVariable, metricsVariable, profileNames, tlsMinVariable } from '../../src/support/configuration.ts';
+import {
+  imagesAllowedVariable,
+  metricsVariable,
+  profileNames,
+  tlsMinVariable,
+} from '../../src/support/configuration.ts';
 
 const root = join(import.meta.dirname, '../..');
 const described = new Set(variableGroups.flatMap(({ rows }) => rows.flatMap(({ names }) => names)));
@@ -25,7 +30,14 @@ function variablesRead(): readonly string[] {
   );
   const listed = profileNames.flatMap((name) => selectProfile(name, {}).passedEnvironment);
   return [
-    ...new Set([...read, ...listed, ...Object.values(workerVariables), metricsVariable, tlsMinVariable, imagesAllowedVariable]),
+    ...new Set([
+      ...read,
+      ...listed,
+      ...Object.values(workerVariables),
+      metricsVariable,
+      tlsMinVariable,
+      imagesAllowedVariable,
+    ]),
   ];
 }
 

@@ -62,7 +62,8 @@ const longestQuoted = 100;
 function explain(entry: string): string {
   if (entry.includes('@')) return 'write the digest alone, sha256:… with 64 hexadecimal digits';
   if (entry.startsWith('sha256:')) return 'a digest is sha256: and 64 hexadecimal digits';
-  if (!entry.includes('/')) return 'write REGISTRY/ for a registry, or docker.io/library/NAME for an image of that name';
+  if (!entry.includes('/'))
+    return 'write REGISTRY/ for a registry, or docker.io/library/NAME for an image of that name';
   return 'write REGISTRY/PATH/, REGISTRY/PATH or REGISTRY/PATH:TAG, in lower case and with commas between the entries';
 }
 

@@ -299,3 +299,16 @@ describe('the names', () => {
     });
   });
 });
+
+describe('AGENT_IMAGES_ALLOWED', () => {
+  it.each(['rancher-1.0', 'rancher-1.2', 'pasturestack'] as const)(
+    '%s: goes along as it is, also an empty value, and is not invented',
+    (name) => {
+      const passed = (environment: Environment): string | undefined =>
+        buildAgentEnvironment(selectProfile(name, {}), environment)['AGENT_IMAGES_ALLOWED'];
+      expect(passed({ AGENT_IMAGES_ALLOWED: 'rancher/' })).toBe('rancher/');
+      expect(passed({ AGENT_IMAGES_ALLOWED: '' })).toBe('');
+      expect(passed({})).toBeUndefined();
+    },
+  );
+});

@@ -77,7 +77,9 @@ describe('an image on this host', () => {
     ['neither: its prefix is another', 'rancher/', image, false],
     ['its prefix, whatever the digest', 'registry.corp/', image, true],
   ])('matches %s', (_what, value, present, isAllowed) => {
-    expect(isImageAllowed(parseImagesAllowed(value), 'registry.corp/rancher/agent:v1', present)).toBe(isAllowed);
+    expect(isImageAllowed(parseImagesAllowed(value), 'registry.corp/rancher/agent:v1', present)).toBe(
+      isAllowed,
+    );
   });
 });
 
