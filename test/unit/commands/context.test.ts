@@ -52,6 +52,12 @@ describe('agent.conf', () => {
     expect(originalMessage).toEqual([]);
   });
 
+  it('does not put into the environment which images are allowed: a copy would outlive the line', async () => {
+    await writeFile(join(folder, 'etc/agent.conf'), 'export AGENT_IMAGES_ALLOWED=rancher/\nexport A=1\n');
+    const { configuration } = await withAgentConf(contextOf({ AGENT_IMAGES_ALLOWED: 'ghcr.io/' }));
+    expect(configuration.environment).toMatchObject({ A: '1', AGENT_IMAGES_ALLOWED: 'ghcr.io/' });
+  });
+
   it.runIf(hasSilentFolders)(
     'on a disk that does not answer is waited for, and the log says so',
     async () => {
