@@ -3,16 +3,14 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { startPullScene, type PullScene } from '../support/scenes/pull-scene.ts';
 import { images, limits, quick, type Scene } from '../support/scenes/scene.ts';
 
-/** `AGENT_IMAGES_ALLOWED`, on an engine that pulls from a registry. */
+/** `AGENT_IMAGES_ALLOWED`, on an engine that pulls from a registry. By itself the agent does not try again within a test. */
+const hasty = [...quick, ...limits({ ATTEMPT_PAUSE_MIN: 120_000 })];
+
 let pulls: PullScene;
 let scene: Scene;
 
 beforeAll(async () => {
-  // By itself the agent does not try again within a test.
-  pulls = await startPullScene({ name: 'images-allowed' }, [
-    ...quick,
-    ...limits({ ATTEMPT_PAUSE_MIN: 120_000 }),
-  ]);
+  pulls = await startPullScene({ name: 'images-allowed' }, hasty);
   ({ scene } = pulls);
 });
 beforeEach(async () => {
@@ -29,10 +27,11 @@ afterAll(async () => pulls.close());
 
 async function allow(value: string): Promise<void> {
   await mkdir(`${scene.host.stateDir}/etc`, { recursive: true });
-  const pause = 'export AGENT_LIMIT_ATTEMPT_PAUSE_MIN=120000\n';
+  // An agent gives its worker the limits of this file.
+  const settings = [`AGENT_IMAGES_ALLOWED='${value}'`, ...hasty.filter((it) => it !== '-e')];
   await writeFile(
     `${scene.host.stateDir}/etc/agent.conf`,
-    `export AGENT_IMAGES_ALLOWED='${value}'\n${pause}`,
+    settings.map((setting) => `export ${setting}\n`).join(''),
   );
 }
 
