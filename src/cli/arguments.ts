@@ -13,7 +13,8 @@ export type Request =
 export const commandTable = {
   register: 'register this host with RANCHER_URL, like IMAGE URL',
   upgrade:
-    "replace this host's agent with one from this image, with its keys and settings (--offline: do not ask the server)",
+    "replace this host's agent with one from this image, with its keys and settings (--offline: do not ask the server; " +
+    '--server URL: the keys belong to that server)',
   'inspect-host': 'print the facts of this host and its token, as lines INFO: env "NAME=VALUE"',
   run: "what the agent's container runs: keep the server's bootstrap running",
   status: 'show whether this host is healthy, what it does, since when, what is next (--watch, --json)',
@@ -28,6 +29,23 @@ export const forceFlag = '--force';
 
 /** For `upgrade`: the new agent is promoted without asking the server. */
 export const offlineFlag = '--offline';
+
+/** For `upgrade`: the server that the keys of this host belong to. */
+const serverFlag = '--server';
+
+/**
+ * The value of `--server URL` or `--server=URL`; undefined without that option.
+ * @throws UsageError when the URL is missing
+ */
+export function readServerOption(args: readonly string[]): string | undefined {
+  const at = args.findIndex((argument) => argument === serverFlag || argument.startsWith(`${serverFlag}=`));
+  if (at < 0) return undefined;
+  const value = args[at] === serverFlag ? args[at + 1] : args[at]?.slice(serverFlag.length + 1);
+  if (value !== undefined && isUrl(value)) return value;
+  throw new UsageError(`upgrade: ${serverFlag} needs the URL of the server`, {
+    hint: `upgrade ${serverFlag} https://SERVER`,
+  });
+}
 
 /** What a container or a process of ours runs, and no person. */
 const internalCommands = ['worker', 'agent-restarter', 'sweep'] as const;

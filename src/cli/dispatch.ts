@@ -8,7 +8,14 @@ import {
   messageOf,
   messageBeyond,
 } from '../support/errors.ts';
-import { forceFlag, offlineFlag, parseArguments, type CommandName, type Request } from './arguments.ts';
+import {
+  forceFlag,
+  offlineFlag,
+  parseArguments,
+  readServerOption,
+  type CommandName,
+  type Request,
+} from './arguments.ts';
 
 /** What `main` has set up before the command line is read. */
 export type Basis = Omit<Parameters<typeof createContext>[0], 'command'>;
@@ -57,6 +64,7 @@ async function performCommand(name: CommandName, args: readonly string[], contex
       return (await import('../commands/upgrade.ts')).upgrade(context, {
         force,
         offline: args.includes(offlineFlag),
+        serverUrl: readServerOption(args),
       });
     case 'inspect-host':
       return (await import('../commands/inspect-host.ts')).inspectHost(context);

@@ -3,7 +3,12 @@ import type { Connection } from './http/connection.ts';
 import { establishTrust, installKeptTrust, rereadCaFile, type TrustRequest } from './trust.ts';
 import { runCommand } from '../host/processes.ts';
 import type { Clock } from '../support/clock.ts';
-import type { Configuration, Environment, Paths } from '../support/configuration.ts';
+import {
+  readTlsTrust,
+  type Configuration,
+  type Environment,
+  type Paths,
+} from '../support/configuration.ts';
 import { DeadlineError, withDeadline } from '../support/deadline.ts';
 import { ConfigurationError } from '../support/errors.ts';
 import type { Limits } from '../support/limits/limits.ts';
@@ -46,6 +51,7 @@ export async function openConnection(
       url,
       fingerprint: environment['CA_FINGERPRINT'],
       files,
+      trusts: readTlsTrust(environment),
       createClient,
       refreshSystemStore: tools ? async () => refreshSystemStore(limits, signal) : undefined,
       readOnly,

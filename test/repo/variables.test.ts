@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { selectProfile } from '../../src/agent/identity/profile.ts';
 import { workerVariables } from '../../src/agent/worker/request.ts';
 import { helpRows, variableGroups } from '../../src/cli/variables.ts';
-import { metricsVariable, profileNames, tlsMinVariable } from '../../src/support/configuration.ts';
+import { metricsVariable, profileNames, transportVariables } from '../../src/support/configuration.ts';
 
 const root = join(import.meta.dirname, '../..');
 const described = new Set(variableGroups.flatMap(({ rows }) => rows.flatMap(({ names }) => names)));
@@ -25,7 +25,7 @@ function variablesRead(): readonly string[] {
   );
   const listed = profileNames.flatMap((name) => selectProfile(name, {}).passedEnvironment);
   return [
-    ...new Set([...read, ...listed, ...Object.values(workerVariables), metricsVariable, tlsMinVariable]),
+    ...new Set([...read, ...listed, ...Object.values(workerVariables), metricsVariable, ...transportVariables]),
   ];
 }
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ContainerSpec } from '../../engine/engine.ts';
-import { tlsMinVariable, type Environment } from '../../support/configuration.ts';
+import { transportVariables, type Environment } from '../../support/configuration.ts';
 import { hostSocketOf, type Profile } from './profile.ts';
 import { labels } from './roles.ts';
 
@@ -60,16 +60,18 @@ function withHostFacts({ profile, environment, systemd }: AgentIngredients): Env
   return isAsked ? { ...environment, CATTLE_SYSTEMD: String(systemd) } : environment;
 }
 
-/** The allowed names that are set, `AGENT_TLS_MIN`, `CATTLE_AGENT_PIDNS`, and `NO_PROXY` copied to `no_proxy`. */
+/** The allowed names that are set, the settings of the way to the server, `CATTLE_AGENT_PIDNS`, and `NO_PROXY` copied to `no_proxy`. */
 export function buildAgentEnvironment(profile: Profile, environment: Environment): Environment {
   const passed: Record<string, string> = { CATTLE_AGENT_PIDNS: 'host' };
   for (const name of profile.passedEnvironment) {
     const value = environment[name];
     if (value !== undefined) passed[name] = value;
   }
-  // What the server needs to be reached at all goes along; elsewhere than in agent.conf it would be lost.
-  const tlsMin = environment[tlsMinVariable];
-  if (tlsMin !== undefined && tlsMin !== '') passed[tlsMinVariable] = tlsMin;
+  // What the server needs to be reached at all, or is held to, goes along; elsewhere than in agent.conf it would be lost.
+  for (const name of transportVariables) {
+    const value = environment[name];
+    if (value !== undefined && value !== '') passed[name] = value;
+  }
   const noProxy = passed['NO_PROXY'];
   if (noProxy !== undefined && noProxy !== '') passed['no_proxy'] = noProxy;
   return passed;
