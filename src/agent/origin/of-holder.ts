@@ -4,7 +4,7 @@ import { CannotChangeError } from '../../support/errors.ts';
 import { oldAgents, type Observation, type Observed } from '../transaction/observe.ts';
 import { workerVariables } from '../worker/request.ts';
 import type { Work } from '../worker/session.ts';
-import { readServerFiles, settleServer } from './origin.ts';
+import { readServerFiles, settleServer, wordOf } from './origin.ts';
 import { isAccepted, originOf, otherServer } from './rule.ts';
 
 /**
@@ -16,10 +16,15 @@ import { isAccepted, originOf, otherServer } from './rule.ts';
  */
 export async function requireKeptServer(work: Work, observation: Observation, holder: Observed): Promise<void> {
   const { environment } = work.configuration;
-  const files = await readServerFiles(work, work.limits.HOST_FILE);
+  const files = await readServerFiles(work, work.limits.KEPT_SERVER);
   const given = originOf({ CATTLE_URL: environment[workerVariables.server] ?? '' });
+  const used = originOf(holder.environment, files.conf);
+  // Before it is kept: a mistyped URL must not take the active agent off its server.
+  if (given !== undefined && used !== undefined && used !== given)
+    throw otherServer(holder.name, used, { origin: given, since: '', by: '--server' });
+  const word = given === undefined ? wordOf(files.conf) : { origin: given, by: '--server' as const };
   const kept = await settleServer(work, files, {
-    ...(given === undefined ? {} : { word: { origin: given, by: '--server' as const } }),
+    ...(word === undefined ? {} : { word }),
     agents: environmentsOf(observation),
   });
   const isActive = holder === observation.agent;
@@ -28,12 +33,36 @@ export async function requireKeptServer(work: Work, observation: Observation, ho
       originalMessage: files.problem,
       hint: 'repair the disk of /var/lib/rancher, then try again',
     });
-  const used = originOf(holder.environment, files.conf);
   if (kept !== undefined && used !== undefined && !isAccepted(kept, used))
     throw otherServer(holder.name, used, kept);
   if (used !== undefined)
     requireHttps(used, { ...holder.environment, ...settingsOf(environment), ...settingsOf(files.conf) });
   if (!isActive) work.log.warn(`no agent is active: using the keys of ${holder.name}`, { server: used ?? '' });
+}
+
+/**
+ * Which containers a transaction must not use: those whose keys are for another server than the one that this host belongs to.
+ * A host that does not keep it yet learns it here.
+ * @param mayReplace whether the active agent is to be replaced, and so may have any keys: its holder was judged before
+ * @throws OtherServerError when an active agent that is to stay has the keys of another server
+ */
+export async function judgeKeys(
+  work: Work,
+  observation: Observation,
+  { mayReplace }: { readonly mayReplace: boolean },
+): Promise<(observed: Observed) => boolean> {
+  const files = await readServerFiles(work, work.limits.KEPT_SERVER);
+  const word = wordOf(files.conf);
+  const kept = await settleServer(work, files, {
+    ...(word === undefined ? {} : { word }),
+    agents: environmentsOf(observation),
+  });
+  const { agent } = observation;
+  if (!mayReplace && agent?.managed === true && kept !== undefined) {
+    const used = originOf(agent.environment, files.conf);
+    if (used !== undefined && !isAccepted(kept, used)) throw otherServer(agent.name, used, kept);
+  }
+  return (observed) => !isAccepted(kept, originOf(observed.environment, files.conf));
 }
 
 /** The environments of the managed agents: the active one, else a parked one, else the next one. */

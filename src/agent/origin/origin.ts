@@ -48,29 +48,37 @@ export async function readServerFiles(
   }
 }
 
+/** The word of agent.conf, if it names a server. */
+export function wordOf(conf: Environment): Known['word'] {
+  const origin = originOf({}, conf);
+  return origin === undefined ? undefined : { origin, by: 'agent.conf' };
+}
+
 /**
- * Finds which server counts from now on, writes and logs it where that is new.
- * @param word what a person says beside agent.conf, e.g. `upgrade --server`
+ * Finds which server counts from now on; keeps and logs it where that is new.
+ * @param word what a person says
  * @param agents the environments of the managed agents: the active one, else a parked one, else the next one
+ * @returns undefined where that cannot be known
  */
 export async function settleServer(
   place: Place,
-  { kept, conf, problem }: ServerFiles,
+  { kept, problem }: ServerFiles,
   { word, agents }: { readonly word?: Known['word']; readonly agents: readonly Environment[] },
 ): Promise<KeptServer | undefined> {
   if (problem !== undefined) {
     place.log.warn(`cannot read to which server the keys of this host belong: ${problem}`);
     return undefined;
   }
-  const inConf = originOf({}, conf);
-  const said = word ?? (inConf === undefined ? undefined : { origin: inConf, by: 'agent.conf' as const });
-  const origins = agents.map((environment) => originOf(environment)).filter((origin) => origin !== undefined);
-  const judgement = judgeServer(
-    { kept, agents: origins, ...(said === undefined ? {} : { word: said }) },
-    timeOf(place),
-  );
+  const known = { kept, agents: originsOf(agents), ...(word === undefined ? {} : { word }) };
+  const judgement = judgeServer(known, timeOf(place));
   if (judgement.change !== undefined) await keep(place, judgement, kept);
   return judgement.server;
+}
+
+function originsOf(environments: readonly Environment[]): readonly string[] {
+  return environments
+    .map((environment) => originOf(environment))
+    .filter((origin): origin is string => origin !== undefined);
 }
 
 /**
@@ -82,7 +90,7 @@ export async function noteRegistration(
   cattleUrl: string,
   agents: readonly Environment[],
 ): Promise<void> {
-  const { kept, conf, problem } = await readServerFiles(place, place.limits.HOST_FILE);
+  const { kept, conf, problem } = await readServerFiles(place, place.limits.KEPT_SERVER);
   const origin = originOf({ CATTLE_URL: cattleUrl });
   if (origin === undefined) return;
   const inConf = originOf({}, conf);
@@ -91,15 +99,14 @@ export async function noteRegistration(
       `agent.conf sets CATTLE_URL to ${inConf}, which counts before the registration at ${origin}: the agent sends its keys there`,
     );
   if (problem !== undefined) place.log.warn(`cannot read the server of this host: ${problem}`);
-  const origins = agents.map((environment) => originOf(environment)).filter((each) => each !== undefined);
-  const server = beginRegistration({ kept, agents: origins }, origin, timeOf(place));
+  const server = beginRegistration({ kept, agents: originsOf(agents) }, origin, timeOf(place));
   if (server !== kept)
-    await keep(place, { server, change: server.before === undefined ? 'taken' : 'changed' }, kept);
+    await keep(place, { server, change: 'changed' }, kept);
 }
 
 /** The work is over: only the server of the agent that is active counts from now on. */
 export async function concludeServer(place: Place, environment: Environment): Promise<void> {
-  const { kept, conf, problem } = await readServerFiles(place, place.limits.HOST_FILE);
+  const { kept, conf, problem } = await readServerFiles(place, place.limits.TRUST_PATIENCE);
   if (problem !== undefined) return;
   const server = concludeWork(kept, originOf(environment, conf), timeOf(place));
   if (server !== undefined) await write(place, server);
@@ -112,7 +119,7 @@ async function keep(
 ): Promise<void> {
   if (server === undefined) return;
   const { origin, by } = server;
-  const former = before?.origin ?? server.before;
+  const former = server.before ?? before?.origin;
   if (change === 'changed' && former !== undefined && former !== origin)
     place.log.warn(`the keys of this host belonged to ${former} and now belong to ${origin}: ${describeWord(by)}`);
   else place.log.info(`the keys of this host belong to ${origin} from now on: ${describeWord(by)}`);
@@ -122,7 +129,7 @@ async function keep(
 /** A host that cannot keep it goes on: the next work finds it again. */
 async function write({ paths, limits, log }: Place, server: KeptServer): Promise<void> {
   try {
-    await withDeadline('keep the server of this host', limits.HOST_FILE, async () =>
+    await withDeadline('keep the server of this host', limits.KEPT_SERVER, async () =>
       writeKeptServer(paths, server),
     );
   } catch (error) {

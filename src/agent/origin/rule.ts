@@ -42,14 +42,13 @@ export function judgeServer({ kept, word, agents }: Known, now: string): Judgeme
   };
 }
 
-/** Pure: a registration begins to give the host keys of another server; until it is over, the keys of before count as well. */
-export function beginRegistration(
-  { kept, agents }: Pick<Known, 'kept' | 'agents'>,
-  origin: string,
-  now: string,
-): KeptServer {
-  const before = kept?.origin ?? agents[0];
-  if (kept?.origin === origin) return kept;
+/**
+ * Pure: a registration begins to give the host keys of this server. Until it is over, those of the agents that it replaces
+ * count as well: it may be rolled back.
+ */
+export function beginRegistration({ kept, agents }: Known, origin: string, now: string): KeptServer {
+  const before = agents.find((each) => each !== origin);
+  if (kept?.origin === origin && kept.before === before) return kept;
   return { origin, since: now, by: 'registration', ...(before === undefined ? {} : { before }) };
 }
 

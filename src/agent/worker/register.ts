@@ -4,7 +4,10 @@ import { remarksOnProxies } from '../../control-plane/http/proxy-remarks.ts';
 import { registerHost } from '../../control-plane/registration/registration.ts';
 import { describeUrl, parseServerUrl, replaceLoopback } from '../../control-plane/url.ts';
 import { findHostAddress } from '../../host/address.ts';
-import type { Environment } from '../../support/configuration.ts';
+import { plainHttpHint, remarkOnPlainHttp, requireHttps } from '../../control-plane/transport.ts';
+import { readHttpsRule, type Environment } from '../../support/configuration.ts';
+import { environmentsOf } from '../origin/of-holder.ts';
+import { noteRegistration } from '../origin/origin.ts';
 import { observeRoles } from '../transaction/observe.ts';
 import type { Outcome } from '../report/outcome.ts';
 import { prepareTarget, replaceAgent } from './replace-agent.ts';
@@ -35,9 +38,11 @@ export async function registerAgent(
   const target = await prepareTarget(work, targetImage, info);
   // Before the request to the server: a host that cannot have an agent is not registered.
   const { adopt, own } = readOwnership(environment, work.container);
-  requireOwnNames(await observeRoles(work.engine, work.names, () => work.clock.now(), adopt), own);
+  const observation = await observeRoles(work.engine, work.names, () => work.clock.now(), adopt);
+  requireOwnNames(observation, own);
   if (work.names.state !== undefined) await findStateContainer(work.engine, work.names.state);
   await reporter.working(`asking ${describeUrl(server.href)}`, 'register');
+  requireHttps(server.href, environment);
   const connection = await openConnection(work, server.href, { tools: false });
   const remarks = remarksOnProxies(new URL(server.href), environment, work.profile.passedEnvironment);
   for (const remark of remarks) log.warn(remark);
@@ -48,6 +53,8 @@ export async function registerAgent(
     urlOverride: environment['CATTLE_URL_OVERRIDE'],
     credentials: readKeys(environment),
   });
+  const risk = remarkOnPlainHttp(registration.cattleUrl, readHttpsRule(environment));
+  if (risk !== undefined) log.warn(risk, { hint: plainHttpHint });
   const facts = await inspectForAgent(work, info);
   const keys = await registerHost(connection, {
     cattleUrl: registration.cattleUrl,
@@ -56,6 +63,7 @@ export async function registerAgent(
   });
   secrets.add(keys.accessKey, keys.secretKey);
   log.info(`this host is registered at ${describeUrl(registration.cattleUrl)}`);
+  await noteRegistration(work, registration.cattleUrl, environmentsOf(observation));
   const outcome = await replaceAgent(work, {
     target,
     facts,

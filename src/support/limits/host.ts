@@ -14,6 +14,8 @@ export const hostLimits = {
   FLAPPING_PAUSE: 120_000,
   /** A small file of the host, or its free space, on a disk under load; a disk that takes longer is unresponsive. */
   HOST_FILE: 60_000,
+  /** The file with the server of the keys; on a disk that takes longer an upgrade goes on with the active agent's keys. */
+  KEPT_SERVER: 10_000,
   /** Reading the mounts of some thousand processes. */
   HOLDERS_TOTAL: 10_000,
   /** Processes: a host with more has another problem. */

@@ -8,7 +8,7 @@ import { observeKeys, unreachableCause } from './observe-keys.ts';
 import { choosePause, describeTurn, initialPace, type Turn } from './pace.ts';
 import { prepareScript, takeStaged, type NoScript } from './prepare-script.ts';
 import { runStaged } from './run-script.ts';
-import { tellCannotRun, tellCanRun, tellKeysLive, tellRevoked } from './tell-state.ts';
+import { tellCannotRun, tellCanRun, tellKeysLive, tellOtherServer, tellRevoked } from './tell-state.ts';
 import {
   openConnection,
   readAgentSettings,
@@ -66,6 +66,8 @@ async function takeTurn(loop: BootstrapLoop, settings: AgentSettings, course: Co
 }
 
 async function askAndRun(loop: BootstrapLoop, settings: AgentSettings, course: Course): Promise<Turn> {
+  const other = await loop.findOtherServer?.(settings.cattleUrl);
+  if (other !== undefined) return tellOtherServer(loop, other);
   const connection = await connect(loop, settings.cattleUrl);
   const keys = await checkCredentials(connection.client, settings);
   const refused = await judgeKeys(loop, settings, keys, course);
