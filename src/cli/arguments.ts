@@ -13,8 +13,7 @@ export type Request =
 export const commandTable = {
   register: 'register this host with RANCHER_URL, like IMAGE URL',
   upgrade:
-    "replace this host's agent with one from this image, with its keys and settings (--offline: do not ask the server; " +
-    '--server URL: the keys belong to that server)',
+    "replace this host's agent with one from this image, with its keys and settings (--offline: do not ask the server)",
   'inspect-host': 'print the facts of this host and its token, as lines INFO: env "NAME=VALUE"',
   run: "what the agent's container runs: keep the server's bootstrap running",
   status: 'show whether this host is healthy, what it does, since when, what is next (--watch, --json)',
@@ -31,7 +30,7 @@ export const forceFlag = '--force';
 export const offlineFlag = '--offline';
 
 /** For `upgrade`: the server that the keys of this host belong to. */
-const serverFlag = '--server';
+export const serverFlag = '--server';
 
 /**
  * The value of `--server URL` or `--server=URL`; undefined without that option.

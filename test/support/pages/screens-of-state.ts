@@ -9,6 +9,7 @@ import { defaultLimits } from '../../../src/support/limits/limits.ts';
 import {
   agent,
   diagnosisOf,
+  host,
   known,
   listed,
   names,
@@ -124,6 +125,7 @@ export function statusScreens(): string {
       lock: known({ state: 'free' }),
       attempts: known([]),
       leaks: known(countLeaks([], now, defaultLimits)),
+      transport: host({}).transport,
       ...parts,
     };
     return renderStatus(buildStatusReport(snapshot, defaultLimits), now, terminal);
