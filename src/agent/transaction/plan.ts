@@ -205,8 +205,9 @@ function planWithBrokenAgent(situation: Situation, agent: Observed): Step {
   const { next } = situation;
   if (next === undefined) return { do: 'fail', why: 'agent-does-not-run', container: agent };
   const isFit = situation.fitnessOf(next) !== 'broken' && situation.fitnessOf(next) !== 'shaky';
-  const hasKeys = situation.hasKeysOf(agent, next);
-  const isRelief = isFit && hasKeys && !next.removalStarted && situation.canBeRemoved(agent);
+  // Its keys may be the only ones that still work: a person decides.
+  if (!situation.hasKeysOf(agent, next)) return { do: 'fail', why: 'agent-does-not-run', container: agent };
+  const isRelief = isFit && !next.removalStarted && situation.canBeRemoved(agent);
   const takeOver = isRelief ? planTakeOver(situation, next) : undefined;
   if (takeOver !== undefined && takeOver.do !== 'fail') return takeOver;
   // On a full disk nothing can be renamed or started: keep an agent that runs, whatever its name is.
