@@ -115,7 +115,7 @@ export function readAgentSettings(environment: Environment): AgentSettings {
   const secretKey = environment['CATTLE_SECRET_KEY'] ?? '';
   if (cattleUrl === '' || accessKey === '' || secretKey === '') {
     throw new ConfigurationError('CATTLE_URL, CATTLE_ACCESS_KEY and CATTLE_SECRET_KEY must be set', {
-      hint: 'a registration creates an agent: docker run … IMAGE http://SERVER:8080/v1/scripts/TOKEN',
+      hint: 'a registration creates an agent: docker run … IMAGE https://SERVER/v1/scripts/TOKEN',
     });
   }
   return { cattleUrl: cattleUrl.replace(/\/+$/, ''), keys: { accessKey, secretKey } };

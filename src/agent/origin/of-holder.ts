@@ -29,7 +29,7 @@ export async function requireKeptServer(work: Work, observation: Observation, ho
   });
   const isActive = holder === observation.agent;
   if (files.problem !== undefined && !isActive)
-    throw new CannotChangeError(`cannot tell for which server the keys of ${holder.name} are`, {
+    throw new CannotChangeError(`cannot find out for which server the keys of ${holder.name} are`, {
       originalMessage: files.problem,
       hint: 'repair the disk of /var/lib/rancher, then try again',
     });
