@@ -108,7 +108,9 @@ function transportRows({ transport }: StatusReport): readonly Row[] {
   if ('problem' in transport) return [];
   const { origin, plainHttp, accepted } = transport;
   if (!plainHttp) return [['server', origin]];
-  return [['server', accepted ? `${origin} (plain http, accepted)` : `WARNING: ${origin} is ${plainHttpRisk}`]];
+  return [
+    ['server', accepted ? `${origin} (plain http, accepted)` : `WARNING: ${origin} is ${plainHttpRisk}`],
+  ];
 }
 
 function isRunningAgent({ role, state }: RoleHolder): boolean {

@@ -3,12 +3,7 @@ import type { Connection } from './http/connection.ts';
 import { establishTrust, installKeptTrust, rereadCaFile, type TrustRequest } from './trust.ts';
 import { runCommand } from '../host/processes.ts';
 import type { Clock } from '../support/clock.ts';
-import {
-  readTlsTrust,
-  type Configuration,
-  type Environment,
-  type Paths,
-} from '../support/configuration.ts';
+import { readTlsTrust, type Configuration, type Environment, type Paths } from '../support/configuration.ts';
 import { DeadlineError, withDeadline } from '../support/deadline.ts';
 import { ConfigurationError } from '../support/errors.ts';
 import type { Limits } from '../support/limits/limits.ts';

@@ -244,7 +244,9 @@ function requireFingerprint(kept: string, fingerprint: Fingerprint, { caFile }: 
   if (readCertificates(kept).some((certificate) => hasFingerprint(certificate, fingerprint))) return;
   throw new ConfigurationError(
     `no certificate in ${caFile} has the fingerprint in CA_FINGERPRINT, and ${tlsTrustVariable}=ca.crt trusts nothing else`,
-    { hint: `correct CA_FINGERPRINT, or remove ${caFile}: the certificate is then fetched from the server again` },
+    {
+      hint: `correct CA_FINGERPRINT, or remove ${caFile}: the certificate is then fetched from the server again`,
+    },
   );
 }
 

@@ -76,7 +76,8 @@ function reportTransport({ transport, serving }: StatusSnapshot): TransportRepor
   const { kept, https } = transport.value;
   const record = serving.known && 'record' in serving.value ? serving.value.record : undefined;
   const origin = kept?.origin ?? record?.server;
-  if (origin === undefined) return { problem: 'no agent of this entrypoint has used its keys on this host yet' };
+  if (origin === undefined)
+    return { problem: 'no agent of this entrypoint has used its keys on this host yet' };
   return {
     origin,
     ...(kept === undefined ? {} : { since: kept.since, by: kept.by }),

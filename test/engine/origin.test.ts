@@ -9,7 +9,10 @@ import type { AgentKeys } from '../support/server/stub-state.ts';
 
 let scene: Scene;
 let other: StubServer;
-const othersKeys: AgentKeys = { accessKey: 'OTHERACCESSKEY000001', secretKey: 'othersecretkey00000000000000000000000001' };
+const othersKeys: AgentKeys = {
+  accessKey: 'OTHERACCESSKEY000001',
+  secretKey: 'othersecretkey00000000000000000000000001',
+};
 
 beforeAll(async () => {
   scene = await startScene({ name: 'origin' });

@@ -25,7 +25,13 @@ function variablesRead(): readonly string[] {
   );
   const listed = profileNames.flatMap((name) => selectProfile(name, {}).passedEnvironment);
   return [
-    ...new Set([...read, ...listed, ...Object.values(workerVariables), metricsVariable, ...transportVariables]),
+    ...new Set([
+      ...read,
+      ...listed,
+      ...Object.values(workerVariables),
+      metricsVariable,
+      ...transportVariables,
+    ]),
   ];
 }
 

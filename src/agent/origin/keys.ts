@@ -33,9 +33,13 @@ export function keptForPersons(
   const refused = [...olds, next, besideNext].filter(
     (each): each is Observed => each !== undefined && isPrincipal(each) && isRefused(each),
   );
-  const others = agent === undefined ? [] : olds.filter((old) => isOfOthers(old, agent) && !refused.includes(old));
+  const others =
+    agent === undefined ? [] : olds.filter((old) => isOfOthers(old, agent) && !refused.includes(old));
   return [
-    ...refused.map(({ name }) => ({ name, why: 'keys of another server than the one that this host belongs to' })),
+    ...refused.map(({ name }) => ({
+      name,
+      why: 'keys of another server than the one that this host belongs to',
+    })),
     ...others.map(({ name }) => ({ name, why: 'other keys than the agent' })),
   ];
 }

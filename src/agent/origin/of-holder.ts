@@ -14,7 +14,11 @@ import { isAccepted, originOf, otherServer } from './rule.ts';
  * @throws OtherServerError; ConfigurationError for plain http with `AGENT_REQUIRE_HTTPS`; CannotChangeError when the files cannot
  *   be read and nobody vouches for the keys: no agent is active with them
  */
-export async function requireKeptServer(work: Work, observation: Observation, holder: Observed): Promise<void> {
+export async function requireKeptServer(
+  work: Work,
+  observation: Observation,
+  holder: Observed,
+): Promise<void> {
   const { environment } = work.configuration;
   const files = await readServerFiles(work, work.limits.KEPT_SERVER);
   const given = originOf({ CATTLE_URL: environment[workerVariables.server] ?? '' });
@@ -37,7 +41,8 @@ export async function requireKeptServer(work: Work, observation: Observation, ho
     throw otherServer(holder.name, used, kept);
   if (used !== undefined)
     requireHttps(used, { ...holder.environment, ...settingsOf(environment), ...settingsOf(files.conf) });
-  if (!isActive) work.log.warn(`no agent is active: using the keys of ${holder.name}`, { server: used ?? '' });
+  if (!isActive)
+    work.log.warn(`no agent is active: using the keys of ${holder.name}`, { server: used ?? '' });
 }
 
 /**
@@ -75,5 +80,7 @@ export function environmentsOf(observation: Observation): readonly Environment[]
 }
 
 function settingsOf(environment: Environment): Environment {
-  return Object.fromEntries(Object.entries(environment).filter(([name, value]) => name.startsWith('AGENT_') && value !== ''));
+  return Object.fromEntries(
+    Object.entries(environment).filter(([name, value]) => name.startsWith('AGENT_') && value !== ''),
+  );
 }

@@ -20,7 +20,10 @@ export interface RunningAgent extends Pick<
  * @param cattleUrl that this agent uses
  * @returns undefined when it may go on, also when the host's files cannot be read: a disk never stops an agent
  */
-export async function findOtherServer(run: RunningAgent, cattleUrl: string): Promise<OtherServerError | undefined> {
+export async function findOtherServer(
+  run: RunningAgent,
+  cattleUrl: string,
+): Promise<OtherServerError | undefined> {
   const used = originOf({ CATTLE_URL: cattleUrl });
   if (used === undefined) return undefined;
   const files = await readServerFiles(run, run.limits.TRUST_PATIENCE);

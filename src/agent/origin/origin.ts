@@ -100,8 +100,7 @@ export async function noteRegistration(
     );
   if (problem !== undefined) place.log.warn(`cannot read the server of this host: ${problem}`);
   const server = beginRegistration({ kept, agents: originsOf(agents) }, origin, timeOf(place));
-  if (server !== kept)
-    await keep(place, { server, change: 'changed' }, kept);
+  if (server !== kept) await keep(place, { server, change: 'changed' }, kept);
 }
 
 /** The work is over: only the server of the agent that is active counts from now on. */
@@ -121,7 +120,9 @@ async function keep(
   const { origin, by } = server;
   const former = server.before ?? before?.origin;
   if (change === 'changed' && former !== undefined && former !== origin)
-    place.log.warn(`the keys of this host belonged to ${former} and now belong to ${origin}: ${describeWord(by)}`);
+    place.log.warn(
+      `the keys of this host belonged to ${former} and now belong to ${origin}: ${describeWord(by)}`,
+    );
   else place.log.info(`the keys of this host belong to ${origin} from now on: ${describeWord(by)}`);
   await write(place, server);
 }

@@ -86,7 +86,11 @@ export class OtherServerError extends EntrypointError {
  * @param name of the agent
  * @param origin that agent's
  */
-export function otherServer(name: string, origin: string, { origin: kept, by }: KeptServer): OtherServerError {
+export function otherServer(
+  name: string,
+  origin: string,
+  { origin: kept, by }: KeptServer,
+): OtherServerError {
   return new OtherServerError(
     `the keys of ${name} are for ${origin}, and this host belongs to ${kept} (${describeWord(by)}): they are not used`,
     {

@@ -144,7 +144,9 @@ class Transaction {
     const { judgeKeys, log } = this.#options;
     if (judgeKeys !== undefined) this.#isRefused = await judgeKeys(first);
     for (const { name, why } of keptForPersons(first, this.#isRefused)) {
-      log.warn(`${name} holds ${why}: it is left alone`, { hint: `if nobody needs them: docker rm -f ${name}` });
+      log.warn(`${name} holds ${why}: it is left alone`, {
+        hint: `if nobody needs them: docker rm -f ${name}`,
+      });
     }
   }
 

@@ -15,16 +15,13 @@ export function checkTransport(snapshot: Snapshot): readonly Finding[] {
   const origin = usedOrigin(snapshot) ?? kept?.origin;
   if (origin === undefined) return [];
   const belonging = kept === undefined || isAccepted(kept, origin) ? [] : [describeOther(origin, kept)];
-  const rule = (server.known ? server.value.https : undefined) ?? (transport.known ? transport.value.https : 'unset');
+  const rule =
+    (server.known ? server.value.https : undefined) ?? (transport.known ? transport.value.https : 'unset');
   const isStrict = server.known && server.value.strictTrust === true;
   return [...belonging, describeScheme(origin, rule, isStrict)];
 }
 
-function describeScheme(
-  origin: string,
-  rule: 'required' | 'accepted' | 'unset',
-  isStrict: boolean,
-): Finding {
+function describeScheme(origin: string, rule: 'required' | 'accepted' | 'unset', isStrict: boolean): Finding {
   const figures = { https: !isPlainHttp(origin) };
   if (!isPlainHttp(origin)) {
     const trust = isStrict ? `; only ca.crt is trusted (${tlsTrustVariable})` : '';
@@ -59,7 +56,9 @@ function describeOther(origin: string, kept: KeptServer): Finding {
 /** What the active agent uses: as it was asked, or as its container says. */
 function usedOrigin({ server, agents }: Snapshot): string | undefined {
   const active = agents.known
-    ? agents.value.find(({ role, managed, state }) => managed && activeRoles.includes(role) && state === 'running')
+    ? agents.value.find(
+        ({ role, managed, state }) => managed && activeRoles.includes(role) && state === 'running',
+      )
     : undefined;
   const url = server.known ? server.value.url : active?.server;
   return url === undefined ? undefined : URL.parse(url)?.origin;

@@ -59,8 +59,8 @@ export async function readKeptServer(paths: Paths, deadlineMs: number): Promise<
   try {
     const parsed = v.safeParse(schema, JSON.parse(text));
     if (!parsed.success) return { kind: 'damaged', reason: 'not of the expected form' };
-    const { version: _version, ...server } = parsed.output;
-    return { kind: 'kept', server };
+    const { origin, since, by, before } = parsed.output;
+    return { kind: 'kept', server: { origin, since, by, ...(before === undefined ? {} : { before }) } };
   } catch {
     return { kind: 'damaged', reason: 'not JSON' };
   }

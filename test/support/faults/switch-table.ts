@@ -341,39 +341,23 @@ export const tlsRows: readonly TlsRow[] = [
     requests: '',
   },
   // Registered by https means https: nothing of the agent changes.
-  {
-    ...trusted,
-    switches: ['apihost=http://plain.example:8080'],
-    caFile: 'authority',
-    exit: 78,
-    says: 'reports a plain http address, which is refused',
-    requests: 'script',
-  },
-  {
-    ...trusted,
-    switches: ['apihost=https://elsewhere.example'],
-    caFile: 'authority',
-    exit: 78,
-    says: 'which is not the server that was asked',
-    requests: 'script',
-  },
-  {
-    ...trusted,
-    switches: [],
-    environment: { AGENT_TLS_TRUST: 'ca.crt' },
-    exit: 78,
-    says: 'AGENT_TLS_TRUST=ca.crt trusts /var/lib/rancher/etc/ssl/ca.crt or CA_FINGERPRINT alone',
-    requests: '',
-  },
-  {
-    ...trusted,
-    switches: ['cacert=ok'],
-    caFile: 'intermediate',
-    environment: { ...pin(sha1), AGENT_TLS_TRUST: 'ca.crt' },
-    exit: 78,
-    says: 'has the fingerprint in CA_FINGERPRINT',
-    requests: '',
-  },
+  ...(
+    [
+      ['http://plain.example:8080', 'reports a plain http address, which is refused'],
+      ['https://elsewhere.example', 'which is not the server that was asked'],
+    ] as const
+  ).map(([url, says]): TlsRow => {
+    return { ...refused, switches: [`apihost=${url}`], caFile: 'authority', says, requests: 'script' };
+  }),
+  ...(
+    [
+      [undefined, {}, 'trusts /var/lib/rancher/etc/ssl/ca.crt or CA_FINGERPRINT alone'],
+      ['intermediate', pin(sha1), 'has the fingerprint in CA_FINGERPRINT'],
+    ] as const
+  ).map(([caFile, given, says]): TlsRow => {
+    const environment = { ...given, AGENT_TLS_TRUST: 'ca.crt' };
+    return { ...refused, switches: [], ...(caFile && { caFile }), environment, says, requests: '' };
+  }),
   // From here on the agent's address is the https one.
   {
     ...pinned,

@@ -44,10 +44,13 @@ describe.each(profileNames)('an address that a server of %s reports', (profile) 
     ['a base URL', 'https://rancher.example', other, false],
     ['a base URL of plain http, to https', 'http://rancher.example:8080', other, false],
     ['a registration URL of plain http', 'http://a.example/v2-beta/scripts/T', 'http://b.example/v1', true],
-  ])('may lead %s elsewhere, with a warning, but no agent of PastureStack', (_title, asked, told, hasToken) => {
-    if (profile === 'pasturestack') expect(() => judge(asked, told, hasToken)).toThrow(ConfigurationError);
-    else expect(judge(asked, told, hasToken)).toMatch(/calls itself .*: the agent will use that address$/);
-  });
+  ])(
+    'may lead %s elsewhere, with a warning, but no agent of PastureStack',
+    (_title, asked, told, hasToken) => {
+      if (profile === 'pasturestack') expect(() => judge(asked, told, hasToken)).toThrow(ConfigurationError);
+      else expect(judge(asked, told, hasToken)).toMatch(/calls itself .*: the agent will use that address$/);
+    },
+  );
 });
 
 it('an address that was https at any time on the way never becomes http', () => {
@@ -163,7 +166,10 @@ describe('a process whose environment weakens Node’s TLS, at a real server', (
   });
   afterAll(async () => server.close());
 
-  async function ask(environment: Readonly<Record<string, string>>, ...ca: readonly string[]): Promise<string> {
+  async function ask(
+    environment: Readonly<Record<string, string>>,
+    ...ca: readonly string[]
+  ): Promise<string> {
     const script = join(folder, 'ask-server.ts');
     const arguments_ = ['--disable-warning=ExperimentalWarning', script, `${server.url}/v1`, ...ca];
     const { stdout } = await promisify(execFile)(process.execPath, arguments_, {
@@ -182,7 +188,7 @@ describe('a process whose environment weakens Node’s TLS, at a real server', (
   it('and no https proxy either: the password for it is not sent', async () => {
     let bytes = 0;
     const proxy = createTlsServer({ ...certificates.server }, (socket) => {
-      socket.on('data', (chunk) => (bytes += chunk.length));
+      socket.on('data', (chunk: Buffer) => (bytes += chunk.length));
       socket.on('error', () => undefined);
     });
     await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));

@@ -30,11 +30,7 @@ async function setUp(options: StubOptions = {}) {
   };
   const connection = createTestConnection({ limits: { HTTP_TOTAL: 5_000 } });
   let refreshed = 0;
-  const establish = async (
-    given: string | undefined,
-    url = stub.registrationUrl,
-    trusts: TlsTrust = 'all',
-  ) =>
+  const establish = async (given: string | undefined, url = stub.registrationUrl, trusts: TlsTrust = 'all') =>
     await establishTrust(connection, {
       url,
       fingerprint: given,

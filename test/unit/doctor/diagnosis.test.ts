@@ -349,7 +349,10 @@ const table: readonly (readonly [
   [
     'no server',
     {
-      server: known({ url: 'https://rancher.example/v1', answer: { kind: 'none', reason: 'connection refused' } }),
+      server: known({
+        url: 'https://rancher.example/v1',
+        answer: { kind: 'none', reason: 'connection refused' },
+      }),
     },
     ['server-unavailable'],
     2,

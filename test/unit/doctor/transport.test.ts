@@ -39,7 +39,11 @@ describe('the check transport', () => {
 
   it('is fine with plain http that a person accepts, in agent.conf or at the registration', () => {
     const transport = kept(plain, { https: 'accepted' });
-    const byFile = diagnosisOf({ server: unknown('no'), agents: known([agent({ server: `${plain}/v1` })]), transport });
+    const byFile = diagnosisOf({
+      server: unknown('no'),
+      agents: known([agent({ server: `${plain}/v1` })]),
+      transport,
+    });
     expect(byFile.causes).toEqual([]);
     const server = asked(plain, { https: 'accepted' });
     expect(diagnosisOf({ server, transport: kept(plain) })).toMatchObject({ verdict: 'healthy' });
@@ -74,7 +78,12 @@ describe('the check transport', () => {
     expect(finding?.advice).toContain('upgrade --server https://elsewhere.example');
     // While a registration moves the host, both count.
     const moving = kept(undefined, {
-      kept: { origin: 'https://rancher.example', since, by: 'registration', before: 'https://elsewhere.example' },
+      kept: {
+        origin: 'https://rancher.example',
+        since,
+        by: 'registration',
+        before: 'https://elsewhere.example',
+      },
     });
     expect(diagnosisOf({ server: asked('https://elsewhere.example'), transport: moving }).causes).toEqual([]);
   });
@@ -82,7 +91,11 @@ describe('the check transport', () => {
 
 it.each([
   ['warns of plain http', kept(plain), /server +WARNING: http:\/\/server:8080 is plain http: anybody/],
-  ['names what a person accepts', kept(plain, { https: 'accepted' }), /server +http:\/\/server:8080 \(plain http, accepted\)/],
+  [
+    'names what a person accepts',
+    kept(plain, { https: 'accepted' }),
+    /server +http:\/\/server:8080 \(plain http, accepted\)/,
+  ],
   ['names the server of https', kept('https://rancher.example'), /server +https:\/\/rancher\.example\n/],
   ['knows it from the agent’s record as well', kept(undefined), /server +https:\/\/rancher\.example\n/],
   ['leaves the row out where nothing is known', unknown('no folder'), /^(?!.*\nserver )/s],

@@ -85,7 +85,11 @@ export async function tellOtherServer(loop: Telling, error: OtherServerError): P
 
 /** The server knows the keys: a state that says otherwise must not stay. */
 export async function tellKeysLive(loop: Telling): Promise<void> {
-  await tellRestored(loop, 'other-server', 'the keys of this agent are for the server that this host belongs to');
+  await tellRestored(
+    loop,
+    'other-server',
+    'the keys of this agent are for the server that this host belongs to',
+  );
   await tellRestored(loop, revokedCause, 'the server knows the keys of this agent again');
 }
 

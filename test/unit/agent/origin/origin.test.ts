@@ -95,7 +95,9 @@ describe('an upgrade', () => {
     scene.add('rancher-agent', at(b));
     await takeKeys(workWith({ AGENT_SERVER: b }));
     expect(await kept()).toMatchObject({ origin: b, by: '--server' });
-    expect(scene.lines.join('')).toContain(`belonged to ${a} and now belong to ${b}: upgrade --server says so`);
+    expect(scene.lines.join('')).toContain(
+      `belonged to ${a} and now belong to ${b}: upgrade --server says so`,
+    );
   });
 
   it('believes no --server that the keys are not for: a mistyped URL takes no agent off its server', async () => {
@@ -119,15 +121,21 @@ describe('an upgrade', () => {
   it.each([
     ['not JSON', 'secret of somebody'],
     ['of another form', '{"version":1,"origin":"file:///etc"}'],
-    ['with a path in its origin', `{"version":1,"origin":"${a}/v1","since":"2026-01-01T00:00:00Z","by":"agent"}`],
-  ])('goes on where the file is %s: it is written again, and nothing of it is shown', async (_title, text) => {
-    await place(file(), text);
-    scene.add('rancher-agent', at(a));
-    await takeKeys();
-    expect(await kept()).toMatchObject({ origin: a, by: 'agent' });
-    expect(scene.lines.join('')).toContain('is damaged');
-    expect(scene.lines.join('')).not.toContain('somebody');
-  });
+    [
+      'with a path in its origin',
+      `{"version":1,"origin":"${a}/v1","since":"2026-01-01T00:00:00Z","by":"agent"}`,
+    ],
+  ])(
+    'goes on where the file is %s: it is written again, and nothing of it is shown',
+    async (_title, text) => {
+      await place(file(), text);
+      scene.add('rancher-agent', at(a));
+      await takeKeys();
+      expect(await kept()).toMatchObject({ origin: a, by: 'agent' });
+      expect(scene.lines.join('')).toContain('is damaged');
+      expect(scene.lines.join('')).not.toContain('somebody');
+    },
+  );
 
   it.each([
     ['a link', async () => symlink('/etc/shadow', file())],

@@ -32,7 +32,9 @@ describe('which server counts', () => {
       server: { origin: b, since: now, by: '--server' },
       change: 'changed',
     });
-    expect(judgeServer({ kept, word: { origin: a, by: 'environment' }, agents: [] }, now)).toEqual({ server: kept });
+    expect(judgeServer({ kept, word: { origin: a, by: 'environment' }, agents: [] }, now)).toEqual({
+      server: kept,
+    });
   });
 
   it('a line in agent.conf does so as well, and when it is removed the former server counts again', () => {
@@ -57,7 +59,11 @@ describe('while a registration is under way', () => {
 
   it('those of the agents on this host count, not those of a host that it was', () => {
     expect(beginRegistration({ kept, agents: [b, c] }, b, now).before).toBe(c);
-    expect(beginRegistration({ kept, agents: [] }, b, now)).toEqual({ origin: b, since: now, by: 'registration' });
+    expect(beginRegistration({ kept, agents: [] }, b, now)).toEqual({
+      origin: b,
+      since: now,
+      by: 'registration',
+    });
     expect(beginRegistration({ kept, agents: [a] }, a, now)).toBe(kept);
   });
 
