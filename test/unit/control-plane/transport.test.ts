@@ -157,7 +157,7 @@ describe('plain http', () => {
   });
 });
 
-describe('a process whose environment weakens Node’s TLS, at a real server', () => {
+describe('a process whose environment weakens Node’s TLS, at a real server', { timeout: 60_000 }, () => {
   const folder = join(import.meta.dirname, '../../support/server');
   const file = (name: string): string => join(folder, 'certificates', name);
   let server: StubServer;
