@@ -43,7 +43,9 @@ const registration: VariableGroup = {
     {
       names: ['CATTLE_ACCESS_KEY', 'CATTLE_SECRET_KEY'],
       text: 'keys for the API of a server with access control, if the URL has no registration token',
-      more: 'In the container of an agent these are the agent keys.',
+      more:
+        'In the container of an agent these are the agent keys. Agent keys that are given with a registration URL are used, and the ' +
+        'host is not registered; an account’s keys are then not used.',
     },
     {
       names: ['http_proxy', 'https_proxy', 'all_proxy', 'NO_PROXY'],

@@ -3,7 +3,7 @@ import { addEnvironmentSecrets } from '../../support/secrets.ts';
 import { followProfile } from './follow-profile.ts';
 import { findKeyHolder, observeRoles } from '../transaction/observe.ts';
 import type { Outcome } from '../report/outcome.ts';
-import { requireSameIdentity } from './identity-guard.ts';
+import { keepIdentity, requireSameIdentity } from './identity-guard.ts';
 import { prepareTarget, replaceAgent } from './replace-agent.ts';
 import { findStateContainer } from './state-container.ts';
 import { requireKeptServer } from '../origin/of-holder.ts';
@@ -40,5 +40,6 @@ export async function upgradeAgent(given: Work, targetImage: string): Promise<Ou
   const state = names.state === undefined ? undefined : await findStateContainer(engine, names.state);
   if (state === undefined) requireSameIdentity(holder, facts);
   const { environment } = holder;
-  return replaceAgent(work, { target, environment, facts, info, observation, waitsOutBackOff: true });
+  const kept = state === undefined ? keepIdentity(holder, facts) : facts;
+  return replaceAgent(work, { target, environment, facts: kept, info, observation, waitsOutBackOff: true });
 }
