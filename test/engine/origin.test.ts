@@ -45,12 +45,12 @@ async function register(): Promise<void> {
   await scene.settled();
 }
 
-/** A managed container with keys for the other server, under one of our names; a person with the socket can create it. */
-async function placeOther(name: string): Promise<void> {
+/** A managed container with keys of another registration, under one of our names; a person with the socket can create it. */
+async function placeOther(name: string, { url }: Pick<StubServer, 'url'>): Promise<void> {
   await scene.host.docker(
     ...['create', '--name', name, '--restart', 'always', '--privileged', '--net', 'host', '--pid', 'host'],
     ...['-v', '/var/run/docker.sock:/var/run/docker.sock', '-v', '/var/lib/rancher:/var/lib/rancher'],
-    ...['-v', '/proc:/host/proc', '-v', '/dev:/host/dev', '-e', `CATTLE_URL=${other.url}/v1`],
+    ...['-v', '/proc:/host/proc', '-v', '/dev:/host/dev', '-e', `CATTLE_URL=${url}/v1`],
     ...['-e', `CATTLE_ACCESS_KEY=${othersKeys.accessKey}`, '-e', `CATTLE_SECRET_KEY=${othersKeys.secretKey}`],
     images.a,
     'run',
@@ -90,7 +90,7 @@ describe('keys of another server', () => {
   it('are not what an upgrade creates an agent from, until a person says so with --server', async () => {
     await register();
     await scene.host.docker('rm', '-f', 'rancher-agent');
-    await placeOther('rancher-agent-previous');
+    await placeOther('rancher-agent-previous', other);
     const asked = other.requests.length;
     const refused = await scene.upgrade(images.b);
     expect(refused, refused.stderr).toMatchObject({ status: 78 });
@@ -113,23 +113,25 @@ describe('keys of another server', () => {
     await scene.settled();
   });
 
-  it('take no agent’s place when that is restarted, and are not removed for it either', async () => {
+  it('of another registration take no agent’s place when it is restarted, and are not removed for it', async () => {
     await register();
     const agent = await scene.host.inspect('rancher-agent');
-    await scene.host.docker('stop', '-t', '3', 'rancher-agent');
-    await placeOther('rancher-agent-previous');
-    const asked = other.requests.length;
-    await scene.host.docker('start', 'rancher-agent');
+    await placeOther('rancher-agent-previous', scene.server);
+    // Docker restarts it: an agent that is up for a moment only, and not for the first time.
+    await scene.host.killProcess('rancher-agent');
     await scene.waitFor('the agent has reconciled', async () => {
       const { stderr, stdout } = await scene.host.tryDocker('logs', 'rancher-agent');
-      return (stdout + stderr).includes('it is left alone') ? true : undefined;
+      return (stdout + stderr).includes(
+        'rancher-agent-previous holds other keys than the agent: it is left alone',
+      )
+        ? true
+        : undefined;
     });
     await scene.only('rancher-agent', 'rancher-agent-previous');
     expect((await scene.host.inspect('rancher-agent'))?.Id).toBe(agent?.Id);
-    expect((await scene.host.inspect('rancher-agent-previous'))?.Config.Env).toContain(
-      `CATTLE_ACCESS_KEY=${othersKeys.accessKey}`,
-    );
-    expect(other.requests.length).toBe(asked);
+    expect(await scene.host.inspect('rancher-agent-previous')).toMatchObject({
+      State: { Status: 'created' },
+    });
   });
 
   it('run no script on a host that belongs to another server, and a new registration is a person’s word', async () => {
