@@ -1,7 +1,7 @@
 import { shortId } from '../../engine/containers.ts';
 import type { ContainerSpec } from '../../engine/engine.ts';
 import { labels } from '../identity/roles.ts';
-import { oldAgents, type Observation, type Observed } from '../transaction/observe.ts';
+import { everyone, oldAgents, type Observation, type Observed } from '../transaction/observe.ts';
 
 /*
  * The last copy of the host's keys is never removed. The keys exist only in the environments of containers, so no container may
@@ -28,10 +28,10 @@ export function keptForPersons(
   observation: Observation,
   isRefused: (container: Observed) => boolean,
 ): readonly { readonly name: string; readonly why: string }[] {
-  const { agent, next, besideNext } = observation;
+  const { agent } = observation;
   const olds = oldAgents(observation).filter(isPrincipal);
-  const refused = [...olds, next, besideNext].filter(
-    (each): each is Observed => each !== undefined && isPrincipal(each) && isRefused(each),
+  const refused = everyone(observation).filter(
+    (each) => each !== agent && isPrincipal(each) && isRefused(each),
   );
   const others =
     agent === undefined ? [] : olds.filter((old) => isOfOthers(old, agent) && !refused.includes(old));

@@ -1,7 +1,7 @@
 import { requireHttps } from '../../control-plane/transport.ts';
 import type { Environment } from '../../support/configuration.ts';
 import { CannotChangeError } from '../../support/errors.ts';
-import { oldAgents, type Observation, type Observed } from '../transaction/observe.ts';
+import { everyone, oldAgents, type Observation, type Observed } from '../transaction/observe.ts';
 import { workerVariables } from '../worker/request.ts';
 import type { Work } from '../worker/session.ts';
 import { readServerFiles, settleServer, wordOf } from './origin.ts';
@@ -72,11 +72,15 @@ export async function judgeKeys(
 
 /** The environments of the managed agents: the active one, else a parked one, else the next one. */
 export function environmentsOf(observation: Observation): readonly Environment[] {
-  const { agent, next, besideNext } = observation;
-  const agents = [agent, ...oldAgents(observation), next, besideNext];
-  return agents
-    .filter((observed) => observed?.managed === true && observed.adopted !== true)
-    .map((observed) => observed?.environment ?? {});
+  const { agent } = observation;
+  const agents = new Set([
+    ...(agent === undefined ? [] : [agent]),
+    ...oldAgents(observation),
+    ...everyone(observation),
+  ]);
+  return [...agents]
+    .filter(({ managed, adopted }) => managed && adopted !== true)
+    .map(({ environment }) => environment);
 }
 
 function settingsOf(environment: Environment): Environment {
