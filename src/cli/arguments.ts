@@ -29,6 +29,23 @@ export const forceFlag = '--force';
 /** For `upgrade`: the new agent is promoted without asking the server. */
 export const offlineFlag = '--offline';
 
+/** For `upgrade`: the server that the keys of this host belong to. */
+export const serverFlag = '--server';
+
+/**
+ * The value of `--server URL` or `--server=URL`; undefined without that option.
+ * @throws UsageError when the URL is missing
+ */
+export function readServerOption(args: readonly string[]): string | undefined {
+  const at = args.findIndex((argument) => argument === serverFlag || argument.startsWith(`${serverFlag}=`));
+  if (at < 0) return undefined;
+  const value = args[at] === serverFlag ? args[at + 1] : args[at]?.slice(serverFlag.length + 1);
+  if (value !== undefined && isUrl(value)) return value;
+  throw new UsageError(`upgrade: ${serverFlag} needs the URL of the server`, {
+    hint: `upgrade ${serverFlag} https://SERVER`,
+  });
+}
+
 /** What a container or a process of ours runs, and no person. */
 const internalCommands = ['worker', 'agent-restarter', 'sweep'] as const;
 

@@ -9,7 +9,14 @@ import {
   messageBeyond,
 } from '../support/errors.ts';
 import { printableValue } from '../support/printable.ts';
-import { forceFlag, offlineFlag, parseArguments, type CommandName, type Request } from './arguments.ts';
+import {
+  forceFlag,
+  offlineFlag,
+  parseArguments,
+  readServerOption,
+  type CommandName,
+  type Request,
+} from './arguments.ts';
 
 /** What `main` has set up before the command line is read. */
 export type Basis = Omit<Parameters<typeof createContext>[0], 'command'>;
@@ -62,6 +69,7 @@ async function performCommand(name: CommandName, args: readonly string[], given:
       return (await import('../commands/upgrade.ts')).upgrade(context, {
         force,
         offline: args.includes(offlineFlag),
+        serverUrl: readServerOption(args),
       });
     case 'inspect-host':
       return (await import('../commands/inspect-host.ts')).inspectHost(context);

@@ -1,6 +1,6 @@
 import { formatDuration } from '../support/deadline.ts';
 import { describeLimits } from '../support/limits/limits.ts';
-import { commandTable, forceFlag, offlineFlag } from './arguments.ts';
+import { commandTable, forceFlag, offlineFlag, serverFlag } from './arguments.ts';
 import { exitTable } from './exit-table.ts';
 import { helpRows } from './variables.ts';
 import { table } from './wrap.ts';
@@ -33,6 +33,10 @@ export function renderHelp(version: string, columns = 80): string {
         "URL, register, upgrade: replace an unmanaged container that has the agent's name; it is removed last, like an old agent",
       ],
       [offlineFlag, 'upgrade: promote the new agent without asking the server whether it can serve'],
+      [
+        `${serverFlag} URL`,
+        'upgrade: the keys of this host belong to that server, whatever the host has kept',
+      ],
       ['--dry-run', 'cleanup: list exactly what it would remove, and remove nothing'],
       ['--yes', 'cleanup: do not ask'],
       ['--stop-agent', 'cleanup: stop a legacy agent that leaks, and start it again afterwards'],

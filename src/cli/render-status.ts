@@ -3,6 +3,7 @@ import type { RoleHolder, StatusReport } from '../doctor/status-report.ts';
 import { shortId } from '../engine/containers.ts';
 import type { HostState } from '../host/files/status.ts';
 import { describeObserved, knownServing } from '../agent/run/serving/known.ts';
+import { plainHttpRisk } from '../control-plane/transport.ts';
 import { formatAge, formatDuration } from '../support/deadline.ts';
 import { printableAll } from '../support/printable.ts';
 import type { Terminal } from '../support/terminal.ts';
@@ -23,7 +24,7 @@ export function renderStatus(
   const paint = createPaint(terminal.colour);
   const blocks: readonly (readonly Row[])[] = [
     [['host', report.text]],
-    [...statusRows(report, now), ...servingRows(report, now)],
+    [...statusRows(report, now), ...servingRows(report, now), ...transportRows(report)],
     containerRows(report, terminal.columns),
     [...lockRows(report), ...attemptRows(report, now), ...leakRows(report)],
   ];
@@ -101,6 +102,16 @@ function servingRows({ serving, containers }: StatusReport, now: number): readon
   return [
     ['serving', `${title}${since}${why}`],
     ...(known.record === undefined ? [] : [['', describeObserved(known.record, now)] as const]),
+  ];
+}
+
+/** The server by its scheme, host and port; nothing where it is not known: other rows say why. */
+function transportRows({ transport }: StatusReport): readonly Row[] {
+  if ('problem' in transport) return [];
+  const { origin, plainHttp, accepted } = transport;
+  if (!plainHttp) return [['server', origin]];
+  return [
+    ['server', accepted ? `${origin} (plain http, accepted)` : `WARNING: ${origin} is ${plainHttpRisk}`],
   ];
 }
 

@@ -43,7 +43,9 @@ const registration: VariableGroup = {
     {
       names: ['CATTLE_ACCESS_KEY', 'CATTLE_SECRET_KEY'],
       text: 'keys for the API of a server with access control, if the URL has no registration token',
-      more: 'In the container of an agent these are the agent keys.',
+      more:
+        'In the container of an agent these are the agent keys. Agent keys that are given with a registration URL are used, and the ' +
+        'host is not registered; an account’s keys are then not used.',
     },
     {
       names: ['http_proxy', 'https_proxy', 'all_proxy', 'NO_PROXY'],
@@ -56,6 +58,25 @@ const registration: VariableGroup = {
       names: ['AGENT_TLS_MIN'],
       text: 'legacy: accept a server with TLS 1.0 or 1.1, short keys or SHA-1 (also in agent.conf)',
       without: 'TLS 1.2',
+    },
+    {
+      names: ['AGENT_TLS_TRUST'],
+      text: 'ca.crt: trust the certificate in ca.crt or with CA_FINGERPRINT alone, and no well-known authority (also in agent.conf)',
+      without: 'all',
+      more:
+        'It counts for everything that this program asks, the bootstrap script included, and for an https proxy. With ' +
+        '`CA_FINGERPRINT` the certificate is then fetched and compared in any case; without `ca.crt` and without a fingerprint ' +
+        'nothing is trusted. It does not count for what the script downloads: the image’s `curl` and the server’s agent get ' +
+        '`ca.crt` by `CURL_CA_BUNDLE` and `REQUESTS_CA_BUNDLE`, and a `curl` of Debian or Ubuntu trusts the authorities in ' +
+        '`/etc/ssl/certs` of the image as well. Build the image without them if that matters.',
+    },
+    {
+      names: ['AGENT_REQUIRE_HTTPS'],
+      text: 'true: send nothing to the server by plain http; false: accept plain http without a warning (also in agent.conf)',
+      without: 'plain http works, with a warning',
+      more:
+        'With `true` a registration by plain http exits with 78, and an agent whose server has a plain http address runs no ' +
+        'bootstrap and says so. The agent keeps the value that its registration had.',
     },
   ],
 };
@@ -227,7 +248,10 @@ const internal: VariableGroup = {
       names: ['AGENT_TARGET_IMAGE', 'AGENT_REGISTRATION_URL', 'AGENT_STATE_ON_VOLUME', 'AGENT_FORCE'],
       text: 'what is asked for',
     },
-    { names: ['AGENT_CALLER', 'AGENT_ASKED_BY', 'AGENT_OFFLINE'], text: 'who asks, and with which options' },
+    {
+      names: ['AGENT_CALLER', 'AGENT_ASKED_BY', 'AGENT_OFFLINE', 'AGENT_SERVER'],
+      text: 'who asks, and with which options',
+    },
   ],
 };
 

@@ -6,6 +6,7 @@ import { describeCaller } from '../agent/worker/request.ts';
 import { chooseProxy } from '../control-plane/http/proxy.ts';
 import { parseFingerprint } from '../control-plane/trust.ts';
 import { validateAgentIp } from '../control-plane/agent-ip.ts';
+import { requireHttps } from '../control-plane/transport.ts';
 import { parseServerUrl } from '../control-plane/url.ts';
 import { ExitCode } from '../support/errors.ts';
 import { openEngine, requireSoundConfiguration, type Context } from './context.ts';
@@ -27,6 +28,7 @@ export async function registerUrl(
   const { configuration, secrets, signal } = context;
   const server = parseServerUrl(registrationUrl, configuration.profile);
   secrets.add(server.token);
+  requireHttps(server.href, configuration.environment);
   const agentIp = configuration.environment['CATTLE_AGENT_IP'];
   if (agentIp !== undefined && agentIp !== '') validateAgentIp(agentIp);
   parseFingerprint(configuration.environment['CA_FINGERPRINT'] ?? '');

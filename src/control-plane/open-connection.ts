@@ -3,7 +3,7 @@ import type { Connection } from './http/connection.ts';
 import { establishTrust, installKeptTrust, rereadCaFile, type TrustRequest } from './trust.ts';
 import { runCommand } from '../host/processes.ts';
 import type { Clock } from '../support/clock.ts';
-import type { Configuration, Environment, Paths } from '../support/configuration.ts';
+import { readTlsTrust, type Configuration, type Environment, type Paths } from '../support/configuration.ts';
 import { DeadlineError, withDeadline } from '../support/deadline.ts';
 import { ConfigurationError } from '../support/errors.ts';
 import type { Limits } from '../support/limits/limits.ts';
@@ -46,6 +46,7 @@ export async function openConnection(
       url,
       fingerprint: environment['CA_FINGERPRINT'],
       files,
+      trusts: readTlsTrust(environment),
       createClient,
       refreshSystemStore: tools ? async () => refreshSystemStore(limits, signal) : undefined,
       readOnly,
@@ -109,7 +110,7 @@ export function readAgentSettings(environment: Environment): AgentSettings {
   const secretKey = environment['CATTLE_SECRET_KEY'] ?? '';
   if (cattleUrl === '' || accessKey === '' || secretKey === '') {
     throw new ConfigurationError('CATTLE_URL, CATTLE_ACCESS_KEY and CATTLE_SECRET_KEY must be set', {
-      hint: 'a registration creates an agent: docker run … IMAGE http://SERVER:8080/v1/scripts/TOKEN',
+      hint: 'a registration creates an agent: docker run … IMAGE https://SERVER/v1/scripts/TOKEN',
     });
   }
   return { cattleUrl: cattleUrl.replace(/\/+$/, ''), keys: { accessKey, secretKey } };

@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises';
 import { HostFolderUnsafeError } from '../host/errors.ts';
 import { readSmallFile, type ReadOptions } from '../host/files/read.ts';
 import { readOwnFile } from '../host/files/safe-folder.ts';
+import { tlsTrustVariable, type TlsTrust } from '../support/configuration.ts';
 import { deadlineIn } from '../support/deadline.ts';
 import { ConfigurationError, ServerUnavailableError, messageOf, systemCodeOf } from '../support/errors.ts';
 import { addToAgentConf, writeWithFolder } from './agent-conf.ts';
@@ -40,6 +41,8 @@ export interface TrustRequest {
    * nothing but our own client runs.
    */
   readonly refreshSystemStore?: (() => Promise<void>) | undefined;
+  /** With `ca.crt` nobody else is trusted (`AGENT_TLS_TRUST`). */
+  readonly trusts: TlsTrust;
   /** Nothing is written, neither on the host nor here: on standby another agent still uses these files. */
   readonly readOnly?: boolean | undefined;
 }
@@ -52,9 +55,12 @@ type TrustConnection = Pick<Connection, 'limits' | 'clock' | 'log' | 'signal'>;
  * `<server>/scripts/ca.crt` is fetched without verification, and its first certificate kept only if it has the
  * fingerprint: the others in the file are not covered by it.
  *
+ * A server that a well-known authority vouches for is trusted without a look at the fingerprint, unless only `ca.crt` counts:
+ * then the certificate is fetched and compared in any case, and trusted alone.
+ *
  * @returns the trust for all further requests
- * @throws ConfigurationError when the file or the fingerprint is unusable, or the server's certificate has another
- *   fingerprint or is not offered; ServerUnavailableError when the certificate does not help (expired, other name)
+ * @throws ConfigurationError when the file or the fingerprint is unusable, the server's certificate has another fingerprint or
+ *   is not offered, or only `ca.crt` counts and there is neither that file nor a fingerprint; ServerUnavailableError when the certificate does not help (expired, other name)
  */
 export async function establishTrust(connection: TrustConnection, request: TrustRequest): Promise<Trust> {
   const kept = await readCaFile(request.files.caFile, {
@@ -62,12 +68,18 @@ export async function establishTrust(connection: TrustConnection, request: Trust
       connection.log.warn(`the certificates of this host are not trusted: ${message}`, { hint });
     },
   });
+  const fingerprint = parseFingerprint(request.fingerprint ?? '');
   if (kept !== undefined) {
+    if (request.trusts === 'ca.crt' && fingerprint !== undefined)
+      requireFingerprint(kept, fingerprint, request.files);
     await install(connection, request, kept);
     return { ca: [kept] };
   }
-  const fingerprint = parseFingerprint(request.fingerprint ?? '');
-  if (fingerprint === undefined || !request.url.toLowerCase().startsWith('https:')) return { ca: [] };
+  if (!request.url.toLowerCase().startsWith('https:')) return { ca: [] };
+  if (fingerprint === undefined) {
+    if (request.trusts === 'ca.crt') throw nobodyToTrust(request.files);
+    return { ca: [] };
+  }
   const reason = await probeTrust(connection, request.createClient({ ca: [] }), request.url);
   if (reason === undefined) return { ca: [] };
   if (reason.kind !== 'untrusted') throw cannotBeTrusted(request.url, reason);
@@ -99,6 +111,12 @@ export async function rereadCaFile(caFile: string, deadlineMs: number): Promise<
   }
 }
 
+/** What `CA_FINGERPRINT` says: lower-case hexadecimal digits. */
+interface Fingerprint {
+  readonly algorithm: 'SHA-1' | 'SHA-256';
+  readonly digits: string;
+}
+
 /**
  * Reads `CA_FINGERPRINT` as openssl prints it (`AA:BB:…`). Lower case and missing colons mean the same digits and are
  * accepted; 64 digits are a SHA-256 fingerprint, which upstream does not know.
@@ -106,9 +124,7 @@ export async function rereadCaFile(caFile: string, deadlineMs: number): Promise<
  * @returns the algorithm and lower-case digits, or undefined for an empty text
  * @throws ConfigurationError for anything else
  */
-export function parseFingerprint(
-  text: string,
-): { readonly algorithm: 'SHA-1' | 'SHA-256'; readonly digits: string } | undefined {
+export function parseFingerprint(text: string): Fingerprint | undefined {
   if (text.trim() === '') return undefined;
   const digits = text.trim().replaceAll(':', '').toLowerCase();
   if (/^[0-9a-f]{40}$/.test(digits)) return { algorithm: 'SHA-1', digits };
@@ -202,10 +218,7 @@ async function tryHandshake(client: HttpClient, url: string): Promise<NetworkRea
   }
 }
 
-async function fetchCertificate(
-  request: TrustRequest,
-  fingerprint: { readonly algorithm: 'SHA-1' | 'SHA-256'; readonly digits: string },
-): Promise<string> {
+async function fetchCertificate(request: TrustRequest, fingerprint: Fingerprint): Promise<string> {
   const url = certificateUrl(request.url);
   const client = request.createClient({ ca: [], unverified: true });
   const response = await client.request({ method: 'GET', url, repeat: true });
@@ -221,16 +234,44 @@ async function fetchCertificate(
   if (certificate === undefined) {
     throw new ConfigurationError(`${describeUrl(url)} does not answer with a certificate`);
   }
-  const found = fingerprint.algorithm === 'SHA-1' ? certificate.fingerprint : certificate.fingerprint256;
-  if (found.replaceAll(':', '').toLowerCase() !== fingerprint.digits) {
+  if (!hasFingerprint(certificate, fingerprint)) {
     throw new ConfigurationError(
-      `the certificate at ${describeUrl(url)} has another fingerprint than CA_FINGERPRINT: ${found}`,
+      `the certificate at ${describeUrl(url)} has another fingerprint than CA_FINGERPRINT: ${fingerprintOf(certificate, fingerprint)}`,
       {
         hint: 'either CA_FINGERPRINT is outdated or somebody stands between this host and the server: compare with the server itself',
       },
     );
   }
   return certificate.toString();
+}
+
+/** As openssl prints it, by the algorithm of the other one. */
+function fingerprintOf(certificate: X509Certificate, { algorithm }: Fingerprint): string {
+  return algorithm === 'SHA-1' ? certificate.fingerprint : certificate.fingerprint256;
+}
+
+function hasFingerprint(certificate: X509Certificate, fingerprint: Fingerprint): boolean {
+  return fingerprintOf(certificate, fingerprint).replaceAll(':', '').toLowerCase() === fingerprint.digits;
+}
+
+/** Only `ca.crt` counts, and a person also gave a fingerprint: one of them is outdated. @throws ConfigurationError */
+function requireFingerprint(kept: string, fingerprint: Fingerprint, { caFile }: TrustFiles): void {
+  if (readCertificates(kept).some((certificate) => hasFingerprint(certificate, fingerprint))) return;
+  throw new ConfigurationError(
+    `no certificate in ${caFile} has the fingerprint in CA_FINGERPRINT, and ${tlsTrustVariable}=ca.crt trusts nothing else`,
+    {
+      hint: `correct CA_FINGERPRINT, or remove ${caFile}: the certificate is then fetched from the server again`,
+    },
+  );
+}
+
+function nobodyToTrust({ caFile }: TrustFiles): ConfigurationError {
+  return new ConfigurationError(
+    `${tlsTrustVariable}=ca.crt trusts ${caFile} or CA_FINGERPRINT alone, and there is neither`,
+    {
+      hint: `put the certificate of the server's authority into ${caFile} on the host, or give CA_FINGERPRINT as "Add Host" shows it`,
+    },
+  );
 }
 
 /** `<url up to the version>/scripts/ca.crt`, as upstream's `print_url $1` makes it. */

@@ -136,7 +136,7 @@ function parseHttpUrl(text: string, what: string): URL {
   if (url !== null && !/[\s\\]/.test(text)) return url;
   // The text itself may hold a token in a form that cannot be recognised, so it is not repeated.
   throw new ConfigurationError(`${what} is not a valid http:// or https:// URL`, {
-    hint: 'copy the URL from "Add Host": http://SERVER:8080/v1/scripts/TOKEN',
+    hint: 'copy the URL from "Add Host": https://SERVER/v1/scripts/TOKEN',
   });
 }
 

@@ -78,6 +78,15 @@ export const doctorCauses = {
   },
   'certificate-expires': { levels: warning, meaning: 'one expires within 30 days' },
   'tls-legacy': { levels: warning, meaning: '`AGENT_TLS_MIN=legacy` is set' },
+  'plain-http': {
+    levels: ['warning', 'unhealthy'],
+    meaning:
+      'the server is reached by plain http; unhealthy with `AGENT_REQUIRE_HTTPS`, which then keeps the agent from it',
+  },
+  'other-server': {
+    levels: unhealthy,
+    meaning: "the agent's keys are for another server than the one that this host belongs to",
+  },
   'clock-skew': { levels: warning, meaning: "the host's clock and the server's differ by a minute or more" },
   'status-damaged': { levels: warning, meaning: 'the status file cannot be read' },
 } as const satisfies Record<string, DoctorCauseRow>;

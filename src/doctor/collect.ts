@@ -18,6 +18,7 @@ import {
   probeFileSystem,
   probeKey,
   probeMounts,
+  probeTransport,
   requireFolder,
 } from './probe-host.ts';
 import { probeServer } from './probe-server.ts';
@@ -222,7 +223,7 @@ function hasKeys(environment: Environment): boolean {
   return (environment['CATTLE_ACCESS_KEY'] ?? '') !== '';
 }
 
-type FolderPart = Pick<HostSnapshot, 'lock' | 'key' | 'status' | 'serving' | 'attempts'>;
+type FolderPart = Pick<HostSnapshot, 'lock' | 'key' | 'status' | 'serving' | 'attempts' | 'transport'>;
 
 async function collectFolder(
   { configuration, clock }: Pick<Collection, 'configuration' | 'clock'>,
@@ -232,14 +233,16 @@ async function collectFolder(
   const found = await probe('find /var/lib/rancher', allowed, async () =>
     requireFolder(await findRancherFolder(paths)),
   );
-  if (!found.known) return { lock: found, key: found, status: found, serving: found, attempts: found };
+  if (!found.known)
+    return { lock: found, key: found, status: found, serving: found, attempts: found, transport: found };
   const folder = found.value;
-  const [lock, key, status, serving, attempts] = await Promise.all([
+  const [lock, key, status, serving, attempts, transport] = await Promise.all([
     probe('read the lock', allowed, async () => readLockHolder(folder.entrypoint, limits, clock.now())),
     probe('read the registration key', allowed, async () => probeKey(folder)),
     probe('read the status', allowed, async () => readStatus(folder)),
     probe('read whether the agent serves', allowed, async () => readServing(folder, clock, limits)),
     probe('read the failed attempts', allowed, async () => probeAttempts(folder, limits, clock.now())),
+    probe('read the server of this host', allowed, async () => probeTransport(folder, configuration)),
   ]);
-  return { lock, key, status, serving, attempts };
+  return { lock, key, status, serving, attempts, transport };
 }

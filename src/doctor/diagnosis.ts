@@ -9,6 +9,7 @@ import { checkAgentRestarts, checkRestarts } from './checks/restarts.ts';
 import { checkClock, checkServer } from './checks/server.ts';
 import { checkServing } from './checks/serving.ts';
 import { checkState } from './checks/state.ts';
+import { checkTransport } from './checks/transport.ts';
 import { checkPool, checkStorage } from './checks/storage.ts';
 import type { Finding, Level } from './finding.ts';
 import type { HostSnapshot, StatusSnapshot } from './snapshot.ts';
@@ -47,6 +48,7 @@ export function diagnose(snapshot: HostSnapshot, limits: Limits, tookMs: number)
     ...checkKey(snapshot),
     ...checkServer(snapshot),
     ...checkCertificates(snapshot, limits),
+    ...checkTransport(snapshot),
     ...checkClock(snapshot, limits),
     ...checkServing(snapshot),
     ...checkState(snapshot),

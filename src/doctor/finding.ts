@@ -3,7 +3,7 @@ import type { Seen } from './snapshot.ts';
 
 /**
  * What is checked. `diagnose` decides in which order it is shown. The longest name makes the column of the screen: a name of
- * more than 8 letters moves the lines of all others.
+ * more than 9 letters moves the lines of all others.
  */
 export const checkNames = [
   'engine',
@@ -16,6 +16,7 @@ export const checkNames = [
   'lock',
   'key',
   'server',
+  'transport',
   'clock',
   'serving',
   'state',

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { readServerFiles } from '../agent/origin/origin.ts';
 import { nextAttemptAt, readAttempts } from '../host/files/attempts.ts';
 import { detachesMounts, findOtherHolders } from '../host/mounts/of-containers.ts';
 import { readRegistrationKey } from '../host/identity.ts';
@@ -7,11 +8,12 @@ import { seesHostMounts } from '../host/mounts/namespace.ts';
 import { resolveInRoot } from '../host/mounts/root.ts';
 import { readStorage, type FileSystemFacts } from '../host/storage.ts';
 import type { Clock } from '../support/clock.ts';
-import { pathsBelow, type Configuration, type Paths } from '../support/configuration.ts';
+import { pathsBelow, readHttpsRule, type Configuration, type Paths } from '../support/configuration.ts';
 import { ConfigurationError } from '../support/errors.ts';
 import type { Limits } from '../support/limits/limits.ts';
+import { silentLog } from '../support/log.ts';
 import { NotVisibleError } from './probe.ts';
-import type { AttemptSummary, MountSnapshot } from './snapshot.ts';
+import type { AttemptSummary, MountSnapshot, TransportSnapshot } from './snapshot.ts';
 
 const needsHostPid = 'Start it with --privileged --pid=host.';
 
@@ -67,6 +69,17 @@ export async function probeKey(folder: Paths): Promise<'present' | 'missing' | '
     if (error instanceof ConfigurationError) return 'damaged';
     throw error;
   }
+}
+
+/** To which server the keys of this host belong, and what agent.conf says about plain http. */
+export async function probeTransport(
+  folder: Paths,
+  { limits, environment }: Pick<Configuration, 'limits' | 'environment'>,
+): Promise<TransportSnapshot> {
+  const place = { paths: folder, log: silentLog };
+  const { kept, conf, problem } = await readServerFiles(place, limits.DOCTOR_CALL);
+  if (problem !== undefined) throw new Error(problem);
+  return { kept, https: readHttpsRule({ ...environment, ...conf }) };
 }
 
 /** The targets that failed and when each may be tried again. */

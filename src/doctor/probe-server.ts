@@ -5,10 +5,17 @@ import { enforceAuthentication } from '../control-plane/http/connection.ts';
 import { judgeProbe } from '../control-plane/credentials.ts';
 import { nameOf, viewTls } from '../control-plane/http/tls-view.ts';
 import { readCertificates, readKeptTrust } from '../control-plane/trust.ts';
+import { requireHttps } from '../control-plane/transport.ts';
 import { describeUrl, joinUrl } from '../control-plane/url.ts';
 import type { Clock } from '../support/clock.ts';
-import { readTlsFloor, type Environment, type Paths } from '../support/configuration.ts';
-import { ServerUnavailableError } from '../support/errors.ts';
+import {
+  readHttpsRule,
+  readTlsFloor,
+  readTlsTrust,
+  type Environment,
+  type Paths,
+} from '../support/configuration.ts';
+import { ConfigurationError, ServerUnavailableError } from '../support/errors.ts';
 import type { Limits } from '../support/limits/limits.ts';
 import { silentLog } from '../support/log.ts';
 import { addEnvironmentSecrets, type Secrets } from '../support/secrets.ts';
@@ -67,13 +74,18 @@ export async function probeServer(view: ServerProbe): Promise<ServerSnapshot> {
     url,
     certificates: await probeCertificates(view, environment, cattleUrl, trust.ca),
     ...(readTlsFloor(environment) === 'legacy' ? { legacyTls: true as const } : {}),
+    ...(readTlsTrust(environment) === 'ca.crt' ? { strictTrust: true as const } : {}),
+    https: readHttpsRule(environment),
   };
   try {
+    requireHttps(cattleUrl, environment);
     const first = await ask(enforceAuthentication);
     const isRefused = first.kind === 'answered' && first.credentials.state === 'revoked';
     // As the agent itself asks (see checkCredentials): a refusal counts if it is repeated without the header.
     return { ...about, answer: isRefused ? await ask({}) : first };
   } catch (error) {
+    const isNotAsked = error instanceof ConfigurationError && about.https === 'required';
+    if (isNotAsked) return { ...about, answer: { kind: 'none', reason: error.message } };
     if (!(error instanceof ServerUnavailableError)) throw error;
     return { ...about, answer: { kind: 'none', reason: reasonOf(error, url) } };
   }

@@ -4,10 +4,12 @@ import type { LeakFigures } from '../cleanup/leak-figures.ts';
 import type { CredentialsState } from '../control-plane/credentials.ts';
 import type { ContainerDetails, ContainerSummary, EngineInfo, EngineVersion } from '../engine/engine.ts';
 import type { EngineFeatures } from '../engine/features.ts';
+import type { KeptServer } from '../host/files/kept-server.ts';
 import type { LockHolder } from '../host/files/lock.ts';
 import type { MountHolder } from '../host/mounts/holders.ts';
 import type { StatusReading } from '../host/files/status.ts';
 import type { FileSystemFacts } from '../host/storage.ts';
+import type { HttpsRule } from '../support/configuration.ts';
 
 /** A fact that was probed, or why it could not be. */
 export type Seen<T> =
@@ -68,6 +70,18 @@ export interface ServerSnapshot {
   readonly certificates?: readonly CertificateSnapshot[];
   /** `AGENT_TLS_MIN=legacy`. */
   readonly legacyTls?: true;
+  /** `AGENT_TLS_TRUST=ca.crt`. */
+  readonly strictTrust?: true;
+  /** `AGENT_REQUIRE_HTTPS`, of the agent and in agent.conf. */
+  readonly https?: HttpsRule;
+}
+
+/** What the host's files say about the way to the server. */
+export interface TransportSnapshot {
+  /** The server that the keys of this host belong to; undefined if that is not kept yet. */
+  readonly kept: KeptServer | undefined;
+  /** `AGENT_REQUIRE_HTTPS`, in agent.conf and of this process. */
+  readonly https: HttpsRule;
 }
 
 /** When a certificate of the server, or of `ca.crt`, expires. */
@@ -124,10 +138,11 @@ export interface HostSnapshot {
   readonly status: Seen<StatusReading>;
   readonly serving: Seen<ServingReading>;
   readonly attempts: Seen<readonly AttemptSummary[]>;
+  readonly transport: Seen<TransportSnapshot>;
 }
 
 /** The part of the snapshot that `status` shows: it costs little, and a person may watch it. */
 export type StatusSnapshot = Pick<
   HostSnapshot,
-  'now' | 'agents' | 'leaks' | 'lock' | 'status' | 'serving' | 'attempts'
+  'now' | 'agents' | 'leaks' | 'lock' | 'status' | 'serving' | 'attempts' | 'transport'
 >;

@@ -2,6 +2,8 @@ import type { RoleTitle } from '../agent/identity/roles.ts';
 import type { ServingReading } from '../agent/run/serving/file.ts';
 import type { LeakFigures } from '../cleanup/leak-figures.ts';
 import type { ContainerState } from '../engine/engine.ts';
+import { isPlainHttp } from '../control-plane/transport.ts';
+import type { Word } from '../host/files/kept-server.ts';
 import type { LockHolder } from '../host/files/lock.ts';
 import type { StatusReading } from '../host/files/status.ts';
 import type { Limits } from '../support/limits/limits.ts';
@@ -22,6 +24,20 @@ export interface StatusReport extends StatusDiagnosis {
   readonly attempts: readonly AttemptSummary[] | Problem;
   /** Leaked helpers of the legacy entrypoint. */
   readonly leaks: LeakFigures | Problem;
+  /** The server that the keys of this host belong to, and how it is reached. */
+  readonly transport: TransportReport | Problem;
+}
+
+export interface TransportReport {
+  /** Scheme, host and port. */
+  readonly origin: string;
+  /** Since when that is kept on the host, and who said so; missing: it is not kept, and the agent's record names it. */
+  readonly since?: string;
+  readonly by?: Word;
+  /** Whether anybody between can read the keys and change the script. */
+  readonly plainHttp: boolean;
+  /** `AGENT_REQUIRE_HTTPS=false`: a person accepts plain http. */
+  readonly accepted: boolean;
 }
 
 /** Why something is unknown. */
@@ -53,6 +69,22 @@ export function buildStatusReport(snapshot: StatusSnapshot, limits: Limits): Sta
     lock: valueOf(snapshot.lock),
     attempts: valueOf(snapshot.attempts),
     leaks: valueOf(snapshot.leaks),
+    transport: reportTransport(snapshot),
+  };
+}
+
+function reportTransport({ transport, serving }: StatusSnapshot): TransportReport | Problem {
+  if (!transport.known) return { problem: transport.why };
+  const { kept, https } = transport.value;
+  const record = serving.known && 'record' in serving.value ? serving.value.record : undefined;
+  const origin = kept?.origin ?? record?.server;
+  if (origin === undefined)
+    return { problem: 'no agent of this entrypoint has used its keys on this host yet' };
+  return {
+    origin,
+    ...(kept === undefined ? {} : { since: kept.since, by: kept.by }),
+    plainHttp: isPlainHttp(origin),
+    accepted: https === 'accepted',
   };
 }
 

@@ -12,6 +12,8 @@ export interface HostFacts {
   /** The host's identity; a secret. */
   readonly registrationKey: string;
   readonly boot2docker: boolean;
+  /** Whether the key is kept for the next registration; without that, each one makes another host. */
+  readonly isKeyKept: boolean;
   /** Whether `/var/lib/rancher` is to be mounted into the agent, or a volume in its place. */
   readonly varLibWritable: boolean;
   readonly rancherOs: boolean;
@@ -55,10 +57,10 @@ async function lookAtHost(options: InspectionOptions): Promise<HostFacts> {
     existsOnHost(paths, '/var/run/system-docker.sock'),
     existsOnHost(paths, '/run/systemd/system'),
   ]);
-  const { registrationKey, stateWritable } = identity;
+  const { registrationKey, stateWritable, isKeyKept } = identity;
   const boot2docker = operatingSystem.toLowerCase().includes('boot2docker');
   const varLibWritable = stateWritable && !boot2docker;
-  return { registrationKey, boot2docker, varLibWritable, rancherOs, systemd };
+  return { registrationKey, isKeyKept, boot2docker, varLibWritable, rancherOs, systemd };
 }
 
 /**
@@ -68,12 +70,15 @@ async function lookAtHost(options: InspectionOptions): Promise<HostFacts> {
 async function findIdentity({
   paths,
   randomBytes,
-}: InspectionOptions): Promise<Pick<HostFacts, 'registrationKey'> & { readonly stateWritable: boolean }> {
+}: InspectionOptions): Promise<
+  Pick<HostFacts, 'registrationKey' | 'isKeyKept'> & { readonly stateWritable: boolean }
+> {
   const stateWritable = await canMakeFolder(paths.state);
-  const registrationKey = stateWritable
-    ? await ensureRegistrationKey(paths, randomBytes)
-    : ((await readRegistrationKey(paths)) ?? makeRegistrationKey(randomBytes));
-  return { registrationKey, stateWritable };
+  const existing = await readRegistrationKey(paths);
+  const registrationKey =
+    existing ??
+    (stateWritable ? await ensureRegistrationKey(paths, randomBytes) : makeRegistrationKey(randomBytes));
+  return { registrationKey, stateWritable, isKeyKept: stateWritable || existing !== undefined };
 }
 
 /** The lines that `inspect-host` prints on stdout, in the order of contract §2. */

@@ -83,6 +83,10 @@ const stateCauseTable = {
   'server-unavailable': failed(69, 'a registration could not reach the server'),
   'engine-unavailable': failed(69, 'the engine does not answer'),
   'engine-error': failed(69, 'the engine refused a request'),
+  'other-server': failed(
+    78,
+    'the agent keys that were found are for another server than the one that this host belongs to',
+  ),
   'not-permitted': failed(77, "the engine's socket, or the registration token"),
   'image-not-allowed': failed(
     77,

@@ -23,6 +23,27 @@ export const imagesAllowedVariable = 'AGENT_IMAGES_ALLOWED';
 /** How strong the TLS of the server must be at least. */
 export type TlsFloor = 'modern' | 'legacy';
 
+/**
+ * `ca.crt`: only the authority in `ca.crt`, or the one with the fingerprint, is trusted; in `agent.conf` or the
+ * environment.
+ */
+export const tlsTrustVariable = 'AGENT_TLS_TRUST';
+
+/** Whose certificates of the server count: those of every well-known authority as well, or only of that in `ca.crt`. */
+export type TlsTrust = 'all' | 'ca.crt';
+
+/**
+ * `true`: nothing is sent to a server by plain http; `false`: plain http is accepted without a warning; in `agent.conf` or the
+ * environment.
+ */
+export const requireHttpsVariable = 'AGENT_REQUIRE_HTTPS';
+
+/** What a person wants about plain http. */
+export type HttpsRule = 'required' | 'accepted' | 'unset';
+
+/** What the agent needs to reach its server at all, or is held to there: passed on from agent to agent. */
+export const transportVariables = [tlsMinVariable, tlsTrustVariable, requireHttpsVariable] as const;
+
 /** An environment as a process or container has it. */
 export type Environment = Readonly<Record<string, string>>;
 
@@ -88,6 +109,8 @@ export function readConfiguration(raw: NodeJS.ProcessEnv, hostname: string): Con
 export function remarksOn(environment: Environment): readonly string[] {
   const format = nonEmpty(environment['LOG_FORMAT']);
   const tlsMin = nonEmpty(environment[tlsMinVariable]);
+  const tlsTrust = nonEmpty(environment[tlsTrustVariable]);
+  const requireHttps = nonEmpty(environment[requireHttpsVariable]);
   const unlabelled = (environment['CATTLE_HOST_LABELS'] ?? '')
     .split('&')
     .filter((label) => label !== '' && !/^[^=]+=/.test(label));
@@ -98,6 +121,12 @@ export function remarksOn(environment: Environment): readonly string[] {
     ...(tlsMin === undefined || tlsMin === 'legacy'
       ? []
       : [`${tlsMinVariable} is "legacy" or not set, not "${tlsMin}": it changes nothing`]),
+    ...(tlsTrust === undefined || tlsTrust === 'all' || tlsTrust === 'ca.crt'
+      ? []
+      : [`${tlsTrustVariable} is all or ca.crt, not "${tlsTrust}": it counts as ca.crt, the stricter one`]),
+    ...(requireHttps === undefined || isOnPattern.test(requireHttps) || isOffPattern.test(requireHttps)
+      ? []
+      : [`${requireHttpsVariable} is true or false, not "${requireHttps}": it counts as true`]),
     ...Object.keys(environment)
       .filter((name) => name.startsWith('AGENT_LIMIT_') && !isLimitVariable(name))
       .map((name) => `there is no limit ${name}: it changes nothing; those that there are: … IMAGE --help`),
@@ -110,9 +139,25 @@ export function readTlsFloor(environment: Environment): TlsFloor {
   return environment[tlsMinVariable] === 'legacy' ? 'legacy' : 'modern';
 }
 
+/** What `AGENT_TLS_TRUST` asks for. A value that is not known counts as the stricter one, and `remarksOn` names it. */
+export function readTlsTrust(environment: Environment): TlsTrust {
+  const text = nonEmpty(environment[tlsTrustVariable]);
+  return text === undefined || text === 'all' ? 'all' : 'ca.crt';
+}
+
+/** What `AGENT_REQUIRE_HTTPS` asks for. A value that is not known counts as `true`, and `remarksOn` names it. */
+export function readHttpsRule(environment: Environment): HttpsRule {
+  const text = nonEmpty(environment[requireHttpsVariable]);
+  if (text === undefined) return 'unset';
+  return isOffPattern.test(text) ? 'accepted' : 'required';
+}
+
+const isOnPattern = /^(true|yes|on|1)$/i;
+const isOffPattern = /^(false|no|off|0)$/i;
+
 /** `AGENT_REPORT_ERRORS`: whether errors are reported to the server; they are unless it says no. */
 export function reportsErrors(environment: Environment): boolean {
-  return !/^(false|no|off|0)$/i.test(environment['AGENT_REPORT_ERRORS'] ?? '');
+  return !isOffPattern.test(environment['AGENT_REPORT_ERRORS'] ?? '');
 }
 
 /**

@@ -1,6 +1,9 @@
+import { execFile } from 'node:child_process';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { enterHost } from '../support/host/host-namespaces.ts';
 import { images, startScene, type Scene } from '../support/scenes/scene.ts';
 
 /** Of a person, whose server has access control on. */
@@ -106,7 +109,71 @@ describe.each([
   });
 });
 
+describe('a host that registers again', () => {
+  it('without the settings of the first time keeps what its server knows it by', async () => {
+    const known = { CATTLE_AGENT_IP: passed.CATTLE_AGENT_IP, CATTLE_HOST_LABELS: passed.CATTLE_HOST_LABELS };
+    expect(await scene.register(images.a, ...asOptions(known))).toMatchObject({ status: 0 });
+    await scene.settled();
+    const first = await scene.host.inspect('rancher-agent');
+    const again = await scene.register();
+    expect(again, again.stderr).toMatchObject({ status: 0 });
+    expect(again.stderr).toContain('CATTLE_AGENT_IP was not given again; it stays 192.0.2.17');
+    expect((await scene.host.inspect('rancher-agent'))?.Id).toBe(first?.Id);
+    const without = await scene.register(images.a, '-e', 'CATTLE_HOST_LABELS=');
+    expect(without, without.stderr).toMatchObject({ status: 0 });
+    await scene.settled();
+    expect(environmentOf((await scene.host.inspect('rancher-agent'))?.Config.Env ?? [])).toMatchObject({
+      CATTLE_AGENT_IP: passed.CATTLE_AGENT_IP,
+      CATTLE_HOST_LABELS: '',
+    });
+  });
+
+  it('with the keys of an agent and the registration URL uses those, and is not registered', async () => {
+    expect(await scene.register()).toMatchObject({ status: 0 });
+    await scene.settled();
+    const keys = scene.server.agents.at(-1);
+    const asked = scene.server.requestsTo('register-list').length;
+    const given = asOptions({
+      CATTLE_ACCESS_KEY: keys?.accessKey ?? '',
+      CATTLE_SECRET_KEY: keys?.secretKey ?? '',
+    });
+    const result = await scene.register(images.a, ...given, '-e', 'CATTLE_HOST_LABELS=a=b');
+    expect(result, result.stderr).toMatchObject({ status: 0 });
+    expect(result.stderr).toContain('this host is not registered: it uses the agent keys that were given');
+    expect(scene.server.requestsTo('register-list')).toHaveLength(asked);
+    expect(result.stderr).not.toContain(keys?.secretKey);
+    // Keys of an account are none of an agent: the host is registered, as without them.
+    const ofAccount = asOptions({
+      CATTLE_ACCESS_KEY: account.accessKey,
+      CATTLE_SECRET_KEY: account.secretKey,
+    });
+    const registered = await scene.register(images.a, ...ofAccount, '-e', 'CATTLE_HOST_LABELS=a=b');
+    expect(registered, registered.stderr).toMatchObject({ status: 0 });
+    expect(registered.stderr).toContain('CATTLE_ACCESS_KEY and CATTLE_SECRET_KEY are not used');
+    expect(registered.stderr).not.toContain(account.secretKey);
+  });
+});
+
 describe('a registration that cannot work', () => {
+  it('is refused where the host key cannot be kept: each time would make another host', async () => {
+    const before = scene.server.registrations.length;
+    const onHost = async (...command: readonly string[]) =>
+      promisify(execFile)('nsenter', [...enterHost(scene.host.initPid), ...command]);
+    await onHost('mount', '--bind', '/var/lib/rancher', '/var/lib/rancher');
+    try {
+      await onHost('mount', '-o', 'remount,bind,ro', '/var/lib/rancher');
+      const results = [await scene.register(), await scene.register()];
+      for (const result of results) {
+        expect(result, result.stderr).toMatchObject({ status: 73 });
+        expect(result.stderr).toContain('each registration would create another host');
+      }
+    } finally {
+      await onHost('umount', '-l', '/var/lib/rancher');
+    }
+    expect(scene.server.registrations).toHaveLength(before);
+    expect(await scene.names()).toEqual([]);
+  });
+
   it.each([
     ['an unknown token', () => scene.server.registrationUrl.replace(/scripts\/.*/, 'scripts/unknown'), 78],
     ['an address of this host itself', () => 'http://127.0.0.1:8080/v1/scripts/t', 78],

@@ -33,7 +33,7 @@ afterAll(async () => scene.close());
 
 /** What the entrypoint keeps on the host in `/var/lib/rancher/entrypoint`; `reported.json` only after the first error. */
 const kept = [
-  ...['attempts.json', 'lock-owner.json', 'reported.json', 'state', 'status.json'],
+  ...['attempts.json', 'lock-owner.json', 'reported.json', 'server.json', 'state', 'status.json'],
   ...['worker.log', 'worker.log.1'],
 ];
 

@@ -102,6 +102,7 @@ function titleOf({ certificate, caFile, environment, switches }: TlsRow): string
     caFile && `ca.crt: ${caFile}`,
     environment?.['CA_FINGERPRINT'],
     environment?.['AGENT_TLS_MIN'],
+    environment?.['AGENT_TLS_TRUST'] && 'only ca.crt is trusted',
   ];
   return parts.filter(Boolean).join(', ');
 }

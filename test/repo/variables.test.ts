@@ -8,7 +8,7 @@ import {
   imagesAllowedVariable,
   metricsVariable,
   profileNames,
-  tlsMinVariable,
+  transportVariables,
 } from '../../src/support/configuration.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -35,8 +35,8 @@ function variablesRead(): readonly string[] {
       ...listed,
       ...Object.values(workerVariables),
       metricsVariable,
-      tlsMinVariable,
       imagesAllowedVariable,
+      ...transportVariables,
     ]),
   ];
 }

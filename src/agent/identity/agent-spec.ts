@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ContainerSpec } from '../../engine/engine.ts';
-import { imagesAllowedVariable, tlsMinVariable, type Environment } from '../../support/configuration.ts';
+import { imagesAllowedVariable, transportVariables, type Environment } from '../../support/configuration.ts';
 import type { Profile } from './profile.ts';
 import { labels } from './roles.ts';
 
@@ -66,16 +66,21 @@ function withHostFacts({ profile, environment, systemd }: AgentIngredients): Env
   return isAsked ? { ...environment, CATTLE_SYSTEMD: String(systemd) } : environment;
 }
 
-/** The allowed names that are set, `AGENT_TLS_MIN`, `AGENT_IMAGES_ALLOWED`, `CATTLE_AGENT_PIDNS`, and `NO_PROXY` copied to `no_proxy`. */
+/**
+ * The allowed names that are set, the settings of the way to the server, `AGENT_IMAGES_ALLOWED`, `CATTLE_AGENT_PIDNS`, and
+ * `NO_PROXY` copied to `no_proxy`.
+ */
 export function buildAgentEnvironment(profile: Profile, environment: Environment): Environment {
   const passed: Record<string, string> = { CATTLE_AGENT_PIDNS: 'host' };
   for (const name of profile.passedEnvironment) {
     const value = environment[name];
     if (value !== undefined) passed[name] = value;
   }
-  // What the server needs to be reached at all goes along; elsewhere than in agent.conf it would be lost.
-  const tlsMin = environment[tlsMinVariable];
-  if (tlsMin !== undefined && tlsMin !== '') passed[tlsMinVariable] = tlsMin;
+  // What the server needs to be reached at all, or is held to, goes along; elsewhere than in agent.conf it would be lost.
+  for (const name of transportVariables) {
+    const value = environment[name];
+    if (value !== undefined && value !== '') passed[name] = value;
+  }
   // An upgrade must not lift the limit to some images. An empty value goes along too: it allows none.
   const allowed = environment[imagesAllowedVariable];
   if (allowed !== undefined) passed[imagesAllowedVariable] = allowed;

@@ -109,6 +109,8 @@ export const labels = {
   readiness: readinessLabel,
   /** On an agent: the restart policy that the agent before it had, for a rollback: `SHORT_ID=POLICY`. */
   formerRestart: 'io.rancher.agent-entrypoint.former-restart',
+  /** On an agent with keys of its own: the short ids of the agents that it was created to replace. */
+  replaces: 'io.rancher.agent-entrypoint.replaces',
   /** On every agent image, upstream's included. */
   system: 'io.rancher.container.system',
 } as const;

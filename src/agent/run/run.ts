@@ -23,6 +23,7 @@ import { reportsErrors } from '../../support/configuration.ts';
 import { messageOf } from '../../support/errors.ts';
 import type { ConfiguredHost } from '../host.ts';
 import { ownImageOf, workerImageOf } from '../identity/self.ts';
+import { findOtherServer } from '../origin/of-run.ts';
 import { isManaged } from '../identity/managed.ts';
 import { watchForErrors } from '../report/events.ts';
 import { createReporter } from '../report/reporter.ts';
@@ -92,6 +93,7 @@ async function serve(run: AgentRun, image: string, staged: StagedBefore | undefi
     ...(staged === undefined ? {} : { staged }),
     reporter,
     serving: tracker,
+    findOtherServer: async (cattleUrl) => findOtherServer(run, cattleUrl),
     onBootstrap: (bootstrap) => {
       upgrader.require(requirementOf(bootstrap, image));
     },

@@ -9,6 +9,7 @@ import type { Fail, Goal, History, ReplaceGoal, Step, Timeouts } from './steps.t
  * Every step keeps these invariants:
  * - an agent's container is stopped only when its replacement exists and, if it can be on standby, is up;
  * - a container is removed only while another one holds the keys, unless the host never had an agent before;
+ * - a container with other keys neither replaces an agent nor is removed for it, unless one was created to replace the other;
  * - at most one container works as the agent: a container becomes active only after the others are stopped;
  * - unmanaged containers are never touched.
  */
@@ -198,6 +199,8 @@ function planWithBrokenAgent(situation: Situation, agent: Observed): Step {
   const { next } = situation;
   if (next === undefined) return { do: 'fail', why: 'agent-does-not-run', container: agent };
   const isFit = situation.fitnessOf(next) !== 'broken' && situation.fitnessOf(next) !== 'shaky';
+  // Its keys may be the only ones that still work: a person decides.
+  if (!situation.hasKeysOf(agent, next)) return { do: 'fail', why: 'agent-does-not-run', container: agent };
   const isRelief = isFit && !next.removalStarted && situation.canBeRemoved(agent);
   const takeOver = isRelief ? planTakeOver(situation, next) : undefined;
   if (takeOver !== undefined && takeOver.do !== 'fail') return takeOver;

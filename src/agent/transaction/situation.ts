@@ -1,5 +1,6 @@
 import { shortId } from '../../engine/containers.ts';
 import { labels } from '../identity/roles.ts';
+import { isKin, isOfOthers } from '../origin/keys.ts';
 import { everyone, oldAgents, type Observation, type Observed } from './observe.ts';
 import type { Goal, History, Timeouts } from './steps.ts';
 
@@ -26,7 +27,7 @@ export class Situation {
   readonly next: Observed | undefined;
   /** Managed containers with the other names of a next agent: they are dead, or should not be there. */
   readonly otherNexts: readonly Observed[];
-  /** The agents that a rollback can return to: old ones that could serve again. */
+  /** The agents that a rollback can return to: old ones that could serve again, with the keys of the agent. */
   readonly olds: readonly Observed[];
   /** Old agents whose removal has begun: a reboot does not start them again. */
   readonly removalStarted: readonly Observed[];
@@ -48,7 +49,8 @@ export class Situation {
       (other): other is Observed => other?.managed === true && other !== observation.next,
     );
     const olds = oldAgents(observation).filter((old) => old.managed && this.canBeRemoved(old));
-    this.olds = olds.filter((old) => !old.removalStarted);
+    const { agent } = this;
+    this.olds = olds.filter((old) => !old.removalStarted && (agent === undefined || !isOfOthers(old, agent)));
     this.removalStarted = olds.filter((old) => old.removalStarted);
     this.unmanagedAgent = unmanagedOnly(observation.agent);
   }
@@ -98,6 +100,11 @@ export class Situation {
     return everyone(this.#observation).find(
       (other) => other.managed && other.id !== container.id && this.isActive(other),
     );
+  }
+
+  /** Whether it may take the agent's place: the host must not lose its keys. */
+  hasKeysOf(agent: Observed, container: Observed): boolean {
+    return agent.adopted === true || isKin(agent, container);
   }
 
   isReady(container: Observed): boolean {

@@ -21,6 +21,7 @@ import { RunHistory } from './run-history.ts';
 import { describeStep, type Goal, type Step } from './steps.ts';
 import { asUnavailable, explainFailure, explainStep } from './explain.ts';
 import { HoldError } from './not-ready.ts';
+import { keptForPersons, withoutRefused, withReplaced } from '../origin/keys.ts';
 import type { Host } from '../host.ts';
 import { labels } from '../identity/roles.ts';
 
@@ -44,6 +45,12 @@ export interface TransactionOptions extends Pick<Host, 'engine' | 'names' | 'lim
   readonly adopt?: boolean;
   /** Ids of the containers in which we and our caller run: never stopped, renamed or removed. */
   readonly own?: readonly string[];
+  /**
+   * Called once, with the first observation. Says of a container whether its keys are for another server than this host's: it
+   * is then left alone like an unmanaged one. Not asked about the agent.
+   * @throws when the active agent itself is refused
+   */
+  readonly judgeKeys?: (first: Observation) => Promise<(container: Observed) => boolean>;
   /** Finds the processes that hold a container that could not be removed. */
   readonly holdersOf?: (container: Observed) => Promise<readonly Holder[]>;
   /** See `ApplyContext`; the observation is the one that the step was planned from. */
@@ -94,6 +101,7 @@ class Transaction {
   #goal: Goal;
   /** Id of the agent that was active at the beginning. */
   #incumbent: string | undefined;
+  #isRefused: (container: Observed) => boolean = () => false;
   #touchedAgent = false;
   /** There is nothing more to do for now, and nothing to roll back. */
   #held: HoldError | undefined;
@@ -112,7 +120,8 @@ class Transaction {
     for (let count = 0; count < this.#options.limits.TRANSACTION_STEPS; count += 1) {
       const isFirst = count === 0;
       const seen = (isFirst ? this.#options.firstLook : undefined) ?? (await this.#observe());
-      const observation = this.#ages.correct(seen);
+      if (isFirst) await this.#judgeKeys(seen);
+      const observation = this.#ages.correct(withoutRefused(seen, this.#isRefused));
       if (isFirst) this.#incumbent = incumbentOf(observation);
       if (this.#held !== undefined) {
         this.#error ??= this.#held;
@@ -133,6 +142,17 @@ class Transaction {
       hint: 'this is a defect: please report it with the log of this run',
     });
     return this.#result(observation, false);
+  }
+
+  /** Keys that are not this host's are neither used nor removed: a person has to know. */
+  async #judgeKeys(first: Observation): Promise<void> {
+    const { judgeKeys, log } = this.#options;
+    if (judgeKeys !== undefined) this.#isRefused = await judgeKeys(first);
+    for (const { name, why } of keptForPersons(first, this.#isRefused)) {
+      log.warn(`${name} holds ${why}: it is left alone`, {
+        hint: `if nobody needs them: docker rm -f ${name}`,
+      });
+    }
   }
 
   /** Does one step. If it fails, this decides: try again after a pause, report an unremovable container, or roll back. */
@@ -156,7 +176,7 @@ class Transaction {
     return {
       ...options,
       history: this.#history,
-      ...(nextSpec && { nextSpec: withFormerPolicy(nextSpec, observation) }),
+      ...(nextSpec && { nextSpec: withReplaced(withFormerPolicy(nextSpec, observation), observation) }),
       ...(awaitReady && { awaitReady: async (next: Observed) => awaitReady(next, observation) }),
       ...(watchBootstrap && {
         watchBootstrap: async (agent: Observed) => watchBootstrap(agent, observation),

@@ -2,6 +2,8 @@ import { noteAttempts, recordSuccess } from '../../host/files/attempts.ts';
 import type { HostStatus } from '../../host/files/status.ts';
 import { reportedCause } from '../../support/errors.ts';
 import { nameHolders } from '../transaction/mount-holders.ts';
+import { judgeKeys } from '../origin/of-holder.ts';
+import { concludeServer } from '../origin/origin.ts';
 import { judgeTransaction, type Outcome } from '../report/outcome.ts';
 import { endsWithServing } from '../run/serving/causes.ts';
 import { reportStep } from '../report/reporter.ts';
@@ -33,6 +35,7 @@ export async function reconcileHost(work: Work): Promise<Outcome> {
     log,
     scrub: (text) => work.secrets.scrub(text),
     goal: { kind: 'reconcile' },
+    judgeKeys: async (first) => judgeKeys(work, first, { mayReplace: false }),
     ...readOwnership(configuration.environment, work.container),
     holdersOf: async (container) => nameHolders(work, container),
     onStep: async (step) => reportStep(work.reporter, step, `reconciling: ${step.do}`),
@@ -42,6 +45,7 @@ export async function reconcileHost(work: Work): Promise<Outcome> {
   });
   const result = await withDeadWorkers(work, reconciled);
   if (result.reached && result.agent !== undefined) {
+    await concludeServer(work, result.agent.environment);
     const { image } = result.agent;
     // The running agent proves that its image works, even if a worker was killed before it could record that.
     await noteAttempts(work, (attempts) => recordSuccess(attempts, image));

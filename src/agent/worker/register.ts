@@ -1,13 +1,24 @@
 import type { Credentials } from '../../control-plane/http/client.ts';
-import { loadRegistrationEnvironment } from '../../control-plane/registration/environment.ts';
+import type { Connection } from '../../control-plane/http/connection.ts';
+import {
+  loadRegistrationEnvironment,
+  type RegistrationEnvironment,
+} from '../../control-plane/registration/environment.ts';
+import { areAgentKeys } from '../../control-plane/registration/given-keys.ts';
 import { remarksOnProxies } from '../../control-plane/http/proxy-remarks.ts';
 import { registerHost } from '../../control-plane/registration/registration.ts';
-import { describeUrl, parseServerUrl, replaceLoopback } from '../../control-plane/url.ts';
+import { describeUrl, parseServerUrl, replaceLoopback, type ServerUrl } from '../../control-plane/url.ts';
 import { findHostAddress } from '../../host/address.ts';
-import type { Environment } from '../../support/configuration.ts';
+import { readRegistrationKey } from '../../host/identity.ts';
+import { plainHttpHint, remarkOnPlainHttp, requireHttps } from '../../control-plane/transport.ts';
+import { readHttpsRule, type Environment } from '../../support/configuration.ts';
+import { carryOver } from '../identity/carry-over.ts';
+import { environmentsOf } from '../origin/of-holder.ts';
+import { noteRegistration } from '../origin/origin.ts';
 import { observeRoles } from '../transaction/observe.ts';
 import type { Outcome } from '../report/outcome.ts';
 import { prepareTarget, replaceAgent } from './replace-agent.ts';
+import { requireFoundIdentity, requireKeptKey } from './identity-guard.ts';
 import { openConnection } from '../../control-plane/open-connection.ts';
 import { findStateContainer } from './state-container.ts';
 import { requireOwnNames } from '../transaction/unmanaged.ts';
@@ -36,9 +47,14 @@ export async function registerAgent(
   // Before the request to the server: a host that cannot have an agent is not registered.
   const { adopt, own } = readOwnership(environment, work.container);
   const adopted = adopt ? new Set<string>() : undefined;
-  requireOwnNames(await observeRoles(work.engine, work.names, () => work.clock.now(), adopted), own);
+  const observation = await observeRoles(work.engine, work.names, () => work.clock.now(), adopted);
+  requireOwnNames(observation, own);
   await findStateContainer(work.engine, work.names);
+  const { agent } = observation;
+  const hasKey = (await readRegistrationKey(work.paths)) !== undefined;
+  requireFoundIdentity(agent?.managed === true ? agent : undefined, hasKey);
   await reporter.working(`asking ${describeUrl(server.href)}`, 'register');
+  requireHttps(server.href, environment);
   const connection = await openConnection(work, server.href, { tools: false });
   const remarks = remarksOnProxies(new URL(server.href), environment, work.profile.passedEnvironment);
   for (const remark of remarks) log.warn(remark);
@@ -49,22 +65,57 @@ export async function registerAgent(
     urlOverride: environment['CATTLE_URL_OVERRIDE'],
     credentials: readKeys(environment),
   });
+  const risk = remarkOnPlainHttp(registration.cattleUrl, readHttpsRule(environment));
+  if (risk !== undefined) log.warn(risk, { hint: plainHttpHint });
   const facts = await inspectForAgent(work, info);
-  const keys = await registerHost(connection, {
-    cattleUrl: registration.cattleUrl,
-    credentials: { accessKey: registration.accessKey, secretKey: registration.secretKey },
+  requireKeptKey(facts);
+  const keys = await obtainKeys(connection, server, registration, {
+    environment,
     hostKey: facts.registrationKey,
   });
   secrets.add(keys.accessKey, keys.secretKey);
-  log.info(`this host is registered at ${describeUrl(registration.cattleUrl)}`);
+  await noteRegistration(work, registration.cattleUrl, environmentsOf(observation));
   const outcome = await replaceAgent(work, {
     target,
     facts,
     info,
     waitsOutBackOff: false,
-    environment: composeEnvironment(work, registration.cattleUrl, registration.detectedAgentIp, keys),
+    environment: withFormer(
+      work,
+      composeEnvironment(work, registration.cattleUrl, registration.detectedAgentIp, keys),
+      environmentsOf(observation)[0],
+    ),
   });
   return withRemarks(outcome, remarks);
+}
+
+/** The keys that a person gave, if they are an agent's; else those for which the host registers. */
+async function obtainKeys(
+  connection: Connection,
+  { token }: ServerUrl,
+  { cattleUrl, accessKey, secretKey }: RegistrationEnvironment,
+  { environment, hostKey }: { readonly environment: Environment; readonly hostKey: string },
+): Promise<Credentials> {
+  const { log } = connection;
+  const given = token === undefined ? undefined : readKeys(environment);
+  if (given !== undefined && (await areAgentKeys(connection, cattleUrl, given))) {
+    log.info(
+      `this host is not registered: it uses the agent keys that were given, at ${describeUrl(cattleUrl)}`,
+    );
+    return given;
+  }
+  const keys = await registerHost(connection, { cattleUrl, credentials: { accessKey, secretKey }, hostKey });
+  log.info(`this host is registered at ${describeUrl(cattleUrl)}`);
+  return keys;
+}
+
+/** What the server knows this host by stays, although nobody gave it again. */
+function withFormer({ log }: Work, environment: Environment, former: Environment | undefined): Environment {
+  const carried = carryOver(environment, former);
+  for (const [name, value] of Object.entries(carried)) {
+    log.warn(`${name} was not given again; it stays ${value}`, { hint: `-e ${name}= takes it away` });
+  }
+  return { ...environment, ...carried };
 }
 
 /** The result of the work also names a problem that the agent will meet, unless the result has a worse one. */

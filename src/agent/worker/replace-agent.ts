@@ -17,6 +17,8 @@ import type { Environment } from '../../support/configuration.ts';
 import { formatDuration } from '../../support/deadline.ts';
 import { InterruptedError, TryAgainLaterError } from '../../support/errors.ts';
 import { nameHolders } from '../transaction/mount-holders.ts';
+import { judgeKeys } from '../origin/of-holder.ts';
+import { concludeServer } from '../origin/origin.ts';
 import type { Observation } from '../transaction/observe.ts';
 import { judgeTransaction, type Outcome } from '../report/outcome.ts';
 import { findFlapping, FlappingError, flappingHint } from './flapping.ts';
@@ -126,6 +128,7 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
       checksReadiness: checksReadiness(target.image.labels),
     },
     nextSpec: spec,
+    judgeKeys: async (first) => judgeKeys(work, first, { mayReplace: true }),
     ...(replacement.observation === undefined ? {} : { firstLook: replacement.observation }),
     beforeCreating: async ({ agent }) => {
       if (replacement.waitsOutBackOff) {
@@ -150,6 +153,7 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
   const serving = result.reached ? await proof.conclude(result) : undefined;
   const outcome = await concludeAttempt(work, target.targetImage, result, serving);
   if (!result.reached) return outcome;
+  if (result.agent !== undefined) await concludeServer(work, result.agent.environment);
   const isOtherName = result.agent?.image !== target.targetImage;
   const alias = isOtherName ? `${target.targetImage} is another name of the same image` : undefined;
   return { ...outcome, summary: withRemark(outcome.summary, change ?? alias) };

@@ -36,6 +36,8 @@ export const workerVariables = {
   askedBy: 'AGENT_ASKED_BY',
   /** `true`: the server is not asked (`upgrade --offline`). */
   offline: 'AGENT_OFFLINE',
+  /** Origin of the server that the keys belong to, as a person says it (`upgrade --server`). */
+  server: 'AGENT_SERVER',
 } as const;
 
 /** Reads who asked; a person if the variable is not set. */
@@ -110,7 +112,7 @@ export function buildWorkerSpec(request: WorkerRequest, stateVolume?: string): C
  */
 export function describeCaller(
   own: Pick<ContainerDetails, 'id' | 'name' | 'command'> | undefined,
-  { force, offline = false, upgradeNames }: CallerWords,
+  { force, offline = false, server, upgradeNames }: CallerWords,
 ): Environment {
   const isAgent = own?.command.at(-1) === 'run';
   const isServersScript = own !== undefined && upgradeNames.includes(own.name);
@@ -119,12 +121,15 @@ export function describeCaller(
     ...(isServersScript ? { [workerVariables.askedBy]: 'server' } : {}),
     ...(force ? { [workerVariables.force]: 'true' } : {}),
     ...(offline ? { [workerVariables.offline]: 'true' } : {}),
+    ...(server === undefined ? {} : { [workerVariables.server]: server }),
   };
 }
 
 export interface CallerWords {
   readonly force: boolean;
   readonly offline?: boolean;
+  /** Origin of the server that a person names with `--server`. */
+  readonly server?: string | undefined;
   /** The names under which the server's script creates its upgrade container. */
   readonly upgradeNames: readonly string[];
 }

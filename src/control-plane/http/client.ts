@@ -22,6 +22,7 @@ import {
 import { chooseProxy, readProxyPasswords } from './proxy.ts';
 import { createTrustContext } from './tls-floor.ts';
 import { describeWeakness, viewTls } from './tls-view.ts';
+import { requireHttps } from '../transport.ts';
 import { describeUrl, isSameOrigin } from '../url.ts';
 
 /** Access key and secret key of an agent, an account, or a registration. */
@@ -74,7 +75,8 @@ export interface HttpClient {
   /**
    * One exchange with the server. An answer of any status is an answer.
    * @throws ServerUnavailableError when there is none, it comes too late, is cut off or too long, or leads elsewhere;
-   *   the signal's reason when aborted
+   *   ConfigurationError for a proxy that cannot be used, and for plain http with `AGENT_REQUIRE_HTTPS`; the signal's
+   *   reason when aborted
    */
   request(request: HttpRequest): Promise<HttpResponse>;
 }
@@ -84,7 +86,7 @@ export interface HttpClientOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly secrets: Secrets;
-  /** Read for the proxy variables and `AGENT_TLS_MIN` only. */
+  /** Read for the proxy variables, `AGENT_TLS_MIN`, `AGENT_TLS_TRUST` and `AGENT_REQUIRE_HTTPS` only. */
   readonly environment: Environment;
   readonly trust?: Trust | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -282,6 +284,7 @@ function readRedirect(request: HttpRequest, response: HttpResponse): string | un
 async function exchangeOnce(request: HttpRequest, exchange: Exchange): Promise<HttpResponse> {
   const { way, limits, signal } = exchange;
   const url = new URL(request.url);
+  requireHttps(request.url, exchange.environment);
   way.sent = false;
   way.proxy = chooseProxy(url, exchange.environment)?.origin;
   const dispatcher = createDispatcher(url, exchange);
@@ -343,12 +346,15 @@ function addCredentials(secrets: Secrets, credentials: Credentials | undefined):
 function createDispatcher(url: URL, { limits, environment, trust, trusted }: Exchange): Dispatcher {
   const proxy = chooseProxy(url, environment);
   const encrypted = url.protocol === 'https:' || proxy?.protocol === 'https:';
-  const tls = {
+  const tlsOfProxy = {
     timeout: limits.HTTP_CONNECT,
     allowH2: false,
     ...(encrypted ? { secureContext: trusted.context() } : {}),
-    ...(trust?.unverified === true ? { rejectUnauthorized: false } : {}),
+    // Always said: Node's default follows NODE_TLS_REJECT_UNAUTHORIZED, which a base image or a person may have set.
+    rejectUnauthorized: true,
   };
+  // The proxy gets its password in any case, so it is never unverified.
+  const tls = { ...tlsOfProxy, rejectUnauthorized: trust?.unverified !== true };
   // The deadline of the whole exchange rules: undici's own timers are switched off.
   const timeouts = { headersTimeout: 0, bodyTimeout: 0 };
   if (proxy === undefined) return new Agent({ ...timeouts, connect: tls });
@@ -356,7 +362,7 @@ function createDispatcher(url: URL, { limits, environment, trust, trusted }: Exc
     // Without `proxyTls`, which would make TLS of the way to the proxy itself.
     return new Socks5ProxyAgent(proxy, { ...timeouts, connectTimeout: limits.HTTP_CONNECT, requestTls: tls });
   }
-  return new ProxyAgent({ ...timeouts, uri: proxy.href, requestTls: tls, proxyTls: tls });
+  return new ProxyAgent({ ...timeouts, uri: proxy.href, requestTls: tls, proxyTls: tlsOfProxy });
 }
 
 /** What is trusted, which may change on the host while a client lives. */
@@ -372,7 +378,7 @@ class TrustedCertificates {
 
   /** Created when it is first needed: plain http needs none. */
   context(): SecureContext {
-    return (this.made ??= createTrustContext(this.ca, readTlsFloor(this.options.environment)));
+    return (this.made ??= createTrustContext(this.ca, this.options.environment));
   }
 
   /** Reads them again. @returns whether they are others now */

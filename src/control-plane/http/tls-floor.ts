@@ -1,6 +1,6 @@
 import { constants } from 'node:crypto';
 import { createSecureContext, getCACertificates, rootCertificates, type SecureContext } from 'node:tls';
-import type { TlsFloor } from '../../support/configuration.ts';
+import { readTlsFloor, readTlsTrust, type Environment } from '../../support/configuration.ts';
 
 /**
  * The certificates that are trusted and the cryptography that is accepted.
@@ -8,12 +8,18 @@ import type { TlsFloor } from '../../support/configuration.ts';
  * `ca` would replace the well-known authorities instead of adding to them; curl in this image trusts those of the
  * system, which `update-ca-certificates` extends. As for curl and Go, any certificate given is trust enough: an
  * intermediate authority, or the server's own (`allowPartialTrustChain`).
+ *
+ * @param ca certificates in PEM, trusted besides the well-known ones; alone with `AGENT_TLS_TRUST=ca.crt`. An empty list then
+ *   trusts nobody.
+ * @param environment read for `AGENT_TLS_MIN` and `AGENT_TLS_TRUST` only
  */
-export function createTrustContext(ca: readonly string[], floor: TlsFloor): SecureContext {
+export function createTrustContext(ca: readonly string[], environment: Environment): SecureContext {
+  const wellKnown =
+    readTlsTrust(environment) === 'ca.crt' ? [] : [...rootCertificates, ...getCACertificates('system')];
   return createSecureContext({
-    ca: [...rootCertificates, ...getCACertificates('system'), ...ca],
+    ca: [...wellKnown, ...ca],
     allowPartialTrustChain: true,
-    ...(floor === 'legacy' ? legacySettings : {}),
+    ...(readTlsFloor(environment) === 'legacy' ? legacySettings : {}),
   });
 }
 

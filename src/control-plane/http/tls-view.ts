@@ -25,7 +25,7 @@ export interface TlsView {
 }
 
 export interface TlsViewOptions {
-  /** Read for proxy variables only. */
+  /** Read for proxy variables and the settings of TLS only. */
   readonly environment: Environment;
   readonly limits: Limits;
   /** Trusted besides the well-known ones, where the proxy speaks TLS. */
@@ -122,14 +122,16 @@ async function openSocket(url: URL, options: TlsViewOptions, signal: AbortSignal
 async function openTunnel(
   proxy: URL,
   target: string,
-  { limits, ca }: TlsViewOptions,
+  { limits, ca, environment }: TlsViewOptions,
   signal: AbortSignal,
 ): Promise<Duplex> {
   if (proxy.protocol.startsWith('socks')) throw new Error('no look by way of a SOCKS proxy');
   const client = new Client(proxy.origin, {
     connect: {
       timeout: limits.TLS_VIEW,
-      ...(proxy.protocol === 'https:' ? { secureContext: createTrustContext(ca, 'modern') } : {}),
+      ...(proxy.protocol === 'https:' ? { secureContext: createTrustContext(ca, environment) } : {}),
+      // Always said, as in the client: the proxy's password goes there.
+      rejectUnauthorized: true,
     },
   });
   signal.addEventListener('abort', () => void client.destroy().catch(() => undefined), { once: true });

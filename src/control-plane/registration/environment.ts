@@ -6,7 +6,8 @@ import type { Connection } from '../http/connection.ts';
 import { readRegistrationScript } from './script.ts';
 import { resolveRegistrationUrl } from './resolve.ts';
 import { findAgentIpProblem } from '../agent-ip.ts';
-import { apiBaseOf, describeUrl, isSameOrigin, parseServerUrl, type ServerUrl } from '../url.ts';
+import { judgeReportedUrl, type ReportedUrl } from '../transport.ts';
+import { apiBaseOf, describeUrl, parseServerUrl, type ServerUrl } from '../url.ts';
 
 /** Everything that registering a host needs to know from the server. */
 export interface RegistrationEnvironment {
@@ -34,7 +35,7 @@ export interface RegistrationEnvironmentRequest {
  * From the URL that a person gave to the registration environment: waits for the server, asks it for the URL of the
  * registration script, loads and reads that script, applies `CATTLE_URL_OVERRIDE` (control-plane §2, §3).
  *
- * @throws ConfigurationError for a wrong token, and when the server calls itself otherwise than the URL does;
+ * @throws ConfigurationError for a wrong token, and when the server reports an address that is refused (`judgeReportedUrl`);
  *   ServerUnavailableError; NotPermittedError
  */
 export async function loadRegistrationEnvironment(
@@ -51,7 +52,8 @@ export async function loadRegistrationEnvironment(
     request.profile,
     'the registration URL that the server reports',
   );
-  requireSameOrigin(request.profile, server.href, returned.href);
+  const followed = { hasToken: server.token !== undefined, profile: request.profile };
+  follow(connection, { ...followed, asked: [server.href], told: returned.href });
   secrets.add(returned.token);
   const response =
     resolved.response ??
@@ -66,8 +68,8 @@ export async function loadRegistrationEnvironment(
   log.debug('loaded the registration script', { from: describeUrl(returned.href) });
   const told = reach(script.cattleUrl);
   if (override === undefined) {
+    follow(connection, { ...followed, asked: [returned.href, server.href], told });
     requireMatchingUrl(returned.href, told);
-    requireSameOrigin(request.profile, server.href, told);
   }
   return {
     cattleUrl:
@@ -88,19 +90,10 @@ function readOverride({ urlOverride, profile, reach }: RegistrationEnvironmentRe
   return parseServerUrl(reach?.(text) ?? text, profile, 'CATTLE_URL_OVERRIDE').href.replace(/\/+$/, '');
 }
 
-/**
- * PastureStack's agents follow no server to another scheme, host or port (control-plane §8), whatever version of the
- * API
- * its URLs have.
- */
-function requireSameOrigin(profile: ProfileName, asked: string, told: string): void {
-  if (profile !== 'pasturestack' || !URL.canParse(told) || isSameOrigin(asked, told)) return;
-  throw new ConfigurationError(
-    `the server reports ${describeUrl(told)}, which is not the server that was asked: ${describeUrl(asked)}`,
-    {
-      hint: 'register with the address that the server calls itself (its setting "Host Registration URL"), or set CATTLE_URL_OVERRIDE',
-    },
-  );
+/** Goes on to an address that the server reports, or warns, or refuses it. */
+function follow({ log }: Connection, reported: ReportedUrl): void {
+  const remark = judgeReportedUrl(reported);
+  if (remark !== undefined) log.warn(remark);
 }
 
 /**

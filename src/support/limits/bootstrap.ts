@@ -1,5 +1,9 @@
 /** The bootstrap loop; `agent/run/bootstrap/pace.ts` says how these work together. */
 export const bootstrapLimits = {
+  /** How often an agent whose keys are for another server reads the host's file: a registration waits for it. */
+  OTHER_SERVER_POLL: 2_000,
+  /** Then it says so once more. */
+  OTHER_SERVER_WAIT: 600_000,
   /** Pause between two bootstrap runs, as in the legacy entrypoint. */
   BOOTSTRAP_PAUSE_MIN: 5_000,
   /** A server that restarts loses all its agents in the same second: a thousand come back at about 70 a second. */

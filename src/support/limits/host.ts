@@ -16,6 +16,8 @@ export const hostLimits = {
   HOST_FILE: 60_000,
   /** The textfile for Prometheus: nobody waits longer for it, and while it does not answer it is not written again. */
   METRICS_FILE: 5_000,
+  /** The file with the server of the keys; on a disk that takes longer an upgrade goes on with the active agent's keys. */
+  KEPT_SERVER: 10_000,
   /** Reading the mounts of some thousand processes. */
   HOLDERS_TOTAL: 10_000,
   /** Processes: a host with more has another problem. */

@@ -72,10 +72,11 @@ function renderRegistration(row: RegistrationRow): string {
 
 function renderTls({ certificate, caFile, environment, switches, exit, says, requests }: TlsRow): string {
   const fingerprint = environment?.['CA_FINGERPRINT'] ?? '';
-  const { AGENT_TLS_MIN: floor } = environment ?? {};
+  const { AGENT_TLS_MIN: floor, AGENT_TLS_TRUST: trust } = environment ?? {};
   const onHost = [
     ...(caFile === undefined ? [] : [`ca.crt: ${caFile}`]),
     ...(floor === undefined ? [] : [`\`AGENT_TLS_MIN=${floor}\``]),
+    ...(trust === undefined ? [] : [`\`AGENT_TLS_TRUST=${trust}\``]),
   ].join(', ');
   return cells(
     certificate,

@@ -340,12 +340,35 @@ export const tlsRows: readonly TlsRow[] = [
     says: 'for another host name',
     requests: '',
   },
+  // Registered by https means https: nothing of the agent changes.
+  ...(
+    [
+      ['http://plain.example:8080', 'reports a plain http address, which is refused'],
+      ['https://elsewhere.example', 'which is not the server that was asked'],
+    ] as const
+  ).map(([url, says]): TlsRow => {
+    return { ...refused, switches: [`apihost=${url}`], caFile: 'authority', says, requests: 'script' };
+  }),
+  ...(
+    [
+      [undefined, {}, 'trusts /var/lib/rancher/etc/ssl/ca.crt or CA_FINGERPRINT alone'],
+      ['intermediate', pin(sha1), 'has the fingerprint in CA_FINGERPRINT'],
+    ] as const
+  ).map(([caFile, given, says]): TlsRow => {
+    const environment = { ...given, AGENT_TLS_TRUST: 'ca.crt' };
+    return { ...refused, switches: [], ...(caFile && { caFile }), environment, says, requests: '' };
+  }),
   // From here on the agent's address is the https one.
+  {
+    ...pinned,
+    environment: { ...pin(sha1), AGENT_TLS_TRUST: 'ca.crt' },
+    replaces: true,
+    requests: `ca-certificate, script, ${made}`,
+  },
   {
     ...pinned,
     environment: pin(sha1),
     replaces: true,
-    requests: `ca-certificate, script, ${made}`,
   },
   { ...pinned, environment: pin(sha1.toLowerCase().replaceAll(':', '')) },
   { ...pinned, environment: pin(fingerprints.authoritySha256) },

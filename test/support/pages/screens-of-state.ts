@@ -9,6 +9,7 @@ import { defaultLimits } from '../../../src/support/limits/limits.ts';
 import {
   agent,
   diagnosisOf,
+  host,
   known,
   listed,
   names,
@@ -125,6 +126,7 @@ export function statusScreens(): string {
       lock: known({ state: 'free' }),
       attempts: known([]),
       leaks: known(countLeaks([], now, defaultLimits)),
+      transport: host({}).transport,
       ...parts,
     };
     return renderStatus(buildStatusReport(snapshot, defaultLimits), now, terminal);

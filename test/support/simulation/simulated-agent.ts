@@ -28,10 +28,11 @@ export interface SimulatedAgent {
   readonly staged?: StagedBefore;
   readonly required?: RequiredImage[];
   readonly ended?: Outcome[];
+  readonly findOtherServer?: NonNullable<BootstrapLoop['findOtherServer']>;
 }
 
 export function startSimulatedAgent(agent: SimulatedAgent): void {
-  const { time, number, answer: serve, ended = [], required = [], serving, staged } = agent;
+  const { time, number, answer: serve, ended = [], required = [], serving, staged, findOtherServer } = agent;
   const configuration = readConfiguration(
     {
       CATTLE_URL: 'http://server/v1',
@@ -70,6 +71,7 @@ export function startSimulatedAgent(agent: SimulatedAgent): void {
       }),
     ...(serving === undefined ? {} : { serving }),
     ...(staged === undefined ? {} : { staged }),
+    ...(findOtherServer === undefined ? {} : { findOtherServer }),
   };
   void keepBootstrapRunning(loop);
 }

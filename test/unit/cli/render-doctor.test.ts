@@ -27,29 +27,32 @@ const leaking = diagnosisOf({
 describe('the doctor on the screen', () => {
   it('is a table with a line for each check, what to do below each fault, and the verdict', () => {
     expect(renderDoctor(leaking, { columns: 80, colour: false })).toMatchInlineSnapshot(`
-      " ✓ engine   Docker 20.10.24, API 1.41, AutoRemove; answers in 3 ms
-       ✓ storage  overlay2; free: 12 GB of 100 GB, 6 M of 7 M inodes
-       ✓ agents   rancher-agent runs for 3 h: rancher/agent:v1.0.2 (legacy entrypoint)
-       ✗ leaks    424 leaked helpers, 277 in the last hour, the last one 10 s ago:
-                  STILL LEAKING
-                  424 inspect-host: 424 exited, and the client that should have
-                  removed them was killed
-                  created by: the loop of a legacy agent, rancher-agent
-                  (aaaaaaaaaaaa), rancher/agent:v1.0.2, whose upgrades
-                  http://server:8080/v1 requires
-                  → Stop it (docker stop rancher-agent; your containers run on), have
-                    the server require an image with this entrypoint, then run
-                    \`cleanup\` and \`upgrade\`.
-       ✓ restarts no container restarts again and again
-       ? mounts   the mounts of other processes can't be seen from here
-                  → Start it with --privileged --pid=host.
-       ✓ lock     free
-       ✓ key      the host key is there
-       ✓ server   http://server:8080/v1 answers in 12 ms and knows the agent's keys
-       ✓ clock    the same as the server's
-       ✓ serving  the agent serves, for 3 h: http://server:8080
-                  last live answer 3 min ago; bootstrap runs for 3 h
-       ✓ state    ok for 3 h: rancher-agent runs
+      " ✓ engine    Docker 20.10.24, API 1.41, AutoRemove; answers in 3 ms
+       ✓ storage   overlay2; free: 12 GB of 100 GB, 6 M of 7 M inodes
+       ✓ agents    rancher-agent runs for 3 h: rancher/agent:v1.0.2 (legacy
+                   entrypoint)
+       ✗ leaks     424 leaked helpers, 277 in the last hour, the last one 10 s ago:
+                   STILL LEAKING
+                   424 inspect-host: 424 exited, and the client that should have
+                   removed them was killed
+                   created by: the loop of a legacy agent, rancher-agent
+                   (aaaaaaaaaaaa), rancher/agent:v1.0.2, whose upgrades
+                   https://rancher.example/v1 requires
+                   → Stop it (docker stop rancher-agent; your containers run on), have
+                     the server require an image with this entrypoint, then run
+                     \`cleanup\` and \`upgrade\`.
+       ✓ restarts  no container restarts again and again
+       ? mounts    the mounts of other processes can't be seen from here
+                   → Start it with --privileged --pid=host.
+       ✓ lock      free
+       ✓ key       the host key is there
+       ✓ server    https://rancher.example/v1 answers in 12 ms and knows the agent's
+                   keys
+       ✓ transport https
+       ✓ clock     the same as the server's
+       ✓ serving   the agent serves, for 3 h: https://rancher.example
+                   last live answer 3 min ago; bootstrap runs for 3 h
+       ✓ state     ok for 3 h: rancher-agent runs
 
        Unhealthy: leaking-now. Could not be checked: mounts. Took 400 ms, changed
        nothing.

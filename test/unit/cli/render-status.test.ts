@@ -80,6 +80,7 @@ function report(parts: Partial<StatusSnapshot> = {}): StatusReport {
     lock: known({ state: 'free' }),
     attempts: known([]),
     leaks: leaksOf(0, 0),
+    transport: known({ kept: undefined, https: 'unset' }),
     ...parts,
   };
   return buildStatusReport(snapshot, defaultLimits);
@@ -291,6 +292,7 @@ describe('the status on the screen', () => {
                  (registry.example:5000/rancher/agent:v1.2.11-hardened)
       serving    yes, for 3 h
                  last live answer 2 min ago; bootstrap runs for 3 h
+      server     https://rancher.example
 
       containers agent running  rancher-agent (42e2c12f76e6)
                                 registry.example:5000/rancher/agent:v1.2.11-hardened
@@ -318,6 +320,7 @@ describe('the status on the screen', () => {
                  /rootfs/var/lib/docker/devicemapper/mnt/x
       serving    yes, for 3 h
                  last live answer 2 min ago; bootstrap runs for 3 h
+      server     https://rancher.example
 
       containers agent    running  rancher-agent (42e2c12f76e6)
                  registry.example:5000/rancher/agent:v1.2.11-hardened

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createHttpClient } from '../../../src/control-plane/http/client.ts';
 import { establishTrust, parseFingerprint, readFirstCertificate } from '../../../src/control-plane/trust.ts';
+import type { TlsTrust } from '../../../src/support/configuration.ts';
 import { ConfigurationError, ServerUnavailableError } from '../../../src/support/errors.ts';
 import { certificates } from '../../support/server/certificates.ts';
 import { startStubServer, type StubOptions } from '../../support/server/stub-server.ts';
@@ -29,12 +30,14 @@ async function setUp(options: StubOptions = {}) {
   };
   const connection = createTestConnection({ limits: { HTTP_TOTAL: 5_000 } });
   let refreshed = 0;
-  const establish = async (given: string | undefined, url = stub.registrationUrl) =>
+  const establish = async (given: string | undefined, url = stub.registrationUrl, trusts: TlsTrust = 'all') =>
     await establishTrust(connection, {
       url,
       fingerprint: given,
       files,
-      createClient: (trust) => createHttpClient({ ...connection, environment: {}, trust }),
+      trusts,
+      createClient: (trust) =>
+        createHttpClient({ ...connection, environment: { AGENT_TLS_TRUST: trusts }, trust }),
       refreshSystemStore: () => {
         refreshed++;
         return Promise.resolve();
@@ -148,6 +151,38 @@ describe('each failure has a message of its own, and nothing is installed', () =
   });
 });
 
+describe('where only ca.crt is trusted (AGENT_TLS_TRUST=ca.crt)', () => {
+  it('a fingerprint is compared in any case, and what has it is trusted alone', async () => {
+    const { stub, files, establish } = await setUp();
+    const trust = await establish(fingerprint, stub.registrationUrl, 'ca.crt');
+    expect(trust.ca.map((pem) => new X509Certificate(pem).fingerprint)).toEqual([fingerprint]);
+    expect(await readFile(files.caFile, 'utf8')).toBe(trust.ca[0]);
+    expect(stub.requestsTo('ca-certificate')).toHaveLength(1);
+  });
+
+  it('without ca.crt and without a fingerprint nobody is asked', async () => {
+    const { stub, establish } = await setUp();
+    const error = await rejectionOf(establish(undefined, stub.registrationUrl, 'ca.crt'));
+    expect(error).toBeInstanceOf(ConfigurationError);
+    expect(error.message).toContain('AGENT_TLS_TRUST=ca.crt');
+    expect(stub.requests).toEqual([]);
+    expect(await establish(undefined, 'http://127.0.0.1:1/v1', 'ca.crt')).toEqual({ ca: [] });
+  });
+
+  it('a ca.crt without the fingerprint that a person gave is refused, and one with it is not', async () => {
+    const { stub, establish, place } = await setUp();
+    const url = stub.registrationUrl;
+    await place(certificates.stranger);
+    const error = await rejectionOf(establish(fingerprint, url, 'ca.crt'));
+    expect(error.message).toMatch(/no certificate in .*ca\.crt has the fingerprint in CA_FINGERPRINT/);
+    // As before where everybody is trusted, and without a fingerprint.
+    expect((await establish(fingerprint, url)).ca).toEqual([certificates.stranger]);
+    expect((await establish(undefined, url, 'ca.crt')).ca).toEqual([certificates.stranger]);
+    await place(certificates.stranger + certificates.authority);
+    expect((await establish(fingerprint, url, 'ca.crt')).ca).toHaveLength(1);
+  });
+});
+
 it('without other programs to serve, the store of the system is left alone', async () => {
   const { stub, files, connection, place } = await setUp();
   await place(certificates.authority);
@@ -155,6 +190,7 @@ it('without other programs to serve, the store of the system is left alone', asy
     url: stub.registrationUrl,
     fingerprint: undefined,
     files,
+    trusts: 'all',
     createClient: (given) => createHttpClient({ ...connection, environment: {}, trust: given }),
   });
   expect(trust.ca).toEqual([certificates.authority]);
@@ -171,6 +207,7 @@ it('the store of the system is made once, and again if that failed', async () =>
       url: stub.registrationUrl,
       fingerprint: undefined,
       files,
+      trusts: 'all',
       createClient: (given) => createHttpClient({ ...connection, environment: {}, trust: given }),
       refreshSystemStore: async () => {
         tries++;

@@ -147,7 +147,7 @@ describe('the snapshot of a host', () => {
     expect(JSON.stringify(snapshot)).not.toContain('verysecret0001');
     expect(diagnose(snapshot, defaultLimits, 1).causes).toEqual([
       'server-unavailable',
-      ...['deferred-off', 'cannot-remove', 'legacy-entrypoint', 'key-missing'],
+      ...['deferred-off', 'cannot-remove', 'legacy-entrypoint', 'key-missing', 'plain-http'],
     ]);
     expect(daemon.seen.map(({ method }) => method)).not.toContain('POST');
   });

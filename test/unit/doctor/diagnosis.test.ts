@@ -45,7 +45,7 @@ const holder = {
 };
 const answered = (parts: object): HostSnapshot['server'] =>
   known({
-    url: 'http://server:8080/v1',
+    url: 'https://rancher.example/v1',
     answer: { kind: 'answered', credentials: { state: 'live' }, skewMs: 0, tookMs: 1, ...parts },
   });
 
@@ -349,7 +349,10 @@ const table: readonly (readonly [
   [
     'no server',
     {
-      server: known({ url: 'http://server:8080/v1', answer: { kind: 'none', reason: 'connection refused' } }),
+      server: known({
+        url: 'https://rancher.example/v1',
+        answer: { kind: 'none', reason: 'connection refused' },
+      }),
     },
     ['server-unavailable'],
     2,
@@ -442,7 +445,7 @@ describe('leaks in a diagnosis', () => {
       },
     });
     expect(line?.details?.at(-1)).toBe(
-      'created by: the loop of a legacy agent, rancher-agent (aaaaaaaaaaaa), rancher/agent:v1.0.2, whose upgrades http://server:8080/v1 requires',
+      'created by: the loop of a legacy agent, rancher-agent (aaaaaaaaaaaa), rancher/agent:v1.0.2, whose upgrades https://rancher.example/v1 requires',
     );
   });
 });

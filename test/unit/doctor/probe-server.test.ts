@@ -68,3 +68,9 @@ it('AGENT_TLS_MIN=legacy in agent.conf is in the snapshot', async () => {
   const { record } = await lookAt(certificates.server, certificates.authority, conf);
   expect(record).toMatchObject({ legacyTls: true, answer: { kind: 'answered' } });
 });
+
+it('AGENT_TLS_TRUST=ca.crt in agent.conf is in the snapshot, and counts', async () => {
+  const conf = 'export AGENT_TLS_TRUST=ca.crt\n';
+  const { record } = await lookAt(certificates.server, certificates.authority, conf);
+  expect(record).toMatchObject({ strictTrust: true, https: 'unset', answer: { kind: 'answered' } });
+});

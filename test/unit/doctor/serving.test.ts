@@ -17,7 +17,7 @@ describe('the check of serving', () => {
       verdict: 'healthy',
       finding: {
         level: 'ok',
-        text: 'the agent serves, for 3 h: http://server:8080',
+        text: 'the agent serves, for 3 h: https://rancher.example',
         details: ['last live answer 3 min ago; bootstrap runs for 3 h'],
         figures: { serving: 'yes', failuresInARow: 0 },
       },

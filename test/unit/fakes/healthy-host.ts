@@ -41,7 +41,7 @@ export function agent(parts: Partial<AgentSnapshot> = {}): AgentSnapshot {
     finishedAt: undefined,
     exitCode: 0,
     restartCount: 0,
-    server: 'http://server:8080/v1',
+    server: 'https://rancher.example/v1',
     ...parts,
   };
 }
@@ -72,7 +72,7 @@ export function servingRecord(parts: Partial<ServingRecord> = {}): ServingRecord
     since,
     updatedAt: new Date(now - 30_000).toISOString(),
     updatedElapsed: 1,
-    server: 'http://server:8080',
+    server: 'https://rancher.example',
     lastAnswerAt: new Date(now - 200_000).toISOString(),
     answered: true,
     bootstrap: { runs: 1, runningSince: since, runningSinceElapsed: 0, failuresInARow: 0, good: 0 },
@@ -107,7 +107,7 @@ export function host(parts: Partial<HostSnapshot> = {}): HostSnapshot {
     lock: known({ state: 'free' }),
     key: known('present'),
     server: known({
-      url: 'http://server:8080/v1',
+      url: 'https://rancher.example/v1',
       answer: { kind: 'answered', credentials: { state: 'live' }, skewMs: 300, tookMs: 12 },
     }),
     status: known({
@@ -124,6 +124,14 @@ export function host(parts: Partial<HostSnapshot> = {}): HostSnapshot {
     }),
     serving: known({ kind: 'fresh', record: servingRecord() }),
     attempts: known([]),
+    transport: known({
+      kept: {
+        origin: 'https://rancher.example',
+        since: new Date(now - 3 * 3_600_000).toISOString(),
+        by: 'registration',
+      },
+      https: 'unset',
+    }),
     ...parts,
   };
 }

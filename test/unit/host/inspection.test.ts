@@ -39,6 +39,7 @@ describe('inspectHost', () => {
     expect(facts).toMatchObject({
       boot2docker: false,
       varLibWritable: true,
+      isKeyKept: true,
       rancherOs: false,
     });
     expect(await inspect()).toEqual(facts);
@@ -52,7 +53,7 @@ describe('inspectHost', () => {
 
   it.runIf(isRoot)('finds a read-only host not writable, with a key for this time only', async () => {
     const facts = await onReadOnly(paths.rancher, () => inspect());
-    expect(facts).toMatchObject({ varLibWritable: false });
+    expect(facts).toMatchObject({ varLibWritable: false, isKeyKept: false });
     expect(await readRegistrationKey(paths)).toBeUndefined();
     expect(facts.registrationKey).toMatch(/^[0-9a-f]{128}$/);
   });
@@ -97,6 +98,7 @@ describe('renderInspection', () => {
   const facts: HostFacts = {
     registrationKey: 'abc123',
     boot2docker: false,
+    isKeyKept: true,
     varLibWritable: true,
     rancherOs: false,
     systemd: true,

@@ -1,14 +1,14 @@
 import { fetchBootstrap } from '../../../control-plane/bootstrap.ts';
 import { checkCredentials, judgeRefusal, type CredentialsState } from '../../../control-plane/credentials.ts';
 import type { RequiredImage } from '../../../control-plane/required-image.ts';
-import { formatDuration } from '../../../support/deadline.ts';
+import { deadlineIn, formatDuration } from '../../../support/deadline.ts';
 import { EntrypointError, messageOf, ServerUnavailableError } from '../../../support/errors.ts';
 import { connect, type BootstrapLoop, type StagedBefore } from './loop-parts.ts';
 import { observeKeys, unreachableCause } from './observe-keys.ts';
 import { choosePause, describeTurn, initialPace, type Turn } from './pace.ts';
 import { prepareScript, takeStaged, type NoScript } from './prepare-script.ts';
 import { runStaged } from './run-script.ts';
-import { tellCannotRun, tellCanRun, tellKeysLive, tellRevoked } from './tell-state.ts';
+import { tellCannotRun, tellCanRun, tellKeysLive, tellOtherServer, tellRevoked } from './tell-state.ts';
 import {
   openConnection,
   readAgentSettings,
@@ -66,14 +66,37 @@ async function takeTurn(loop: BootstrapLoop, settings: AgentSettings, course: Co
 }
 
 async function askAndRun(loop: BootstrapLoop, settings: AgentSettings, course: Course): Promise<Turn> {
+  const refused = await waitForAcceptance(loop, settings);
+  if (refused !== undefined) return refused;
   const connection = await connect(loop, settings.cattleUrl);
   const keys = await checkCredentials(connection.client, settings);
-  const refused = await judgeKeys(loop, settings, keys, course);
-  if (refused !== undefined) return refused;
+  const turn = await judgeKeys(loop, settings, keys, course);
+  if (turn !== undefined) return turn;
   const script = await prepareScript(loop, connection, settings);
   if ('reason' in script) return observeNoScript(loop, script);
   await tellCanRun(loop);
   return runStaged(loop, settings, script);
+}
+
+/**
+ * Keys for another server than this host's are not used. A person's word, a registration mostly, ends that at once.
+ * @returns the turn, if nobody has said so within OTHER_SERVER_WAIT
+ */
+async function waitForAcceptance(
+  loop: BootstrapLoop,
+  { cattleUrl }: AgentSettings,
+): Promise<Turn | undefined> {
+  const { clock, configuration, signal } = loop;
+  const { limits } = configuration;
+  const first = await loop.findOtherServer?.(cattleUrl);
+  if (first === undefined) return undefined;
+  const turn = await tellOtherServer(loop, first);
+  const deadline = deadlineIn(limits.OTHER_SERVER_WAIT, clock);
+  while (deadline.left() > 0) {
+    await clock.sleep(Math.min(limits.OTHER_SERVER_POLL, deadline.left()), signal);
+    if ((await loop.findOtherServer?.(cattleUrl)) === undefined) return undefined;
+  }
+  return turn;
 }
 
 /** @returns the turn, if the server refuses the keys */

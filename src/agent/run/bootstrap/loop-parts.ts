@@ -2,6 +2,7 @@ import type { BootstrapScript } from '../../../control-plane/bootstrap.ts';
 import type { Connection } from '../../../control-plane/http/connection.ts';
 import { becomeScript, runScript, stageScript, type StagedScript } from './child.ts';
 import type { Profile } from '../../identity/profile.ts';
+import type { OtherServerError } from '../../origin/rule.ts';
 import type { Reporter } from '../../report/reporter.ts';
 import { openConnection, type ServerAccess } from '../../../control-plane/open-connection.ts';
 import { readStamps } from './exit-by-design.ts';
@@ -40,6 +41,8 @@ export interface BootstrapLoop extends ServerAccess {
   readonly open?: (access: ServerAccess, url: string) => Promise<Connection>;
   /** `realScripts`, unless a simulation passes its own. */
   readonly scripts?: ScriptRunner;
+  /** Why the keys may not be used: they are for another server than this host's. Without it nothing is checked. */
+  readonly findOtherServer?: (cattleUrl: string) => Promise<OtherServerError | undefined>;
   /** Called with each script, before it runs: which image it requires is for somebody else to decide. Does not wait. */
   readonly onBootstrap: (bootstrap: BootstrapScript) => void;
   /** Resolves when the work that this process has begun for the host is done, or goes on without it. */

@@ -3,6 +3,7 @@ import { HostFolderUnwritableError, NoBashError } from '../../../host/errors.ts'
 import { formatDuration } from '../../../support/deadline.ts';
 import { ExitCode, NotPermittedError } from '../../../support/errors.ts';
 import type { AgentSettings } from '../../../control-plane/open-connection.ts';
+import type { OtherServerError } from '../../origin/rule.ts';
 import type { BootstrapLoop } from './loop-parts.ts';
 import type { Turn } from './pace.ts';
 import type { StateCause } from '../../../support/causes.ts';
@@ -67,8 +68,28 @@ async function tellCannotBegin(
   return { kind: 'nothing', reason: `nothing was run: ${fault.summary}` };
 }
 
+/** The keys are for another server than the one that this host belongs to: they are not used before a person says so. */
+export async function tellOtherServer(loop: Telling, error: OtherServerError): Promise<Turn> {
+  loop.serving?.cannotRun(error.code, error.message);
+  const hint = error.hint === undefined ? {} : { hint: error.hint };
+  await loop.reporter.ended({
+    state: 'failed',
+    exitCode: error.exitCode,
+    summary: `${error.message}; rancher's agent does not run on this host`,
+    cause: error.code,
+    next: 'checked again with growing pauses',
+    ...hint,
+  });
+  return { kind: 'nothing', reason: `nothing was run: ${error.message}`, ...hint };
+}
+
 /** The server knows the keys: a state that says otherwise must not stay. */
 export async function tellKeysLive(loop: Telling): Promise<void> {
+  await tellRestored(
+    loop,
+    'other-server',
+    'the keys of this agent are for the server that this host belongs to',
+  );
   await tellRestored(loop, revokedCause, 'the server knows the keys of this agent again');
 }
 

@@ -1,6 +1,7 @@
 import { isHtml } from '../../../control-plane/http/answer.ts';
 import type { HttpResponse } from '../../../control-plane/http/client.ts';
 import { readKeptTrust } from '../../../control-plane/trust.ts';
+import { requireHttps } from '../../../control-plane/transport.ts';
 import { joinUrl } from '../../../control-plane/url.ts';
 import { runCommand, type CommandRunner } from '../../../host/processes.ts';
 import { ConfigurationError, ServerUnavailableError } from '../../../support/errors.ts';
@@ -211,6 +212,8 @@ class Attempt {
   async #open(): Promise<Way> {
     const { configuration } = this.#probe;
     const settings = readAgentSettings(configuration.environment);
+    // Our own client refuses that by itself, the image's curl does not.
+    requireHttps(settings.cattleUrl, configuration.environment);
     // One try at the handshake: the loop that checks has pauses of its own.
     const limits = {
       ...configuration.limits,

@@ -71,7 +71,9 @@ async function servingNow(work: Work, agent: Observed): Promise<Serving> {
   const deadline = deadlineIn(limits.SERVING_WAIT, clock);
   for (;;) {
     const record = await readServing(work, agent);
-    if (record !== undefined || deadline.left() === 0) return servingOf(record);
+    // Whoever has this worker made it accept the keys of another server: the agent notices that within OTHER_SERVER_POLL.
+    const isOutdated = record === undefined || record.cause === 'other-server';
+    if (!isOutdated || deadline.left() === 0) return servingOf(record);
     await clock.sleep(limits.READY_POLL, signal);
   }
 }

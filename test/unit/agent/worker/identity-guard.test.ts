@@ -1,5 +1,10 @@
 import { expect, it } from 'vitest';
-import { requireSameIdentity } from '../../../../src/agent/worker/identity-guard.ts';
+import {
+  keepIdentity,
+  requireFoundIdentity,
+  requireKeptKey,
+  requireSameIdentity,
+} from '../../../../src/agent/worker/identity-guard.ts';
 
 const onHost = ['/proc:/host/proc', '/var/lib/rancher:/var/lib/rancher'];
 const onVolume = ['/proc:/host/proc', 'rancher-agent-state:/var/lib/rancher'];
@@ -28,4 +33,32 @@ it.each([
   };
   if (isRefused) expect(upgrade).toThrow('keeps its identity there');
   else expect(upgrade).not.toThrow();
+});
+
+it.each([
+  ['in a volume, although the folder of the host can be written by now', onVolume, true, false],
+  ['in the folder of the host', onHost, true, true],
+  ['in a volume on a host whose folder cannot be written', onVolume, false, false],
+])('an upgraded agent keeps its identity where it is: %s', (_title, binds, varLibWritable, expected) => {
+  expect(keepIdentity({ binds }, { varLibWritable, systemd: true })).toEqual({
+    varLibWritable: expected,
+    systemd: true,
+  });
+});
+
+it('a registration that would not find the identity in the volume of the agent is refused, with the way out', () => {
+  const agent = { name: 'rancher-agent', binds: onVolume };
+  expect(() => {
+    requireFoundIdentity(agent, false);
+  }).toThrow('keeps the identity of this host in a volume');
+  requireFoundIdentity(agent, true);
+  requireFoundIdentity({ ...agent, binds: onHost }, false);
+  requireFoundIdentity(undefined, false);
+});
+
+it('a registration whose key cannot be kept is refused: each one would create another host', () => {
+  expect(() => {
+    requireKeptKey({ isKeyKept: false });
+  }).toThrow('each registration would create another host');
+  requireKeptKey({ isKeyKept: true });
 });

@@ -5,6 +5,7 @@ import type { Outcome } from '../../../../../src/agent/report/outcome.ts';
 import type { ScriptRunner } from '../../../../../src/agent/run/bootstrap/loop-parts.ts';
 import type { ServingObserver } from '../../../../../src/agent/run/serving/record.ts';
 import type { RequiredImage } from '../../../../../src/control-plane/required-image.ts';
+import { OtherServerError } from '../../../../../src/agent/origin/rule.ts';
 import { HostFolderUnwritableError, NoBashError } from '../../../../../src/host/errors.ts';
 import {
   healthyAnswer,
@@ -68,6 +69,35 @@ async function observe(forMs: number, agent: Partial<SimulatedAgent> & { readonl
   await time.passUntil(forMs);
   return { told, required, ended, requests };
 }
+
+describe('an agent whose keys are for another server than the one that its host belongs to', () => {
+  const refusal = new OtherServerError('the keys of rancher-agent are for http://b', {
+    hint: 'upgrade --server',
+  });
+
+  it('asks no server and runs nothing, says so, and goes on within seconds of a person’s word', async () => {
+    let reads = 0;
+    const findOtherServer = async () => Promise.resolve(++reads <= 30 ? refusal : undefined);
+    const { told, ended, requests } = await observe(70 * second, { findOtherServer });
+    expect(told.slice(0, 3)).toEqual(['cannotRun other-server', 'answered', 'began']);
+    expect(ended[0]).toMatchObject({
+      state: 'failed',
+      cause: 'other-server',
+      exitCode: 78,
+      hint: 'upgrade --server',
+    });
+    expect(ended).toHaveLength(1);
+    expect(requests[0]?.at).toBe(60 * second);
+  });
+
+  it('never ends: it says so again after a while', async () => {
+    const findOtherServer = async () => Promise.resolve(refusal);
+    const { ended, requests } = await observe(60 * minute, { findOtherServer });
+    expect(requests).toEqual([]);
+    expect(ended.length).toBeGreaterThan(3);
+    expect(ended.length).toBeLessThan(7);
+  });
+});
 
 describe('what the loop reports to its observer', () => {
   it('is an answer, a start and an exit for each connection', async () => {

@@ -68,6 +68,14 @@ describe('an image that can work', () => {
     }
   });
 
+  it('asks nothing by plain http with AGENT_REQUIRE_HTTPS, by curl neither', async () => {
+    const before = server.requests.length;
+    const { failure } = await prove({ AGENT_REQUIRE_HTTPS: 'true' });
+    expect(failure).toMatchObject({ check: 'server', fault: 'way' });
+    expect(failure?.message).toContain('AGENT_REQUIRE_HTTPS is set');
+    expect(server.requests.length).toBe(before);
+  });
+
   it('sends no keys by curl, and has no secret in its arguments', async () => {
     const log = join(scene.programs, 'arguments');
     await scene.put('curl', `#!/bin/sh\necho "$*" >'${log}'\nexec /usr/bin/curl "$@"\n`);
