@@ -85,6 +85,7 @@ describe('no text of others controls', () => {
         lock: known({ state: 'free' }),
         attempts: known([{ image: text, failures: 2 }]),
         leaks: known(countLeaks([], now, limits)),
+        transport: known({ kept: { origin: text, since: at, by: 'agent' }, https: 'unset' }),
       } as unknown as Parameters<typeof buildStatusReport>[0],
       limits,
     );

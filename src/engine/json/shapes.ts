@@ -19,6 +19,7 @@ export const listedLabels: readonly string[] = [
   'io.rancher.agent-entrypoint.version',
   'io.rancher.agent-entrypoint.readiness',
   'io.rancher.agent-entrypoint.former-restart',
+  'io.rancher.agent-entrypoint.replaces',
 ];
 
 /** A list names a container by its own name and by other containers' link aliases (`/other/alias`). */
