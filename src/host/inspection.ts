@@ -74,11 +74,11 @@ async function findIdentity({
   Pick<HostFacts, 'registrationKey' | 'isKeyKept'> & { readonly stateWritable: boolean }
 > {
   const stateWritable = await canMakeFolder(paths.state);
-  const existing = await readRegistrationKey(paths);
-  const registrationKey =
-    existing ??
-    (stateWritable ? await ensureRegistrationKey(paths, randomBytes) : makeRegistrationKey(randomBytes));
-  return { registrationKey, stateWritable, isKeyKept: stateWritable || existing !== undefined };
+  const kept = stateWritable
+    ? await ensureRegistrationKey(paths, randomBytes)
+    : await readRegistrationKey(paths);
+  const registrationKey = kept ?? makeRegistrationKey(randomBytes);
+  return { registrationKey, stateWritable, isKeyKept: kept !== undefined };
 }
 
 /** The lines that `inspect-host` prints on stdout, in the order of contract §2. */

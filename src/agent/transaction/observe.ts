@@ -112,8 +112,7 @@ export async function observeRoles(
   };
 }
 
-/** The first managed one that can serve; if none can, a dead one keeps the role. */
-/** Which of the containers with the names of a next agent counts as the next agent. */
+/** The next agent is the first managed one that can serve; if none can, a dead one keeps the role. */
 export function chooseNext(nexts: readonly (Observed | undefined)[]): Pick<Observation, 'next' | 'nexts'> {
   const managed = nexts.filter((observed) => observed?.managed === true);
   return { next: managed.find((observed) => observed?.isDead === false) ?? managed[0], nexts };
