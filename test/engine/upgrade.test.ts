@@ -172,7 +172,8 @@ describe('an old agent that cannot be removed', () => {
       expect(requests.filter(isTry)).toHaveLength(5);
       expect(requests.length - firstTry).toBeLessThan(30);
       const spent = requests.filter(({ userAgent }) => /\((worker|upgrade)\)/.test(userAgent));
-      expect(spent.length).toBeLessThan(60);
+      // 58 on a quiet machine; a loaded one polls once or twice more while it verifies.
+      expect(spent.length).toBeLessThan(64);
 
       await scene.host.makeRemovable(old);
       await scene.removeUpgradeContainer();
