@@ -14,7 +14,7 @@ import { createServingTracker, type ServingTracker } from './serving/tracker.ts'
 /** The tracker of an agent that has become active. @param own its container, if it is one */
 export function trackServing(
   { configuration, clock, log, secrets, limits, paths }: ConfiguredHost,
-  own: Pick<ContainerDetails, 'id' | 'startedAt'> | undefined,
+  own: Pick<ContainerDetails, 'id' | 'startedAt' | 'image'> | undefined,
 ): ServingTracker {
   const { environment } = configuration;
   return createServingTracker({
@@ -24,6 +24,7 @@ export function trackServing(
     secrets,
     server: originOf(environment),
     container: own?.id ?? '',
+    image: own?.image,
     startedAt: own?.startedAt ?? 0,
     files: { inside: servingFile, onHost: servingFileOf(paths) },
   });

@@ -16,7 +16,7 @@ const bootstrapSchema = v.object({
   runningSinceElapsed: v.exactOptional(v.number()),
   /** Exits with an error in a row while the server answered; exits by design do not count. */
   failuresInARow: v.number(),
-  /** Runs that lasted BOOTSTRAP_WATCH or exited by design. */
+  /** Runs that exited by design. */
   good: v.number(),
   lastExit: v.exactOptional(
     v.object({

@@ -1,5 +1,7 @@
 /** Serving, and the health check. */
 export const servingLimits = {
+  /** A run that lasts this long proves something, however long the failed ones before it had run: nothing waits that long in vain. */
+  BOOTSTRAP_DOUBT: 600_000,
   /** Exits with an error in a row: one is an accident, three while the server answers are the image or the script. */
   BOOTSTRAP_WATCH_EXITS: 3,
   /** A running bootstrap keeps its websocket through a short outage; two failed polls prove nothing. */

@@ -30,6 +30,8 @@ export interface ServingFacts {
   readonly lastGoodEnd: number | undefined;
   /** The last exit with an error, in words, e.g. `status 1 after 6 ms`. */
   readonly lastFailure: string | undefined;
+  /** How long the longest of the failures in a row had run, in ms; 0 while there is none. */
+  readonly longestFailure: number;
 }
 
 export interface ServingDecision {
@@ -41,19 +43,29 @@ export interface ServingDecision {
 /**
  * Whether the agent serves (readiness §5). It does only while its bootstrap runs, or has exited by design moments ago, and
  * the server's last answer is live. While a bootstrap runs only failed requests count against it, and only after
- * SERVING_SILENCE without a live answer. Pure.
+ * SERVING_SILENCE without a live answer. A bootstrap that exits with an error after a minute, each time, has served nobody: it
+ * waited for something that never came. So the next one proves something only when it has run twice as long. Pure.
  */
 export function decideServing(facts: ServingFacts, now: number, limits: Limits): ServingDecision {
   if (facts.unknown !== undefined) return { serving: 'unknown', reason: facts.unknown };
   if (facts.cannotRun !== undefined) return { serving: 'no', reason: facts.cannotRun };
   const ranFor = facts.runningSince === undefined ? undefined : now - facts.runningSince;
-  if (ranFor !== undefined && ranFor >= limits.BOOTSTRAP_WATCH) return whileItRuns(facts, now, limits);
+  if (ranFor !== undefined && ranFor >= provenAfter(facts.longestFailure, limits))
+    return whileItRuns(facts, now, limits);
   if (facts.answered === false && facts.refusal?.cause === keysRevoked) return no(facts.refusal);
   if (facts.failuresInARow >= limits.BOOTSTRAP_WATCH_EXITS && facts.answered !== false)
     return no(fails(facts));
   const reconnects = facts.lastGoodEnd !== undefined && now - facts.lastGoodEnd < limits.SERVING_GRACE;
   if (reconnects && facts.lastAnswerAt !== undefined) return { serving: 'yes' };
   return isEarly(facts, now, limits) ? tooEarly : no(whyNot(facts));
+}
+
+/**
+ * How long a bootstrap runs, in ms, until it proves something: BOOTSTRAP_WATCH, or twice as long as the failed ones before it.
+ * @param longestFailure how long these had run at most; 0 if there are none
+ */
+export function provenAfter(longestFailure: number, limits: Limits): number {
+  return Math.max(limits.BOOTSTRAP_WATCH, Math.min(2 * longestFailure, limits.BOOTSTRAP_DOUBT));
 }
 
 const tooEarly: ServingDecision = {

@@ -9,6 +9,8 @@ export interface ServingView {
   readonly decision: ServingDecision;
   /** Origin of the server. */
   readonly server: string;
+  /** The image of the agent, as its container was created from; undefined where that is not known. */
+  readonly image: string | undefined;
   /** Something that a restart of the container cures; more urgent than whether it serves. */
   readonly trouble: Reason | undefined;
   /** A failed upgrade whose reason is gone, as it stood in the status file, and what is so now. */
@@ -35,7 +37,8 @@ export function stateFor(before: HostStatus | undefined, view: ServingView): Sta
   if (before !== undefined && isOver(before, view.over)) {
     return { do: 'say', outcome: { ...wanted, summary: view.over?.summary ?? wanted.summary } };
   }
-  return before !== undefined && endsWithServing(before) ? { do: 'say', outcome: wanted } : { do: 'refresh' };
+  const isOld = before !== undefined && (endsWithServing(before) || isOfOtherImage(before, view.image));
+  return isOld ? { do: 'say', outcome: wanted } : { do: 'refresh' };
 }
 
 /** A failed upgrade, or one that waits for its next attempt. */
@@ -99,6 +102,11 @@ function hintFor(cause: string): string {
 function mayReplace(before: HostStatus, wanted: Outcome): boolean {
   if (before.state === 'ok' || endsWithServing(before)) return true;
   return before.state === 'deferred' && wanted.cause !== servingUnknown;
+}
+
+/** The result of an upgrade was never written, on a disk without room: the file still names the image before it. */
+function isOfOtherImage({ state, target }: HostStatus, image: string | undefined): boolean {
+  return state === 'ok' && target !== undefined && image !== undefined && target !== image;
 }
 
 function isOver(before: HostStatus, over: ServingView['over']): boolean {

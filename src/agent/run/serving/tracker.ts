@@ -6,7 +6,13 @@ import { messageOf } from '../../../support/errors.ts';
 import { printableValue } from '../../../support/printable.ts';
 import type { Host } from '../../host.ts';
 import type { AgentReporter } from '../../report/reporter.ts';
-import { decideServing, type Reason, type ServingDecision, type ServingFacts } from './decision.ts';
+import {
+  decideServing,
+  provenAfter,
+  type Reason,
+  type ServingDecision,
+  type ServingFacts,
+} from './decision.ts';
 import type { ServingObserver } from './record.ts';
 import { stateFor, type ServingView } from './state.ts';
 import type { StateCause } from '../../../support/causes.ts';
@@ -17,6 +23,8 @@ export interface ServingTracking extends Pick<Host, 'clock' | 'limits' | 'log' |
   /** Full id of our own container, and the engine's start time of it (ms since 1970); empty and 0 where unknown. */
   readonly container: string;
   readonly startedAt: number;
+  /** What our container was created from, by the name that it was given; undefined where unknown. */
+  readonly image: string | undefined;
   readonly files: {
     /** In our own container, for the worker that watches us. */
     readonly inside: string;
@@ -85,6 +93,7 @@ class Tracker implements ServingTracker {
       failuresInARow: 0,
       lastGoodEnd: undefined,
       lastFailure: undefined,
+      longestFailure: 0,
     };
     this.#decision = decideServing(this.#facts, clock.elapsed(), limits);
     this.#sinceWall = clock.now();
@@ -125,13 +134,16 @@ class Tracker implements ServingTracker {
     this.#facts.runningSince = undefined;
     this.#runningSinceWall = undefined;
     this.#lastExit = { at: isoOf(clock.now()), status, signal, ms: Math.round(ms), byDesign };
-    if (byDesign || ms >= limits.BOOTSTRAP_WATCH) {
+    if (byDesign) {
       this.#good += 1;
       this.#facts.lastGoodEnd = clock.elapsed();
       this.#facts.failuresInARow = 0;
+      this.#facts.longestFailure = 0;
     } else if (this.#facts.answered === true) {
       const how = signal === null ? `status ${status ?? 'unknown'}` : signal;
-      this.#facts.failuresInARow += 1;
+      const isFirst = ms >= provenAfter(this.#facts.longestFailure, limits);
+      this.#facts.failuresInARow = isFirst ? 1 : this.#facts.failuresInARow + 1;
+      this.#facts.longestFailure = isFirst ? ms : Math.max(ms, this.#facts.longestFailure);
       this.#facts.lastFailure = `${how} after ${formatDuration(ms)}`;
     }
     this.#observe(true);
@@ -253,8 +265,8 @@ class Tracker implements ServingTracker {
     this.#isStateDue = false;
     this.#comparedAt = this.#tracking.clock.elapsed();
     const before = await reporter.readBefore();
-    const { server } = this.#tracking;
-    const view = { decision: this.#decision, server, trouble: this.#trouble, over: this.#over };
+    const { server, image } = this.#tracking;
+    const view = { decision: this.#decision, server, image, trouble: this.#trouble, over: this.#over };
     const step = stateFor(before, view);
     if (step.do === 'nothing') return;
     if (step.do === 'refresh') {

@@ -17,6 +17,7 @@ const serves: ServingFacts = {
   failuresInARow: 0,
   lastGoodEnd: undefined,
   lastFailure: undefined,
+  longestFailure: 0,
 };
 const away = { cause: 'server-unreachable', message: 'no answer' } as const;
 const revoked = { cause: 'keys-revoked', message: 'status 401' } as const;
@@ -38,6 +39,11 @@ describe('an agent serves', () => {
     ['in the pause after an exit by design', { ...pause, lastGoodEnd: now - 20_000 }],
     ['in a new run that follows on one', { runningSince: now - 1_000, lastGoodEnd: now - 20_000 }],
     ['with a run that lasts, whatever failed before it', { failuresInARow: 5 }],
+    ['with a run twice as long as those that failed', { failuresInARow: 5, longestFailure: 15 * minute }],
+    [
+      'with a run of 10 minutes, however long the failed ones had run',
+      { failuresInARow: 5, longestFailure: 300 * minute, runningSince: now - 10 * minute },
+    ],
   ])('%s', (_title, facts) => {
     expect(decideServing({ ...serves, ...facts }, now, limits)).toEqual({ serving: 'yes' });
   });
@@ -60,6 +66,11 @@ describe('an agent does not serve', () => {
     [
       'when three have failed, and a fourth has just begun',
       { runningSince: now - 100, failuresInARow: 3 },
+      'bootstrap-fails',
+    ],
+    [
+      'when three have failed after a minute each, and the fourth runs for a little longer',
+      { runningSince: now - 2 * minute, failuresInARow: 3, longestFailure: 61_000 },
       'bootstrap-fails',
     ],
     [

@@ -28,6 +28,7 @@ function view(parts: Partial<ServingView>): ServingView {
   return {
     decision: { serving: 'yes' },
     server: 'https://rancher.example',
+    image: 'rancher/agent:b',
     trouble: undefined,
     over: undefined,
     ...parts,
@@ -50,6 +51,13 @@ function told(before: HostStatus | undefined, given: ServingView): unknown {
 
 describe('what the agent observes becomes the state of the host', () => {
   it.each<[string, HostStatus | undefined, ServingView, unknown]>([
+    [
+      'the result of the upgrade before, while this image runs',
+      status({ target: 'rancher/agent:a' }),
+      view({}),
+      ['ok', undefined],
+    ],
+    ['the result of the upgrade to this image', status({ target: 'rancher/agent:b' }), view({}), 'refresh'],
     ['a server that is away', status({}), no('server-unreachable'), ['degraded', 'server-unreachable']],
     [
       'the same on a host without a state',

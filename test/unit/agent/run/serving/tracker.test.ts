@@ -63,6 +63,7 @@ beforeEach(async () => {
     server: 'https://rancher.example',
     container: 'c'.repeat(64),
     startedAt: startOfTime,
+    image: 'rancher/agent:b',
     files: { inside, onHost: servingFileOf(paths) },
   });
   reporter = createReporter({
@@ -158,7 +159,23 @@ describe('the record of serving', () => {
     tracker.exited(failure);
     expect(tracker.summary()).toMatchObject({ serving: 'no', cause: 'bootstrap-fails' });
     tracker.exited({ ...failure, ms: limits.BOOTSTRAP_WATCH });
+    expect(tracker.summary().bootstrap.failuresInARow).toBe(1);
+    tracker.exited({ ...failure, status: 0, byDesign: true });
     expect(tracker.summary().bootstrap.failuresInARow).toBe(0);
+  });
+
+  // A proxy that swallows the upgrade to a websocket: the server's agent waits for a minute, and exits with 1, for ever.
+  it('does not serve when each run exits with an error after a little more than a minute', () => {
+    tracker.answered();
+    for (let run = 0; run < 3; run += 1) {
+      tracker.began();
+      elapsed += limits.BOOTSTRAP_WATCH + 400;
+      tracker.exited({ ...failure, ms: limits.BOOTSTRAP_WATCH + 400 });
+    }
+    expect(tracker.summary()).toMatchObject({ serving: 'no', cause: 'bootstrap-fails' });
+    tracker.began();
+    elapsed += limits.BOOTSTRAP_WATCH + 300;
+    expect(tracker.summary()).toMatchObject({ serving: 'no', cause: 'bootstrap-fails' });
   });
 
   it('is written about once a minute when nothing changes, and then says that it is fresh', async () => {
