@@ -105,6 +105,12 @@ export class TryAgainLaterError extends EntrypointError {
   readonly exitCode = ExitCode.tryAgainLater;
 }
 
+/** The engine's socket in the agent's container is dead: the agent exits, and the engine starts it again with a new one. */
+export class SocketDeadError extends EntrypointError {
+  readonly code = 'socket-dead';
+  readonly exitCode = ExitCode.unavailable;
+}
+
 /** SIGTERM or SIGINT stopped the work at a safe point. */
 export class InterruptedError extends EntrypointError {
   readonly code = 'interrupted';

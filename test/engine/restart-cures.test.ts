@@ -21,6 +21,7 @@ const soon = limits({
   BOOTSTRAP_WATCH: 2_000,
   HEALTH_PROBE: 1_000,
   HEALTH_LOOKUP: 8_000,
+  SOCKET_PATIENCE: 3_000,
   SERVING_GRACE: 2_000,
   SERVING_SILENCE: 3_000,
   SERVING_TICK: 300,
@@ -101,9 +102,16 @@ describe('what a restart of the agent cures', () => {
     await stateBecomes({ state: 'degraded', cause: 'socket-dead' });
     // Docker 20.10 itself no longer runs the check of a container that it has found again (engine-notes §9).
     await checkSays(/^unhealthy: the engine's socket/m);
-    await scene.host.docker('restart', '-t', '5', 'rancher-agent');
+    // The agent exits, and the engine starts it again: nobody has to.
+    await scene.waitFor('a restart', async () =>
+      (await scene.host.inspect('rancher-agent'))?.RestartCount === 1 ? true : undefined,
+    );
     await stateBecomes({ state: 'ok' });
     await healthBecomes('healthy', /^healthy$/m);
+    const listed = await scene.host.docker('exec', 'rancher-agent', '/run.sh', 'status', '--json');
+    expect(JSON.parse(listed)).toMatchObject({ containers: [{ role: 'agent', state: 'running' }] });
+    const { stdout, stderr } = await scene.host.tryDocker('logs', 'rancher-agent');
+    expect(stdout + stderr).toMatch(/the engine's socket in this container is dead: restarting/);
   });
 
   it('a host gets its name servers after the agent has started', async () => {

@@ -15,6 +15,10 @@ import type { Reason } from './serving/decision.ts';
  * The two faults of a running agent that a restart of its container cures, and nothing else does (readiness §5). Docker binds
  * the socket file, and copies resolv.conf, when a container starts: a daemon that is restarted creates another socket, and a
  * host that gets other name servers writes another file.
+ *
+ * A dead socket is for good, and the server's agent has the same one: it can start no container. So this agent exits, and the
+ * engine starts its container again. Docker itself does not act on an unhealthy container, and 20.10 no longer runs the health check
+ * of one that it has found again (engine-notes §9). A resolv.conf is left to people: a websocket that is open needs no name.
  */
 
 export interface CureWatch extends Pick<Host, 'paths' | 'limits' | 'clock' | 'signal'> {
@@ -28,6 +32,11 @@ export interface CureWatch extends Pick<Host, 'paths' | 'limits' | 'clock' | 'si
   readonly isUnanswered: () => boolean;
   /** Told each time; undefined: nothing that a restart cures is wrong. */
   readonly onChecked: (trouble: Reason | undefined) => void;
+  /**
+   * Called when the socket has been dead for SOCKET_PATIENCE. Never where this process has not seen it alive: a restart has not
+   * cured it then, or it was never the host's socket.
+   */
+  readonly onDeadSocket: () => void;
 }
 
 /** Looks every HEALTH_PROBE, until the signal is aborted. Where the host's files cannot be seen, nothing is ever found. */
@@ -35,9 +44,16 @@ export async function watchCures(watch: CureWatch): Promise<never> {
   const { clock, limits, signal, paths } = watch;
   const seesHost = await seesHostMounts(paths);
   const atStart = seesHost ? await readResolver(watch) : undefined;
+  const wasAlive = (await connectTo(watch.socketPath, limits)) === 'accepts';
+  let deadSince: number | undefined;
   for (;;) {
     await clock.sleep(limits.HEALTH_PROBE, signal);
-    if (seesHost) watch.onChecked((await findDeadSocket(watch)) ?? (await findOldResolver(watch, atStart)));
+    if (!seesHost) continue;
+    const dead = await findDeadSocket(watch);
+    watch.onChecked(dead ?? (await findOldResolver(watch, atStart)));
+    deadSince = dead === undefined ? undefined : (deadSince ?? clock.elapsed());
+    const isForGood = deadSince !== undefined && clock.elapsed() - deadSince >= limits.SOCKET_PATIENCE;
+    if (wasAlive && isForGood) watch.onDeadSocket();
   }
 }
 

@@ -20,7 +20,7 @@ import { prepareAsActive, prepareOnStandby, type MountsLock } from '../../host/p
 import { runCommand } from '../../host/processes.ts';
 import type { Clock } from '../../support/clock.ts';
 import { reportsErrors } from '../../support/configuration.ts';
-import { messageOf } from '../../support/errors.ts';
+import { messageOf, SocketDeadError } from '../../support/errors.ts';
 import type { ConfiguredHost } from '../host.ts';
 import { ownImageOf, workerImageOf } from '../identity/self.ts';
 import { findOtherServer } from '../origin/of-run.ts';
@@ -73,7 +73,9 @@ export async function runAgent(run: AgentRun): Promise<never> {
 }
 
 /** The active agent: the bootstrap, and beside it everything that it does not wait for. */
-async function serve(run: AgentRun, image: string, staged: StagedBefore | undefined): Promise<never> {
+async function serve(given: AgentRun, image: string, staged: StagedBefore | undefined): Promise<never> {
+  const restarting = new AbortController();
+  const run = { ...given, signal: AbortSignal.any([given.signal, restarting.signal]) };
   const { own, heartbeat, clock, limits, signal } = run;
   const reconciling = startHousekeeping(run, image);
   void inBackground(run, 'keeping the metrics', async () => run.keepMetrics());
@@ -84,7 +86,7 @@ async function serve(run: AgentRun, image: string, staged: StagedBefore | undefi
   const reporter = createReporter({ ...run, serving: () => tracker.summary() });
   void inBackground(run, 'keeping the record of serving', async () => tracker.keep(reporter, signal));
   void inBackground(run, 'looking for what a restart cures', async () =>
-    watchForCures(run, { tracker, heartbeat }),
+    watchForCures(run, { tracker, heartbeat, restart: restartOf(own, restarting) }),
   );
   void inBackground(run, 'watching the pool', async () => watchPool({ ...run, reporter }));
   const upgrader = createUpgrader(run, { own, image, reporter, serving: tracker });
@@ -102,6 +104,21 @@ async function serve(run: AgentRun, image: string, staged: StagedBefore | undefi
       await Promise.race([done, clock.sleep(limits.EXEC_PATIENCE, signal)]);
     },
   });
+}
+
+/** How an agent gets a new socket: it exits, and its engine starts the container again, if its restart policy says so. */
+function restartOf(own: ContainerDetails | undefined, restarting: AbortController): (() => void) | undefined {
+  if (own === undefined || !['always', 'unless-stopped'].includes(own.restartPolicy)) return undefined;
+  return () => {
+    restarting.abort(
+      new SocketDeadError(
+        "the engine's socket in this container is dead: restarting, to get the host's one",
+        {
+          hint: 'nothing: the engine starts this container again; your containers keep running',
+        },
+      ),
+    );
+  };
 }
 
 /**

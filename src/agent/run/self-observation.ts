@@ -30,10 +30,21 @@ export function trackServing(
   });
 }
 
-/** Tells the health check, and the state of the host, of what a restart of this container cures. Until the signal is aborted. */
+/**
+ * Tells the health check, and the state of the host, of what a restart of this container cures. Until the signal is aborted.
+ * @param restart exits this process; undefined where the engine would not start its container again
+ */
 export async function watchForCures(
   host: ConfiguredHost & { readonly own: OwnMounts },
-  { tracker, heartbeat }: { readonly tracker: ServingTracker; readonly heartbeat: Heartbeat },
+  {
+    tracker,
+    heartbeat,
+    restart,
+  }: {
+    readonly tracker: ServingTracker;
+    readonly heartbeat: Heartbeat;
+    readonly restart: (() => void) | undefined;
+  },
 ): Promise<never> {
   const { configuration, profile, clock, signal, limits, paths } = host;
   const { environment, socketPath } = configuration;
@@ -50,6 +61,7 @@ export async function watchForCures(
       heartbeat.setTrouble(trouble?.message);
       tracker.setTrouble(trouble);
     },
+    onDeadSocket: () => restart?.(),
   });
 }
 

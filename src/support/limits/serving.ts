@@ -26,6 +26,8 @@ export const servingLimits = {
   HEARTBEAT_FRESH: 10_000,
   /** As often as the health check runs: one connection to the socket, one small file. */
   HEALTH_PROBE: 30_000,
+  /** How long the engine's socket is dead in the agent's container, while the host's answers, until the agent restarts: two looks. */
+  SOCKET_PATIENCE: 60_000,
   /** A local socket accepts or refuses at once. */
   HEALTH_CONNECT: 5_000,
   /** Bytes: resolv.conf has some hundred. */

@@ -3,8 +3,9 @@ import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { findDeadSocket, findOldResolver } from '../../../../src/agent/run/restart-cures.ts';
+import { findDeadSocket, findOldResolver, watchCures } from '../../../../src/agent/run/restart-cures.ts';
 import { pathsBelow } from '../../../../src/support/configuration.ts';
+import { systemClock } from '../../../../src/support/clock.ts';
 import { defaultLimits as limits } from '../../../../src/support/limits/limits.ts';
 
 let folder: string;
@@ -66,6 +67,61 @@ describe('a dead socket of the engine', () => {
     expect(await check()).toBeUndefined();
     await listen(socketPath());
     expect(await check()).toBeUndefined();
+  });
+});
+
+describe('a socket that stays dead', () => {
+  const socketPath = (): string => join(folder, 'docker.sock');
+
+  /** Watches for some looks of HEALTH_PROBE each. @returns the looks after which a restart was asked for */
+  async function watchFor(
+    looks: number,
+    before: (look: number) => Promise<void>,
+  ): Promise<readonly number[]> {
+    const asked: number[] = [];
+    let look = 0;
+    const clock = {
+      ...systemClock,
+      elapsed: () => look * limits.HEALTH_PROBE,
+      async sleep(): Promise<void> {
+        look += 1;
+        if (look > looks) throw new Error('over');
+        await before(look);
+      },
+    };
+    const watching = watchCures({
+      ...{ paths: paths(), limits, clock, signal: new AbortController().signal },
+      ...{ socketPath: socketPath(), hostSocket: '/var/run/docker.sock', serverHost: '' },
+      isUnanswered: () => false,
+      onChecked: () => undefined,
+      onDeadSocket: () => asked.push(look),
+    });
+    await expect(watching).rejects.toThrow('over');
+    return asked;
+  }
+
+  beforeEach(async () => {
+    // What tells a process that it sees the host: process 1 has another mount namespace.
+    await mkdir(join(folder, 'proc/self/ns'), { recursive: true });
+    await mkdir(join(folder, 'proc/1/ns'), { recursive: true });
+    await symlink('mnt:[1]', join(folder, 'proc/1/ns/mnt'));
+    await symlink('mnt:[2]', join(folder, 'proc/self/ns/mnt'));
+    await listen(join(hostRoot, 'run/docker.sock'));
+  });
+
+  it('restarts the agent after a minute, if it was alive when the agent started', async () => {
+    const alive = await listen(socketPath());
+    const asked = await watchFor(5, async (look) => {
+      if (look !== 2) return;
+      await new Promise((resolve) => alive.close(resolve));
+      await leaveDead(socketPath());
+    });
+    expect(asked).toEqual([4, 5]);
+  });
+
+  it('restarts nothing if it was dead from the start: a restart has not cured it', async () => {
+    await leaveDead(socketPath());
+    expect(await watchFor(5, async () => Promise.resolve())).toEqual([]);
   });
 });
 
