@@ -6,7 +6,7 @@ import type { Work } from '../session.ts';
 import { workerVariables } from '../request.ts';
 import { readServing, watchBootstrap } from './bootstrap-watch.ts';
 import { awaitReadiness, type Gate, type Passage } from './gate.ts';
-import { servingOf, type Serving } from './serving.ts';
+import { isUnanswered, servingOf, type Serving } from './serving.ts';
 
 /** The proof that an agent serves, from standby to the end of a transaction: what the state may report about it. */
 export interface Proof extends Required<Pick<TransactionOptions, 'awaitReady' | 'watchBootstrap'>> {
@@ -72,7 +72,7 @@ async function servingNow(work: Work, agent: Observed): Promise<Serving> {
   for (;;) {
     const record = await readServing(work, agent);
     // Whoever has this worker made it accept the keys of another server: the agent notices that within OTHER_SERVER_POLL.
-    const isOutdated = record === undefined || record.cause === 'other-server';
+    const isOutdated = record === undefined || record.cause === 'other-server' || isUnanswered(record);
     if (!isOutdated || deadline.left() === 0) return servingOf(record);
     await clock.sleep(limits.READY_POLL, signal);
   }
