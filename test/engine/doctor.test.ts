@@ -392,7 +392,9 @@ describe('metrics and status, on a host whose agent.conf names a textfile', () =
         .map((line) => line.replace(/^\S+ | \|.*$/g, '')),
     ).toEqual([
       expect.stringMatching(/^(healthy|warnings): rancher-agent runs for \d+ s: /),
-      expect.stringMatching(/^unhealthy: rancher-agent \([0-9a-f]{12}\) does not run: exited for \d+ s \(status 137\)$/),
+      expect.stringMatching(
+        /^unhealthy: rancher-agent \([0-9a-f]{12}\) does not run: exited for \d+ s \(status 137\)$/,
+      ),
       expect.stringMatching(/^(healthy|warnings): rancher-agent runs for \d+ s: /),
     ]);
   });
