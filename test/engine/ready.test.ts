@@ -127,6 +127,10 @@ describe('a next agent on standby', () => {
   it('proves its readiness at once, beside the active agent, and leaves the host as it is', async () => {
     await activeAgent();
     await scene.settled();
+    // The bootstrap of the active agent writes a file of its own.
+    await scene.waitFor('the bootstrap of the active agent', async () =>
+      (await filesOfHost()).some((line) => line.startsWith('state/bootstrap-ran')) ? true : undefined,
+    );
     const before = await filesOfHost();
     await startNext();
     const result = await readResult();

@@ -261,7 +261,9 @@ describe('a host whose pool has no metadata left', () => {
         kind: 'answer',
         status: 200,
         get body() {
-          return { ...before, Id: own, Driver: 'devicemapper' };
+          // Without the agent's layer: a container is known by its own.
+          const GraphDriver = { Name: 'devicemapper', Data: null };
+          return { ...before, Id: own, Driver: 'devicemapper', GraphDriver };
         },
       },
     });

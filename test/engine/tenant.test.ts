@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -89,6 +89,10 @@ async function registered(): Promise<string> {
 }
 
 async function doctor(): Promise<{ status: number; diagnosis: Diagnosis }> {
+  // As an operator does whose server speaks plain http.
+  const folder = join(scene.host.stateDir, 'etc');
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, 'agent.conf'), 'export AGENT_REQUIRE_HTTPS=false\n');
   const { status, stdout } = await scene.host.tryDocker(
     ...['run', '--rm', '--pid=host', ...privileged, '-v', '/var/lib/rancher:/var/lib/rancher'],
     ...[images.a, 'doctor', '--json'],
