@@ -10,7 +10,7 @@ const hostState = '/var/lib/rancher';
  * @param agent the active one
  * @throws CannotChangeError when the folder was the host's and cannot be written any more
  */
-export function requireSameIdentity(agent: Keeper, facts: Pick<HostFacts, 'varLibWritable'>): void {
+export function requireSameIdentity(agent: IdentityMounts, facts: Pick<HostFacts, 'varLibWritable'>): void {
   if (facts.varLibWritable || !isOnHost(agent)) return;
   throw new CannotChangeError(
     '/var/lib/rancher of this host cannot be written any more, and the agent keeps its identity there',
@@ -26,7 +26,7 @@ export function requireSameIdentity(agent: Keeper, facts: Pick<HostFacts, 'varLi
  * @param agent the one that is upgraded
  */
 export function keepIdentity<Facts extends Pick<HostFacts, 'varLibWritable'>>(
-  agent: Keeper,
+  agent: IdentityMounts,
   facts: Facts,
 ): Facts {
   return isOnVolume(agent) ? { ...facts, varLibWritable: false } : facts;
@@ -39,7 +39,7 @@ export function keepIdentity<Facts extends Pick<HostFacts, 'varLibWritable'>>(
  * @throws CannotChangeError when it is in the volume of the agent alone
  */
 export function requireFoundIdentity(
-  agent: (Keeper & { readonly name: string }) | undefined,
+  agent: (IdentityMounts & { readonly name: string }) | undefined,
   hasKey: boolean,
 ): void {
   if (agent === undefined || hasKey || !isOnVolume(agent)) return;
@@ -66,13 +66,13 @@ export function requireKeptKey({ isKeyKept }: Pick<HostFacts, 'isKeyKept'>): voi
 }
 
 /** What an agent mounts. */
-interface Keeper {
+interface IdentityMounts {
   readonly binds: readonly string[];
   readonly mounts?: readonly ContainerMount[];
 }
 
 /** Whether it has a volume in the place of the host's folder. */
-function isOnVolume({ binds, mounts = [] }: Keeper): boolean {
+function isOnVolume({ binds, mounts = [] }: IdentityMounts): boolean {
   const isVolumeThere = (bind: string): boolean => {
     const [source = '', target] = bind.split(':');
     return target === hostState && !source.startsWith('/');
@@ -84,7 +84,7 @@ function isOnVolume({ binds, mounts = [] }: Keeper): boolean {
 }
 
 /** Whether it mounts the host's folder, itself or through the state container. */
-function isOnHost({ binds, mounts = [] }: Keeper): boolean {
+function isOnHost({ binds, mounts = [] }: IdentityMounts): boolean {
   if (binds.includes(`${hostState}:${hostState}`)) return true;
   return mounts.some(
     ({ source, target, volume }) => target === hostState && source === hostState && volume === undefined,

@@ -41,7 +41,7 @@ export const earlier = { [labels.role]: 'agent', [labels.version]: '0.1.0' };
 export const legacy = { [labels.system]: 'rancher-agent' };
 
 /** The container that the worker runs in. */
-const detailsOfWorker: ContainerDetails = {
+export const detailsOfWorker: ContainerDetails = {
   id: 'f'.repeat(64),
   name: 'rancher-agent-worker',
   image: 'rancher/agent:wanted',

@@ -3,6 +3,7 @@ import { labels } from '../../../../src/agent/identity/roles.ts';
 import { findWorkerAtWork } from '../../../../src/agent/worker/names/managed-worker.ts';
 import { requireTurn, WorkerYieldsError } from '../../../../src/agent/worker/names/turn.ts';
 import type { ContainerDetails } from '../../../../src/engine/engine.ts';
+import { detailsOfWorker } from '../../fakes/worker-scene.ts';
 
 const workers = ['w', 'w-2', 'w-3'];
 
@@ -11,26 +12,7 @@ function worker(
   startedAt: number | undefined,
   parts: Partial<ContainerDetails> = {},
 ): ContainerDetails {
-  return {
-    id: `id of ${name}`,
-    name,
-    image: 'rancher/agent:v2',
-    imageId: 'sha256:2',
-    labels: { [labels.role]: 'worker' },
-    environment: {},
-    command: ['/run.sh', 'worker', 'upgrade'],
-    binds: ['/var/run/docker.sock:/var/run/docker.sock'],
-    privileged: true,
-    state: 'running',
-    exitCode: 0,
-    startError: '',
-    createdAt: 1,
-    startedAt,
-    finishedAt: undefined,
-    restartCount: 0,
-    restartPolicy: 'no',
-    ...parts,
-  };
+  return { ...detailsOfWorker, id: `id of ${name}`, name, startedAt, ...parts };
 }
 
 function engineWith(...all: readonly ContainerDetails[]): Parameters<typeof requireTurn>[0] {
