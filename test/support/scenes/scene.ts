@@ -117,7 +117,10 @@ export class Scene {
     return this.only('rancher-agent', ...allowed);
   }
 
-  /** Waits until there are these containers and no others. */
+  /**
+   * Waits until there are these containers and no others. A worker with AutoRemove is still there for a moment after its
+   * caller has returned: Docker removes it after its exit.
+   */
   async only(...names: readonly string[]): Promise<readonly ContainerSummary[]> {
     const expected = [...names].sort();
     return this.waitFor(`only ${expected.join(', ')}`, async () => {
