@@ -19,7 +19,7 @@ import {
   WeakTlsError,
   weakTlsHint,
 } from './network-reason.ts';
-import { chooseProxy, readProxyPasswords } from './proxy.ts';
+import { chooseProxy, describeProxy, readProxyPasswords } from './proxy.ts';
 import { createTrustContext } from './tls-floor.ts';
 import { describeWeakness, viewTls } from './tls-view.ts';
 import { requireHttps } from '../transport.ts';
@@ -286,7 +286,8 @@ async function exchangeOnce(request: HttpRequest, exchange: Exchange): Promise<H
   const url = new URL(request.url);
   requireHttps(request.url, exchange.environment);
   way.sent = false;
-  way.proxy = chooseProxy(url, exchange.environment)?.origin;
+  const proxy = chooseProxy(url, exchange.environment);
+  way.proxy = proxy === undefined ? undefined : describeProxy(proxy);
   const dispatcher = createDispatcher(url, exchange);
   try {
     const { statusCode, headers, body } = await dispatcher.compose(noteSending(way)).request({

@@ -15,6 +15,19 @@ export function chooseProxy(url: URL, environment: Environment): URL | undefined
   return parseProxyUrl(name, environment[name] ?? '');
 }
 
+/** A proxy's address for people: without user name and password. */
+export function describeProxy({ protocol, host }: URL): string {
+  return `${protocol}//${host}`;
+}
+
+/** What to do where a proxy took a request, and no answer came. @param proxy as `describeProxy` says it */
+export function silentProxyHint(proxy: string): string {
+  return (
+    `no answer comes through the proxy ${proxy}: look at its log and its way to the server, ` +
+    'and at http_proxy, https_proxy and NO_PROXY'
+  );
+}
+
 /** The variable that names the proxy for a URL, whether or not `NO_PROXY` exempts it. */
 export function proxyVariableFor(url: URL, environment: Environment): string | undefined {
   const names =

@@ -1,6 +1,7 @@
 import { ConfigurationError, EntrypointError, messageOf } from '../../support/errors.ts';
 import { describeBody, isHtml, quote, readApiError } from './answer.ts';
 import type { HttpResponse } from './client.ts';
+import { silentProxyHint } from './proxy.ts';
 import {
   AnswerTooLongError,
   explainNetworkError,
@@ -81,7 +82,16 @@ function explainError(error: unknown): ServerFault {
   const exchange = findExchange(error);
   const kind = kindOf(reason, exchange);
   const text = error instanceof EntrypointError && error.cause === undefined ? messageOf(error) : reason.text;
-  return fault(kind, quote(text), reason.kind === 'too-weak' ? weakTlsHint : undefined);
+  return fault(
+    kind,
+    quote(text),
+    reason.kind === 'too-weak' ? weakTlsHint : hintOfProxy(kind, exchange?.proxy),
+  );
+}
+
+/** A server that was asked through a proxy may never have got the request. */
+function hintOfProxy(kind: ServerFaultKind, proxy: string | undefined): string | undefined {
+  return kind === 'no-answer' && proxy !== undefined ? silentProxyHint(proxy) : undefined;
 }
 
 function kindOf(

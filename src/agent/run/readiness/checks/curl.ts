@@ -1,6 +1,12 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isHtml, quote } from '../../../../control-plane/http/answer.ts';
+import {
+  chooseProxy,
+  describeProxy,
+  proxyVariableFor,
+  silentProxyHint,
+} from '../../../../control-plane/http/proxy.ts';
 import type { ServerFaultKind } from '../../../../control-plane/http/server-fault.ts';
 import { joinUrl } from '../../../../control-plane/url.ts';
 import type { CommandResult, CommandRunner } from '../../../../host/processes.ts';
@@ -28,6 +34,7 @@ export interface CurlRequest {
  */
 export async function checkCurl(request: CurlRequest): Promise<ReadinessFailure | undefined> {
   const { limits, environment, signal } = request;
+  const proxy = proxyOfCurl(request);
   try {
     const result = await request.run('curl', ['--config', '-'], {
       deadlineMs: limits.READY_REQUEST + limits.READY_CURL_GRACE,
@@ -35,14 +42,38 @@ export async function checkCurl(request: CurlRequest): Promise<ReadinessFailure 
       input: composeConfig(joinUrl(request.cattleUrl, 'scripts/bootstrap'), limits),
       signal,
     });
-    return judgeCurl(result, request.scrub);
+    return withProxy(judgeCurl(result, request.scrub), proxy);
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof DeadlineError)
-      return describe('no-answer', "the image's curl got no answer in time");
+      return withProxy(describe('no-answer', "the image's curl got no answer in time"), proxy);
     if (error instanceof CommandError) return cannotRun(quote(request.scrub(error.message)));
     throw error;
   }
+}
+
+/** The proxy that curl takes from its environment, where it says so in words that we understand. */
+function proxyOfCurl({ cattleUrl, environment }: CurlRequest): URL | undefined {
+  const url = URL.parse(cattleUrl);
+  // curl does not read HTTP_PROXY: a CGI program would take it from a header.
+  if (url === null || proxyVariableFor(url, environment) === 'HTTP_PROXY') return undefined;
+  try {
+    return chooseProxy(url, environment);
+  } catch {
+    return undefined;
+  }
+}
+
+function withProxy(
+  failure: ReadinessFailure | undefined,
+  proxy: URL | undefined,
+): ReadinessFailure | undefined {
+  if (failure?.cause !== 'ready-curl-no-answer' || proxy === undefined) return failure;
+  const name = describeProxy(proxy);
+  const message = failure.message.includes(name)
+    ? failure.message
+    : `${failure.message}, by way of the proxy ${name}`;
+  return { ...failure, message, hint: silentProxyHint(name) };
 }
 
 /** Printed by curl behind the answer: status, status of a proxy's CONNECT, seconds until the connection stood. */

@@ -2,6 +2,7 @@ import { judgeBootstrap, type BootstrapScript } from '../../../../control-plane/
 import type { HttpResponse } from '../../../../control-plane/http/client.ts';
 import { blankRequiredImage } from '../../../../control-plane/required-image.ts';
 import { HostFolderUnwritableError, NoBashError } from '../../../../host/errors.ts';
+import { CommandError } from '../../../../host/processes.ts';
 import { quote } from '../../../../control-plane/http/answer.ts';
 import type { Limits } from '../../../../support/limits/limits.ts';
 import { stageScript, type StagedScript } from '../../bootstrap/child.ts';
@@ -20,14 +21,20 @@ export interface StagedBootstrap {
 
 export type ScriptVerdict = { readonly failure: ReadinessFailure } | { readonly staged: StagedBootstrap };
 
-/** Whether an answer is one whole bash script; it is staged as it will be run. */
+interface Staging {
+  readonly folders: readonly string[];
+  readonly limits: Limits;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Whether an answer is one whole bash script; it is staged as it will be run. A script that is not whole is a fault of the
+ * way, like a page: a server or a proxy cuts it off for a moment. The image is at fault only if its bash cannot read
+ * anything.
+ */
 export async function checkScript(
   { response, fetchedAt }: { readonly response: HttpResponse; readonly fetchedAt: number },
-  {
-    folders,
-    limits,
-    signal,
-  }: { readonly folders: readonly string[]; readonly limits: Limits; readonly signal: AbortSignal },
+  staging: Staging,
 ): Promise<ScriptVerdict> {
   const bootstrap = judgeBootstrap(response);
   if (!bootstrap.ok) {
@@ -37,18 +44,26 @@ export async function checkScript(
   const blanked = blankRequiredImage(bootstrap.script);
   if (!blanked.ok) return { failure: notWhole(blanked.reason) };
   try {
-    const script = await stageScript(blanked.script, folders, limits, signal);
+    const script = await stage(blanked.script, staging);
     if (script.complaint === undefined) return { staged: { script, bootstrap, fetchedAt } };
     await script.dispose();
-    return {
-      failure: notWhole(
-        `the bash of this image cannot read the bootstrap script: ${quote(script.complaint)}`,
-      ),
-    };
+    return { failure: await explainComplaint(script.complaint, staging) };
   } catch (error) {
-    signal.throwIfAborted();
+    staging.signal.throwIfAborted();
     return { failure: explainStaging(error) };
   }
+}
+
+async function stage(text: string, { folders, limits, signal }: Staging): Promise<StagedScript> {
+  return stageScript(text, folders, limits, signal);
+}
+
+/** A bash that cannot read the shortest script either is broken. */
+async function explainComplaint(complaint: string, staging: Staging): Promise<ReadinessFailure> {
+  const shortest = await stage('#!/bin/bash\n:\n', staging);
+  await shortest.dispose();
+  if (shortest.complaint !== undefined) return brokenBash(quote(shortest.complaint));
+  return notWhole(`the bash of this image cannot read the bootstrap script: ${quote(complaint)}`);
 }
 
 function explainStaging(error: unknown): ReadinessFailure {
@@ -62,15 +77,21 @@ function explainStaging(error: unknown): ReadinessFailure {
       error.hint,
     );
   }
+  if (error instanceof CommandError) return brokenBash(quote(error.message));
   throw error;
 }
 
-function notWhole(reason: string): ReadinessFailure {
+function brokenBash(words: string): ReadinessFailure {
   return describe(
-    'ready-script-not-whole',
-    reason,
-    "Look at the script: curl CATTLE_URL/scripts/bootstrap | bash -n, in this image's bash.",
+    'ready-script-no-bash',
+    `the bash of this image cannot be run: ${words}`,
+    'Build the image from a base whose bash works: docker run --rm --privileged --entrypoint bash IMAGE --version.',
   );
+}
+
+function notWhole(reason: string): ReadinessFailure {
+  const hint = "Look at the script: curl CATTLE_URL/scripts/bootstrap | bash -n, in this image's bash.";
+  return { ...describe('ready-script-not-whole', reason, hint), fault: 'way' };
 }
 
 function noScript(reason: string): ReadinessFailure {

@@ -1,10 +1,12 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { judgeCurl } from '../../../../../src/agent/run/readiness/checks/curl.ts';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { checkCurl, judgeCurl } from '../../../../../src/agent/run/readiness/checks/curl.ts';
 import { proveAgain, proveReadiness, type Proof } from '../../../../../src/agent/run/readiness/readiness.ts';
 import { readinessChecks } from '../../../../../src/agent/run/readiness/result.ts';
+import { runCommand } from '../../../../../src/host/processes.ts';
+import { defaultLimits } from '../../../../../src/support/limits/limits.ts';
 import { certificates } from '../../../../support/server/certificates.ts';
 import type { Fault } from '../../../../support/server/stub-faults.ts';
 import { startStubServer, type StubServer } from '../../../../support/server/stub-server.ts';
@@ -141,6 +143,20 @@ describe('the way to the server, by our own client', () => {
     expect(proof.failure?.hint).toBeDefined();
   });
 
+  it('a proxy that takes the request and hangs is named, without its password', async () => {
+    const proxy = createServer(() => undefined);
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    const { port } = proxy.address() as AddressInfo;
+    const environment = { http_proxy: `http://me:hunter2@127.0.0.1:${port}` };
+    const probe = scene.probe('http://rancher.invalid/v1', environment, { READY_REQUEST: 500 });
+    const { failure } = await proveReadiness(probe, { sideBySide: false });
+    proxy.close();
+    expect(failure).toMatchObject({ check: 'server', fault: 'server', cause: 'ready-server-no-answer' });
+    expect(failure?.hint).toContain(`the proxy http://127.0.0.1:${port}:`);
+    expect(failure?.hint).not.toContain('the server accepts');
+    expect(JSON.stringify(failure)).not.toContain('hunter2');
+  });
+
   it('a certificate that is not trusted', async () => {
     const secure = await startStubServer({ agents: [agentKeys], tls: certificates.server });
     try {
@@ -225,6 +241,25 @@ describe("the way of the image's curl", () => {
     expect(failure).toMatchObject({ check: 'curl', fault: 'server', cause: 'ready-curl-no-answer' });
   });
 
+  it('a proxy that is silent to curl alone is named as well', async () => {
+    const silent = createServer(() => undefined);
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const { port } = silent.address() as AddressInfo;
+    const failure = await checkCurl({
+      cattleUrl: 'http://rancher.invalid/v1',
+      environment: { PATH: process.env['PATH'] ?? '', http_proxy: `http://me:hunter2@127.0.0.1:${port}` },
+      limits: { ...defaultLimits, READY_REQUEST: 1_000 },
+      run: runCommand,
+      signal: new AbortController().signal,
+      scrub: (text) => text,
+    });
+    silent.close();
+    expect(failure).toMatchObject({ fault: 'server', cause: 'ready-curl-no-answer' });
+    expect(failure?.message).toContain(`by way of the proxy http://127.0.0.1:${port}`);
+    expect(failure?.hint).toContain(`the proxy http://127.0.0.1:${port}:`);
+    expect(JSON.stringify(failure)).not.toContain('hunter2');
+  });
+
   const answered = (code: number, text = '#!/bin/bash\n', connect = 0): string =>
     `${text}\nreadiness-of-curl ${code} ${connect} 0.001\n`;
 
@@ -292,8 +327,9 @@ describe('the agent keys', () => {
 
 describe('the script', () => {
   it.each<readonly [string, Fault, string, string]>([
-    ['what no bash can read', { text: '#!/bin/bash\nif true; then\n' }, 'image', 'ready-script-not-whole'],
-    ['a text without its last line', { text: '#!/bin/bash\necho hal' }, 'image', 'ready-script-not-whole'],
+    ['what no bash can read', { text: '#!/bin/bash\nif true; then\n' }, 'way', 'ready-script-not-whole'],
+    ['a text without its last line', { text: '#!/bin/bash\necho hal' }, 'way', 'ready-script-not-whole'],
+    ['NUL bytes', { text: '#!/bin/bash\necho \0\n' }, 'way', 'ready-script-not-whole'],
     ['JSON', { text: '{"type":"collection"}\n' }, 'way', 'ready-script-page'],
     ['another script', { text: '#!/usr/bin/python\n' }, 'way', 'ready-script-page'],
   ])('%s', async (_name, fault, whose, cause) => {
@@ -302,6 +338,23 @@ describe('the script', () => {
       passed: ['programs', 'server', 'curl', 'keys'],
       failure: { check: 'script', fault: whose, cause },
     });
+    expect(await readdir(scene.staging)).toEqual([]);
+  });
+
+  it.each([
+    [
+      'exits with an error',
+      '#!/bin/sh\necho bash: cannot load a library >&2\nexit 127\n',
+      'cannot load a library',
+    ],
+    ['is no program', 'not a program\n\0', ''],
+  ])('a bash that %s is a fault of the image', async (_what, text, words) => {
+    await scene.put('bash', text);
+    vi.stubEnv('PATH', `${scene.programs}:${process.env['PATH'] ?? ''}`);
+    const { failure } = await prove();
+    vi.unstubAllEnvs();
+    expect(failure).toMatchObject({ check: 'script', fault: 'image', cause: 'ready-script-no-bash' });
+    expect(failure?.message).toContain(words);
     expect(await readdir(scene.staging)).toEqual([]);
   });
 
