@@ -18,3 +18,12 @@ export function describeContainer({
 export function isDead({ state }: Pick<ContainerDetails, 'state'>): boolean {
   return state === 'dead' || state === 'removing';
 }
+
+/** How a container ended, for people. A running one has no exit status: the engine then says 0. */
+export function describeEnd(container: Pick<ContainerDetails, 'state' | 'exitCode'> | undefined): string {
+  if (container === undefined) return 'state gone';
+  const { state, exitCode } = container;
+  return state === 'exited' || state === 'restarting'
+    ? `state ${state}, exit status ${exitCode}`
+    : `state ${state}`;
+}

@@ -15,7 +15,12 @@ export interface StateCauseRow {
 const stateCauseTable = {
   'next-does-not-run': failed(
     73,
-    'the next agent exited or restarted while it had to prove that it can serve',
+    'the process of the next agent exited again and again while it had to prove that it can serve',
+  ),
+  'next-removed': deferred(75, 'somebody removed the next agent while it had to prove that it can serve'),
+  'next-stopped': deferred(
+    75,
+    'a person, a program or the kernel (out of memory) stopped, restarted or killed the next agent while it had to prove that it can serve',
   ),
   'no-active-agent': failed(
     73,
@@ -112,12 +117,15 @@ export const readyCauses = {
   'ready-WHO-refused': ['way', '403, 3xx or another 4xx'],
   'ready-WHO-page': ['way', 'a page instead of the answer'],
   'ready-WHO-busy': ['server', '429 or 5xx'],
-  'ready-WHO-no-answer': ['server', 'the request was sent, and there was no answer'],
+  'ready-WHO-no-answer': [
+    'server',
+    'the request was sent, to a proxy if there is one, and there was no answer',
+  ],
   'ready-curl-broken': ['image', "the image's curl cannot be run"],
   'ready-keys-revoked': ['keys', 'the API answers 401 or 404 for the keys'],
   'ready-script-page': ['way', 'the server sent something else than the script'],
-  'ready-script-not-whole': ['image', "the script is cut off, or the image's bash cannot read it"],
-  'ready-script-no-bash': ['image', 'the image has no bash to check the script'],
+  'ready-script-not-whole': ['way', "the script is cut off, or the image's bash cannot read it"],
+  'ready-script-no-bash': ['image', 'the image has no bash that works'],
   'ready-script-no-room': ['image', 'the script cannot be written'],
   'ready-no-answer': ['server', 'the next agent has reported nothing in time'],
 } as const;

@@ -124,6 +124,8 @@ function describeAgent(result: TransactionResult): string {
   const agent = `${result.agent?.name ?? 'the agent'} (${result.agent?.image ?? 'unknown image'})`;
   if (result.restarts) return `${agent} restarts again and again`;
   if (result.agent !== undefined && !result.isIncumbent && !result.touchedAgent) return `${agent} runs`;
+  if (!result.touchedAgent && result.restartedAgent === true)
+    return `${agent} had been stopped by somebody else, was started again and runs`;
   if (!result.touchedAgent) return `${agent} was not touched and runs`;
   return result.isIncumbent ? `${agent} is back and runs` : `${agent} has taken over and runs`;
 }

@@ -14,8 +14,8 @@ import { isOwn, ownContainerError } from './unmanaged.ts';
 
 export interface ApplyContext extends WatchContext {
   readonly history: WatchContext['history'] & {
-    /** Ids that have proven that they can serve. */
-    readonly ready: Set<string>;
+    /** Ids that have proven that they can serve, with the start that has. */
+    readonly ready: Map<string, string | undefined>;
     readonly bootstraps: Map<string, 'proven' | 'keep-parked'>;
   };
   readonly names: RoleNames;
@@ -27,9 +27,10 @@ export interface ApplyContext extends WatchContext {
   readonly holdersOf?: (container: Observed) => Promise<readonly Holder[]>;
   /**
    * Waits until a next agent has proven that it can serve, or may be promoted without that. Left out: it is watched for STANDBY.
+   * @returns the start that may be promoted (`Observed.start`); undefined: the one that was observed
    * @throws when it may not be promoted: NotReadyError, TryAgainLaterError, HoldError
    */
-  readonly awaitReady?: (next: Observed) => Promise<void>;
+  readonly awaitReady?: (next: Observed) => Promise<string | undefined>;
   /**
    * Watches the bootstrap of an agent that was promoted. Left out: nothing is watched.
    * @throws BootstrapFailsError when the parked agent should come back
@@ -121,13 +122,14 @@ const harmless: readonly Step['do'][] = [
 ];
 
 async function proveReady(next: Observed, context: ApplyContext): Promise<void> {
+  let start: string | undefined;
   if (context.awaitReady === undefined)
     await watch(next, context.limits.STANDBY, context, context.interrupted);
   else {
     context.log.info(`waiting until ${describeContainer(next)} has proven that it can serve`);
-    await keepingLog(next, context, async () => context.awaitReady?.(next));
+    start = await keepingLog(next, context, async () => context.awaitReady?.(next));
   }
-  if (!context.history.rejected.has(next.id)) context.history.ready.add(next.id);
+  if (!context.history.rejected.has(next.id)) context.history.ready.set(next.id, start ?? next.start);
 }
 
 async function watchBootstrap(agent: Observed, context: ApplyContext): Promise<void> {

@@ -37,13 +37,34 @@ export class BootstrapFailsError extends NotReadyError {
 
 type Named = Pick<ContainerDetails, 'name' | 'id' | 'image'>;
 
-/** The next agent exits or restarts on standby. @param end how the engine describes that */
+/** The next agent exits again and again on standby. @param end how the engine describes that */
 export function nextDoesNotRun(next: Named, end: string): NotReadyError {
   return new NotReadyError(
     'next-does-not-run',
     `the new agent does not stay up: ${describeContainer(next)}`,
     {
       hint: 'the image is broken or not built for this host: docker run --rm --privileged IMAGE --version',
+      originalMessage: end,
+    },
+  );
+}
+
+/** Somebody removed the next agent. */
+export function nextRemoved(next: Named): NotProvenError {
+  return new NotProvenError(
+    'next-removed',
+    `somebody removed the new agent while it had to prove that it can serve: ${describeContainer(next)}`,
+    { hint: 'leave a container alone that is called -next: the worker removes it when it is not needed' },
+  );
+}
+
+/** Somebody, or the kernel, stops the next agent. @param end how the engine describes that */
+export function nextStopped(next: Named, end: string): NotProvenError {
+  return new NotProvenError(
+    'next-stopped',
+    `the new agent was stopped, restarted or killed from outside while it had to prove that it can serve: ${describeContainer(next)}`,
+    {
+      hint: 'who did it: docker events --since 1h --until 0s; out of memory: dmesg -T | tail -50',
       originalMessage: end,
     },
   );

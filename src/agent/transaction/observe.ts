@@ -22,6 +22,8 @@ export interface Observed {
   /** Milliseconds since 1970; undefined if it never ran. */
   readonly startedAt: number | undefined;
   readonly restartCount: number;
+  /** Which of its starts this is; see `startOf`. */
+  readonly start?: string;
   /**
    * Created by this entrypoint, or a legacy agent: see `isManaged`. A dead container that the engine cannot inspect only
    * claims it: it may be removed, and has no environment that could be believed.
@@ -142,6 +144,7 @@ function fromDetails(details: ContainerDetails, policyOf: (details: ContainerDet
     state: details.state,
     startedAt: details.startedAt,
     restartCount: details.restartCount,
+    start: startOf(details),
     managed: isManaged(details),
     isDead: isDead(details),
     ...policyOf(details),
@@ -156,6 +159,14 @@ function fromDetails(details: ContainerDetails, policyOf: (details: ContainerDet
     command: details.command,
     labels: details.labels,
   };
+}
+
+/** Tells the starts of a container apart, by the engine's own words, whatever the host's clock does. */
+export function startOf({
+  startedAt,
+  restartCount,
+}: Pick<ContainerDetails, 'startedAt' | 'restartCount'>): string {
+  return `${startedAt ?? 0}/${restartCount}`;
 }
 
 function fromDead(summary: ContainerSummary): Observed | undefined {

@@ -76,6 +76,7 @@ function planRelief(
   { canStandBy, checksReadiness }: Pick<ReplaceGoal, 'canStandBy' | 'checksReadiness'>,
 ): Step | undefined {
   const fitness = situation.fitnessOf(next);
+  if (canStandBy && checksReadiness && situation.mayStillProve(next)) return { do: 'ready', container: next };
   if (fitness === 'broken' || fitness === 'shaky') {
     return { do: 'fail', why: 'next-does-not-run', container: next };
   }

@@ -7,7 +7,7 @@ export class RunHistory implements History {
   readonly rejected = new Set<string>();
   readonly unmovable = new Set<string>();
   readonly watched = new Map<string, number>();
-  readonly ready = new Set<string>();
+  readonly ready = new Map<string, string | undefined>();
   readonly bootstraps = new Map<string, 'proven' | 'keep-parked'>();
   readonly unremovable = new Map<string, UnremovableContainer>();
   /** The last log lines of agents that did not stay up, by id. */

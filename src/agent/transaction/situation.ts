@@ -68,7 +68,7 @@ export class Situation {
         return 'fresh';
       case 'running':
         if (this.ageOf(container) >= this.timeouts.verifyMs) return 'sound';
-        return container.restartCount > 0 ? 'shaky' : 'young';
+        return container.restartCount > 0 && !this.isReady(container) ? 'shaky' : 'young';
       case 'paused':
         return container === this.agent ? 'sound' : 'broken';
       case 'exited':
@@ -107,15 +107,27 @@ export class Situation {
     return agent.adopted === true || isKin(agent, container);
   }
 
-  isReady(container: Observed): boolean {
-    return this.#history.ready.has(container.id);
+  /** Whether this very start may be promoted: what an earlier process has proven says nothing about this one. */
+  isReady({ id, start }: Observed): boolean {
+    return this.#history.ready.has(id) && this.#history.ready.get(id) === start;
+  }
+
+  /**
+   * Whether a next agent that restarts may still prove that it can serve: somebody may have restarted or killed it. How often it
+   * may exit is decided while it proves that.
+   */
+  mayStillProve(next: Observed): boolean {
+    const fitness = this.fitnessOf(next);
+    if (fitness === 'shaky') return true;
+    const isGivenUp = next.isDead || this.#history.rejected.has(next.id) || !this.canBeRemoved(next);
+    return fitness === 'broken' && next.state === 'restarting' && !isGivenUp;
   }
 
   /** Whether its bootstrap must still be watched: while a rollback is possible, or if this run promoted it. */
   mustBeWatched(agent: Observed): boolean {
     if (agent.checksReadiness !== true || agent.state === 'paused') return false;
     if (this.#history.bootstraps.has(agent.id)) return false;
-    return this.olds.length > 0 || this.isReady(agent);
+    return this.olds.length > 0 || this.#history.ready.has(agent.id);
   }
 
   keepsParked(agent: Observed): boolean {

@@ -30,8 +30,11 @@ export interface History {
   readonly unmovable: ReadonlySet<string>;
   /** For how long (ms) a container was seen to stay up in its present role, whatever the clocks say. */
   readonly watched: ReadonlyMap<string, number>;
-  /** Ids that may be promoted: they have proven that they can serve, or the rules allow it without that proof. */
-  readonly ready: ReadonlySet<string>;
+  /**
+   * Ids that may be promoted, with the start that it is true of: they have proven that they can serve, or the rules allow it
+   * without that proof.
+   */
+  readonly ready: ReadonlyMap<string, string | undefined>;
   /** Ids whose bootstrap was watched after their promotion, and whether the parked agents may go. */
   readonly bootstraps: ReadonlyMap<string, 'proven' | 'keep-parked'>;
 }

@@ -54,7 +54,7 @@ export interface TransactionOptions extends Pick<Host, 'engine' | 'names' | 'lim
   /** Finds the processes that hold a container that could not be removed. */
   readonly holdersOf?: (container: Observed) => Promise<readonly Holder[]>;
   /** See `ApplyContext`; the observation is the one that the step was planned from. */
-  readonly awaitReady?: (next: Observed, observation: Observation) => Promise<void>;
+  readonly awaitReady?: (next: Observed, observation: Observation) => Promise<string | undefined>;
   readonly watchBootstrap?: (agent: Observed, observation: Observation) => Promise<'proven' | 'keep-parked'>;
   /** Masks secrets in what an agent wrote to its log. */
   readonly scrub?: (text: string) => string;
@@ -77,6 +77,8 @@ export interface TransactionResult {
   readonly unremovable: readonly UnremovableContainer[];
   /** Whether the agent that was active at the beginning was stopped at any time. */
   readonly touchedAgent: boolean;
+  /** That agent was found stopped, and was started again. */
+  readonly restartedAgent?: true;
   /** Whether it is that agent which is active now. */
   readonly isIncumbent: boolean;
   /** Why the goal was not reached. */
@@ -103,6 +105,7 @@ class Transaction {
   #incumbent: string | undefined;
   #isRefused: (container: Observed) => boolean = () => false;
   #touchedAgent = false;
+  #restartedAgent = false;
   /** There is nothing more to do for now, and nothing to roll back. */
   #held: HoldError | undefined;
   #error: Error | undefined;
@@ -165,6 +168,7 @@ class Transaction {
         this.#touchedAgent = true;
       this.#history.prepare(step);
       await performStep(step, this.#contextOf(observation));
+      if (step.do === 'start' && step.container.id === this.#incumbent) this.#restartedAgent = true;
       this.#countRepeat(key, step);
     } catch (error) {
       await this.#weigh(step, key, error);
@@ -311,6 +315,7 @@ class Transaction {
         agent?.state === 'restarting' || (agent !== undefined && this.#history.rejected.has(agent.id)),
       unremovable: this.#history.unremovableIn(observation),
       touchedAgent: this.#touchedAgent,
+      ...(this.#restartedAgent && { restartedAgent: true }),
       isIncumbent: agent !== undefined && agent.id === this.#incumbent,
       error: this.#error,
       ...(lastLog === undefined ? {} : { lastLog }),

@@ -1,4 +1,4 @@
-import { describeContainer } from '../../engine/containers.ts';
+import { describeContainer, describeEnd } from '../../engine/containers.ts';
 import type { ContainerDetails } from '../../engine/engine.ts';
 import { deadlineIn } from '../../support/deadline.ts';
 import type { Host } from '../host.ts';
@@ -97,8 +97,8 @@ async function reject(
 ): Promise<void> {
   const { log, history } = context;
   log.warn(`${describeContainer(container)} did not stay up`, {
-    state: now?.state ?? 'gone',
-    status: now?.exitCode ?? 0,
+    end: describeEnd(now),
+    restarts: now?.restartCount ?? container.restartCount,
   });
   history.rejected.add(container.id);
   await keepLastLog(container, context);

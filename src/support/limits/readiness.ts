@@ -35,6 +35,8 @@ export const readinessLimits = {
   READY_FRESH: 30_000,
   /** All checks of `run.sh ready`, run in a container on a loaded host. */
   READY_EXEC: 60_000,
+  /** Times that the old agent is measured before an image is refused: behind a load balancer, one answer proves little. */
+  REACH_TRIES: 3,
   /** Bytes: a readiness result or serving record has about 1 kB. */
   READY_BYTES: 65_536,
   /** An upgrade container this young proves that the legacy agent's server has just answered. */

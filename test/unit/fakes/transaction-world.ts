@@ -187,6 +187,7 @@ export class World {
         awaitReady: async () => {
           await this.host.clock.sleep(2_000, interrupt.signal);
           if (this.#proof !== 'ready') throw new proofErrors[this.#proof]('ready-curl-tls', 'not ready');
+          return undefined;
         },
         watchBootstrap: async () => {
           await this.host.clock.sleep(5_000, interrupt.signal);

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
 import type { ContainerDetails } from '../../../engine/engine.ts';
+import { describeEnd } from '../../../engine/containers.ts';
 import { isOutage } from '../../../engine/errors.ts';
 import { readSmallFile } from '../../../host/files/read.ts';
 import { readInside } from '../../../host/read-inside.ts';
@@ -159,7 +160,7 @@ interface Look {
  */
 async function lookAtAgent(work: Work, agent: Observed): Promise<Look> {
   const now = await work.engine.inspectContainer(agent.id);
-  const end = `state ${now?.state ?? 'gone'}, exit status ${now?.exitCode ?? 'unknown'}`;
+  const end = describeEnd(now);
   const hasRestarted = now !== undefined && now.restartCount > agent.restartCount;
   if (now?.state === 'exited' && now.restartPolicy === 'always' && !hasRestarted)
     return { isStopped: true, end, lifeSign: 0 };

@@ -1,10 +1,17 @@
 import * as v from 'valibot';
 import { describeUrl } from '../../../control-plane/url.ts';
+import type { ContainerDetails } from '../../../engine/engine.ts';
 import { readInside } from '../../../host/read-inside.ts';
 import { deadlineIn, type Deadline } from '../../../support/deadline.ts';
 import { messageOf, type OutcomeDetails } from '../../../support/errors.ts';
-import { HoldError, nextDoesNotRun, NotProvenError, NotReadyError } from '../../transaction/not-ready.ts';
-import { findKeyHolder, oldAgents, type Observation, type Observed } from '../../transaction/observe.ts';
+import { HoldError, NotProvenError, NotReadyError } from '../../transaction/not-ready.ts';
+import {
+  findKeyHolder,
+  oldAgents,
+  startOf,
+  type Observation,
+  type Observed,
+} from '../../transaction/observe.ts';
 import {
   readinessFile,
   readinessResultSchema,
@@ -12,8 +19,10 @@ import {
   type ReadinessResult,
 } from '../../run/readiness/result.ts';
 import type { Work } from '../session.ts';
-import { measureReach, readReadyAnswer } from './reach.ts';
-import { judgeReadiness, type Reach, type Refusal, type Situation } from './judge.ts';
+import { compareReach, Results, withOwnProxy } from './compare.ts';
+import { readReadyAnswer } from './reach.ts';
+import { judgeReadiness, type Reach, type Refusal, type Situation, type Verdict } from './judge.ts';
+import { NextStarts } from './next-starts.ts';
 import { askRequirement } from './requirement.ts';
 
 /** How the agent passed the gate, for the state. */
@@ -22,6 +31,8 @@ export interface Passage {
   readonly failure?: ReadinessFailure;
   /** No agent ran before: the parked one stays until the new one serves. */
   readonly isRescue: boolean;
+  /** The start of the next agent that may be promoted; left out where the server was not asked. */
+  readonly start?: string;
 }
 
 export interface Gate {
@@ -42,53 +53,113 @@ export interface Gate {
  */
 export async function awaitReadiness(gate: Gate, next: Observed, observation: Observation): Promise<Passage> {
   const { work } = gate;
-  const { limits } = work.configuration;
   if (gate.offline) return { isRescue: findActive(observation) === undefined };
   const active = findActive(observation);
   const situation = await situationOf(gate, observation, active);
   const isRescue = situation === 'no-agent-runs';
-  const deadline = deadlineIn(limits.READY, work.clock);
   await work.reporter.working(describeWait(next, situation), 'ready');
-  let reach: Reach | undefined;
-  let last: ReadinessResult | undefined;
+  const wait = new Wait(gate, next, active, situation);
   for (;;) {
     work.signal.throwIfAborted();
     if (situation === 'legacy-waits') await requireStillWanted(gate, active);
-    last = (await readResult(work, next, deadline)) ?? last;
-    const verdict = judge(last, situation, deadline.left() === 0, reach);
+    const { verdict, start } = await wait.look();
     switch (verdict.do) {
       case 'promote':
-        return { isRescue };
+        return { isRescue, start };
       case 'promote-anyway':
-        return { isRescue, failure: verdict.failure };
+        return { isRescue, start, failure: verdict.failure };
       case 'measure':
-        reach = await measureReach(work, active, last?.server ?? '');
+        await wait.measure();
         continue;
       case 'refuse':
         throw refusal(gate, situation, verdict.failure, verdict.why);
       case 'defer':
-        throw new NotProvenError(
-          verdict.failure.cause,
-          sentenceOf(verdict.failure),
-          detailsOf(verdict.failure),
-        );
+        throw deferral(verdict);
       case 'try-again':
-        await pause(gate, situation, last?.failure);
+        await pause(gate, situation, wait.failure);
     }
   }
 }
 
-/** Without any result, the image is not proven to be at fault: the host may be slow. */
-function judge(
-  last: ReadinessResult | undefined,
-  situation: Situation,
-  timeIsUp: boolean,
-  reach: Reach | undefined,
-): ReturnType<typeof judgeReadiness> {
-  if (last !== undefined) return judgeReadiness({ result: last, situation, timeIsUp, reach });
-  if (!timeIsUp) return { do: 'try-again' };
-  const failure = noAnswer;
-  return judgeReadiness({ result: { ready: false, failure }, situation, timeIsUp, reach });
+/** One wait for a next agent: what its present start has reported, and what is known about the old agent. */
+class Wait {
+  readonly #gate: Gate;
+  readonly #next: Observed;
+  readonly #active: Observed | undefined;
+  readonly #situation: Situation;
+  readonly #starts: NextStarts;
+  readonly #results = new Results();
+  #deadline: Deadline;
+  #start: string;
+  #last: ReadinessResult | undefined;
+  #measured: { readonly about: 'server' | 'keys'; readonly reach: Reach } | undefined;
+
+  constructor(gate: Gate, next: Observed, active: Observed | undefined, situation: Situation) {
+    this.#gate = gate;
+    this.#next = next;
+    this.#active = active;
+    this.#situation = situation;
+    this.#starts = new NextStarts(gate.work, next);
+    this.#start = next.start ?? '';
+    this.#deadline = this.#newDeadline();
+  }
+
+  get failure(): ReadinessFailure | undefined {
+    return this.#last?.failure;
+  }
+
+  /** Reads the newest result of the present start, and judges it. */
+  async look(): Promise<{ readonly verdict: Verdict; readonly start: string }> {
+    const sight = await this.#starts.look();
+    if (sight.runs) {
+      this.#start = startOf(sight.details);
+      if (sight.isNew) this.#beginAgain();
+      const result = await readResult(this.#gate.work, sight.details, this.#deadline);
+      if (result !== undefined) this.#add(result);
+    }
+    return { verdict: sight.runs ? this.#judge() : { do: 'try-again' }, start: this.#start };
+  }
+
+  async measure(): Promise<void> {
+    const about = this.#about();
+    const reach = await compareReach(this.#gate.work, this.#active, this.#last?.server ?? '', about);
+    this.#measured = { about, reach };
+  }
+
+  /** What the decision depends on now: a measurement that was made for another question is too old for this one. */
+  #about(): 'server' | 'keys' {
+    return this.failure?.fault === 'keys' ? 'keys' : 'server';
+  }
+
+  /** What an earlier process has reported says nothing about this one. */
+  #beginAgain(): void {
+    this.#last = undefined;
+    this.#deadline = this.#newDeadline();
+  }
+
+  #newDeadline(): Deadline {
+    const { clock, configuration } = this.#gate.work;
+    return deadlineIn(configuration.limits.READY, clock);
+  }
+
+  #add(result: ReadinessResult): void {
+    const { failure } = result;
+    this.#results.add(result);
+    this.#last =
+      failure === undefined
+        ? result
+        : { ...result, failure: withOwnProxy(failure, this.#next, this.#active) };
+  }
+
+  /** Without any result, the image is not proven to be at fault: the host may be slow. */
+  #judge(): Verdict {
+    const timeIsUp = this.#deadline.left() === 0;
+    if (this.#last === undefined && !timeIsUp) return { do: 'try-again' };
+    const result = this.#last ?? { ready: false, failure: noAnswer };
+    const answers = this.#results.compare(result.failure?.check ?? 'programs');
+    const reach = this.#measured?.about === this.#about() ? this.#measured.reach : undefined;
+    return judgeReadiness({ result, situation: this.#situation, timeIsUp, reach, answers });
+  }
 }
 
 const noAnswer: ReadinessFailure = {
@@ -147,15 +218,11 @@ async function requireStillWanted({ work, target }: Gate, agent: Observed | unde
  */
 async function readResult(
   work: Work,
-  next: Observed,
+  now: ContainerDetails,
   deadline: Deadline,
 ): Promise<ReadinessResult | undefined> {
-  const { engine, clock, configuration } = work;
+  const { clock, configuration } = work;
   const { limits, paths } = configuration;
-  const now = await engine.inspectContainer(next.id);
-  if (now?.state !== 'running' || now.restartCount > next.restartCount) {
-    throw nextDoesNotRun(next, `state ${now?.state ?? 'gone'}, exit status ${now?.exitCode ?? 'unknown'}`);
-  }
   try {
     const { pid = 0 } = now;
     const file = { proc: paths.proc, pid, path: readinessFile, maxBytes: limits.READY_BYTES };
@@ -172,21 +239,21 @@ async function readResult(
     return isOfThisStart && age >= 0 && age <= limits.READY_FRESH ? result : undefined;
   } catch (error) {
     work.log.debug('the readiness file cannot be read; asking by exec', { error: messageOf(error) });
-    return await askByExec(work, next, deadline);
+    return await askByExec(work, now.id, deadline);
   }
 }
 
 /** If the engine cannot execute a command, this shows nothing about the image: there is no result. */
 async function askByExec(
   { engine, configuration, log, signal }: Work,
-  next: Observed,
+  id: string,
   deadline: Deadline,
 ): Promise<ReadinessResult | undefined> {
   const { INSPECT, READY_EXEC, READY_BYTES } = configuration.limits;
   const deadlineMs = Math.max(INSPECT, Math.min(READY_EXEC, deadline.left()));
   const command = ['/run.sh', 'ready', '--json'] as const;
   try {
-    const answer = await engine.execute(next.id, { command, deadlineMs, maxBytes: READY_BYTES, signal });
+    const answer = await engine.execute(id, { command, deadlineMs, maxBytes: READY_BYTES, signal });
     return readReadyAnswer(answer.stdout);
   } catch (error) {
     signal.throwIfAborted();
@@ -211,6 +278,17 @@ async function pause(gate: Gate, situation: Situation, failure: ReadinessFailure
       hint: `${problem.hint ?? ''}; the next agent stays on standby, and the next try goes on with it`,
     });
   }
+}
+
+function deferral({ failure, why }: Verdict & { do: 'defer' }): NotProvenError {
+  if (why === undefined) return new NotProvenError(failure.cause, sentenceOf(failure), detailsOf(failure));
+  return new NotProvenError(
+    failure.cause,
+    `${sentenceOf(failure)}; but not every answer of the server is like that`,
+    {
+      hint: 'perhaps one server behind a load balancer is broken: ask each of them for CATTLE_URL/scripts/bootstrap',
+    },
+  );
 }
 
 function refusal(gate: Gate, situation: Situation, failure: ReadinessFailure, why: Refusal): NotReadyError {

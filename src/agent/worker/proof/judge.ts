@@ -7,11 +7,14 @@ import type { ReadinessFailure, ReadinessResult } from '../../run/readiness/resu
 
 /** What the old agent reaches at this moment, measured in its own container. */
 export interface Reach {
-  /** Whether its server answers it. */
-  readonly server: 'answers' | 'silent' | 'not-measured';
+  /** Whether its server answers it. `differs`: not every time. */
+  readonly server: 'answers' | 'silent' | 'differs' | 'not-measured';
   /** Whether its server accepts its keys. */
-  readonly keys: 'accepted' | 'refused' | 'not-measured';
+  readonly keys: 'accepted' | 'refused' | 'differs' | 'not-measured';
 }
+
+/** Whether the check that fails has failed each time; `too-few`: only one result is there. */
+export type Answers = 'alike' | 'differ' | 'too-few';
 
 export const notMeasured: Reach = { server: 'not-measured', keys: 'not-measured' };
 
@@ -35,6 +38,8 @@ export interface Question {
   readonly timeIsUp: boolean;
   /** Undefined: not measured yet. Measured only when the answer depends on it. */
   readonly reach: Reach | undefined;
+  /** `alike` if left out. */
+  readonly answers?: Answers;
 }
 
 export type Verdict =
@@ -47,7 +52,12 @@ export type Verdict =
   /** Not promoted, and it counts against the image. */
   | { readonly do: 'refuse'; readonly failure: ReadinessFailure; readonly why: Refusal }
   /** Not promoted; nothing shows that the image is at fault. */
-  | { readonly do: 'defer'; readonly failure: ReadinessFailure };
+  | {
+      readonly do: 'defer';
+      readonly failure: ReadinessFailure;
+      /** One of the two agents gets different answers: perhaps one server behind a load balancer is broken. */
+      readonly why?: 'answers-differ';
+    };
 
 export type Refusal = 'image' | 'old-agent-reaches-server' | 'keys-did-not-arrive';
 
@@ -64,7 +74,7 @@ export function judgeReadiness(question: Question): Verdict {
   if (situation === 'legacy-waits') return { do: 'try-again' };
   if (!question.timeIsUp) return { do: 'try-again' };
   if (failure.fault === 'server' || situation === 'reconciling') return { do: 'defer', failure };
-  return judgeWay(question.reach, failure);
+  return judgeWay(question, failure);
 }
 
 /** Waits for READY: a fault that disappears within that time is no failure. A fault of the image never disappears. */
@@ -73,21 +83,28 @@ function judgeFirst({ timeIsUp }: Question, failure: ReadinessFailure): Verdict 
   return timeIsUp || isFinal ? { do: 'promote-anyway', failure } : { do: 'try-again' };
 }
 
-/** DNS, connection, proxy, TLS: the image's own fault only if the old agent gets a live answer at the same moment. */
-function judgeWay(reach: Reach | undefined, failure: ReadinessFailure): Verdict {
+/**
+ * DNS, connection, proxy, TLS: the image's own fault only if the old agent gets a live answer at the same moment, each time,
+ * and the next agent never does.
+ */
+function judgeWay({ reach, answers = 'alike' }: Question, failure: ReadinessFailure): Verdict {
+  if (answers === 'differ') return { do: 'defer', failure, why: 'answers-differ' };
+  if (answers === 'too-few') return { do: 'defer', failure };
   if (reach === undefined) return { do: 'measure' };
+  if (reach.server === 'differs') return { do: 'defer', failure, why: 'answers-differ' };
   return reach.server === 'answers'
     ? { do: 'refuse', failure, why: 'old-agent-reaches-server' }
     : { do: 'defer', failure };
 }
 
 /** The old agent has the same keys, so the server refuses both agents: a rollback would not help. */
-function judgeKeys({ reach, timeIsUp, situation }: Question, failure: ReadinessFailure): Verdict {
-  if (failure.confirmed !== true) {
-    const givesUp = timeIsUp && situation !== 'legacy-waits';
-    return givesUp ? { do: 'defer', failure } : { do: 'try-again' };
-  }
+function judgeKeys(question: Question, failure: ReadinessFailure): Verdict {
+  const { reach, timeIsUp, situation, answers = 'alike' } = question;
+  const givesUp = timeIsUp && situation !== 'legacy-waits';
+  if (failure.confirmed !== true) return givesUp ? { do: 'defer', failure } : { do: 'try-again' };
   if (reach === undefined && situation !== 'reconciling') return { do: 'measure' };
+  const differs = reach?.keys === 'differs' || (reach?.keys === 'accepted' && answers === 'differ');
+  if (differs) return givesUp ? { do: 'defer', failure, why: 'answers-differ' } : { do: 'try-again' };
   return reach?.keys === 'accepted'
     ? { do: 'refuse', failure, why: 'keys-did-not-arrive' }
     : { do: 'promote-anyway', failure };

@@ -30,6 +30,7 @@ export function createProof(options: ProofOptions): Proof {
     async awaitReady(next: Observed, observation: Observation) {
       passage = await awaitReadiness({ ...options, offline }, next, observation);
       options.onReady();
+      return passage.start;
     },
     async watchBootstrap(agent: Observed, observation: Observation) {
       if (offline) return 'proven';

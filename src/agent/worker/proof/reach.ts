@@ -43,8 +43,11 @@ async function askReady(work: Work, agent: Observed): Promise<Reach> {
 export function reachOf({ ready, failure }: Pick<ReadinessResult, 'ready' | 'failure'>): Reach {
   if (ready) return { server: 'answers', keys: 'accepted' };
   if (failure?.check === 'keys') return { server: 'answers', keys: 'refused' };
-  if (failure?.check === 'script')
-    return { server: failure.fault === 'image' ? 'answers' : 'silent', keys: 'accepted' };
+  // A script that is cut off is no live answer; an earlier version calls that a fault of its image.
+  if (failure?.check === 'script') {
+    const answers = failure.fault === 'image' && failure.cause !== 'ready-script-not-whole';
+    return { server: answers ? 'answers' : 'silent', keys: 'accepted' };
+  }
   if (failure?.check === 'server' || failure?.check === 'curl')
     return { server: 'silent', keys: 'not-measured' };
   return notMeasured;
@@ -70,26 +73,34 @@ function parseJson(text: string): unknown {
 
 /**
  * `agent.conf` first, as the legacy entrypoint reads it. The bootstrap script needs no keys (control-plane §1.1), so none are
- * in the argument list. A status of 200 is a live answer.
+ * in the argument list. A live answer has the status 200 and is one whole script that the bash of that image can read.
+ * Two requests, because keys are asked for by a third one: so a load balancer that takes turns does not show its good side only.
  */
 function curlScript({ READY_REQUEST }: Limits): string {
   const seconds = Math.max(1, Math.ceil(READY_REQUEST / 1_000));
-  return (
-    '[ ! -r /var/lib/rancher/etc/agent.conf ] || . /var/lib/rancher/etc/agent.conf; ' +
-    `curl -s -o /dev/null --max-time ${seconds} -w "%{http_code}" "$CATTLE_URL/scripts/bootstrap"`
-  );
+  return `[ ! -r /var/lib/rancher/etc/agent.conf ] || . /var/lib/rancher/etc/agent.conf
+for request in 1 2; do
+answer=$(curl -s --max-time ${seconds} -w "\n%{http_code}" "$CATTLE_URL/scripts/bootstrap") || exit $?
+case "$answer" in
+"#!/bin/bash
+"*"
+
+200") printf %s "\${answer%???}" | bash -n 2>/dev/null && echo whole || echo "not whole" ;;
+*) echo "not whole" ;;
+esac
+done`;
 }
 
 async function measureLegacy(work: Work, agent: Observed): Promise<Reach> {
   const isAsked = await hasJustBeenAnswered(work);
   const { status, stdout } = isAsked
-    ? { status: 0, stdout: '200' }
+    ? { status: 0, stdout: 'whole' }
     : await execute(work, agent.id, ['sh', '-c', curlScript(work.configuration.limits)]);
   // 126 and 127: there is no sh or no curl, so nothing was measured.
   if (status === undefined || status === 126 || status === 127) return notMeasured;
-  const answers = status === 0 && stdout.trim() === '200';
-  if (!answers) return { server: 'silent', keys: 'not-measured' };
-  return { server: 'answers', keys: await measureKeys(work, agent) };
+  const answers = new Set(status === 0 ? stdout.trim().split('\n') : []);
+  if (!answers.has('whole')) return { server: 'silent', keys: 'not-measured' };
+  return { server: answers.size === 1 ? 'answers' : 'differs', keys: await measureKeys(work, agent) };
 }
 
 /** Whether the server has just answered a legacy agent: the agent fetched the script that created the upgrade container. */

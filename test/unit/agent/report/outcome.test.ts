@@ -4,6 +4,8 @@ import { FlappingError } from '../../../../src/agent/worker/flapping.ts';
 import {
   BootstrapFailsError,
   HoldError,
+  nextRemoved,
+  nextStopped,
   NotProvenError,
   NotReadyError,
 } from '../../../../src/agent/transaction/not-ready.ts';
@@ -39,6 +41,8 @@ describe('how work ends', () => {
     [new NotReadyError('ready-script-no-bash', 'no bash'), 'failed', 73, 'ready-script-no-bash'],
     [new BootstrapFailsError('three times'), 'failed', 73, 'bootstrap-fails'],
     [new NotProvenError('ready-server-busy', 'the server is ill'), 'deferred', 75, 'ready-server-busy'],
+    [nextRemoved({ name: 'n', id: '1', image: 'i' }), 'deferred', 75, 'next-removed'],
+    [nextStopped({ name: 'n', id: '1', image: 'i' }, 'state exited'), 'deferred', 75, 'next-stopped'],
     [new HoldError('ready-server-busy', 'nobody is active'), 'deferred', 75, 'ready-server-busy'],
     [new FlappingError({ sentence: 'in turn', until: 0 }), 'deferred', 75, 'flapping-requirement'],
     [new TryAgainLaterError('busy'), 'deferred', 75, 'try-again-later'],
@@ -53,6 +57,14 @@ describe('how work ends', () => {
     expect(judged).toMatchObject({ state, exitCode, cause });
     expect(judged.summary).toBe(
       `${error.message}; rancher-agent (rancher/agent:v1) was not touched and runs`,
+    );
+  });
+
+  it('says that the agent was started again, if somebody else had stopped it', () => {
+    const error = new NotReadyError('ready-script-no-bash', 'no bash');
+    const judged = judgeTransaction(resultWith({ error, agent, agentRuns: true, restartedAgent: true }));
+    expect(judged.summary).toBe(
+      'no bash; rancher-agent (rancher/agent:v1) had been stopped by somebody else, was started again and runs',
     );
   });
 

@@ -1,6 +1,6 @@
 import { describe } from 'vitest';
 import { labels } from '../../../../src/agent/identity/roles.ts';
-import { created, exited, old, managed, replaceProven, reconcile, table, up } from './plan-table.ts';
+import { created, exited, looping, old, managed, replaceProven, reconcile, table, up } from './plan-table.ts';
 
 /** The proof of readiness and what follows it, scene by scene (readiness §1, §4). */
 
@@ -22,6 +22,40 @@ describe('an upgrade to an image that proves its readiness', () => {
       { agent: old, next: { ...proving, ...up(900) } },
       'stop agent',
       { ready: ['next'] },
+    ],
+    [
+      'a next agent that was restarted a moment ago may prove its readiness',
+      { agent: old, next: { ...proving, ...up(1), restartCount: 1 } },
+      'ready next',
+    ],
+    [
+      'a next agent that restarts may prove its readiness: there it is decided whether the image is at fault',
+      { agent: old, next: { ...proving, ...looping } },
+      'ready next',
+    ],
+    [
+      'a restart before the proof is no crash loop afterwards',
+      { agent: old, next: { ...proving, ...up(1), restartCount: 1, start: 'second' } },
+      'stop agent',
+      { ready: { next: 'second' } },
+    ],
+    [
+      'another start than the one that has proven its readiness must prove it again',
+      { agent: old, next: { ...proving, ...up(900), start: 'second' } },
+      'ready next',
+      { ready: { next: 'first' } },
+    ],
+    [
+      'a promoted agent that was restarted before its proof is verified',
+      { agent: { ...proving, ...up(3), restartCount: 1, start: 'second' }, previous: [exited] },
+      'verify agent',
+      { ready: { agent: 'second' } },
+    ],
+    [
+      'a promoted agent that restarts after its proof is rolled back',
+      { agent: { ...proving, ...up(3), restartCount: 2, start: 'third' }, previous: [exited] },
+      'fail agent-does-not-run agent',
+      { ready: { agent: 'second' } },
     ],
     [
       'a next agent that cannot serve is removed, and the old one is not touched',

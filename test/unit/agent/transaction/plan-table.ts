@@ -83,7 +83,8 @@ interface Learnt {
   readonly unremovable?: readonly string[];
   readonly unmovable?: readonly string[];
   readonly watched?: Readonly<Record<string, number>>;
-  readonly ready?: readonly string[];
+  /** Names, or names with the start that has proven it. */
+  readonly ready?: readonly string[] | Readonly<Record<string, string>>;
   readonly bootstraps?: Readonly<Record<string, 'proven' | 'keep-parked'>>;
 }
 
@@ -96,7 +97,9 @@ function history({
   bootstraps = {},
 }: Learnt): History {
   return {
-    ready: new Set(ready),
+    ready: Array.isArray(ready)
+      ? new Map(ready.map((id: string) => [id, undefined]))
+      : new Map(Object.entries(ready)),
     bootstraps: new Map(Object.entries(bootstraps)),
     rejected: new Set(rejected),
     unremovable: new Set(unremovable),

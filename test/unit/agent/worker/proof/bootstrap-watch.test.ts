@@ -338,7 +338,7 @@ describe('an agent that does not stay up', () => {
     });
     expect(await endOf()).toMatchObject({
       code: 'agent-does-not-run',
-      originalMessage: 'state gone, exit status unknown',
+      originalMessage: 'state gone',
     });
   });
 });

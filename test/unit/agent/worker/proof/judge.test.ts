@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { faults, type ReadinessFailure } from '../../../../../src/agent/run/readiness/result.ts';
 import {
   judgeReadiness,
+  type Answers,
   type Question,
   type Reach,
   type Situation,
@@ -14,8 +15,9 @@ import {
 const situations = ['agent-serves', 'legacy-waits', 'no-agent-runs', 'first-agent', 'reconciling'] as const;
 const found = ['image', 'way', 'server', 'keys, once', 'keys, twice'] as const;
 type Found = (typeof found)[number];
-const serverReach = ['answers', 'silent', 'not-measured'] as const;
-const keysReach = ['accepted', 'refused', 'not-measured'] as const;
+const serverReach = ['answers', 'silent', 'differs', 'not-measured'] as const;
+const keysReach = ['accepted', 'refused', 'differs', 'not-measured'] as const;
+const everyAnswers = ['alike', 'differ', 'too-few'] as const;
 const reaches: readonly (Reach | undefined)[] = [
   undefined,
   ...serverReach.flatMap((server) => keysReach.map((keys) => ({ server, keys }))),
@@ -28,21 +30,38 @@ interface Row {
   readonly time?: 'left' | 'up';
   /** Left out: whatever the old agent reaches, measured or not. */
   readonly reach?: (reach: Reach | undefined) => boolean;
+  /** Of the next agent. Left out: whatever they are. */
+  readonly answers?: readonly Answers[];
   readonly then: Verdict['do'];
   readonly why?: string;
 }
 
 const unmeasured = (reach: Reach | undefined): boolean => reach === undefined;
 const answered = (reach: Reach | undefined): boolean => reach?.server === 'answers';
-const unanswered = (reach: Reach | undefined): boolean => reach !== undefined && reach.server !== 'answers';
+const mixed = (reach: Reach | undefined): boolean => reach?.server === 'differs';
+const unanswered = (reach: Reach | undefined): boolean =>
+  reach?.server === 'silent' || reach?.server === 'not-measured';
 const accepted = (reach: Reach | undefined): boolean => reach?.keys === 'accepted';
-const unaccepted = (reach: Reach | undefined): boolean => reach !== undefined && reach.keys !== 'accepted';
+const mixedKeys = (reach: Reach | undefined): boolean => reach?.keys === 'differs';
+const unaccepted = (reach: Reach | undefined): boolean =>
+  reach?.keys === 'refused' || reach?.keys === 'not-measured';
 
 const protectsNothing: readonly Row[] = [
   { found, in: ['no-agent-runs'], then: 'promote-anyway' },
   { found: ['image', 'keys, twice'], in: ['first-agent'], then: 'promote-anyway' },
   { found: ['way', 'server', 'keys, once'], in: ['first-agent'], time: 'left', then: 'try-again' },
   { found: ['way', 'server', 'keys, once'], in: ['first-agent'], time: 'up', then: 'promote-anyway' },
+];
+
+/** READY is over: what the next agent finds each time, and the old one never, is the fault of the image. */
+const wayIsUp = { found: ['way'], in: ['agent-serves'], time: 'up' } as const;
+const blamesTheWay: readonly Row[] = [
+  { ...wayIsUp, answers: ['differ'], then: 'defer', why: 'answers-differ' },
+  { ...wayIsUp, answers: ['too-few'], then: 'defer' },
+  { ...wayIsUp, answers: ['alike'], reach: unmeasured, then: 'measure' },
+  { ...wayIsUp, answers: ['alike'], reach: answered, then: 'refuse', why: 'old-agent-reaches-server' },
+  { ...wayIsUp, answers: ['alike'], reach: mixed, then: 'defer', why: 'answers-differ' },
+  { ...wayIsUp, answers: ['alike'], reach: unanswered, then: 'defer' },
 ];
 
 const protectsAnAgent: readonly Row[] = [
@@ -53,21 +72,13 @@ const protectsAnAgent: readonly Row[] = [
     time: 'left',
     then: 'try-again',
   },
-  { found: ['way'], in: ['agent-serves'], time: 'up', reach: unmeasured, then: 'measure' },
-  {
-    found: ['way'],
-    in: ['agent-serves'],
-    time: 'up',
-    reach: answered,
-    then: 'refuse',
-    why: 'old-agent-reaches-server',
-  },
-  { found: ['way'], in: ['agent-serves'], time: 'up', reach: unanswered, then: 'defer' },
+  ...blamesTheWay,
   // Nobody to compare with: the parked agent does not run.
   { found: ['way'], in: ['reconciling'], time: 'up', then: 'defer' },
   { found: ['server', 'keys, once'], in: ['agent-serves', 'reconciling'], time: 'up', then: 'defer' },
 ];
 
+const keysTwice = { found: ['keys, twice'] } as const;
 const refusesKeys: readonly Row[] = [
   { found: ['keys, twice'], in: ['agent-serves', 'legacy-waits'], reach: unmeasured, then: 'measure' },
   { found: ['keys, twice'], in: ['reconciling'], reach: unmeasured, then: 'promote-anyway' },
@@ -75,9 +86,24 @@ const refusesKeys: readonly Row[] = [
     found: ['keys, twice'],
     in: ['agent-serves', 'legacy-waits', 'reconciling'],
     reach: accepted,
+    answers: ['alike', 'too-few'],
     then: 'refuse',
     why: 'keys-did-not-arrive',
   },
+  ...[{ reach: accepted, answers: ['differ'] as const }, { reach: mixedKeys }].flatMap(
+    (what): readonly Row[] => [
+      { ...keysTwice, ...what, in: ['agent-serves', 'reconciling'], time: 'left', then: 'try-again' },
+      {
+        ...keysTwice,
+        ...what,
+        in: ['agent-serves', 'reconciling'],
+        time: 'up',
+        then: 'defer',
+        why: 'answers-differ',
+      },
+      { ...keysTwice, ...what, in: ['legacy-waits'], then: 'try-again' },
+    ],
+  ),
   {
     found: ['keys, twice'],
     in: ['agent-serves', 'legacy-waits', 'reconciling'],
@@ -114,29 +140,34 @@ function failureOf(what: Found): ReadinessFailure {
 
 const everyQuestion = found.flatMap((what) =>
   situations.flatMap((situation) =>
-    [false, true].flatMap((timeIsUp) => reaches.map((reach) => ({ what, situation, timeIsUp, reach }))),
+    [false, true].flatMap((timeIsUp) =>
+      reaches.flatMap((reach) =>
+        everyAnswers.map((answers) => ({ what, situation, timeIsUp, reach, answers })),
+      ),
+    ),
   ),
 );
 type Case = (typeof everyQuestion)[number];
 
-function rowsFor({ what, situation, timeIsUp, reach }: Case): readonly Row[] {
+function rowsFor({ what, situation, timeIsUp, reach, answers }: Case): readonly Row[] {
   return table.filter(
     (row) =>
       row.found.includes(what) &&
       row.in.includes(situation) &&
       (row.time === undefined || (row.time === 'up') === timeIsUp) &&
+      (row.answers?.includes(answers) ?? true) &&
       (row.reach?.(reach) ?? true),
   );
 }
 
-function describeCase({ what, situation, timeIsUp, reach }: Case): string {
+function describeCase({ what, situation, timeIsUp, reach, answers }: Case): string {
   const reached = reach === undefined ? 'not asked' : `server ${reach.server}, keys ${reach.keys}`;
-  return `${what}; ${situation}; time ${timeIsUp ? 'up' : 'left'}; old agent: ${reached}`;
+  return `${what}; ${situation}; time ${timeIsUp ? 'up' : 'left'}; old agent: ${reached}; answers ${answers}`;
 }
 
 describe('the table of faults', () => {
-  it('has exactly one row for each of the 500 questions', () => {
-    expect(everyQuestion).toHaveLength(500);
+  it('has exactly one row for each of the 2,550 questions', () => {
+    expect(everyQuestion).toHaveLength(2_550);
     expect(everyQuestion.filter((each) => rowsFor(each).length !== 1).map(describeCase)).toEqual([]);
   });
 
@@ -183,6 +214,7 @@ const anyQuestion: fc.Arbitrary<Question> = fc.record({
   situation: fc.constantFrom(...situations),
   timeIsUp: fc.boolean(),
   reach: fc.constantFrom(...reaches),
+  answers: fc.constantFrom(...everyAnswers),
 });
 
 /** Asks as the gate does: measures where the answer depends on it. */
@@ -207,6 +239,12 @@ describe('whatever is asked', () => {
   check(
     'a fault of the server is never held against an image',
     ({ result }, verdict) => result.failure?.fault !== 'server' || verdict.do !== 'refuse',
+  );
+
+  check(
+    'an image is refused for its way only by answers that are alike, on both sides',
+    ({ result, answers }, verdict) =>
+      result.failure?.fault !== 'way' || verdict.do !== 'refuse' || answers === 'alike',
   );
 
   check(

@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Observed } from '../../../../../src/agent/transaction/observe.ts';
 import type { ReadinessFailure } from '../../../../../src/agent/run/readiness/result.ts';
@@ -5,6 +8,8 @@ import { measureReach, reachOf, readReadyAnswer } from '../../../../../src/agent
 import type { ExecuteResult } from '../../../../../src/engine/engine.ts';
 import { EngineError } from '../../../../../src/engine/errors.ts';
 import { InterruptedError } from '../../../../../src/support/errors.ts';
+import { runCommand } from '../../../../../src/host/processes.ts';
+import type { Fault } from '../../../../support/server/stub-faults.ts';
 import { startStubServer, type StubServer } from '../../../../support/server/stub-server.ts';
 import {
   agentKeys,
@@ -44,6 +49,11 @@ describe('what an answer of `ready --json` says of the old agent', () => {
   ])('%s failed by %s: server %s, keys %s', (check, fault, reached, keys) => {
     const failure = failureWith({ check, fault });
     expect(reachOf({ ready: false, failure })).toEqual({ server: reached, keys });
+  });
+
+  it('a script that is cut off is no live answer, not even as an earlier version says it', () => {
+    const failure = failureWith({ check: 'script', fault: 'image', cause: 'ready-script-not-whole' });
+    expect(reachOf({ ready: false, failure })).toEqual({ server: 'silent', keys: 'accepted' });
   });
 
   it('ready: the server answers and accepts its keys', () => {
@@ -125,7 +135,7 @@ describe('a hardened agent', () => {
   });
 
   it('of an earlier version does not know `ready`: it is measured as a legacy one', async () => {
-    answering({ stdout: '200' });
+    answering({ stdout: 'whole\nwhole\n' });
     await measureReach(scene.work, await agentWith(earlier), server.url);
     expect(scene.executed.map(({ command }) => command[0])).toEqual(['sh']);
   });
@@ -133,7 +143,7 @@ describe('a hardened agent', () => {
 
 describe('a legacy agent', () => {
   it('is measured by its own curl, and its keys by our client, never in an argument list', async () => {
-    answering({ stdout: '200' });
+    answering({ stdout: 'whole\nwhole\n' });
     const agent = await agentWith(legacy);
     expect(await measureReach(scene.work, agent, server.url)).toEqual({
       server: 'answers',
@@ -148,9 +158,9 @@ describe('a legacy agent', () => {
   it.each([
     ['a refused connection', { status: 7, stdout: '000' }],
     ['no certificate it trusts', { status: 60, stdout: '000' }],
-    ['a status other than 200', { status: 0, stdout: '502' }],
+    ['an answer that is no whole script', { status: 0, stdout: 'not whole\nnot whole\n' }],
     ['nothing printed', { status: 0, stdout: '' }],
-    ['a connection cut after the status', { status: 18, stdout: '200' }],
+    ['a connection that is cut the second time', { status: 18, stdout: 'whole\n' }],
   ])('has no live answer with %s', async (_what, parts) => {
     answering(parts);
     const reach = await measureReach(scene.work, await agentWith(legacy), server.url);
@@ -158,20 +168,20 @@ describe('a legacy agent', () => {
   });
 
   it.each([126, 127, undefined])('without a shell or curl (%s) is not measured', async (status) => {
-    answering({ status, stdout: '200' });
+    answering({ status, stdout: 'whole\n' });
     expect(await measureReach(scene.work, await agentWith(legacy), server.url)).toEqual(notMeasured);
   });
 
   it('whose keys are revoked: the server answers and refuses them', async () => {
     server.behaviour.agentKeys = 'revoked';
-    answering({ stdout: '200' });
+    answering({ stdout: 'whole\nwhole\n' });
     const reach = await measureReach(scene.work, await agentWith(legacy), server.url);
     expect(reach).toEqual({ server: 'answers', keys: 'refused' });
   });
 
   it('whose keys cannot be tested: only they are not measured', async () => {
     server.fault('any', { status: 503, body: 'html' });
-    answering({ stdout: '200' });
+    answering({ stdout: 'whole\nwhole\n' });
     const reach = await measureReach(scene.work, await agentWith(legacy), server.url);
     expect(reach).toEqual({ server: 'answers', keys: 'not-measured' });
   });
@@ -195,6 +205,54 @@ describe('a legacy agent', () => {
     answering({ status: 7, stdout: '000' });
     expect((await measureReach(scene.work, agent, server.url)).server).toBe('silent');
     expect(scene.executed).toHaveLength(1);
+  });
+});
+
+describe('what the curl and the bash of a legacy agent say, for real', () => {
+  /** Runs the command here instead of in the container. */
+  beforeEach(() => {
+    scene.onExecute = async ({ command: [file, ...rest] }) =>
+      runCommand(file, rest, {
+        deadlineMs: 10_000,
+        environment: { PATH: process.env['PATH'] ?? '', CATTLE_URL: `${server.url}/v1` },
+      });
+  });
+
+  async function measured(): Promise<string> {
+    return (await measureReach(scene.work, await agentWith(legacy), server.url)).server;
+  }
+
+  it('a whole script is a live answer', async () => {
+    expect(await measured()).toBe('answers');
+  });
+
+  it.each<readonly [string, Fault]>([
+    ['a script without its last line', { text: '#!/bin/bash\necho hal' }],
+    ['a script that no bash can read', { text: '#!/bin/bash\nif true; then\n' }],
+    ['a web page', 'html200'],
+    ['JSON', { text: '{"type":"collection"}\n' }],
+    ['503', { status: 503 }],
+    ['a cut connection', 'truncate'],
+  ])('%s is none', async (_what, fault) => {
+    server.fault('bootstrap', fault);
+    expect(await measured()).toBe('silent');
+  });
+
+  it('a page the second time: its answers differ', async () => {
+    const answers = ['#!/bin/bash\ntrue\n', '<html>'];
+    const turns = createServer((_request, response) => response.end(answers.shift()));
+    turns.listen(0, '127.0.0.1');
+    await once(turns, 'listening');
+    const url = `http://127.0.0.1:${(turns.address() as AddressInfo).port}`;
+    scene.onExecute = async ({ command: [file, ...rest] }) =>
+      runCommand(file, rest, {
+        deadlineMs: 10_000,
+        environment: { PATH: process.env['PATH'] ?? '', CATTLE_URL: `${url}/v1` },
+      });
+    expect(await measureReach(scene.work, await agentWith(legacy, `${url}/v1`), url)).toMatchObject({
+      server: 'differs',
+    });
+    turns.close();
   });
 });
 
