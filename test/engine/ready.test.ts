@@ -123,6 +123,42 @@ describe('run.sh ready in an active agent', () => {
   });
 });
 
+describe('run.sh ready in a container by hand', () => {
+  async function readyBy(...options: readonly string[]): Promise<CommandResult> {
+    return scene.host.tryDocker(
+      'run',
+      '--rm',
+      '--privileged',
+      '--net',
+      'host',
+      ...options,
+      images.b,
+      'ready',
+    );
+  }
+
+  it('without a server or keys it is a wrong configuration, and not the network', async () => {
+    const shown = await readyBy('-e', `CATTLE_URL=${scene.server.url}/v1`);
+    expect(shown, shown.stderr).toMatchObject({ status: 78 });
+    expect(shown.stderr).toContain('CATTLE_URL, CATTLE_ACCESS_KEY and CATTLE_SECRET_KEY must be set');
+  });
+
+  it('a proxy that takes the request and hangs is named, without its password', async () => {
+    scene.server.fault('any', 'hang-accept');
+    const proxy = scene.server.url.replace('//', '//me:hunter2@');
+    const shown = await readyBy(
+      ...['-e', 'CATTLE_URL=http://rancher.invalid/v1', '-e', `http_proxy=${proxy}`],
+      ...['-e', `CATTLE_ACCESS_KEY=${keys.accessKey}`, '-e', `CATTLE_SECRET_KEY=${keys.secretKey}`],
+      ...limits({ READY_REQUEST: 2_000 }),
+    );
+    expect(shown, shown.stderr).toMatchObject({ status: 75 });
+    const text = shown.stdout.replace(/\s+/g, ' ');
+    expect(text).toContain('ready-server-no-answer');
+    expect(text).toContain(`no answer comes through the proxy ${scene.server.url}`);
+    expect(shown.stdout + shown.stderr).not.toContain('hunter2');
+  });
+});
+
 describe('a next agent on standby', () => {
   it('proves its readiness at once, beside the active agent, and leaves the host as it is', async () => {
     await activeAgent();
