@@ -22,7 +22,7 @@ import type { Work } from '../session.ts';
 import { compareReach, Results, withOwnProxy } from './compare.ts';
 import { readReadyAnswer } from './reach.ts';
 import { judgeReadiness, type Reach, type Refusal, type Situation, type Verdict } from './judge.ts';
-import { NextStarts } from './next-starts.ts';
+import { NextStarts, type Sight } from './next-starts.ts';
 import { askRequirement } from './requirement.ts';
 
 /** How the agent passed the gate, for the state. */
@@ -110,7 +110,7 @@ class Wait {
 
   /** Reads the newest result of the present start, and judges it. */
   async look(): Promise<{ readonly verdict: Verdict; readonly start: string }> {
-    const sight = await this.#starts.look();
+    const sight = await this.#see();
     if (sight.runs) {
       this.#start = startOf(sight.details);
       if (sight.isNew) this.#beginAgain();
@@ -118,6 +118,15 @@ class Wait {
       if (result !== undefined) this.#add(result);
     }
     return { verdict: sight.runs ? this.#judge() : { do: 'try-again' }, start: this.#start };
+  }
+
+  async #see(): Promise<Sight> {
+    try {
+      return await this.#starts.look();
+    } catch (error) {
+      if (!(error instanceof NotReadyError) || this.#situation !== 'legacy-waits') throw error;
+      throw noActiveAgent(this.#gate, error.code, error.message, error.hint);
+    }
   }
 
   async measure(): Promise<void> {
@@ -299,10 +308,15 @@ function refusal(gate: Gate, situation: Situation, failure: ReadinessFailure, wh
   };
   const sentence = `${sentenceOf(failure)}${reasons[why]}`;
   if (situation !== 'legacy-waits') return new NotReadyError(failure.cause, sentence, detailsOf(failure));
+  return noActiveAgent(gate, failure.cause, sentence, failure.hint);
+}
+
+/** @param cause why the next agent cannot serve */
+function noActiveAgent(gate: Gate, cause: string, sentence: string, hint: string | undefined): NotReadyError {
   return new NotReadyError(
     'no-active-agent',
     `${sentence}; NO agent is active on this host, because the server requires ${gate.target}`,
-    { ...detailsOf(failure), originalMessage: failure.cause },
+    { ...(hint !== undefined && { hint }), originalMessage: cause },
   );
 }
 

@@ -9,6 +9,7 @@ import {
   environmentFor,
   failureWith,
   hardened,
+  legacy,
   startedAt,
   WorkerScene,
 } from '../../../fakes/worker-scene.ts';
@@ -173,6 +174,21 @@ describe('an image is at fault', () => {
         'state restarting, exit status 127, restarted 4 times; exit statuses: 127, 127, 127, 127',
     });
     expect(scene.clock.elapsed() - 1_000_000).toBe(2_000);
+  });
+
+  it('while a legacy agent waits: the state says that no agent is active', async () => {
+    server.setRequiredImage('rancher/agent:wanted');
+    const old = [...scene.containers.values()].find(({ name }) => name === 'rancher-agent');
+    scene.change(old?.id ?? '', { labels: legacy });
+    for (const turn of [1, 2, 3, 4, 5]) crash(2_000 * turn, 1, turn);
+    const error = await errorOf();
+    await server.heal();
+    expect(error).toMatchObject({
+      code: 'no-active-agent',
+      exitCode: 73,
+      originalMessage: 'next-does-not-run',
+    });
+    expect(String(error)).toContain('NO agent is active on this host');
   });
 
   it('although somebody has killed it as well', async () => {
