@@ -23,7 +23,7 @@ export const longFiles: Readonly<Record<string, number>> = {
   'test/engine/readiness-stale.test.ts': 125,
   'test/engine/matrix-frozen.test.ts': 125,
   'test/engine/doctor.test.ts': 125,
-  'test/engine/readiness-restarts.test.ts': 110,
+  'test/engine/readiness-restarts.test.ts': 155,
   'test/engine/readiness-legacy.test.ts': 105,
   'test/engine/cleanup.test.ts': 100,
   'test/engine/bootstrap.test.ts': 95,
