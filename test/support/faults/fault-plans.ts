@@ -1,6 +1,6 @@
 /** How each fault of the matrix is done to a host, and lifted again. */
 import { execFile } from 'node:child_process';
-import { mkdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -83,6 +83,14 @@ export function planFault(way: Way, phase: Phase, fault: Fault): Plan {
       return planUnremovable(scene);
     case 'name taken by an unmanaged container':
       return planUnmanaged(scene, phase);
+    case 'agent of a tenant appears':
+      return planTenant(scene, phase);
+    case 'status file is a FIFO':
+      return planStatusFile(scene, async (file) => run('mkfifo', [file]));
+    case 'status file is a link':
+      return planStatusFile(scene, async (file) => symlink('/etc/shadow', file));
+    case 'status file of 100 MB':
+      return planStatusFile(scene, async (file) => run('truncate', ['-s', '100M', file]));
     case 'lock stale':
       return planLock(scene, Date.now() / 1000 - 120);
     case 'lock held by a live one':
@@ -138,6 +146,49 @@ function planUnmanaged({ host }: Scene, phase: Phase): Plan {
   return {
     strike: async () => host.docker('create', '--name', name, images.base, 'sleep', '1'),
     lift: async () => host.docker('rm', '-f', name),
+  };
+}
+
+/** It runs, unprivileged, with our label, keys of its own, and the name that the phase or the one after it needs. */
+function planTenant({ host }: Scene, phase: Phase): Plan {
+  const names: Partial<Record<Phase, string>> = {
+    preflight: 'rancher-agent-next',
+    'create next': 'rancher-agent-next',
+    start: 'rancher-agent-previous',
+    ready: 'rancher-agent-previous',
+    stop: 'rancher-agent-previous',
+    park: 'rancher-agent-previous',
+    promote: 'rancher-agent',
+  };
+  const name = names[phase] ?? 'rancher-agent-next';
+  let id = '';
+  return {
+    strike: async () => {
+      id = await host.docker(
+        ...['run', '-d', '--name', name, '--restart', 'always'],
+        ...['--label', 'io.rancher.agent-entrypoint.role=agent', '-e', 'CATTLE_URL=http://evil.example/v1'],
+        ...['-e', 'CATTLE_ACCESS_KEY=forged', '-e', 'CATTLE_SECRET_KEY=forged'],
+        ...['--entrypoint', 'sleep', images.a, '86400'],
+      );
+    },
+    after: async () => {
+      const found = await host.inspect(name);
+      if (found?.Id !== id || !found.State.Running) throw new Error(`${name} was touched`);
+    },
+    lift: async () => host.docker('rm', '-f', id),
+  };
+}
+
+/** Something else is where the status file was. */
+function planStatusFile({ host }: Scene, make: (file: string) => Promise<unknown>): Plan {
+  const file = join(host.stateDir, 'entrypoint', 'status.json');
+  const made = `${file}.made`;
+  return {
+    strike: async () => {
+      await make(made);
+      // At once: the caller may be writing the file just now.
+      await rename(made, file);
+    },
   };
 }
 

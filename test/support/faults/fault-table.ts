@@ -34,6 +34,10 @@ export const faults = [
   'no inodes',
   'removal impossible',
   'name taken by an unmanaged container',
+  'agent of a tenant appears',
+  'status file is a FIFO',
+  'status file is a link',
+  'status file of 100 MB',
   'lock stale',
   'lock held by a live one',
   'status folder not writable',
@@ -72,6 +76,7 @@ type Row = Partial<Record<Phase, Ending | { readonly senseless: string }>> & {
 };
 
 const onlyPulled = { senseless: 'the registry is asked at "pull" alone' };
+const likeFifo = { senseless: 'the file is treated like the FIFO; three phases show it' };
 const lockOnce = { senseless: 'the lock is taken once, at preflight' };
 
 const table: Readonly<Record<Fault, Row>> = {
@@ -109,6 +114,14 @@ const table: Readonly<Record<Fault, Row>> = {
     park: 'reached',
     promote: 'unfinished',
   },
+  'agent of a tenant appears': {
+    otherwise: 'reached',
+    // It has the agent's own name, for which there is no spare one.
+    promote: 'unfinished',
+  },
+  'status file is a FIFO': { otherwise: 'reached' },
+  'status file is a link': { otherwise: likeFifo, preflight: 'reached', park: 'reached', watch: 'reached' },
+  'status file of 100 MB': { otherwise: likeFifo, preflight: 'reached', park: 'reached', watch: 'reached' },
   'lock stale': { otherwise: lockOnce, preflight: 'reached' },
   'lock held by a live one': { otherwise: lockOnce, preflight: 'deferred' },
   'status folder not writable': { otherwise: 'reached' },
