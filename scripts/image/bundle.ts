@@ -9,7 +9,7 @@
  * writes OUT/main.cjs          the loader, which Node is started with
  *        OUT/entrypoint.js     the bundle
  *        OUT/entrypoint.js.LEGAL.txt   the licences of what went in
- *        OUT/entrypoint.js.ARCH.cache  the bundle as the Node that runs this compiles it (scripts/image/code-cache.ts)
+ *        OUT/entrypoint.js.ARCH.cache  the bundle as the Node that runs this compiles it (code-cache.ts, number-functions.ts)
  */
 import { build, type BuildOptions, type OnResolveArgs, type Plugin } from 'esbuild';
 import { execFile } from 'node:child_process';
@@ -99,7 +99,8 @@ await build({ ...forNode, entryPoints: ['image/main.ts'], outfile: join(values.o
 await tellSize(bundle);
 if (values.arch === process.arch && !values['no-cache']) {
   const cache = `${bundle}.${process.arch}.cache`;
-  await promisify(execFile)(process.execPath, [...ALIKE, 'scripts/image/code-cache.ts', bundle, cache]);
+  for (const step of ['code-cache', 'number-functions'])
+    await promisify(execFile)(process.execPath, [...ALIKE, `scripts/image/${step}.ts`, bundle, cache]);
   await tellSize(cache);
 }
 

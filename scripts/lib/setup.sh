@@ -206,10 +206,12 @@ modules_are_current='
   process.exit(isCurrent ? 0 : 1);'
 
 # shellcheck disable=SC2016 # a template of JavaScript's
-# What npm needs to install one package of the lock file alone.
+# What npm needs to install one package of the lock file alone. Not as an optional one: where npm cannot fetch that, it reports
+# success, and removes the folder with its log.
 single_package='
   const fs = require("fs"), [, name, folder] = process.argv;
   const entry = JSON.parse(fs.readFileSync("package-lock.json", "utf8")).packages[`node_modules/${name}`];
+  delete entry.optional;
   const root = { name: "setup", version: "0.0.0", dependencies: { [name]: entry.version } };
   const lock = { ...root, lockfileVersion: 3, requires: true, packages: { "": root, [`node_modules/${name}`]: entry } };
   fs.writeFileSync(`${folder}/package.json`, JSON.stringify(root));

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -71,6 +72,36 @@ describe('the Dockerfile', () => {
       name === 'ARG' ? [] : [...it.matchAll(/\$\{([A-Z_]+)\}/g)].map(([, variable]) => variable),
     );
     expect([...new Set(used)].sort()).toEqual([...declared].sort());
+  });
+});
+
+describe('the Dockerfile of the builder', () => {
+  const read = (file: string): string => readFileSync(join(import.meta.dirname, '../..', file), 'utf8');
+  const builder = parse(read('image/builder/Dockerfile'));
+
+  it('names its base by digest, and refuses one without (DL3006, DL3007)', () => {
+    expect(builder[0]).toMatchObject({
+      name: 'ARG',
+      text: expect.stringMatching(/^BASE=debian:.*@sha256:[0-9a-f]{64}$/) as string,
+    });
+    expect(builder[1]).toEqual({ name: 'FROM', text: '${BASE}' });
+    const [check = ''] = builder.flatMap(({ name, text }) => (name === 'RUN' ? [text] : []));
+    expect(check).toContain('sha256:[0-9a-f]{64}');
+  });
+
+  it('has no argument but the base: an argument stays in the history', () => {
+    const names = builder.flatMap(({ name, text }) => (name === 'ARG' ? [text.split('=')[0]] : []));
+    expect(new Set(names)).toEqual(new Set(['BASE']));
+  });
+
+  it('gets neither what git ignores nor the configuration of git', () => {
+    const left = read('.dockerignore').split('\n');
+    expect(left).toContain('.git/config');
+    const ignored = read('.gitignore').split('\n').filter(Boolean);
+    for (const line of ignored) {
+      const name = line.replace(/\/$/, '');
+      expect(left, line).toContain(name.startsWith('*') ? `**/${name}` : name);
+    }
   });
 });
 

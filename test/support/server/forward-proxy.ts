@@ -20,8 +20,8 @@ export interface ForwardProxy {
 
 const START_DEADLINE_MS = 10_000;
 
-/** @param host address to listen on */
-export async function startForwardProxy(host: string): Promise<ForwardProxy> {
+/** @param host address to listen on @param open asks for no password, and has none in its URL */
+export async function startForwardProxy(host: string, { open = false } = {}): Promise<ForwardProxy> {
   const folder = await mkdtemp(join(tmpdir(), 'forward-proxy-'));
   const logFile = join(folder, 'log');
   const password = 'c4nary0fth3proxy';
@@ -32,7 +32,7 @@ export async function startForwardProxy(host: string): Promise<ForwardProxy> {
     `LogFile "${logFile}"`,
     'LogLevel Connect',
     'MaxClients 50',
-    `BasicAuth walter ${password}`,
+    ...(open ? [] : [`BasicAuth walter ${password}`]),
   ];
   const file = join(folder, 'tinyproxy.conf');
   await writeFile(file, `${configuration.join('\n')}\n`);
@@ -42,7 +42,7 @@ export async function startForwardProxy(host: string): Promise<ForwardProxy> {
   const readLog = async (): Promise<string> => readFile(logFile, 'utf8').catch(() => '');
   await waitForPort(host, port);
   return {
-    url: `http://walter:${password}@${host}:${port}`,
+    url: `http://${open ? '' : `walter:${password}@`}${host}:${port}`,
     address: `${host}:${port}`,
     password,
     readLog,
