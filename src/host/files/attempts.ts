@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { diskHint, StorageSilentError } from '../errors.ts';
+import { diskHint, DiskUnresponsiveError } from '../errors.ts';
 import type { Paths } from '../../support/configuration.ts';
 import { DeadlineError, withDeadline } from '../../support/deadline.ts';
 import { messageOf } from '../../support/errors.ts';
@@ -195,7 +195,7 @@ export interface AttemptBook {
   readonly log: Log;
 }
 
-/** @throws StorageSilentError */
+/** @throws DiskUnresponsiveError */
 export async function lookUpAttempts({ paths, limits }: Omit<AttemptBook, 'log'>): Promise<Attempts> {
   return answered(limits.HOST_FILE, async () => (await readAttempts(paths)).attempts);
 }
@@ -203,7 +203,7 @@ export async function lookUpAttempts({ paths, limits }: Omit<AttemptBook, 'log'>
 /**
  * Changes the record. If it cannot be read or written, this is logged and the work continues.
  * @returns the record as it is now, or as it would be
- * @throws StorageSilentError
+ * @throws DiskUnresponsiveError
  */
 export async function changeAttempts(
   { paths, limits, log }: AttemptBook,
@@ -240,7 +240,7 @@ async function answered<T>(ms: number, work: () => Promise<T>): Promise<T> {
     return await withDeadline('the record of attempts', ms, work);
   } catch (error) {
     if (!(error instanceof DeadlineError)) throw error;
-    throw new StorageSilentError(`the disk of /var/lib/rancher does not answer: ${error.message}`, {
+    throw new DiskUnresponsiveError(`the disk of /var/lib/rancher does not answer: ${error.message}`, {
       hint: diskHint('that disk'),
       cause: error,
     });
