@@ -115,21 +115,9 @@ export function nextAttemptAt(
 }
 
 /**
- * Whether `image` was replaced by another one and is required again, more than once within FLAPPING_WINDOW: two servers, or
- * two people, require different images.
- */
-export function isFlapping(
-  history: readonly TargetChange[],
-  image: string,
-  limits: Limits,
-  now: number,
-): boolean {
-  return flappingEndsAt(history, image, limits, now) !== undefined;
-}
-
-/**
- * When the agent may change to `image` again, if it does not change to another image before that: FLAPPING_WINDOW after the
- * change to `image` that was one too many.
+ * When the agent may change to `image` again, if it does not change to another image before that. Two servers, or two people,
+ * require different images if `image` was replaced by another one and is required again, more than once within
+ * FLAPPING_WINDOW: it then waits for FLAPPING_WINDOW after the change to `image` that was one too many.
  * @returns milliseconds since 1970, never later than FLAPPING_WINDOW from `now`, as after a clock was set back; undefined:
  * now
  */
