@@ -17,7 +17,7 @@ declare const __VERSION__: string | undefined;
 
 const output = createOutput();
 
-/** The entry point: environment and arguments in, exit status out. The only place that ends the process. */
+/** The entry point: environment and arguments in, exit status out. Only this file calls `process.exit`. */
 async function main(): Promise<void> {
   const argv = process.argv.slice(2);
   // The one command whose milliseconds count asks the host for three small files.
@@ -119,8 +119,8 @@ function watchSignals(): AbortSignal {
 }
 
 /**
- * Ends the process. `exit` waits for Node's threads, for ever if one of them is in a file-system call that a dead disk
- * never answers; becoming another program ends them. A call that was under way when something else failed is given time, and so is
+ * Exits. `exit` waits for Node's threads, for ever if one of them is in a file-system call that a dead disk
+ * never answers; becoming another program stops them. A call that was under way when something else failed is given time, and so is
  * whoever reads what we say, until a signal comes. A look-up of a name is not waited for: it takes as long as the name servers do.
  */
 async function leave(status: number, signal: AbortSignal): Promise<never> {

@@ -28,11 +28,11 @@ export interface ConfiguredHost extends Host {
   readonly profile: Profile;
 }
 
+/** What a process knows of its host before it connects to the engine. */
+export type HostSettings = Omit<ConfiguredHost, 'engine' | 'limits' | 'paths'>;
+
 /** A host from what a process was started with. Its limits and paths are those of the configuration. */
-export function hostOf(
-  settings: Omit<ConfiguredHost, 'engine' | 'limits' | 'paths'>,
-  engine: Engine,
-): ConfiguredHost {
+export function hostOf(settings: HostSettings, engine: Engine): ConfiguredHost {
   const { configuration, profile, names, clock, log, signal, secrets } = settings;
   const { limits, paths } = configuration;
   return { engine, names, limits, paths, clock, log, signal, secrets, configuration, profile };

@@ -1,15 +1,13 @@
 import { isDead } from '../engine/containers.ts';
 import type { ContainerDetails, ContainerSpec, Engine } from '../engine/engine.ts';
 import { isEngineError } from '../engine/errors.ts';
-import type { Clock } from '../support/clock.ts';
 import type { Environment } from '../support/configuration.ts';
 import { deadlineIn } from '../support/deadline.ts';
 import { CannotChangeError, messageOf, TryAgainLaterError } from '../support/errors.ts';
 import { fixedLimits } from '../support/limits/fixed.ts';
-import type { Limits } from '../support/limits/limits.ts';
 import { usualSocket } from '../support/socket-path.ts';
-import type { Log } from '../support/log.ts';
 import { doubling } from '../support/retry.ts';
+import type { Host } from '../agent/host.ts';
 import { isManaged, isManagedRestarter } from '../agent/identity/managed.ts';
 import { allNamesTaken } from '../agent/identity/role-name-taken.ts';
 import { labels, canStandBy, type RoleNames } from '../agent/identity/roles.ts';
@@ -22,14 +20,8 @@ import { labels, canStandBy, type RoleNames } from '../agent/identity/roles.ts';
  * removed after the agent has been started. So if one of the two is killed, the other one starts the agent.
  */
 
-export interface RestarterView {
-  readonly engine: Engine;
-  readonly names: RoleNames;
-  /** RESTARTER_… and STOP_GRACE count here. */
-  readonly limits: Limits;
-  readonly clock: Clock;
-  readonly log: Log;
-}
+/** RESTARTER_… and STOP_GRACE of the limits count here. */
+export type RestarterView = Pick<Host, 'engine' | 'names' | 'limits' | 'clock' | 'log'>;
 
 /** The agent to start again, and the container to wait for. */
 export interface RestarterOrder {

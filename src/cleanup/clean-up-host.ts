@@ -2,12 +2,9 @@ import { selectWorkerEnvironment } from '../agent/worker/request.ts';
 import { isWorkerRunning } from '../agent/worker/client.ts';
 import { hostSocketOf } from '../agent/identity/host-socket.ts';
 import { inspectOwnContainer } from '../agent/identity/self.ts';
-import type { Profile } from '../agent/identity/profile.ts';
-import type { RoleNames } from '../agent/identity/roles.ts';
+import type { ConfiguredHost } from '../agent/host.ts';
 import type { ContainerDetails, Engine } from '../engine/engine.ts';
 import { StorageLowError } from '../host/errors.ts';
-import type { Clock } from '../support/clock.ts';
-import type { Configuration } from '../support/configuration.ts';
 import {
   EngineUnavailableError,
   ExitCode,
@@ -49,13 +46,11 @@ export interface CleanupScreen {
 }
 
 /** What a cleanup needs of the command that runs it. */
-export interface CleanupHost {
-  readonly configuration: Configuration;
-  readonly profile: Profile;
-  readonly names: RoleNames;
-  readonly clock: Clock;
+export interface CleanupHost extends Pick<
+  ConfiguredHost,
+  'configuration' | 'profile' | 'names' | 'clock' | 'signal'
+> {
   readonly keyboard: Pick<Keyboard, 'interactive'>;
-  readonly signal: AbortSignal;
   /** Connects to the engine. @param signal stops the calls in progress; without it they stop at their own deadlines */
   readonly openEngine: (limits: Limits, signal?: AbortSignal) => Promise<Engine>;
 }

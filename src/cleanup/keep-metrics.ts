@@ -1,15 +1,11 @@
 import { createMetricsWriter, findMetricsPath, type MetricsView } from '../agent/report/metrics.ts';
-import type { RoleNames } from '../agent/identity/roles.ts';
-import type { Engine } from '../engine/engine.ts';
+import type { Host } from '../agent/host.ts';
 import type { LeakCount } from '../host/files/metrics-file.ts';
 import { messageOf } from '../support/errors.ts';
 import { countLeaks } from './leak-figures.ts';
 import { listLeaks } from './remove.ts';
 
-export interface MetricsKeeping extends MetricsView {
-  readonly engine: Engine;
-  readonly names: RoleNames;
-  readonly signal: AbortSignal;
+export interface MetricsKeeping extends MetricsView, Pick<Host, 'engine' | 'names' | 'signal'> {
   /** Counts elsewhere than in this process, which must not hold a list of any size. */
   readonly count?: () => Promise<LeakCount | undefined>;
 }

@@ -1,4 +1,5 @@
 import { findKeyHolder, observeRoles } from '../agent/transaction/observe.ts';
+import type { Host } from '../agent/host.ts';
 import type { RoleNames } from '../agent/identity/roles.ts';
 import { isWorkerRunning } from '../agent/worker/client.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -40,9 +41,7 @@ export type Remove = (suspect: Suspect) => Promise<RemovalResult>;
 /** The labels that an image gives to its containers; undefined if there is no such image. */
 export type ImageLabels = (imageId: string) => Promise<Readonly<Record<string, string>> | undefined>;
 
-export interface RemoverView {
-  readonly engine: Engine;
-  readonly names: RoleNames;
+export interface RemoverView extends Pick<Host, 'engine' | 'names'> {
   /** SWEEP_AGE counts here. */
   readonly limits: Pick<Limits, 'SWEEP_AGE'>;
   readonly clock: Pick<Clock, 'now'>;
@@ -137,7 +136,7 @@ async function inspectHelper(
 
 /**
  * A suspect that cannot be inspected, as the list shows it now. Where an engine cannot inspect dead containers (1.10.3), it
- * may have died since: its removal had begun, and the engine restarted. A list by id also shows all its labels.
+ * may be dead since: its removal had begun, and the engine restarted. A list by id also shows all its labels.
  */
 async function findAgain(
   engine: Pick<Engine, 'features' | 'listContainers'>,

@@ -1,10 +1,7 @@
-import type { RoleNames } from '../agent/identity/roles.ts';
+import type { Host } from '../agent/host.ts';
 import { shortId } from '../engine/containers.ts';
-import type { Engine } from '../engine/engine.ts';
 import { isMetadataFull, parseDevicemapper } from '../host/storage.ts';
-import type { Clock } from '../support/clock.ts';
 import { messageOf } from '../support/errors.ts';
-import type { Limits } from '../support/limits/limits.ts';
 import type { Log } from '../support/log.ts';
 import { Concurrency } from './concurrency.ts';
 import { isOldEnough, type Suspect } from './leaks.ts';
@@ -12,15 +9,11 @@ import { removeMany } from './remove-many.ts';
 import { sweepRules, type RemovalEnd, type RemovalSummary } from './removal.ts';
 import { createRemover, listLeaks, type Remove } from './remove.ts';
 
-export interface Sweep {
-  readonly engine: Engine;
-  readonly names: RoleNames;
-  /** SWEEP_COUNT, SWEEP_AGE, SWEEP_TOTAL and SWEEP_FAILURES count here. */
-  readonly limits: Limits;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** Stops the sweep after the removal in progress. */
-  readonly signal: AbortSignal;
+/**
+ * A sweep: SWEEP_COUNT, SWEEP_AGE, SWEEP_TOTAL and SWEEP_FAILURES of the limits count here; the signal stops it after the
+ * removal in progress.
+ */
+export interface Sweep extends Pick<Host, 'engine' | 'names' | 'limits' | 'clock' | 'log' | 'signal'> {
   /** Called before each removal: false stops the sweep, because a worker needs the engine more. */
   readonly mayGoOn?: () => Promise<boolean>;
   /** Called once, before the first removal, and only if there is something to remove. */

@@ -37,7 +37,10 @@ const meanings: Readonly<Record<keyof typeof ExitCode, Omit<ExitRow, 'status'>>>
     meaning: 'not permitted: the Docker socket, or keys that the server refuses',
     more: 'Also a registration token that the server refuses.',
   },
-  badConfiguration: { meaning: 'bad configuration: URL, address, fingerprint, variables' },
+  badConfiguration: {
+    meaning:
+      'bad configuration: URL, address, fingerprint, variables; no agent to upgrade; keys of another server',
+  },
   interrupted: {
     meaning: 'SIGINT stopped the worker or cleanup at a safe point',
     more: 'The caller of that worker exits with the same status.',
@@ -53,7 +56,7 @@ const ofOneCommand: readonly ExitRow[] = [
   { status: '0, 1, 2', meaning: 'of doctor: healthy, warnings, unhealthy' },
   {
     status: '0, 73, 75, 77',
-    meaning: 'of ready: ready, a fault of the image, of the way or the server, of the keys',
+    meaning: 'of ready: ready; the image cannot serve; the server or the network fails; keys refused',
   },
   { status: '0', meaning: 'of status, whatever it shows' },
 ];

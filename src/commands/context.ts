@@ -1,9 +1,10 @@
-import { namesOf, readNames, type RoleNames } from '../agent/identity/roles.ts';
-import { selectProfile, type Profile } from '../agent/identity/profile.ts';
+import type { HostSettings } from '../agent/host.ts';
+import { namesOf, readNames } from '../agent/identity/roles.ts';
+import { selectProfile } from '../agent/identity/profile.ts';
 import type { EngineOptions } from '../engine/reads.ts';
 import type { ContainerDetails, Engine, EngineInfo } from '../engine/engine.ts';
 import { diskHint } from '../host/errors.ts';
-import { systemClock, type Clock } from '../support/clock.ts';
+import { systemClock } from '../support/clock.ts';
 import {
   imagesAllowedVariable,
   remarksOn,
@@ -12,24 +13,15 @@ import {
 } from '../support/configuration.ts';
 import { ConfigurationError } from '../support/errors.ts';
 import { readLimits } from '../support/limits/limits.ts';
-import type { Log } from '../support/log.ts';
 import { networkVariables, readEngineAddress } from '../support/socket-path.ts';
-import { addEnvironmentSecrets, type Secrets } from '../support/secrets.ts';
+import { addEnvironmentSecrets } from '../support/secrets.ts';
 import type { Keyboard, Terminal } from '../support/terminal.ts';
 
-/** What every command gets from `main`. */
-export interface Context {
-  readonly configuration: Configuration;
-  readonly profile: Profile;
-  readonly names: RoleNames;
-  readonly log: Log;
-  readonly secrets: Secrets;
-  readonly clock: Clock;
+/** What every command gets from `main`. The signal is aborted with an InterruptedError by SIGTERM and SIGINT. */
+export interface Context extends HostSettings {
   readonly version: string;
   /** Which command this is, for the engine's log and the status file. */
   readonly command: string;
-  /** Aborted with an InterruptedError by SIGTERM and SIGINT. */
-  readonly signal: AbortSignal;
   /** Writes to stdout or stderr as it is. */
   readonly write: (chunk: string | Buffer, stream: 'stdout' | 'stderr') => void;
   /** What is behind stdout. */
@@ -40,7 +32,7 @@ export interface Context {
 
 /** A context from what `main` read. */
 export function createContext(
-  basis: Omit<Context, 'profile' | 'names' | 'clock'> & { readonly clock?: Clock },
+  basis: Omit<Context, 'profile' | 'names' | 'clock'> & Partial<Pick<Context, 'clock'>>,
 ): Context {
   const profile = selectProfile(basis.configuration.profile, basis.configuration.environment);
   return { clock: systemClock, ...basis, profile, names: namesOf(profile) };

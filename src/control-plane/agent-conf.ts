@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import { StorageSilentError } from '../host/errors.ts';
+import { DiskUnresponsiveError } from '../host/errors.ts';
 import { makeFolder, writeFileAtomically, type FileOwnership } from '../host/files/files.ts';
 import type { ReadOptions } from '../host/files/read.ts';
 import { readOwnFile } from '../host/files/safe-folder.ts';
@@ -49,7 +49,7 @@ function parseLines(
 
 /**
  * Reads `/var/lib/rancher/etc/agent.conf`; no file is an empty one, one that cannot be read is a problem.
- * @throws StorageSilentError when the disk does not answer for SETTINGS_TIME: no command continues without the
+ * @throws DiskUnresponsiveError when the disk does not answer for SETTINGS_TIME: no command continues without the
  * settings because a disk is slow
  */
 export async function readAgentConf(file: string): Promise<AgentConf> {
@@ -62,7 +62,7 @@ async function readConf(file: string): Promise<{ readonly text: string } | { rea
     return { text: (await readOwnFile(file, { deadlineMs: fixedLimits.SETTINGS_TIME })) ?? '' };
   } catch (error) {
     if (error instanceof DeadlineError)
-      throw new StorageSilentError(`the disk of agent.conf does not answer: ${error.message}`, {
+      throw new DiskUnresponsiveError(`the disk of agent.conf does not answer: ${error.message}`, {
         cause: error,
       });
     const hint = error instanceof EntrypointError && error.hint !== undefined ? `: ${error.hint}` : '';
@@ -81,7 +81,7 @@ export type HostSetting =
 /**
  * Reads one variable of `agent.conf` that must not be overlooked: where `readAgentConf` leaves a line out and goes on, the
  * answer is `unclear`.
- * @throws StorageSilentError as `readAgentConf`
+ * @throws DiskUnresponsiveError as `readAgentConf`
  */
 export async function readHostSetting(file: string, name: string): Promise<HostSetting> {
   const read = await readConf(file);
@@ -116,7 +116,7 @@ export async function addToAgentConf(
   await writeWithFolder(file, `${text}${separator}${lines.join('')}`, keep);
 }
 
-/** Writes a file below `/var/lib/rancher/etc` or the like, whole or not at all; makes the folder. */
+/** Writes a file below `/var/lib/rancher/etc` or the like, whole or not at all; creates the folder. */
 export async function writeWithFolder(
   file: string,
   content: string,

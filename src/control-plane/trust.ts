@@ -195,16 +195,16 @@ async function probeTrust(
   url: string,
 ): Promise<NetworkReason | undefined> {
   const deadline = deadlineIn(limits.SERVER_TOTAL, clock);
-  let told = '';
+  let reported = '';
   for (let tries = 1; tries <= limits.SERVER_TRIES && deadline.left() > 0; tries++) {
     const reason = await tryHandshake(client, url);
     if (reason === undefined || isCertificateProblem(reason)) return reason;
-    if (reason.text !== told)
+    if (reason.text !== reported)
       log.warn(`${describeUrl(url)} is not accessible (${reason.text}); waiting for it`);
-    told = reason.text;
+    reported = reason.text;
     await clock.sleep(Math.min(limits.SERVER_PAUSE, deadline.left()), signal);
   }
-  throw createUnreachableError(url, told);
+  throw createUnreachableError(url, reported);
 }
 
 async function tryHandshake(client: HttpClient, url: string): Promise<NetworkReason | undefined> {
@@ -274,7 +274,7 @@ function nobodyToTrust({ caFile }: TrustFiles): ConfigurationError {
   );
 }
 
-/** `<url up to the version>/scripts/ca.crt`, as upstream's `print_url $1` makes it. */
+/** `<url up to the version>/scripts/ca.crt`, as `print_url $1` of the legacy entrypoint prints it. */
 function certificateUrl(url: string): string {
   return joinUrl(apiBaseOf(url), 'scripts/ca.crt');
 }

@@ -1,3 +1,4 @@
+import type { ConfiguredHost } from '../agent/host.ts';
 import type { RoleNames } from '../agent/identity/roles.ts';
 import { readServing } from '../agent/run/serving/file.ts';
 import { countLeaks, type LeakFigures } from '../cleanup/leak-figures.ts';
@@ -6,10 +7,8 @@ import { listLeaks } from '../cleanup/remove.ts';
 import { containerStates, type ContainerSummary, type Engine } from '../engine/engine.ts';
 import { readLockHolder } from '../host/files/lock.ts';
 import { readStatus } from '../host/files/status.ts';
-import type { Clock } from '../support/clock.ts';
-import type { Configuration, Environment } from '../support/configuration.ts';
+import type { Environment } from '../support/configuration.ts';
 import { deadlineIn } from '../support/deadline.ts';
-import type { Secrets } from '../support/secrets.ts';
 import { activeRoles } from './checks/agents.ts';
 import { inspectOthers, inspectRoles, listAgents, ranked, type ProbedAgent } from './probe-agents.ts';
 import {
@@ -25,12 +24,10 @@ import { probeServer } from './probe-server.ts';
 import { probe, unknownBecause, type ProbeLimits } from './probe.ts';
 import type { EngineSnapshot, HostSnapshot, Seen, StatusSnapshot } from './snapshot.ts';
 
-export interface Collection {
-  readonly configuration: Configuration;
-  readonly names: RoleNames;
-  readonly clock: Clock;
-  readonly secrets: Secrets;
-  readonly signal: AbortSignal;
+export interface Collection extends Pick<
+  ConfiguredHost,
+  'configuration' | 'names' | 'clock' | 'secrets' | 'signal'
+> {
   /** Connects with one try per call, each as long as a probe may take, because an overloaded engine needs time. */
   readonly connect: () => Promise<Engine>;
   /** As `uname -r` prints it. */

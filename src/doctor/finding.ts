@@ -2,8 +2,8 @@ import type { DoctorCause } from './causes.ts';
 import type { Seen } from './snapshot.ts';
 
 /**
- * What is checked. `diagnose` decides in which order it is shown. The longest name makes the column of the screen: a name of
- * more than 9 letters moves the lines of all others.
+ * What is checked. `diagnose` decides in which order it is shown. The longest name sets the width of its
+ * column on the screen: a name of more than 9 letters moves the lines of all others.
  */
 export const checkNames = [
   'engine',

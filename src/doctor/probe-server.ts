@@ -1,4 +1,5 @@
 import type { X509Certificate } from 'node:crypto';
+import type { Host } from '../agent/host.ts';
 import { readAgentConf } from '../control-plane/agent-conf.ts';
 import { createHttpClient } from '../control-plane/http/client.ts';
 import { enforceAuthentication } from '../control-plane/http/connection.ts';
@@ -7,29 +8,16 @@ import { nameOf, viewTls } from '../control-plane/http/tls-view.ts';
 import { readCertificates, readKeptTrust } from '../control-plane/trust.ts';
 import { requireHttps } from '../control-plane/transport.ts';
 import { describeUrl, joinUrl } from '../control-plane/url.ts';
-import type { Clock } from '../support/clock.ts';
-import {
-  readHttpsRule,
-  readTlsFloor,
-  readTlsTrust,
-  type Environment,
-  type Paths,
-} from '../support/configuration.ts';
+import { readHttpsRule, readTlsFloor, readTlsTrust, type Environment } from '../support/configuration.ts';
 import { ConfigurationError, ServerUnavailableError } from '../support/errors.ts';
-import type { Limits } from '../support/limits/limits.ts';
 import { silentLog } from '../support/log.ts';
-import { addEnvironmentSecrets, type Secrets } from '../support/secrets.ts';
+import { addEnvironmentSecrets } from '../support/secrets.ts';
 import { NotVisibleError } from './probe.ts';
 import type { CertificateSnapshot, ServerSnapshot } from './snapshot.ts';
 
-export interface ServerProbe {
+export interface ServerProbe extends Pick<Host, 'paths' | 'limits' | 'clock' | 'secrets' | 'signal'> {
   /** Of the agent: its server, keys, proxies. */
   readonly environment: Environment;
-  readonly paths: Paths;
-  readonly limits: Limits;
-  readonly clock: Clock;
-  readonly secrets: Secrets;
-  readonly signal: AbortSignal;
 }
 
 /**

@@ -176,8 +176,6 @@ export interface ContainerDetails {
   /** Process id in the host's pid namespace; 0 or left out while it does not run. */
   readonly pid?: number;
   readonly exitCode: number;
-  /** The engine's message when it could not be started; empty if it could. */
-  readonly startError: string;
   /** Milliseconds since 1970; undefined if the engine does not say. */
   readonly createdAt: number | undefined;
   /** Milliseconds since 1970; undefined if it never ran. */

@@ -98,7 +98,7 @@ export function diskHint(disk: string): string {
 }
 
 /** The disk of `/var/lib/rancher`, or of the Docker root, does not answer: no work was started. */
-export class StorageSilentError extends TryAgainLaterError {
+export class DiskUnresponsiveError extends TryAgainLaterError {
   override readonly code = 'disk-unresponsive';
 }
 

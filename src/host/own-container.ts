@@ -1,7 +1,7 @@
 import { readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Paths } from '../support/configuration.ts';
-import { readKernelText } from './files/files.ts';
+import { readKernelText } from './files/read.ts';
 import { parseMountinfo, type Mount } from './mounts/table.ts';
 
 /** Files that Docker creates per container and mounts into it. */

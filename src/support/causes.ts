@@ -62,11 +62,11 @@ const stateCauseTable = {
   ),
   'socket-dead': degraded(
     73,
-    "the engine's socket in the agent's container is dead; a restart of the container cures it",
+    "the engine's socket in the agent's container is dead; a restart of the container repairs it",
   ),
   'resolver-changed': degraded(
     73,
-    "the host's resolv.conf has changed; a restart of the agent's container cures it",
+    "the host's resolv.conf has changed; a restart of the agent's container repairs it",
   ),
   'cannot-remove': degraded(
     73,
@@ -97,7 +97,10 @@ const stateCauseTable = {
     77,
     '`AGENT_IMAGES_ALLOWED` of this host does not allow the image; nothing was touched',
   ),
-  'bad-configuration': failed(78, 'a wrong URL, address, fingerprint or variable; no agent to upgrade'),
+  'bad-configuration': failed(
+    78,
+    'a wrong URL, address, fingerprint or variable; or `upgrade` finds no agent on the host',
+  ),
   'host-folder-unwritable': failed(73, '`/var/lib/rancher` cannot be written'),
   'inspection-failed': failed(73, 'the host could not be inspected; nothing was touched'),
   internal: failed(70, 'a defect of this program'),

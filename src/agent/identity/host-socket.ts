@@ -19,8 +19,8 @@ export async function hostSocketOf(
   own: OwnMounts,
   socketPath: string,
 ): Promise<string> {
-  const said = profile.passedEnvironment.includes('HOST_DOCKER_SOCK') ? environment['HOST_DOCKER_SOCK'] : '';
-  if (said !== undefined && said !== '') return said;
+  const given = profile.passedEnvironment.includes('HOST_DOCKER_SOCK') ? environment['HOST_DOCKER_SOCK'] : '';
+  if (given !== undefined && given !== '') return given;
   return (await findHostPath(own, socketPath)) ?? usualSocket;
 }
 

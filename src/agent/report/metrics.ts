@@ -19,7 +19,7 @@ export interface MetricsView extends Pick<Host, 'clock' | 'log'> {
 }
 
 /**
- * Writes the textfile for Prometheus if one is asked for. Never throws; a failure is told once. A call whose disk does not answer is
+ * Writes the textfile for Prometheus if one is asked for. Never throws; a failure is logged once. A call whose disk does not answer is
  * the last one until it does: each would keep one of Node's threads, and metrics must not take those that the agent needs.
  */
 export type MetricsWriter = (leaks?: LeakCount) => Promise<void>;

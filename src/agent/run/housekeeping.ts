@@ -143,7 +143,7 @@ async function removeWhenEnded(leftovers: Leftovers, name: string): Promise<void
   for (;;) {
     const container = await engine.inspectContainer(name);
     if (container === undefined || !isManaged(container)) return;
-    // One that was just created is about to be started by whoever made it.
+    // The process that has just created one is about to start it.
     const hasEnded = container.state === 'exited' || container.state === 'dead';
     if (hasEnded || deadline.left() === 0) {
       log.info(`removing ${name}`, { state: container.state });

@@ -102,5 +102,5 @@ function explainRound(isOurs: boolean, exit: ContainerExit): string {
   if (!isOurs) return 'the worker of another request has exited: creating one for this request';
   return exit === 'gone'
     ? 'the worker disappeared before its exit status could be read: trying again'
-    : 'the worker was killed: creating another one, which goes on';
+    : 'the worker was killed: creating another one';
 }

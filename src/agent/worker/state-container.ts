@@ -73,8 +73,8 @@ async function findOrMake(
   const before = agent !== undefined && isManaged(agent) ? agent.mounts : [];
   log.info(`creating ${freeName}`);
   const id = await engine.createContainer(freeName, buildStateSpec(ingredients, before));
-  const made = await engine.inspectContainer(id);
-  if (made !== undefined) return made;
+  const created = await engine.inspectContainer(id);
+  if (created !== undefined) return created;
   throw new CannotChangeError(`the container ${freeName} was created and is not there`, {
     hint: 'another program or person on this host removed it',
   });

@@ -1,5 +1,5 @@
 import type { ContainerDetails, Engine, EngineInfo } from '../../engine/engine.ts';
-import { diskHint, StorageLowError, StorageSilentError } from '../../host/errors.ts';
+import { diskHint, StorageLowError, DiskUnresponsiveError } from '../../host/errors.ts';
 import {
   judgeStorage,
   parseDevicemapper,
@@ -17,7 +17,7 @@ import type { Limits } from '../../support/limits/limits.ts';
 
 /**
  * Runs before the agent's replacement is created, in the worker, which sees the host's disk.
- * @throws StorageLowError, StorageSilentError
+ * @throws StorageLowError, DiskUnresponsiveError
  */
 export async function requireStorage({ paths, limits }: Configuration, info: EngineInfo): Promise<void> {
   requireOk(judgeStorage(await readFacts(paths, limits, info), limits));
@@ -32,7 +32,7 @@ async function readFacts(paths: Paths, limits: Limits, info: EngineInfo): Promis
     );
   } catch (error) {
     if (!(error instanceof DeadlineError)) throw error;
-    throw new StorageSilentError(`the storage of this host does not answer: ${error.message}`, {
+    throw new DiskUnresponsiveError(`the storage of this host does not answer: ${error.message}`, {
       hint: diskHint('the disk of the Docker root'),
       cause: error,
     });

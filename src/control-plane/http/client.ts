@@ -369,7 +369,7 @@ function createDispatcher(url: URL, { limits, environment, trust, trusted }: Exc
 /** What is trusted, which may change on the host while a client lives. */
 class TrustedCertificates {
   private readonly options: HttpClientOptions;
-  private made: SecureContext | undefined;
+  private created: SecureContext | undefined;
   private ca: readonly string[];
 
   constructor(options: HttpClientOptions) {
@@ -379,7 +379,7 @@ class TrustedCertificates {
 
   /** Created when it is first needed: plain http needs none. */
   context(): SecureContext {
-    return (this.made ??= createTrustContext(this.ca, this.options.environment));
+    return (this.created ??= createTrustContext(this.ca, this.options.environment));
   }
 
   /** Reads them again. @returns whether they are others now */
@@ -387,7 +387,7 @@ class TrustedCertificates {
     const found = await this.options.trust?.reread?.();
     if (found === undefined || this.ca.includes(found)) return false;
     this.ca = [found];
-    this.made = undefined;
+    this.created = undefined;
     return true;
   }
 }

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { diskHint, StorageSilentError } from '../errors.ts';
+import { diskHint, DiskUnresponsiveError } from '../errors.ts';
 import type { Paths } from '../../support/configuration.ts';
 import { DeadlineError, withDeadline } from '../../support/deadline.ts';
 import { messageOf } from '../../support/errors.ts';
@@ -115,21 +115,9 @@ export function nextAttemptAt(
 }
 
 /**
- * Whether `image` was replaced by another one and is required again, more than once within FLAPPING_WINDOW: two servers, or
- * two people, require different images.
- */
-export function isFlapping(
-  history: readonly TargetChange[],
-  image: string,
-  limits: Limits,
-  now: number,
-): boolean {
-  return flappingEndsAt(history, image, limits, now) !== undefined;
-}
-
-/**
- * When the agent may change to `image` again, if it does not change to another image before that: FLAPPING_WINDOW after the
- * change to `image` that was one too many.
+ * When the agent may change to `image` again, if it does not change to another image before that. Two servers, or two people,
+ * require different images if `image` was replaced by another one and is required again, more than once within
+ * FLAPPING_WINDOW: it then waits for FLAPPING_WINDOW after the change to `image` that was one too many.
  * @returns milliseconds since 1970, never later than FLAPPING_WINDOW from `now`, as after a clock was set back; undefined:
  * now
  */
@@ -195,7 +183,7 @@ export interface AttemptBook {
   readonly log: Log;
 }
 
-/** @throws StorageSilentError */
+/** @throws DiskUnresponsiveError */
 export async function lookUpAttempts({ paths, limits }: Omit<AttemptBook, 'log'>): Promise<Attempts> {
   return answered(limits.HOST_FILE, async () => (await readAttempts(paths)).attempts);
 }
@@ -203,7 +191,7 @@ export async function lookUpAttempts({ paths, limits }: Omit<AttemptBook, 'log'>
 /**
  * Changes the record. If it cannot be read or written, this is logged and the work continues.
  * @returns the record as it is now, or as it would be
- * @throws StorageSilentError
+ * @throws DiskUnresponsiveError
  */
 export async function changeAttempts(
   { paths, limits, log }: AttemptBook,
@@ -240,7 +228,7 @@ async function answered<T>(ms: number, work: () => Promise<T>): Promise<T> {
     return await withDeadline('the record of attempts', ms, work);
   } catch (error) {
     if (!(error instanceof DeadlineError)) throw error;
-    throw new StorageSilentError(`the disk of /var/lib/rancher does not answer: ${error.message}`, {
+    throw new DiskUnresponsiveError(`the disk of /var/lib/rancher does not answer: ${error.message}`, {
       hint: diskHint('that disk'),
       cause: error,
     });

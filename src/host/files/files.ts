@@ -6,8 +6,6 @@ import { explainWriteError } from '../errors.ts';
 
 import { requireSafeFolder } from './safe-folder.ts';
 
-export { readKernelText } from './read.ts';
-
 export interface FileOwnership {
   /** Permission bits, e.g. `0o644`; exactly these, independent of the umask. */
   readonly mode: number;

@@ -53,42 +53,58 @@ export interface LeakCount {
 export function renderMetrics(metrics: Metrics): string {
   const { state, leaks, serving } = metrics;
   return [
-    ...family('state', '1 for the state this host is in, 0 for the others', [
+    ...family('state', 'Is 1 for the state of this host and 0 for the other states.', [
       ...hostStates.map((name): Sample => [`{state="${name}"}`, name === state ? 1 : 0]),
     ]),
-    ...family('state_since_timestamp_seconds', 'when this state began', one(seconds(metrics.since))),
+    ...family(
+      'state_since_timestamp_seconds',
+      'When this state began, in seconds since 1970.',
+      one(seconds(metrics.since)),
+    ),
     ...family(
       'last_success_timestamp_seconds',
-      'when the state was last ok',
+      'When the state was last ok, in seconds since 1970.',
       one(seconds(metrics.lastSuccessAt)),
     ),
     ...(serving === undefined ? [] : servingFamilies(serving)),
-    ...family('failed_attempts', 'failed attempts at images that are wanted', one(metrics.failedAttempts)),
+    ...family(
+      'failed_attempts',
+      'How many attempts at the required images failed.',
+      one(metrics.failedAttempts),
+    ),
     ...family(
       'next_attempt_timestamp_seconds',
-      'when the next attempt may begin',
+      'When the next attempt may begin, in seconds since 1970.',
       one(seconds(metrics.nextAttemptAt)),
     ),
     ...family(
       'unremovable_containers',
-      'containers of the agent that the engine could not remove',
+      'How many containers of the agent the engine could not remove.',
       one(metrics.unremovable),
     ),
     ...family(
       'lock_held',
-      '1 while a command is at work on this host',
+      'Is 1 while a command works on this host.',
       one(metrics.lockAge === undefined ? 0 : 1),
     ),
     ...family(
       'lock_age_seconds',
-      'since its holder last touched the lock; dead beyond 30',
+      'How long ago the holder updated the lock. Above 30 s, the holder is dead.',
       one(seconds(metrics.lockAge)),
     ),
-    ...family('leaked_helpers', 'leaked helpers of the legacy entrypoint', one(leaks?.total)),
-    ...family('leaked_helpers_last_hour', 'of these, created within an hour', one(leaks?.lastHour)),
+    ...family(
+      'leaked_helpers',
+      'How many leaked helpers of the legacy entrypoint are on this host.',
+      one(leaks?.total),
+    ),
+    ...family(
+      'leaked_helpers_last_hour',
+      'How many of the leaked helpers were created in the last hour.',
+      one(leaks?.lastHour),
+    ),
     ...family(
       'leaked_helpers_counted_timestamp_seconds',
-      'when they were counted',
+      'When the leaked helpers were counted, in seconds since 1970.',
       one(seconds(leaks?.countedAt)),
     ),
   ].join('');
@@ -97,27 +113,35 @@ export function renderMetrics(metrics: Metrics): string {
 function servingFamilies(figures: ServingFigures): readonly string[] {
   const { serving, since, lastAnswerAt, runningSince, lastExitStatus, failuresInARow } = figures;
   return [
-    ...family('serving', '1 for whether the agent serves, 0 for the other two; unknown is not serving', [
-      ...(['yes', 'no', 'unknown'] as const).map((name): Sample => [
-        `{serving="${name}"}`,
-        name === serving ? 1 : 0,
-      ]),
-    ]),
-    ...family('serving_since_timestamp_seconds', 'since when that is so', one(seconds(since))),
+    ...family(
+      'serving',
+      'Is 1 for whether the agent serves (yes, no or unknown) and 0 for the others. Treat unknown as not serving.',
+      [
+        ...(['yes', 'no', 'unknown'] as const).map((name): Sample => [
+          `{serving="${name}"}`,
+          name === serving ? 1 : 0,
+        ]),
+      ],
+    ),
+    ...family(
+      'serving_since_timestamp_seconds',
+      'When the value of serving last changed, in seconds since 1970.',
+      one(seconds(since)),
+    ),
     ...family(
       'last_live_answer_timestamp_seconds',
-      'when the server last answered the keys of the agent',
+      'When the server last accepted the agent keys, in seconds since 1970.',
       one(seconds(lastAnswerAt)),
     ),
     ...family(
       'bootstrap_running_since_timestamp_seconds',
-      'since when the bootstrap runs; absent while none does',
+      'When the running bootstrap started, in seconds since 1970. Absent while none runs.',
       one(seconds(runningSince)),
     ),
-    ...family('bootstrap_last_exit_status', 'with which status the last one exited', one(lastExitStatus)),
+    ...family('bootstrap_last_exit_status', 'The exit status of the last bootstrap.', one(lastExitStatus)),
     ...family(
       'bootstrap_failures_in_a_row',
-      'exits with an error while the server answered',
+      'How often in a row the bootstrap exited with an error while the server answered.',
       one(failuresInARow),
     ),
   ];

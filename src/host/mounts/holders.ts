@@ -4,7 +4,7 @@ import type { Clock } from '../../support/clock.ts';
 import type { Paths } from '../../support/configuration.ts';
 import { deadlineIn } from '../../support/deadline.ts';
 import type { Limits } from '../../support/limits/limits.ts';
-import { readKernelText } from '../files/files.ts';
+import { readKernelText } from '../files/read.ts';
 import { selectMounts, type Mount } from './table.ts';
 import { findContainerInCgroup, findContainerInMount } from '../own-container.ts';
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Paths } from '../../support/configuration.ts';
-import { readKernelText } from '../files/files.ts';
+import { readKernelText } from '../files/read.ts';
 import { searchMounts, type HolderSearch, type MountHolder, type SearchOptions } from './holders.ts';
 import type { Mount } from './table.ts';
 

@@ -21,7 +21,7 @@ const elsewhere: readonly (readonly [string, string, string])[] = [
 
 /** The page docs/development/control-plane-faults.md, which `npm run pages` writes and a unit test compares. */
 export function renderSwitchPage(): string {
-  return `# Whatever the server says
+  return `# What the agent does when the server misbehaves
 
 Each row is a test on a real engine (test/engine/switches.test.ts, test/engine/tls.test.ts). The first column is what is
 wrong with the server, as \`scripts/stub-server\` takes it: \`ENDPOINT:FAULT*TIMES\`, or a switch that stays. In every row,

@@ -1,4 +1,4 @@
-import { exitTable } from '../../../src/cli/exit-table.ts';
+import { exitTable, type ExitRow } from '../../../src/cli/exit-table.ts';
 import { doctorCauses, type DoctorCauseRow } from '../../../src/doctor/causes.ts';
 import { readyCauses, stateCauses, type StateCauseRow } from '../../../src/support/causes.ts';
 
@@ -12,7 +12,7 @@ export function renderExitPage(): string {
 
 | status | meaning | more |
 |---|---|---|
-${exitTable.map(({ status, meaning, more }) => `| ${status} | ${meaning} | ${more ?? ''} |`).join('\n')}
+${exitTable.map(exitRow).join('\n')}
 
 ## Causes of a state
 
@@ -45,6 +45,15 @@ ${Object.entries(doctorCauses).map(doctorRow).join('\n')}
 
 The checks \`serving\` and \`state\` also name the causes of a state that the agent's record and the status file hold.
 `;
+}
+
+/** A status with the causes of the states that exit with it: all of them, from the table of the program. */
+function exitRow({ status, meaning, more }: ExitRow): string {
+  const causes = Object.entries(stateCauses)
+    .filter(([, { ends }]) => status !== '0' && ends.some(({ exit }) => exit.split(', ').includes(status)))
+    .map(([cause]) => `\`${cause}\``);
+  const list = causes.length === 0 ? '' : `Causes: ${causes.join(', ')}.`;
+  return `| ${status} | ${meaning} | ${[more, list].filter(Boolean).join(' ')} |`;
 }
 
 function stateRows([cause, { ends }]: [string, StateCauseRow]): readonly string[] {

@@ -38,9 +38,9 @@ describe('the doctor on the screen', () => {
                    created by: the loop of a legacy agent, rancher-agent
                    (aaaaaaaaaaaa), rancher/agent:v1.0.2, whose upgrades
                    https://rancher.example/v1 requires
-                   → Stop it (docker stop rancher-agent; your containers run on), have
-                     the server require an image with this entrypoint, then run
-                     \`cleanup\` and \`upgrade\`.
+                   → Stop it (docker stop rancher-agent; your containers keep
+                     running), have the server require an image with this entrypoint,
+                     then run \`cleanup\` and \`upgrade\`.
        ✓ restarts  no container restarts again and again
        ? mounts    the mounts of other processes can't be seen from here
                    → Start it with --privileged --pid=host.

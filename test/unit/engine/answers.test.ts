@@ -108,7 +108,6 @@ describe('an inspection', () => {
       state: 'running',
       exitCode: 0,
       pid: 1,
-      startError: '',
       createdAt: Date.parse('2016-07-01T00:00:00Z'),
       startedAt: Date.parse('2016-07-01T00:00:01.5Z'),
       finishedAt: undefined,
@@ -133,20 +132,6 @@ describe('an inspection', () => {
   it('a dead one is dead, whatever its status says', () => {
     const State = { ...oldDetails.State, Status: 'exited', Running: false, Dead: true };
     expect(readDetails({ ...oldDetails, State }).state).toBe('dead');
-  });
-
-  it('one that could not be started tells why', () => {
-    const State = {
-      ...oldDetails.State,
-      Status: 'created',
-      Running: false,
-      ExitCode: 127,
-      Error: 'no such file',
-    };
-    expect(readDetails({ ...oldDetails, State })).toMatchObject({
-      exitCode: 127,
-      startError: 'no such file',
-    });
   });
 
   it.each([undefined, null, {}, { RestartPolicy: null }])(

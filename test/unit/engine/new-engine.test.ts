@@ -85,7 +85,6 @@ describe('a container whose removal failed', () => {
         name: 'other',
         state: 'dead',
         startedAt: undefined,
-        startError: failure,
         binds: [],
         layers: [layer],
       },

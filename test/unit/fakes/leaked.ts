@@ -30,7 +30,6 @@ export function leakedDetails(parts: Partial<ContainerDetails> = {}): ContainerD
     privileged: true,
     state: 'exited',
     exitCode: 0,
-    startError: '',
     createdAt: made,
     startedAt: made + 500,
     finishedAt: made + 900,

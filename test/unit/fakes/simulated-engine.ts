@@ -279,7 +279,6 @@ export class SimulatedHost {
       binds,
       privileged,
       exitCode: startError === '' ? 0 : 127,
-      startError,
       restartPolicy: container.policy,
       createdAt: undefined,
       finishedAt: undefined,

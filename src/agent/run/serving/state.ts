@@ -54,7 +54,7 @@ export function isUnfinishedUpgrade(status: HostStatus): boolean {
 function outcomeOf({ decision, server, trouble }: ServingView): Outcome | undefined {
   if (trouble !== undefined) {
     const summary = `the agent's container needs a restart: ${trouble.message}`;
-    return { ...degraded(trouble, 'docker restart rancher-agent; your containers run on'), summary };
+    return { ...degraded(trouble, 'docker restart rancher-agent; your containers keep running'), summary };
   }
   const { serving, reason } = decision;
   if (serving === 'yes' || reason === undefined) {

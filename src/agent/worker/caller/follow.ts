@@ -36,7 +36,7 @@ export async function followWorker(call: WorkerCall, worker: Worker, deadline: D
   const copying = engine.followLog(worker.id, write, signal).catch((error: unknown) => {
     // A fast worker that is gone has written its result into the status.
     if (signal.aborted || isEngineError(error, 'not-found')) return;
-    log.warn('cannot follow the log of the worker from here; the worker goes on', {
+    log.warn('cannot follow the log of the worker from here; the worker continues', {
       error: messageOf(error),
       hint: `docker logs -f ${worker.name}`,
     });
@@ -48,7 +48,7 @@ export async function followWorker(call: WorkerCall, worker: Worker, deadline: D
   } catch (error) {
     if (call.signal.aborted) {
       log.warn(
-        `${worker.name} goes on without this command: docker logs -f ${worker.name} shows it, docker stop ${worker.name} stops it`,
+        `${worker.name} continues without this command: docker logs -f ${worker.name} shows it, docker stop ${worker.name} stops it`,
       );
     }
     throw error;
@@ -115,7 +115,7 @@ async function lookUntilEnded(
     if (found.state === 'exited') return { status: found.exitCode };
     if (!isAtWork(found)) return 'gone';
   }
-  throw new TryAgainLaterError('the worker still runs; it goes on without this command', {
+  throw new TryAgainLaterError('the worker still runs, and continues without this command', {
     hint: `follow it: docker logs -f ${worker.name}`,
   });
 }

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   attemptsFileOf,
   findAttempt,
-  isFlapping,
+  flappingEndsAt,
   nextAttemptAt,
   noAttempts,
   readAttempts,
@@ -131,12 +131,13 @@ describe('isPingPong', () => {
     ['the same, asked again', [other, image, other, image, other, image], image, true],
   ])('%s', (_case, images, wanted, expected) => {
     const { history } = begin(images, 60_000);
-    expect(isFlapping(history, wanted, limits, noon + images.length * 60_000)).toBe(expected);
+    const endsAt = flappingEndsAt(history, wanted, limits, noon + images.length * 60_000);
+    expect(endsAt !== undefined).toBe(expected);
   });
 
   it('takes changes of other days for what they are', () => {
     const { history } = begin([other, image, other, image, other], 24 * 3_600_000);
-    expect(isFlapping(history, image, limits, noon + 5 * 24 * 3_600_000)).toBe(false);
+    expect(flappingEndsAt(history, image, limits, noon + 5 * 24 * 3_600_000)).toBeUndefined();
   });
 });
 

@@ -56,41 +56,41 @@ describe('the textfile for Prometheus', () => {
 
   it('has one sample per fact, in seconds, with help and type', () => {
     expect(renderMetrics(metrics)).toMatchInlineSnapshot(`
-      "# HELP rancher_agent_state 1 for the state this host is in, 0 for the others
+      "# HELP rancher_agent_state Is 1 for the state of this host and 0 for the other states.
       # TYPE rancher_agent_state gauge
       rancher_agent_state{state="ok"} 0
       rancher_agent_state{state="working"} 0
       rancher_agent_state{state="deferred"} 0
       rancher_agent_state{state="degraded"} 1
       rancher_agent_state{state="failed"} 0
-      # HELP rancher_agent_state_since_timestamp_seconds when this state began
+      # HELP rancher_agent_state_since_timestamp_seconds When this state began, in seconds since 1970.
       # TYPE rancher_agent_state_since_timestamp_seconds gauge
       rancher_agent_state_since_timestamp_seconds 1467374400
-      # HELP rancher_agent_last_success_timestamp_seconds when the state was last ok
+      # HELP rancher_agent_last_success_timestamp_seconds When the state was last ok, in seconds since 1970.
       # TYPE rancher_agent_last_success_timestamp_seconds gauge
       rancher_agent_last_success_timestamp_seconds 1467374399
-      # HELP rancher_agent_failed_attempts failed attempts at images that are wanted
+      # HELP rancher_agent_failed_attempts How many attempts at the required images failed.
       # TYPE rancher_agent_failed_attempts gauge
       rancher_agent_failed_attempts 3
-      # HELP rancher_agent_next_attempt_timestamp_seconds when the next attempt may begin
+      # HELP rancher_agent_next_attempt_timestamp_seconds When the next attempt may begin, in seconds since 1970.
       # TYPE rancher_agent_next_attempt_timestamp_seconds gauge
       rancher_agent_next_attempt_timestamp_seconds 1467374430
-      # HELP rancher_agent_unremovable_containers containers of the agent that the engine could not remove
+      # HELP rancher_agent_unremovable_containers How many containers of the agent the engine could not remove.
       # TYPE rancher_agent_unremovable_containers gauge
       rancher_agent_unremovable_containers 1
-      # HELP rancher_agent_lock_held 1 while a command is at work on this host
+      # HELP rancher_agent_lock_held Is 1 while a command works on this host.
       # TYPE rancher_agent_lock_held gauge
       rancher_agent_lock_held 1
-      # HELP rancher_agent_lock_age_seconds since its holder last touched the lock; dead beyond 30
+      # HELP rancher_agent_lock_age_seconds How long ago the holder updated the lock. Above 30 s, the holder is dead.
       # TYPE rancher_agent_lock_age_seconds gauge
       rancher_agent_lock_age_seconds 4.2
-      # HELP rancher_agent_leaked_helpers leaked helpers of the legacy entrypoint
+      # HELP rancher_agent_leaked_helpers How many leaked helpers of the legacy entrypoint are on this host.
       # TYPE rancher_agent_leaked_helpers gauge
       rancher_agent_leaked_helpers 424
-      # HELP rancher_agent_leaked_helpers_last_hour of these, created within an hour
+      # HELP rancher_agent_leaked_helpers_last_hour How many of the leaked helpers were created in the last hour.
       # TYPE rancher_agent_leaked_helpers_last_hour gauge
       rancher_agent_leaked_helpers_last_hour 12
-      # HELP rancher_agent_leaked_helpers_counted_timestamp_seconds when they were counted
+      # HELP rancher_agent_leaked_helpers_counted_timestamp_seconds When the leaked helpers were counted, in seconds since 1970.
       # TYPE rancher_agent_leaked_helpers_counted_timestamp_seconds gauge
       rancher_agent_leaked_helpers_counted_timestamp_seconds 1467374400
       "
