@@ -17,6 +17,7 @@ export const longFiles: Readonly<Record<string, number>> = {
   'test/image/bases.test.ts': 240,
   'test/engine/tls.test.ts': 230,
   'test/engine/matrix-pull.test.ts': 185,
+  'test/image/builder.test.ts': 170,
   'test/engine/unresponsive-disk.test.ts': 175,
   'test/engine/switches.test.ts': 165,
   'test/engine/profiles.test.ts': 165,
