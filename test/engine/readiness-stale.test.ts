@@ -4,6 +4,7 @@ import { throwSwitch } from '../support/server/stub-switches.ts';
 import type { RecordedRequest } from '../support/engine-proxy/engine-proxy.ts';
 import { buildMs, readinessImage, requiredName } from '../support/images/readiness-images.ts';
 import { startReadinessStage, type ReadinessStageHost } from '../support/scenes/readiness-stage.ts';
+import { limits } from '../support/scenes/scene.ts';
 
 /* A readiness result counts for the very start that wrote it, and for 30 s: results of other starts, and copies, prove nothing. */
 let stage: ReadinessStageHost;
@@ -139,7 +140,9 @@ it(
     const old = await stage.startHardened();
     await stage.provide('trusting');
     before(byWorker(new RegExp(`/${old.id}/stop$`)), async () => kill('rancher-agent-worker'));
-    const result = await scene.upgrade(requiredName);
+    // A next agent that is alone has a worker reconcile, which removes it while another agent is active. The tests' 2 s for that
+    // are shorter than a caller needs on a loaded machine to follow its worker's end.
+    const result = await scene.upgrade(requiredName, ...limits({ STANDBY_ALONE: 60_000 }));
     expect(result, result.stderr).toMatchObject({ status: 0 });
     await scene.removeUpgradeContainer();
     await stage.upgraded(requiredName, 60);
