@@ -1,4 +1,5 @@
-import { createHttpClient, type Credentials, type HttpClient, type Trust } from './http/client.ts';
+import { createHttpClient } from './http/client.ts';
+import type { Credentials, HttpClient, Trust } from './http/message.ts';
 import type { Connection } from './http/connection.ts';
 import { establishTrust, installKeptTrust, rereadCaFile, type TrustRequest } from './trust.ts';
 import { runCommand } from '../host/processes.ts';

@@ -7,7 +7,7 @@ import { tlsTrustVariable, type TlsTrust } from '../support/configuration.ts';
 import { deadlineIn } from '../support/deadline.ts';
 import { ConfigurationError, ServerUnavailableError, messageOf, systemCodeOf } from '../support/errors.ts';
 import { addToAgentConf, writeWithFolder } from './agent-conf.ts';
-import type { HttpClient, Trust } from './http/client.ts';
+import type { HttpClient, Trust } from './http/message.ts';
 import type { Connection } from './http/connection.ts';
 import {
   explainNetworkError,
