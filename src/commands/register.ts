@@ -4,7 +4,7 @@ import { hostOf } from '../agent/host.ts';
 import { delegate } from '../agent/worker/delegate.ts';
 import { describeCaller } from '../agent/worker/request.ts';
 import { chooseProxy } from '../control-plane/http/proxy.ts';
-import { parseFingerprint } from '../control-plane/trust.ts';
+import { parseFingerprint } from '../control-plane/certificates.ts';
 import { validateAgentIp } from '../control-plane/agent-ip.ts';
 import { requireHttps } from '../control-plane/transport.ts';
 import { parseServerUrl } from '../control-plane/url.ts';

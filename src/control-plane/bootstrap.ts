@@ -1,7 +1,7 @@
 import { ServerUnavailableError, messageOf } from '../support/errors.ts';
 import { fixedLimits } from '../support/limits/fixed.ts';
 import { isHtml, parseJson, readApiError } from './http/answer.ts';
-import type { Credentials, HttpClient, HttpResponse } from './http/client.ts';
+import type { Credentials, HttpClient, HttpResponse } from './http/message.ts';
 import { readRequiredImage, type RequiredImage } from './required-image.ts';
 import { joinUrl } from './url.ts';
 

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { ServerUnavailableError, messageOf } from '../support/errors.ts';
 import { describeBody, parseJson, readApiError } from './http/answer.ts';
-import type { Credentials, HttpClient, HttpResponse } from './http/client.ts';
+import type { Credentials, HttpClient, HttpResponse } from './http/message.ts';
 import { enforceAuthentication } from './http/connection.ts';
 import { joinUrl } from './url.ts';
 

@@ -1,7 +1,7 @@
 import { messageOf } from '../support/errors.ts';
 import { printable } from '../support/printable.ts';
 import { enforceAuthentication, type Connection } from './http/connection.ts';
-import type { Credentials, HttpResponse } from './http/client.ts';
+import type { Credentials, HttpResponse } from './http/message.ts';
 import { joinUrl } from './url.ts';
 
 /** The last report, as the caller keeps it. */

@@ -1,6 +1,8 @@
-import { createHttpClient, type Credentials, type HttpClient, type Trust } from './http/client.ts';
+import { createHttpClient } from './http/client.ts';
+import type { Credentials, HttpClient, Trust } from './http/message.ts';
 import type { Connection } from './http/connection.ts';
-import { establishTrust, installKeptTrust, rereadCaFile, type TrustRequest } from './trust.ts';
+import { installKeptTrust, rereadCaFile } from './trust-store.ts';
+import { establishTrust, type TrustRequest } from './trust.ts';
 import { runCommand } from '../host/processes.ts';
 import type { Clock } from '../support/clock.ts';
 import { readTlsTrust, type Configuration, type Environment, type Paths } from '../support/configuration.ts';

@@ -12,7 +12,7 @@ import { namesOf } from '../../src/agent/identity/roles.ts';
 import { selectProfile } from '../../src/agent/identity/profile.ts';
 import { parseAgentConf } from '../../src/control-plane/agent-conf.ts';
 import { judgeBootstrap } from '../../src/control-plane/bootstrap.ts';
-import type { HttpRequest, HttpResponse } from '../../src/control-plane/http/client.ts';
+import type { HttpRequest, HttpResponse } from '../../src/control-plane/http/message.ts';
 import type { Connection } from '../../src/control-plane/http/connection.ts';
 import { judgeProbe } from '../../src/control-plane/credentials.ts';
 import { loadRegistrationEnvironment } from '../../src/control-plane/registration/environment.ts';

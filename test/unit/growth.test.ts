@@ -6,7 +6,7 @@ import { composeEventType } from '../../src/control-plane/events.ts';
 import { describeBody, quote, readApiError } from '../../src/control-plane/http/answer.ts';
 import { parseRegistrationScript } from '../../src/control-plane/registration/script.ts';
 import { blankRequiredImage, readRequiredImage } from '../../src/control-plane/required-image.ts';
-import { readFirstCertificate } from '../../src/control-plane/trust.ts';
+import { readFirstCertificate } from '../../src/control-plane/certificates.ts';
 import { wrap } from '../../src/cli/wrap.ts';
 import { defaultLimits } from '../../src/support/limits/limits.ts';
 import { printable, printableLines } from '../../src/support/printable.ts';

@@ -1,4 +1,4 @@
-import type { Credentials } from '../../control-plane/http/client.ts';
+import type { Credentials } from '../../control-plane/http/message.ts';
 import type { Connection } from '../../control-plane/http/connection.ts';
 import {
   loadRegistrationEnvironment,

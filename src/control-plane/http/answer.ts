@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { ServerUnavailableError } from '../../support/errors.ts';
 import { printable, shorten } from '../../support/printable.ts';
-import type { HttpResponse } from './client.ts';
+import type { HttpResponse } from './message.ts';
 import { describeUrl } from '../url.ts';
 
 /** Longer quotes of an answer help nobody. */

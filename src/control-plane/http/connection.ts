@@ -2,7 +2,7 @@ import type { Clock } from '../../support/clock.ts';
 import type { Limits } from '../../support/limits/limits.ts';
 import type { Log } from '../../support/log.ts';
 import type { Secrets } from '../../support/secrets.ts';
-import type { HttpClient } from './client.ts';
+import type { HttpClient } from './message.ts';
 
 /** What every conversation with the server needs. */
 export interface Connection {

@@ -1,6 +1,6 @@
 import { ConfigurationError, EntrypointError, messageOf } from '../../support/errors.ts';
 import { describeBody, isHtml, quote, readApiError } from './answer.ts';
-import type { HttpResponse } from './client.ts';
+import type { HttpResponse } from './message.ts';
 import { silentProxyHint } from './proxy.ts';
 import {
   AnswerTooLongError,

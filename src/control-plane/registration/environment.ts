@@ -1,7 +1,7 @@
 import type { ProfileName } from '../../support/configuration.ts';
 import { ConfigurationError } from '../../support/errors.ts';
 import { fixedLimits } from '../../support/limits/fixed.ts';
-import type { Credentials } from '../http/client.ts';
+import type { Credentials } from '../http/message.ts';
 import type { Connection } from '../http/connection.ts';
 import { readRegistrationScript } from './script.ts';
 import { resolveRegistrationUrl } from './resolve.ts';

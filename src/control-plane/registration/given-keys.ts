@@ -1,5 +1,5 @@
 import { checkCredentials } from '../credentials.ts';
-import type { Credentials } from '../http/client.ts';
+import type { Credentials } from '../http/message.ts';
 import type { Connection } from '../http/connection.ts';
 
 /**

@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { deadlineIn, formatDuration, type Deadline } from '../../support/deadline.ts';
 import { NotPermittedError, ServerUnavailableError, messageOf } from '../../support/errors.ts';
 import { quote, readApiAnswer, readApiError } from '../http/answer.ts';
-import type { Credentials, HttpRequest, HttpResponse } from '../http/client.ts';
+import type { Credentials, HttpRequest, HttpResponse } from '../http/message.ts';
 import { enforceAuthentication, lastChance, type Connection } from '../http/connection.ts';
 import { encodeSegment, joinUrl } from '../url.ts';
 

@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { deadlineIn, formatDuration, type Deadline } from '../../support/deadline.ts';
 import { ConfigurationError, ServerUnavailableError } from '../../support/errors.ts';
 import { describeBody, notTheServer, parseJson, quote, readApiAnswer } from '../http/answer.ts';
-import type { Credentials, HttpResponse } from '../http/client.ts';
+import type { Credentials, HttpResponse } from '../http/message.ts';
 import type { Connection } from '../http/connection.ts';
 import { describeUrl, encodeSegment, moveToOrigin, type ServerUrl } from '../url.ts';
 import { waitForServer } from './wait.ts';

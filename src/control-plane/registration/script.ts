@@ -1,6 +1,6 @@
 import { ConfigurationError, ServerUnavailableError } from '../../support/errors.ts';
 import { describeBody, readApiError, unexpectedStatus } from '../http/answer.ts';
-import type { HttpResponse } from '../http/client.ts';
+import type { HttpResponse } from '../http/message.ts';
 import { parseShellAssignment } from '../shell/assignment.ts';
 import { describeUrl } from '../url.ts';
 

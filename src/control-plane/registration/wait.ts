@@ -6,7 +6,7 @@ import {
   type EntrypointError,
 } from '../../support/errors.ts';
 import { quote, readApiError } from '../http/answer.ts';
-import { checkTheWay, type Credentials, type HttpResponse } from '../http/client.ts';
+import { checkTheWay, type Credentials, type HttpResponse } from '../http/message.ts';
 import { lastChance, type Connection } from '../http/connection.ts';
 import {
   explainNetworkError,

@@ -1,4 +1,5 @@
-import { createHttpClient, type Trust } from '../../../src/control-plane/http/client.ts';
+import { createHttpClient } from '../../../src/control-plane/http/client.ts';
+import type { Trust } from '../../../src/control-plane/http/message.ts';
 import type { Connection } from '../../../src/control-plane/http/connection.ts';
 import { systemClock, type Clock } from '../../../src/support/clock.ts';
 import { defaultLimits, type Limits } from '../../../src/support/limits/limits.ts';

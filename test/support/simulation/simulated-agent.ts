@@ -6,7 +6,7 @@ import { selectProfile } from '../../../src/agent/identity/profile.ts';
 import type { Stamps } from '../../../src/agent/run/bootstrap/exit-by-design.ts';
 import type { ScriptRunner, StagedBefore } from '../../../src/agent/run/bootstrap/loop-parts.ts';
 import type { ServingObserver } from '../../../src/agent/run/serving/record.ts';
-import type { HttpRequest, HttpResponse } from '../../../src/control-plane/http/client.ts';
+import type { HttpRequest, HttpResponse } from '../../../src/control-plane/http/message.ts';
 import type { RequiredImage } from '../../../src/control-plane/required-image.ts';
 import { readConfiguration } from '../../../src/support/configuration.ts';
 import { ServerUnavailableError } from '../../../src/support/errors.ts';

@@ -1,4 +1,5 @@
-import { readRetryAfter, type HttpResponse } from '../../../control-plane/http/client.ts';
+import type { HttpResponse } from '../../../control-plane/http/message.ts';
+import { readRetryAfter } from '../../../control-plane/http/repeat.ts';
 import { explainServerFault, type ServerFaultKind } from '../../../control-plane/http/server-fault.ts';
 import type { Fault, ReadinessCheck, ReadinessFailure } from '../readiness/result.ts';
 

@@ -1,6 +1,6 @@
 import { isHtml } from '../../../control-plane/http/answer.ts';
-import type { HttpResponse } from '../../../control-plane/http/client.ts';
-import { readKeptTrust } from '../../../control-plane/trust.ts';
+import type { HttpResponse } from '../../../control-plane/http/message.ts';
+import { readKeptTrust } from '../../../control-plane/trust-store.ts';
 import { requireHttps } from '../../../control-plane/transport.ts';
 import { joinUrl } from '../../../control-plane/url.ts';
 import { runCommand, type CommandRunner } from '../../../host/processes.ts';

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { readRetryAfter } from '../../../../src/control-plane/http/client.ts';
+import { readRetryAfter } from '../../../../src/control-plane/http/repeat.ts';
 import { explainNetworkError } from '../../../../src/control-plane/http/network-reason.ts';
 import { InterruptedError, ServerUnavailableError } from '../../../../src/support/errors.ts';
 import { certificates } from '../../../support/server/certificates.ts';

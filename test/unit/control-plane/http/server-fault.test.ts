@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import type { HttpResponse } from '../../../../src/control-plane/http/client.ts';
+import type { HttpResponse } from '../../../../src/control-plane/http/message.ts';
 import { explainServerFault } from '../../../../src/control-plane/http/server-fault.ts';
 import { certificates } from '../../../support/server/certificates.ts';
 import { errorDocument, htmlPage, type Fault } from '../../../support/server/stub-faults.ts';

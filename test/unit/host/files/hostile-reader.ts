@@ -2,7 +2,7 @@ import { lookup } from 'node:dns/promises';
 import { join } from 'node:path';
 import { readServing } from '../../../../src/agent/run/serving/file.ts';
 import { readAgentConf } from '../../../../src/control-plane/agent-conf.ts';
-import { readKeptTrust } from '../../../../src/control-plane/trust.ts';
+import { readKeptTrust } from '../../../../src/control-plane/trust-store.ts';
 import { readAttempts } from '../../../../src/host/files/attempts.ts';
 import { readLockHolder, withHostLock } from '../../../../src/host/files/lock.ts';
 import { writeMetricsFile, type Metrics } from '../../../../src/host/files/metrics-file.ts';

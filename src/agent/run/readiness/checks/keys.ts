@@ -1,4 +1,4 @@
-import type { HttpClient, HttpRequest, HttpResponse } from '../../../../control-plane/http/client.ts';
+import type { HttpClient, HttpRequest, HttpResponse } from '../../../../control-plane/http/message.ts';
 import { checkCredentials } from '../../../../control-plane/credentials.ts';
 import type { Limits } from '../../../../support/limits/limits.ts';
 import type { AgentSettings } from '../../../../control-plane/open-connection.ts';

@@ -1,5 +1,5 @@
 import { judgeBootstrap, type BootstrapScript } from '../../../../control-plane/bootstrap.ts';
-import type { HttpResponse } from '../../../../control-plane/http/client.ts';
+import type { HttpResponse } from '../../../../control-plane/http/message.ts';
 import { blankRequiredImage } from '../../../../control-plane/required-image.ts';
 import { HostFolderUnwritableError, NoBashError } from '../../../../host/errors.ts';
 import { CommandError } from '../../../../host/processes.ts';
