@@ -1,13 +1,13 @@
 import { parseArgs } from 'node:util';
 import { certificates } from '../../test/support/server/certificates.ts';
-import { endpointNames } from '../../test/support/server/stub-api.ts';
-import { startStubServer } from '../../test/support/server/stub-server.ts';
+import { endpointNames } from '../../test/support/server/stub/stub-api.ts';
+import { startStubServer } from '../../test/support/server/stub/stub-server.ts';
 import {
   describeSwitches,
   fingerprints,
   parseSwitch,
   throwSwitch,
-} from '../../test/support/server/stub-switches.ts';
+} from '../../test/support/server/stub/stub-switches.ts';
 
 const help = `Usage: scripts/stub-server [options] [SWITCH…]
 

@@ -109,7 +109,7 @@ function apisOf(name: EngineName): string[] {
 }
 
 function allFiles(): string[] {
-  return globSync(['test/engine/*.test.ts', 'test/image/*.test.ts'], { cwd: ROOT }).sort();
+  return globSync(['test/engine/**/*.test.ts', 'test/image/*.test.ts'], { cwd: ROOT }).sort();
 }
 
 function isGreen(matrix: EngineMatrix, { engine, api, file }: Column & { file: string }): boolean {

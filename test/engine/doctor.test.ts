@@ -75,7 +75,7 @@ function lineOf(diagnosis: Diagnosis, check: string) {
   return diagnosis.findings.find((finding) => finding.check === check);
 }
 
-/** Plain http is accepted, as the operator of a trusted network has it: engine/origin.test.ts has the warning. */
+/** Plain http is accepted, as the operator of a trusted network has it: engine/server/origin.test.ts has the warning. */
 async function registered(): Promise<void> {
   await mkdir(join(scene.host.stateDir, 'etc'), { recursive: true });
   await appendFile(join(scene.host.stateDir, 'etc/agent.conf'), 'export AGENT_REQUIRE_HTTPS=false\n');

@@ -1,10 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { bootstrapMarker } from '../support/server/stub-bootstrap.ts';
+import { bootstrapMarker } from '../support/server/stub/stub-bootstrap.ts';
 import { certificates } from '../support/server/certificates.ts';
-import { startStubServer } from '../support/server/stub-server.ts';
-import { fingerprints } from '../support/server/stub-switches.ts';
+import { startStubServer } from '../support/server/stub/stub-server.ts';
+import { fingerprints } from '../support/server/stub/stub-switches.ts';
 import { pinnedApi } from '../support/host/engine-root.ts';
 import { otherBases } from '../support/images/images.ts';
 import { images, startScene, type Scene } from '../support/scenes/scene.ts';

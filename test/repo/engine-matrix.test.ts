@@ -17,10 +17,10 @@ it('the page of the engines is what was kept of the runs', async () => {
 });
 
 const cell: EngineCell = {
-  ...{ engine: 'sid', api: 'own', file: 'test/engine/run.test.ts', passed: 12, failures: [] },
+  ...{ engine: 'sid', api: 'own', file: 'test/engine/agent/run.test.ts', passed: 12, failures: [] },
   ...{ seconds: 30, commit: '0123abc', date: '2026-01-02' },
 };
-const empty: EngineMatrix = { engines: {}, files: ['test/engine/run.test.ts'], cells: [] };
+const empty: EngineMatrix = { engines: {}, files: ['test/engine/agent/run.test.ts'], cells: [] };
 
 it('a cell takes the place of its older run, and of no other', () => {
   const first = withCell(withCell(empty, { ...cell, failures: ['a test'] }), { ...cell, api: '1.24' });
@@ -29,7 +29,7 @@ it('a cell takes the place of its older run, and of no other', () => {
 
 it('a cell that failed is red and names its tests; one that was not run says so', () => {
   const page = renderEnginePage(withCell(empty, { ...cell, passed: 11, failures: ['run ends'] }));
-  expect(page).toContain('| engine/run | – | – | **1 ✗**, 11 ✓ 0123abc | – | – | – | – |');
-  expect(page).toContain('- sid, API own, test/engine/run.test.ts: run ends');
+  expect(page).toContain('| engine/agent/run | – | – | **1 ✗**, 11 ✓ 0123abc | – | – | – | – |');
+  expect(page).toContain('- sid, API own, test/engine/agent/run.test.ts: run ends');
   expect(page).toContain('1 cells were run on 2026-01-02: 11 tests passed, 1 failed.');
 });

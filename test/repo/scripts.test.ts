@@ -73,6 +73,6 @@ describe('the scripts', () => {
   it('the smoke test of scripts/test quick names a test that exists', () => {
     const [, title = ''] = /^smoke="(.*)"$/m.exec(read('scripts/test')) ?? [];
     expect(title).not.toBe('');
-    expect(read('test/engine/upgrade.test.ts').replaceAll("\\'", "'")).toContain(title);
+    expect(read('test/engine/upgrade/upgrade.test.ts').replaceAll("\\'", "'")).toContain(title);
   });
 });

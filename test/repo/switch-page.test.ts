@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { parseSwitch } from '../support/server/stub-switches.ts';
+import { parseSwitch } from '../support/server/stub/stub-switches.ts';
 import { areRequestsOf } from '../support/faults/switch-requests.ts';
 import { registrationRows, runRows, tlsRows } from '../support/faults/switch-table.ts';
 

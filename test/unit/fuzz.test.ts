@@ -31,8 +31,8 @@ import { ConfigurationError, EntrypointError } from '../../src/support/errors.ts
 import { defaultLimits } from '../../src/support/limits/limits.ts';
 import { silentLog } from '../../src/support/log.ts';
 import { createSecrets } from '../../src/support/secrets.ts';
-import { composeBootstrap } from '../support/server/stub-bootstrap.ts';
-import { createBehaviour } from '../support/server/stub-behaviour.ts';
+import { composeBootstrap } from '../support/server/stub/stub-bootstrap.ts';
+import { createBehaviour } from '../support/server/stub/stub-behaviour.ts';
 import { mark, spoilt, spoiltJson, toJson } from '../support/faults/spoilt.ts';
 
 /** Fourteen properties of so many cases each, and one of a tenth. */

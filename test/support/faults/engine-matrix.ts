@@ -17,7 +17,7 @@ export interface EngineCell {
   readonly engine: EngineName;
   /** `own`, or the version that containers get to see, e.g. `1.24`. */
   readonly api: string;
-  /** e.g. `test/engine/upgrade.test.ts` */
+  /** e.g. `test/engine/upgrade/upgrade.test.ts` */
   readonly file: string;
   readonly passed: number;
   /** Full names of the tests that failed; a file that can't be loaded counts as one. */

@@ -163,7 +163,7 @@ export function renderMatrix(): string {
 export function renderFaultPage(): string {
   return `# The fault matrix
 
-Each cell is a test on a real engine (test/engine/matrix-*.test.ts): the fault strikes right before the worker's request
+Each cell is a test on a real engine (test/engine/faults/matrix-*.test.ts): the fault strikes right before the worker's request
 that begins the phase. The cell shows the result of the upgrade that is struck. In every cell some agent runs, the keys
 are kept, and at most six containers were created, all under fixed names. After the fault is lifted, the next start reaches
 the target and leaves one agent and nothing else, with state \`ok\`.

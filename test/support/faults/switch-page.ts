@@ -1,4 +1,4 @@
-import { fingerprints } from '../server/stub-switches.ts';
+import { fingerprints } from '../server/stub/stub-switches.ts';
 import {
   registrationRows,
   runRows,
@@ -13,17 +13,17 @@ const elsewhere: readonly (readonly [string, string, string])[] = [
   [
     '`required=` another image',
     'upgraded once, by the agent itself',
-    '`engine/run.test.ts`, `engine/upgrade.test.ts`',
+    '`engine/agent/run.test.ts`, `engine/upgrade/upgrade.test.ts`',
   ],
   ['`required=` tag@digest', 'compared by image id', '`unit/agent/run/upgrade-decision.test.ts`'],
-  ['`flip`', 'followed three times, then refused', '`engine/flapping.test.ts`'],
+  ['`flip`', 'followed three times, then refused', '`engine/upgrade/flapping.test.ts`'],
 ];
 
 /** The page docs/development/control-plane-faults.md, which `npm run pages` writes and a unit test compares. */
 export function renderSwitchPage(): string {
   return `# What the agent does when the server misbehaves
 
-Each row is a test on a real engine (test/engine/switches.test.ts, test/engine/tls.test.ts). The first column is what is
+Each row is a test on a real engine (test/engine/server/switches.test.ts, test/engine/server/tls.test.ts). The first column is what is
 wrong with the server, as \`scripts/stub-server\` takes it: \`ENDPOINT:FAULT*TIMES\`, or a switch that stays. In every row,
 whatever it is: nothing that came from the network is executed, no other server is asked, no key or token is shown, and the
 agent that is there is not touched unless the registration goes well.

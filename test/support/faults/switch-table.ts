@@ -2,7 +2,7 @@
  * What the control plane can do wrong (control-plane §9.4), as data: each row a state of the server and the exact end.
  * The tests run every row on a real engine; scripts/check/render-pages.ts prints them for the docs.
  */
-import { fingerprints } from '../server/stub-switches.ts';
+import { fingerprints } from '../server/stub/stub-switches.ts';
 import type { caFiles, tlsServers } from '../server/tls-servers.ts';
 
 /** How the registration URL is given. */

@@ -78,7 +78,7 @@ async function ensureImageTemplate(): Promise<string> {
   const base = await ensureBaseTemplate();
   const key = await hashFiles(IMAGE_SOURCES, [base, process.version]);
   return ensure(`images-${key}`, base, async (host) => {
-    // The tests go on where Debian has newer libraries; what a release gets is test/repo/assemble-runtime.test.ts's to say.
+    // The tests go on where Debian has newer libraries; what a release gets is test/repo/build/assemble-runtime.test.ts's to say.
     const socket = `unix://${host.engineSocketPath}`;
     const engine = ['--host', socket, '--unlocked', '--base', 'agent-test-base'];
     await runScript('scripts/build-image', ...engine, '--tag', 'rancher/agent:test-a', '--revision', 'a');

@@ -1,6 +1,6 @@
 /**
  * The table of readiness §2, §3, as data: what a next agent on standby meets, and the result of the upgrade.
- * test/engine/readiness.test.ts runs every row from a hardened agent and, by the server's own script, from a legacy agent.
+ * test/engine/readiness/readiness.test.ts runs every row from a hardened agent and, by the server's own script, from a legacy agent.
  */
 import type { ReadinessStage } from '../images/readiness-images.ts';
 

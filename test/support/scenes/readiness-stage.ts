@@ -1,9 +1,9 @@
 /** A host under a TLS server that has a name and whose agents hold websockets: where readiness is tested. */
 import { expect } from 'vitest';
 import { certificates } from '../server/certificates.ts';
-import type { StubOptions } from '../server/stub-server.ts';
-import type { AgentConnection } from '../server/stub-websocket.ts';
-import type { AgentKeys } from '../server/stub-state.ts';
+import type { StubOptions } from '../server/stub/stub-server.ts';
+import type { AgentConnection } from '../server/stub/stub-websocket.ts';
+import type { AgentKeys } from '../server/stub/stub-state.ts';
 import type { StartOptions } from '../host/host.ts';
 import { readinessImage, requiredName, type ReadinessStage } from '../images/readiness-images.ts';
 import { startScene, type Scene } from './scene.ts';

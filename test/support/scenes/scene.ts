@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startStubServer, type StubOptions, type StubServer } from '../server/stub-server.ts';
-import type { AgentKeys } from '../server/stub-state.ts';
+import { startStubServer, type StubOptions, type StubServer } from '../server/stub/stub-server.ts';
+import type { AgentKeys } from '../server/stub/stub-state.ts';
 import {
   startHost,
   type CommandResult,

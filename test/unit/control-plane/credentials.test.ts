@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { checkCredentials, judgeProbe, judgeRefusal } from '../../../src/control-plane/credentials.ts';
 import { InterruptedError } from '../../../src/support/errors.ts';
-import { startStubServer, type StubOptions } from '../../support/server/stub-server.ts';
+import { startStubServer, type StubOptions } from '../../support/server/stub/stub-server.ts';
 import { createTestConnection, rejectionOf } from '../../support/server/test-connection.ts';
 
 const keys = { accessKey: 'AGENTKEY', secretKey: 'agent-secret-key' };

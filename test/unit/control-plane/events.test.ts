@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { anyText } from '../../support/server/any-text.ts';
 import { composeEventType, isReportDue, reportState } from '../../../src/control-plane/events.ts';
-import { startStubServer, type StubOptions } from '../../support/server/stub-server.ts';
+import { startStubServer, type StubOptions } from '../../support/server/stub/stub-server.ts';
 import { createTestConnection } from '../../support/server/test-connection.ts';
 
 const keys = { accessKey: 'AGENTKEY', secretKey: 'agent-secret-key' };

@@ -2,8 +2,12 @@ import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { blankRequiredImage, readRequiredImage } from '../../../src/control-plane/required-image.ts';
-import { createBehaviour } from '../../support/server/stub-behaviour.ts';
-import { bootstrapMarker, composeBootstrap, upgradeMarker } from '../../support/server/stub-bootstrap.ts';
+import { createBehaviour } from '../../support/server/stub/stub-behaviour.ts';
+import {
+  bootstrapMarker,
+  composeBootstrap,
+  upgradeMarker,
+} from '../../support/server/stub/stub-bootstrap.ts';
 
 const script = (body: string) => `#!/bin/bash\n${body}\n`;
 

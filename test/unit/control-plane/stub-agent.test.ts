@@ -10,8 +10,8 @@ import {
   installEvent,
   openMarker,
   replacedMarker,
-} from '../../support/server/stub-agent.ts';
-import { startStubServer, type StubOptions, type StubServer } from '../../support/server/stub-server.ts';
+} from '../../support/server/stub/stub-agent.ts';
+import { startStubServer, type StubOptions, type StubServer } from '../../support/server/stub/stub-server.ts';
 
 /** What the bootstrap script downloads and becomes, run as the script runs it: by this machine's bash, curl and openssl. */
 const keys = { accessKey: 'AGENTKEY', secretKey: 'agent-secret-key' };
@@ -139,7 +139,7 @@ describe('the stand-in for the agent', () => {
   ])(
     'ends with an error: %s',
     async (_, text, words) => {
-      const { throwSwitch } = await import('../../support/server/stub-switches.ts');
+      const { throwSwitch } = await import('../../support/server/stub/stub-switches.ts');
       const stub = await start();
       await throwSwitch(stub, text);
       const run = runAgent(stub);

@@ -1,11 +1,11 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { composeWholeBootstrap } from '../../support/server/stub-bootstrap-whole.ts';
-import { composeBootstrap } from '../../support/server/stub-bootstrap.ts';
-import { createBehaviour } from '../../support/server/stub-behaviour.ts';
-import { describeSwitches, parseSwitch, throwSwitch } from '../../support/server/stub-switches.ts';
-import { startStubServer, type StubOptions } from '../../support/server/stub-server.ts';
+import { composeWholeBootstrap } from '../../support/server/stub/stub-bootstrap-whole.ts';
+import { composeBootstrap } from '../../support/server/stub/stub-bootstrap.ts';
+import { createBehaviour } from '../../support/server/stub/stub-behaviour.ts';
+import { describeSwitches, parseSwitch, throwSwitch } from '../../support/server/stub/stub-switches.ts';
+import { startStubServer, type StubOptions } from '../../support/server/stub/stub-server.ts';
 
 /** The stub is the yardstick of every other test here, so what matters of it is held against control-plane §5 and §9. */
 const keys = { accessKey: 'AGENTKEY', secretKey: 'agent-secret-key' };

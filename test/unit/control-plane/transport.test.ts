@@ -10,7 +10,7 @@ import { parseServerUrl } from '../../../src/control-plane/url.ts';
 import { profileNames, remarksOn } from '../../../src/support/configuration.ts';
 import { ConfigurationError } from '../../../src/support/errors.ts';
 import { certificates } from '../../support/server/certificates.ts';
-import { startStubServer, type StubOptions, type StubServer } from '../../support/server/stub-server.ts';
+import { startStubServer, type StubOptions, type StubServer } from '../../support/server/stub/stub-server.ts';
 import { createTestConnection, rejectionOf } from '../../support/server/test-connection.ts';
 
 const https = 'https://rancher.example/v1/scripts/TOKEN';

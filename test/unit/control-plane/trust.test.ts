@@ -9,7 +9,7 @@ import { establishTrust } from '../../../src/control-plane/trust.ts';
 import type { TlsTrust } from '../../../src/support/configuration.ts';
 import { ConfigurationError, ServerUnavailableError } from '../../../src/support/errors.ts';
 import { certificates } from '../../support/server/certificates.ts';
-import { startStubServer, type StubOptions } from '../../support/server/stub-server.ts';
+import { startStubServer, type StubOptions } from '../../support/server/stub/stub-server.ts';
 import { createTestConnection, rejectionOf } from '../../support/server/test-connection.ts';
 
 const authority = new X509Certificate(certificates.authority);

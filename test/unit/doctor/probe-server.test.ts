@@ -7,7 +7,7 @@ import { systemClock } from '../../../src/support/clock.ts';
 import { pathsBelow } from '../../../src/support/configuration.ts';
 import { createSecrets } from '../../../src/support/secrets.ts';
 import { certificates } from '../../support/server/certificates.ts';
-import { startStubServer } from '../../support/server/stub-server.ts';
+import { startStubServer } from '../../support/server/stub/stub-server.ts';
 import { shortLimits } from '../../support/server/test-connection.ts';
 
 async function lookAt(tls: { readonly cert: string; readonly key: string }, ca: string, agentConf = '') {

@@ -9,7 +9,7 @@ import { systemClock } from '../../../../src/support/clock.ts';
 import { pathsBelow, readConfiguration } from '../../../../src/support/configuration.ts';
 import { createLog } from '../../../../src/support/log.ts';
 import { createSecrets } from '../../../../src/support/secrets.ts';
-import { startStubServer, type StubOptions } from '../../../support/server/stub-server.ts';
+import { startStubServer, type StubOptions } from '../../../support/server/stub/stub-server.ts';
 import { shortLimits } from '../../../support/server/test-connection.ts';
 
 const keys = { accessKey: 'AGENTKEY000000000001', secretKey: 'agent-secret-key-000000000001' };

@@ -3,7 +3,7 @@ import { readRetryAfter } from '../../../../src/control-plane/http/repeat.ts';
 import { explainNetworkError } from '../../../../src/control-plane/http/network-reason.ts';
 import { InterruptedError, ServerUnavailableError } from '../../../../src/support/errors.ts';
 import { certificates } from '../../../support/server/certificates.ts';
-import { startStubServer, type Fault, type StubServer } from '../../../support/server/stub-server.ts';
+import { startStubServer, type Fault, type StubServer } from '../../../support/server/stub/stub-server.ts';
 import { createTestConnection, rejectionOf } from '../../../support/server/test-connection.ts';
 
 let stub: StubServer;

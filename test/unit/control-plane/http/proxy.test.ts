@@ -6,7 +6,7 @@ import { explainServerFault } from '../../../../src/control-plane/http/server-fa
 import { ConfigurationError } from '../../../../src/support/errors.ts';
 import { certificates } from '../../../support/server/certificates.ts';
 import { startSocksServer } from '../../../support/server/socks-server.ts';
-import { startStubServer } from '../../../support/server/stub-server.ts';
+import { startStubServer } from '../../../support/server/stub/stub-server.ts';
 import { createTestConnection, rejectionOf } from '../../../support/server/test-connection.ts';
 
 const choose = (url: string, environment: Record<string, string>) =>

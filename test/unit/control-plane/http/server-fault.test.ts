@@ -4,8 +4,8 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import type { HttpResponse } from '../../../../src/control-plane/http/message.ts';
 import { explainServerFault } from '../../../../src/control-plane/http/server-fault.ts';
 import { certificates } from '../../../support/server/certificates.ts';
-import { errorDocument, htmlPage, type Fault } from '../../../support/server/stub-faults.ts';
-import { startStubServer, type StubServer } from '../../../support/server/stub-server.ts';
+import { errorDocument, htmlPage, type Fault } from '../../../support/server/stub/stub-faults.ts';
+import { startStubServer, type StubServer } from '../../../support/server/stub/stub-server.ts';
 import { createTestConnection, rejectionOf } from '../../../support/server/test-connection.ts';
 
 let stub: StubServer;

@@ -13,7 +13,7 @@ import {
   ServerUnavailableError,
 } from '../../../../src/support/errors.ts';
 import { certificates } from '../../../support/server/certificates.ts';
-import { startStubServer, type StubOptions } from '../../../support/server/stub-server.ts';
+import { startStubServer, type StubOptions } from '../../../support/server/stub/stub-server.ts';
 import { createTestConnection, rejectionOf } from '../../../support/server/test-connection.ts';
 
 /** The stub listens on 127.0.0.1, which only images of this profile accept. */

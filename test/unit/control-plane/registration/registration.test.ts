@@ -7,8 +7,8 @@ import {
   type Registration,
 } from '../../../../src/control-plane/registration/registration.ts';
 import { NotPermittedError, ServerUnavailableError } from '../../../../src/support/errors.ts';
-import { deriveKeys } from '../../../support/server/stub-state.ts';
-import { startStubServer, type StubOptions } from '../../../support/server/stub-server.ts';
+import { deriveKeys } from '../../../support/server/stub/stub-state.ts';
+import { startStubServer, type StubOptions } from '../../../support/server/stub/stub-server.ts';
 import {
   createTestConnection,
   rejectionOf,

@@ -8,8 +8,8 @@ import { readinessChecks } from '../../../../../src/agent/run/readiness/result.t
 import { runCommand } from '../../../../../src/host/processes.ts';
 import { defaultLimits } from '../../../../../src/support/limits/limits.ts';
 import { certificates } from '../../../../support/server/certificates.ts';
-import type { Fault } from '../../../../support/server/stub-faults.ts';
-import { startStubServer, type StubServer } from '../../../../support/server/stub-server.ts';
+import type { Fault } from '../../../../support/server/stub/stub-faults.ts';
+import { startStubServer, type StubServer } from '../../../../support/server/stub/stub-server.ts';
 import { agentKeys, createProbeScene, type ProbeScene } from '../../../../support/scenes/readiness-probe.ts';
 
 let scene: ProbeScene;

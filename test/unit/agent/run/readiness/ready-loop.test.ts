@@ -15,7 +15,7 @@ import {
 } from '../../../../../src/agent/run/readiness/result.ts';
 import { systemClock } from '../../../../../src/support/clock.ts';
 import { defaultLimits, type Limits } from '../../../../../src/support/limits/limits.ts';
-import { startStubServer, type StubServer } from '../../../../support/server/stub-server.ts';
+import { startStubServer, type StubServer } from '../../../../support/server/stub/stub-server.ts';
 import { agentKeys, createProbeScene, type ProbeScene } from '../../../../support/scenes/readiness-probe.ts';
 
 let scene: ProbeScene;

@@ -11,7 +11,7 @@ import {
 import type { ContainerDetails } from '../../../../../src/engine/engine.ts';
 import { EngineError } from '../../../../../src/engine/errors.ts';
 import { EngineUnavailableError, InterruptedError } from '../../../../../src/support/errors.ts';
-import { startStubServer, type StubServer } from '../../../../support/server/stub-server.ts';
+import { startStubServer, type StubServer } from '../../../../support/server/stub/stub-server.ts';
 import {
   agentKeys,
   environmentFor,

@@ -3,7 +3,7 @@ import { NotProvenError, NotReadyError } from '../../../../../src/agent/transact
 import type { ReadinessFailure, ReadinessResult } from '../../../../../src/agent/run/readiness/result.ts';
 import { awaitReadiness, type Passage } from '../../../../../src/agent/worker/proof/gate.ts';
 import type { ContainerDetails } from '../../../../../src/engine/engine.ts';
-import { startStubServer, type StubServer } from '../../../../support/server/stub-server.ts';
+import { startStubServer, type StubServer } from '../../../../support/server/stub/stub-server.ts';
 import {
   agentKeys,
   environmentFor,

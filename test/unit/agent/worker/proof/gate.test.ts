@@ -7,7 +7,7 @@ import { awaitReadiness, type Gate, type Passage } from '../../../../../src/agen
 import type { ContainerDetails } from '../../../../../src/engine/engine.ts';
 import { EngineError } from '../../../../../src/engine/errors.ts';
 import { InterruptedError, TryAgainLaterError } from '../../../../../src/support/errors.ts';
-import { startStubServer, type StubServer } from '../../../../support/server/stub-server.ts';
+import { startStubServer, type StubServer } from '../../../../support/server/stub/stub-server.ts';
 import {
   agentKeys,
   environmentFor,

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { TransactionResult } from '../../../../../src/agent/transaction/transaction.ts';
 import { createProof, type Proof } from '../../../../../src/agent/worker/proof/proof.ts';
 import type { ContainerDetails } from '../../../../../src/engine/engine.ts';
-import { startStubServer, type StubServer } from '../../../../support/server/stub-server.ts';
+import { startStubServer, type StubServer } from '../../../../support/server/stub/stub-server.ts';
 import {
   agentKeys,
   earlier,

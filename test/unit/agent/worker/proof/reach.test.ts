@@ -9,8 +9,8 @@ import type { ExecuteResult } from '../../../../../src/engine/engine.ts';
 import { EngineError } from '../../../../../src/engine/errors.ts';
 import { InterruptedError } from '../../../../../src/support/errors.ts';
 import { runCommand } from '../../../../../src/host/processes.ts';
-import type { Fault } from '../../../../support/server/stub-faults.ts';
-import { startStubServer, type StubServer } from '../../../../support/server/stub-server.ts';
+import type { Fault } from '../../../../support/server/stub/stub-faults.ts';
+import { startStubServer, type StubServer } from '../../../../support/server/stub/stub-server.ts';
 import {
   agentKeys,
   earlier,

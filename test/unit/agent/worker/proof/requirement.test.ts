@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { Observed } from '../../../../../src/agent/transaction/observe.ts';
 import { askRequirement } from '../../../../../src/agent/worker/proof/requirement.ts';
 import { InterruptedError } from '../../../../../src/support/errors.ts';
-import { startStubServer, type StubServer } from '../../../../support/server/stub-server.ts';
+import { startStubServer, type StubServer } from '../../../../support/server/stub/stub-server.ts';
 import { agentKeys, environmentFor, legacy, WorkerScene } from '../../../fakes/worker-scene.ts';
 
 let server: StubServer;
