@@ -31,14 +31,17 @@ beforeAll(async () => {
 });
 afterAll(async () => scene.close());
 
-/** What the entrypoint keeps on the host in `/var/lib/rancher/entrypoint`; `reported.json` only after the first error. */
+/**
+ * What the entrypoint keeps on the host in `/var/lib/rancher/entrypoint`: `reported.json` only after the first error,
+ * `status.json.damaged` after a fault that put something else in its place. Of each there is one.
+ */
 const kept = [
-  ...['attempts.json', 'lock-owner.json', 'reported.json', 'server.json', 'state', 'status.json'],
-  ...['worker.log', 'worker.log.1'],
+  ...['attempts.json', 'lock-owner.json', 'mounts', 'reported.json', 'server.json', 'serving.json', 'state'],
+  ...['status.json', 'status.json.damaged', 'worker.log', 'worker.log.1'],
 ];
 
 /** Everything of the host that could grow from upgrade to upgrade. */
-async function takeStock(): Promise<Record<string, number>> {
+async function takeStock(): Promise<Record<string, number | readonly string[]>> {
   const { body } = await callEngine(scene.host.engineSocketPath, 'GET', '/system/df');
   const { Images, Volumes } = body as Record<string, readonly unknown[]>;
   const folder = join(scene.host.stateDir, 'entrypoint');
@@ -50,7 +53,7 @@ async function takeStock(): Promise<Record<string, number>> {
     layers: (await readdir(join(scene.host.dockerRoot, 'overlay2'))).length,
     statusKiB: Math.ceil((await stat(join(folder, 'status.json'))).size / 1024),
     attemptsKiB: Math.ceil((await stat(join(folder, 'attempts.json'))).size / 4096) * 4,
-    otherFiles: files.filter((name) => !kept.includes(name)).length,
+    otherFiles: files.filter((name) => !kept.includes(name)),
   };
 }
 
