@@ -60,6 +60,10 @@ const stateCauseTable = {
     0,
     'nobody observes whether the agent serves: a legacy or earlier image, `CATTLE_EXEC_AGENT`, `--offline`',
   ),
+  'agent-not-connected': degraded(
+    73,
+    'the bootstrap has run for 3 min and holds no connection to the server: whether the agent serves is unknown',
+  ),
   'socket-dead': degraded(
     73,
     "the engine's socket in the agent's container is dead; a restart of the container repairs it",

@@ -10,7 +10,7 @@ import { messageOf } from '../../../support/errors.ts';
 import { agentDoesNotRun, BootstrapFailsError } from '../../transaction/not-ready.ts';
 import { oldAgents, type Observation, type Observed } from '../../transaction/observe.ts';
 import { heartbeatFile } from '../../run/heartbeat.ts';
-import { keysRevoked, servingUnknown } from '../../run/serving/causes.ts';
+import { agentNotConnected, keysRevoked, servingUnknown } from '../../run/serving/causes.ts';
 import { servingRecordSchema, type ServingRecord } from '../../../host/files/serving-record.ts';
 import { servingFile } from '../../run/serving/record.ts';
 import type { Work } from '../session.ts';
@@ -49,8 +49,11 @@ export function judgeBootstrap(
   const { runningSinceElapsed = Infinity, lastExit, failuresInARow } = bootstrap;
   if (serving === 'unknown' && cause === servingUnknown) return 'unknown';
   if (failuresInARow >= mostFailures) return 'fails';
+  // Left out by an agent that cannot see it, and by earlier versions.
+  const isConnected = bootstrap.connection !== 'none';
   const isAlive = elapsed - lifeSign < freshMs || lifeSign - runningSinceElapsed >= watchMs;
-  if (isAlive && elapsed - runningSinceElapsed >= watchMs) return 'proven';
+  if (isAlive && isConnected && elapsed - runningSinceElapsed >= watchMs) return 'proven';
+  if (cause === agentNotConnected) return 'unknown';
   if (lastExit?.byDesign === true && failuresInARow === 0) return 'proven';
   return cause === keysRevoked ? 'revoked' : 'undecided';
 }
