@@ -30,6 +30,10 @@ const stateCauseTable = {
     75,
     'the server requires the image of the legacy agent again; the upgrade was dropped',
   ),
+  'download-fails': deferred(
+    75,
+    'the bootstrap of the new agent failed, and the server does not send the old one its parts either: rolled back',
+  ),
   'agent-does-not-run': failed(
     73,
     'the new agent exited or restarted while its bootstrap was watched: rolled back',
