@@ -4,10 +4,7 @@ import { buildMs, requiredName } from '../../support/images/readiness-images.ts'
 import { startReadinessStage, type ReadinessStageHost } from '../../support/scenes/readiness-stage.ts';
 import type { CommandResult } from '../../support/host/host.ts';
 
-/*
- * What happens to a next agent, or to its server's answers, in the phase `ready`: a restart goes on, a removal is deferred, and one
- * bad answer is no proof against an image.
- */
+/* What happens to a next agent in the phase `ready`: after a restart it goes on, and a removal is deferred. */
 let stage: ReadinessStageHost;
 
 beforeAll(async () => {
@@ -18,22 +15,12 @@ afterAll(async () => stage.close());
 
 const testMs = 120_000;
 
-/** Something is wrong from the start of the next agent on. */
-function whenNextStarts(run: () => Promise<void>): void {
-  stage.scene.host.proxy.addRule({
-    match: ({ method, path, userAgent }) =>
-      method === 'POST' && userAgent.includes('(worker)') && path.endsWith('/start'),
-    times: 1,
-    action: { kind: 'call', when: 'before', run },
-  });
-}
-
 /** Begins an upgrade; its next agent is on standby and waits for its server. */
 async function beginUpgrade(): Promise<{ readonly upgrade: Promise<CommandResult> }> {
   const { scene } = stage;
   await stage.provide('trusting');
   scene.server.setRequiredImage(requiredName);
-  whenNextStarts(async () => throwSwitch(scene.server, 'any:status=503'));
+  stage.whenNextStarts(async () => throwSwitch(scene.server, 'any:status=503'));
   const upgrade = scene.upgrade(requiredName);
   await nextRuns();
   return { upgrade };
@@ -46,12 +33,6 @@ async function nextRuns(): Promise<number> {
   });
 }
 
-async function expectUpgraded(result: CommandResult): Promise<void> {
-  expect(result, result.stderr).toMatchObject({ status: 0 });
-  await stage.scene.removeUpgradeContainer();
-  await stage.upgraded(requiredName, 60);
-}
-
 describe('in the phase ready', () => {
   it(
     'a next agent that somebody restarts goes on',
@@ -62,7 +43,7 @@ describe('in the phase ready', () => {
       await scene.host.docker('restart', '--time', '3', 'rancher-agent-next');
       await scene.server.heal();
       scene.server.setRequiredImage(requiredName);
-      await expectUpgraded(await running.upgrade);
+      await stage.expectUpgraded(await running.upgrade);
     },
     testMs,
   );
@@ -80,7 +61,7 @@ describe('in the phase ready', () => {
       );
       await scene.server.heal();
       scene.server.setRequiredImage(requiredName);
-      await expectUpgraded(await running.upgrade);
+      await stage.expectUpgraded(await running.upgrade);
     },
     testMs,
   );
@@ -104,7 +85,7 @@ describe('in the phase ready', () => {
       // No back-off: the same image is tried at once.
       await scene.server.heal();
       scene.server.setRequiredImage(requiredName);
-      await expectUpgraded(await scene.upgrade(requiredName));
+      await stage.expectUpgraded(await scene.upgrade(requiredName));
     },
     testMs,
   );
@@ -126,69 +107,6 @@ describe('in the phase ready', () => {
         Id: old.id,
         State: { Running: true },
       });
-    },
-    testMs,
-  );
-});
-
-describe('answers that are not always the same', () => {
-  it(
-    'a script that is cut off for a moment is no failure',
-    async () => {
-      const { scene } = stage;
-      await stage.startHardened();
-      await stage.provide('trusting');
-      scene.server.setRequiredImage(requiredName);
-      whenNextStarts(async () => {
-        scene.server.behaviour.bootstrap = 'truncated';
-        setTimeout(() => {
-          scene.server.behaviour.bootstrap = 'ok';
-        }, 3_000);
-        return Promise.resolve();
-      });
-      await expectUpgraded(await scene.upgrade(requiredName));
-    },
-    testMs,
-  );
-
-  it(
-    'a script that is cut off for the old agent as well is deferred',
-    async () => {
-      const { scene } = stage;
-      const old = await stage.startHardened();
-      await stage.provide('trusting');
-      whenNextStarts(async () => {
-        scene.server.behaviour.bootstrap = 'truncated';
-        return Promise.resolve();
-      });
-      const result = await scene.upgrade(requiredName);
-      expect(result.status, result.stderr).toBe(75);
-      expect(await scene.readStatus()).toMatchObject({ state: 'deferred', cause: 'ready-script-not-whole' });
-      await scene.removeUpgradeContainer();
-      await scene.settled();
-      await stage.expectUntouched(old);
-    },
-    testMs,
-  );
-
-  it.each(['hardened', 'legacy'] as const)(
-    'a load balancer whose every second server sends a page: deferred, from a %s agent',
-    async (kind) => {
-      const { scene } = stage;
-      const old = kind === 'hardened' ? await stage.startHardened() : await stage.startLegacy();
-      await stage.provide('trusting');
-      whenNextStarts(async () => {
-        for (let turn = 0; turn < 500; turn += 1)
-          scene.server.fault('bootstrap', 'html200', { times: 1, after: 1 });
-        return Promise.resolve();
-      });
-      const result = await scene.upgrade(requiredName);
-      // The next agent may have had luck three times in a row; it is never refused.
-      expect([0, 75], result.stderr).toContain(result.status);
-      if (result.status === 0) return;
-      expect((await scene.readStatus())['state']).toBe('deferred');
-      await scene.removeUpgradeContainer();
-      await stage.expectSameStart(old);
     },
     testMs,
   );

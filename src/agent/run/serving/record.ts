@@ -14,6 +14,8 @@ export interface ServingObserver {
   began(): void;
   /** Whether it holds a connection to the server; `unseen`: that cannot be looked at. Not called where nobody looks. */
   connection?(sight: ConnectionSight): void;
+  /** Whether the present run is in doubt, because it can be seen to hold no connection. */
+  isInDoubt?(): boolean;
   /** It has exited. */
   exited(exit: {
     readonly status: number | null;

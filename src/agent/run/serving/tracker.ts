@@ -7,6 +7,7 @@ import { messageOf } from '../../../support/errors.ts';
 import { printableValue } from '../../../support/printable.ts';
 import type { Host } from '../../host.ts';
 import type { AgentReporter } from '../../report/reporter.ts';
+import { agentNotConnected } from './causes.ts';
 import {
   decideServing,
   provenAfter,
@@ -139,6 +140,10 @@ class Tracker implements ServingTracker {
     const wasOpen = isOpen || before?.wasOpen === true;
     this.#facts.connection = sight === 'unseen' ? undefined : { isOpen, wasOpen, lastOpenAt };
     this.#observe(before?.isOpen !== this.#facts.connection?.isOpen);
+  }
+
+  isInDoubt(): boolean {
+    return this.#decision.reason?.cause === agentNotConnected;
   }
 
   exited(exit: Parameters<ServingObserver['exited']>[0]): void {
