@@ -1,9 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import {
-  BootstrapFailsError,
-  DownloadFailsError,
-  NotReadyError,
-} from '../../../../../src/agent/transaction/not-ready.ts';
+import { BootstrapFailsError, NotReadyError } from '../../../../../src/agent/transaction/not-ready.ts';
 import { keysRevoked, servingUnknown } from '../../../../../src/agent/run/serving/causes.ts';
 import { servingFile } from '../../../../../src/agent/run/serving/record.ts';
 import {
@@ -112,40 +108,6 @@ describe('a bootstrap is proven', () => {
   });
 });
 
-describe('a bootstrap that holds no connection', () => {
-  const began = () => scene.clock.elapsed();
-
-  it('is not proven by its time alone: the worker waits until it connects', async () => {
-    park(hardened);
-    const bootstrap = { runningSinceElapsed: began() } as const;
-    await scene.writeServing(agent, { bootstrap: { ...bootstrap, connection: 'none' } });
-    for (let ms = 5_000; ms <= 100_000; ms += 5_000) {
-      const connection = ms < 90_000 ? 'none' : 'open';
-      scene.clock.after(ms, async () =>
-        scene.keepServing(agent, { bootstrap: { ...bootstrap, connection } }),
-      );
-    }
-    expect(await timed(async () => expect(await watch()).toEqual(proven))).toBe(90_000);
-  });
-
-  it.each([
-    ['the new agent stays, and nothing is rolled back', false, 'proven'],
-    ['the parked agent stays as well where no agent ran before', true, 'keep-parked'],
-  ])('as long as the agent waits for one: %s', async (_what, isRescue, parked) => {
-    park(hardened);
-    const message = 'its bootstrap has run for 3 min and has not connected to the server';
-    const bootstrap = { runningSinceElapsed: began(), connection: 'none' } as const;
-    await scene.writeServing(agent, { bootstrap });
-    scene.clock.after(180_000, async () =>
-      scene.keepServing(agent, { serving: 'unknown', cause: 'agent-not-connected', message, bootstrap }),
-    );
-    expect(await watch({ isRescue })).toEqual({
-      serving: { kind: 'unknown', cause: 'agent-not-connected', message },
-      parked,
-    });
-  });
-});
-
 describe('three failures in a row', () => {
   it('bring a hardened agent back', async () => {
     park(hardened);
@@ -159,25 +121,6 @@ describe('three failures in a row', () => {
         "the server's bootstrap script failed 3 times in a row, the last time with status 127 after 900 ms",
     });
   });
-
-  it.each<[string, Parameters<StubServer['fault']>[1], number | undefined]>([
-    ['fails', { status: 503 }, undefined],
-    ['fails every other time', { status: 502, body: 'html' }, 1],
-    ['is a web page', 'html200', undefined],
-    ['breaks off', 'reset', undefined],
-    ['asks for another user', { status: 403 }, undefined],
-  ])(
-    'are held against no image when the download %s for the parked agent as well',
-    async (_what, fault, times) => {
-      park(hardened);
-      await failThrice();
-      server.fault('config-content', fault, times === undefined ? {} : { times, after: 1 });
-      const error = await endOf();
-      expect(error).toBeInstanceOf(DownloadFailsError);
-      expect(error).toMatchObject({ code: 'download-fails', exitCode: 75 });
-      expect((error as Error).message).toMatch(/3 times in a row.*; its download fails for the parked agent/);
-    },
-  );
 
   it('bring a legacy agent back while the server requires its image', async () => {
     server.setRequiredImage('rancher/agent:v1.2.11');
