@@ -1,5 +1,5 @@
 import { isHtml, readApiError } from '../../../control-plane/http/answer.ts';
-import type { HttpResponse } from '../../../control-plane/http/client.ts';
+import type { HttpResponse } from '../../../control-plane/http/message.ts';
 import { AnswerTooLongError } from '../../../control-plane/http/network-reason.ts';
 import { openConnection, readAgentSettings } from '../../../control-plane/open-connection.ts';
 import { joinUrl } from '../../../control-plane/url.ts';
