@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { throwSwitch } from '../../support/server/stub/stub-switches.ts';
 import { buildMs, requiredName } from '../../support/images/readiness-images.ts';
+import { limits } from '../../support/scenes/scene.ts';
 import { startReadinessStage, type ReadinessStageHost } from '../../support/scenes/readiness-stage.ts';
 import type { CommandResult } from '../../support/host/host.ts';
 
@@ -15,13 +16,16 @@ afterAll(async () => stage.close());
 
 const testMs = 120_000;
 
+/** READY of the tests' images (8 s) is over before a loaded machine has done to the next agent what a test is about. */
+const patience = { READY: 60_000 };
+
 /** Begins an upgrade; its next agent is on standby and waits for its server. */
-async function beginUpgrade(): Promise<{ readonly upgrade: Promise<CommandResult> }> {
+async function beginUpgrade(given = patience): Promise<{ readonly upgrade: Promise<CommandResult> }> {
   const { scene } = stage;
   await stage.provide('trusting');
   scene.server.setRequiredImage(requiredName);
   stage.whenNextStarts(async () => throwSwitch(scene.server, 'any:status=503'));
-  const upgrade = scene.upgrade(requiredName);
+  const upgrade = scene.upgrade(requiredName, ...limits(given));
   await nextRuns();
   return { upgrade };
 }
@@ -56,8 +60,11 @@ describe('in the phase ready', () => {
       const running = await beginUpgrade();
       const pid = await nextRuns();
       await scene.host.tryDocker('exec', 'rancher-agent-next', 'sh', '-c', `kill -9 ${pid}`);
-      await scene.waitFor('a restart', async () =>
-        ((await scene.host.inspect('rancher-agent-next'))?.RestartCount ?? 0) > 0 ? true : undefined,
+      await scene.waitFor(
+        'a restart',
+        async () =>
+          ((await scene.host.inspect('rancher-agent-next'))?.RestartCount ?? 0) > 0 ? true : undefined,
+        30,
       );
       await scene.server.heal();
       scene.server.setRequiredImage(requiredName);
@@ -95,7 +102,7 @@ describe('in the phase ready', () => {
     async () => {
       const { scene } = stage;
       const old = await stage.startHardened();
-      const running = await beginUpgrade();
+      const running = await beginUpgrade({ READY: 20_000 });
       await scene.host.docker('stop', '--time', '3', 'rancher-agent');
       const result = await running.upgrade;
       expect(result.status, result.stderr).toBe(75);

@@ -5,7 +5,7 @@ import { watchConnection } from '../../../../../src/agent/run/bootstrap/watch-co
 import type { ServingObserver } from '../../../../../src/agent/run/serving/record.ts';
 import { silentLog } from '../../../../../src/support/log.ts';
 import { readConfiguration } from '../../../../../src/support/configuration.ts';
-import { startStubServer } from '../../../../support/server/stub-server.ts';
+import { startStubServer } from '../../../../support/server/stub/stub-server.ts';
 
 const ignore = (): void => undefined;
 

@@ -7,7 +7,7 @@ import {
 } from '../../../../../src/agent/worker/proof/bootstrap-watch.ts';
 import { judgeDownload } from '../../../../../src/agent/worker/proof/download.ts';
 import type { ContainerDetails } from '../../../../../src/engine/engine.ts';
-import { startStubServer, type StubServer } from '../../../../support/server/stub-server.ts';
+import { startStubServer, type StubServer } from '../../../../support/server/stub/stub-server.ts';
 import { agentKeys, environmentFor, hardened, lastExit, WorkerScene } from '../../../fakes/worker-scene.ts';
 
 /* What is no proof, and what is no fault of an image, while the bootstrap of a promoted agent is watched. */
