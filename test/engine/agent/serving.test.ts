@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { images, limits, startScene, type Scene } from '../../support/scenes/scene.ts';
 
@@ -76,7 +77,9 @@ describe('the state of a host', () => {
     ],
   ])('is degraded while a bootstrap runs that %s, and is ok when it connects', async (_what, strike) => {
     strike();
-    await scene.startAgent(keys, ...soon, ...limits({ CONNECTION_PATIENCE: 5_000, CONNECTION_POLL: 1_000 }));
+    const metricsFile = ['-e', 'AGENT_METRICS_FILE=/var/lib/rancher/metrics.prom'];
+    const quick = limits({ CONNECTION_PATIENCE: 5_000, CONNECTION_POLL: 1_000 });
+    await scene.startAgent(keys, ...soon, ...quick, ...metricsFile);
     const status = await becomes('degraded', { state: 'degraded', cause: 'agent-not-connected' });
     expect(status).toMatchObject({
       exitCode: 73,
@@ -86,7 +89,7 @@ describe('the state of a host', () => {
     const doctor = await scene.host.tryDocker('exec', 'rancher-agent', '/run.sh', 'doctor', '--json');
     expect(doctor.status, doctor.stdout).toBe(2);
     expect((JSON.parse(doctor.stdout) as { causes: string[] }).causes).toContain('agent-not-connected');
-    const metrics = await readFile(`${scene.host.stateDir}/entrypoint/metrics.prom`, 'utf8');
+    const metrics = await readFile(join(scene.host.stateDir, 'metrics.prom'), 'utf8');
     expect(metrics).toContain('rancher_agent_serving{serving="unknown"} 1');
     await scene.server.heal();
     await scene.host.docker('restart', '--time', '3', 'rancher-agent');

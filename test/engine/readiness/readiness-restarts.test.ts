@@ -14,10 +14,13 @@ beforeAll(async () => {
 afterEach(async () => stage.reset());
 afterAll(async () => stage.close());
 
-const testMs = 120_000;
+const testMs = 180_000;
 
-/** READY of the tests' images (8 s) is over before a loaded machine has done to the next agent what a test is about. */
-const patience = { READY: 60_000 };
+/**
+ * READY and WORKER_TOTAL of the tests' images (8 s, 30 s) are over before a loaded machine has done to the next agent what a test
+ * is about.
+ */
+const patience = { READY: 60_000, WORKER_TOTAL: 120_000 };
 
 /** Begins an upgrade; its next agent is on standby and waits for its server. */
 async function beginUpgrade(given = patience): Promise<{ readonly upgrade: Promise<CommandResult> }> {
@@ -85,7 +88,8 @@ describe('in the phase ready', () => {
       await scene.host.docker(...command, 'rancher-agent-next');
       const result = await running.upgrade;
       expect(result.status, result.stderr).toBe(75);
-      expect(await scene.readStatus()).toMatchObject({ state: 'deferred', cause });
+      const status = await scene.readStatus();
+      expect(status, JSON.stringify(status)).toMatchObject({ state: 'deferred', cause });
       await scene.removeUpgradeContainer();
       await scene.settled();
       await stage.expectUntouched(old);
@@ -102,7 +106,7 @@ describe('in the phase ready', () => {
     async () => {
       const { scene } = stage;
       const old = await stage.startHardened();
-      const running = await beginUpgrade({ READY: 20_000 });
+      const running = await beginUpgrade({ ...patience, READY: 20_000 });
       await scene.host.docker('stop', '--time', '3', 'rancher-agent');
       const result = await running.upgrade;
       expect(result.status, result.stderr).toBe(75);
