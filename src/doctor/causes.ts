@@ -71,6 +71,10 @@ export const doctorCauses = {
     levels: warning,
     meaning: 'nobody observes the bootstrap, for example with `CATTLE_EXEC_AGENT`',
   },
+  'agent-not-connected': {
+    levels: unhealthy,
+    meaning: 'the bootstrap has run for 3 min and holds no connection to the server',
+  },
   'certificate-expired': {
     levels: ['unhealthy', 'warning'],
     meaning:

@@ -30,6 +30,10 @@ const stateCauseTable = {
     75,
     'the server requires the image of the legacy agent again; the upgrade was dropped',
   ),
+  'download-fails': deferred(
+    75,
+    'the bootstrap of the new agent failed, and the server does not send the old one its parts either: rolled back',
+  ),
   'agent-does-not-run': failed(
     73,
     'the new agent exited or restarted while its bootstrap was watched: rolled back',
@@ -59,6 +63,10 @@ const stateCauseTable = {
   'serving-unknown': degraded(
     0,
     'nobody observes whether the agent serves: a legacy or earlier image, `CATTLE_EXEC_AGENT`, `--offline`',
+  ),
+  'agent-not-connected': degraded(
+    73,
+    'the bootstrap has run for 3 min and holds no connection to the server: whether the agent serves is unknown',
   ),
   'socket-dead': degraded(
     73,

@@ -85,7 +85,9 @@ function withServing(outcome: Outcome, serving: Serving): Outcome {
       hint: registerAgain,
     };
   if (outcome.state === 'degraded') return { ...outcome, summary };
-  const exitCode = serving.kind === 'unknown' ? ExitCode.ok : ExitCode.cannotChange;
+  // What nobody observes is as it was asked for; a bootstrap that holds no connection is not.
+  const isAsked = serving.kind === 'unknown' && cause !== 'agent-not-connected';
+  const exitCode = isAsked ? ExitCode.ok : ExitCode.cannotChange;
   const hint = serving.hint ?? 'see what it says: docker logs --tail 50 of the agent, or `doctor`';
   return { ...outcome, summary, cause, state: 'degraded', exitCode, hint };
 }

@@ -4,7 +4,7 @@ import { isEngineError, isStorageRefusal, isWorthRetrying, type EngineError } fr
 import { InterruptedError, messageOf } from '../../support/errors.ts';
 import { doubling, retry } from '../../support/retry.ts';
 import type { Holder } from './mount-holders.ts';
-import { NotReadyError } from './not-ready.ts';
+import { DownloadFailsError, NotReadyError } from './not-ready.ts';
 import type { Observed } from './observe.ts';
 import { isUp } from './situation.ts';
 import type { Step } from './steps.ts';
@@ -33,7 +33,7 @@ export interface ApplyContext extends WatchContext {
   readonly awaitReady?: (next: Observed) => Promise<string | undefined>;
   /**
    * Watches the bootstrap of an agent that was promoted. Left out: nothing is watched.
-   * @throws BootstrapFailsError when the parked agent should come back
+   * @throws BootstrapFailsError or DownloadFailsError when the parked agent should come back
    */
   readonly watchBootstrap?: (agent: Observed) => Promise<'proven' | 'keep-parked'>;
 }
@@ -142,7 +142,8 @@ async function keepingLog<T>(container: Observed, context: ApplyContext, work: (
   try {
     return await work();
   } catch (error) {
-    if (error instanceof NotReadyError) await keepLastLog(container, context);
+    const hasLog = error instanceof NotReadyError || error instanceof DownloadFailsError;
+    if (hasLog) await keepLastLog(container, context);
     throw error;
   }
 }

@@ -35,6 +35,16 @@ export class BootstrapFailsError extends NotReadyError {
   }
 }
 
+/**
+ * The same, and the server does not send the agent's parts to the parked agent either: the parked agent comes back, and nothing
+ * shows that the image is at fault.
+ */
+export class DownloadFailsError extends NotProvenError {
+  constructor(message: string, details: OutcomeDetails = {}) {
+    super('download-fails', message, details);
+  }
+}
+
 type Named = Pick<ContainerDetails, 'name' | 'id' | 'image'>;
 
 /** The next agent exits again and again on standby. @param end how the engine describes that */

@@ -1,4 +1,4 @@
-import { servingUnknown, starting } from '../../agent/run/serving/causes.ts';
+import { agentNotConnected, servingUnknown, starting } from '../../agent/run/serving/causes.ts';
 import { describeObserved, knownServing } from '../../agent/run/serving/known.ts';
 import { formatAge } from '../../support/deadline.ts';
 import { causeReported, fine, unseen, type Figures, type Finding } from '../finding.ts';
@@ -35,6 +35,12 @@ export function checkServing(snapshot: Pick<HostSnapshot, 'serving' | 'agents' |
       'The server shows whether this host is active. Without CATTLE_EXEC_AGENT the agent reports it.';
     const text = `whether the agent serves is unknown: ${message}`;
     return [{ check: 'serving', level: 'warning', text, cause: servingUnknown, advice, figures, ...details }];
+  }
+  if (cause === agentNotConnected) {
+    const text = `whether the agent serves is unknown: ${message}`;
+    const advice =
+      'See where the script waits: docker logs --tail 100 rancher-agent. To start it again: docker restart rancher-agent; your containers keep running.';
+    return [{ check: 'serving', level: 'unhealthy', text, cause, advice, figures, ...details }];
   }
   return [{ check: 'serving', level: 'unknown', text: `unknown: ${message}`, figures }];
 }

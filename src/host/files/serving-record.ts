@@ -14,6 +14,11 @@ const bootstrapSchema = v.object({
   /** The present run: wall clock, and ms since the host started. Left out while none runs. */
   runningSince: v.exactOptional(time),
   runningSinceElapsed: v.exactOptional(v.number()),
+  /**
+   * Whether the present run holds a connection to the server: `none` means not yet, or not any more. Left out while none runs, and
+   * where it cannot be seen.
+   */
+  connection: v.exactOptional(v.picklist(['open', 'none'])),
   /** Exits with an error in a row while the server answered; exits by design do not count. */
   failuresInARow: v.number(),
   /** Runs that exited by design. */

@@ -8,6 +8,23 @@ export const servingLimits = {
   SERVING_SILENCE: 600_000,
   /** A first start, or a reconnect after an exit by design, takes seconds; a server restarts in a minute or two. */
   SERVING_GRACE: 120_000,
+  /**
+   * How long a bootstrap may run without a connection to its server until the agent says so: the download and the start take
+   * seconds, on a slow line minutes, and the worker that watches the bootstrap looks for 5 min.
+   */
+  CONNECTION_PATIENCE: 180_000,
+  /** First pause between two looks at a bootstrap without a connection: the agent of the server connects after a second or two. */
+  CONNECTION_POLL_MIN: 500,
+  /** The pause doubles up to this: the worker that watches a new agent waits for the first connection. */
+  CONNECTION_POLL_WAITING: 5_000,
+  /** How often a connection that is open is looked at again: some files of the kernel, which are in memory. */
+  CONNECTION_POLL: 15_000,
+  /** One look: the kernel answers at once, and a loaded host takes seconds for thousands of connections. */
+  CONNECTION_LOOK: 10_000,
+  /** Processes of one bootstrap that are looked at: an agent has a few, and one for each command that it runs. */
+  CONNECTION_PROCESSES: 200,
+  /** Open files of one of them, and its threads: an agent has some dozen of each. */
+  CONNECTION_FILES: 4_096,
   /** How soon the passing of time alone is noticed; only memory is read. */
   SERVING_TICK: 5_000,
   /** An agent that just became active writes its record within a second; on a disk that was full, one tick later. */

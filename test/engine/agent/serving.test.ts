@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { images, limits, startScene, type Scene } from '../../support/scenes/scene.ts';
 
@@ -22,7 +24,7 @@ beforeAll(async () => {
   scene = await startScene({ name: 'serving', stub: { agents: [keys] } });
 });
 afterEach(async () => {
-  Object.assign(scene.server.behaviour, { bootstrap: 'ok', bootstrapRun: 'runs-long', agentKeys: 'live' });
+  await scene.server.heal();
   scene.server.setRequiredImage(images.a);
   await scene.reset();
 });
@@ -61,6 +63,36 @@ describe('the state of a host', () => {
     expect(doctor.status).toBe(2);
     expect((JSON.parse(doctor.stdout) as { causes: string[] }).causes).toContain('bootstrap-fails');
     scene.server.behaviour.bootstrapRun = 'runs-long';
+    await becomes('ok', { state: 'ok' });
+  });
+
+  it.each([
+    ['never connects to its server', (): void => void (scene.server.behaviour.bootstrapRun = 'hangs')],
+    [
+      'waits for ever for a download',
+      (): void => {
+        scene.server.behaviour.bootstrapShape = 'rancher';
+        scene.server.fault('config-content', 'hang-accept');
+      },
+    ],
+  ])('is degraded while a bootstrap runs that %s, and is ok when it connects', async (_what, strike) => {
+    strike();
+    const metricsFile = ['-e', 'AGENT_METRICS_FILE=/var/lib/rancher/metrics.prom'];
+    const quick = limits({ CONNECTION_PATIENCE: 5_000, CONNECTION_POLL: 1_000 });
+    await scene.startAgent(keys, ...soon, ...quick, ...metricsFile);
+    const status = await becomes('degraded', { state: 'degraded', cause: 'agent-not-connected' });
+    expect(status).toMatchObject({
+      exitCode: 73,
+      summary: expect.stringMatching(/has run for \S+ s and has not connected to the server/) as string,
+      serving: { serving: 'unknown', cause: 'agent-not-connected' },
+    });
+    const doctor = await scene.host.tryDocker('exec', 'rancher-agent', '/run.sh', 'doctor', '--json');
+    expect(doctor.status, doctor.stdout).toBe(2);
+    expect((JSON.parse(doctor.stdout) as { causes: string[] }).causes).toContain('agent-not-connected');
+    const metrics = await readFile(join(scene.host.stateDir, 'metrics.prom'), 'utf8');
+    expect(metrics).toContain('rancher_agent_serving{serving="unknown"} 1');
+    await scene.server.heal();
+    await scene.host.docker('restart', '--time', '3', 'rancher-agent');
     await becomes('ok', { state: 'ok' });
   });
 

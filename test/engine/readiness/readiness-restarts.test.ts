@@ -1,13 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { throwSwitch } from '../../support/server/stub/stub-switches.ts';
 import { buildMs, requiredName } from '../../support/images/readiness-images.ts';
+import { limits } from '../../support/scenes/scene.ts';
 import { startReadinessStage, type ReadinessStageHost } from '../../support/scenes/readiness-stage.ts';
 import type { CommandResult } from '../../support/host/host.ts';
 
-/*
- * What happens to a next agent, or to its server's answers, in the phase `ready`: a restart goes on, a removal is deferred, and one
- * bad answer is no proof against an image.
- */
+/* What happens to a next agent in the phase `ready`: after a restart it goes on, and a removal is deferred. */
 let stage: ReadinessStageHost;
 
 beforeAll(async () => {
@@ -16,25 +14,21 @@ beforeAll(async () => {
 afterEach(async () => stage.reset());
 afterAll(async () => stage.close());
 
-const testMs = 120_000;
+const testMs = 180_000;
 
-/** Something is wrong from the start of the next agent on. */
-function whenNextStarts(run: () => Promise<void>): void {
-  stage.scene.host.proxy.addRule({
-    match: ({ method, path, userAgent }) =>
-      method === 'POST' && userAgent.includes('(worker)') && path.endsWith('/start'),
-    times: 1,
-    action: { kind: 'call', when: 'before', run },
-  });
-}
+/**
+ * READY and WORKER_TOTAL of the tests' images (8 s, 30 s) are over before a loaded machine has done to the next agent what a test
+ * is about.
+ */
+const patience = { READY: 60_000, WORKER_TOTAL: 120_000 };
 
 /** Begins an upgrade; its next agent is on standby and waits for its server. */
-async function beginUpgrade(): Promise<{ readonly upgrade: Promise<CommandResult> }> {
+async function beginUpgrade(given = patience): Promise<{ readonly upgrade: Promise<CommandResult> }> {
   const { scene } = stage;
   await stage.provide('trusting');
   scene.server.setRequiredImage(requiredName);
-  whenNextStarts(async () => throwSwitch(scene.server, 'any:status=503'));
-  const upgrade = scene.upgrade(requiredName);
+  stage.whenNextStarts(async () => throwSwitch(scene.server, 'any:status=503'));
+  const upgrade = scene.upgrade(requiredName, ...limits(given));
   await nextRuns();
   return { upgrade };
 }
@@ -44,12 +38,6 @@ async function nextRuns(): Promise<number> {
     const next = await stage.scene.host.inspect('rancher-agent-next');
     return next?.State.Running === true && next.State.Pid > 0 ? next.State.Pid : undefined;
   });
-}
-
-async function expectUpgraded(result: CommandResult): Promise<void> {
-  expect(result, result.stderr).toMatchObject({ status: 0 });
-  await stage.scene.removeUpgradeContainer();
-  await stage.upgraded(requiredName, 60);
 }
 
 describe('in the phase ready', () => {
@@ -62,7 +50,7 @@ describe('in the phase ready', () => {
       await scene.host.docker('restart', '--time', '3', 'rancher-agent-next');
       await scene.server.heal();
       scene.server.setRequiredImage(requiredName);
-      await expectUpgraded(await running.upgrade);
+      await stage.expectUpgraded(await running.upgrade);
     },
     testMs,
   );
@@ -75,12 +63,15 @@ describe('in the phase ready', () => {
       const running = await beginUpgrade();
       const pid = await nextRuns();
       await scene.host.tryDocker('exec', 'rancher-agent-next', 'sh', '-c', `kill -9 ${pid}`);
-      await scene.waitFor('a restart', async () =>
-        ((await scene.host.inspect('rancher-agent-next'))?.RestartCount ?? 0) > 0 ? true : undefined,
+      await scene.waitFor(
+        'a restart',
+        async () =>
+          ((await scene.host.inspect('rancher-agent-next'))?.RestartCount ?? 0) > 0 ? true : undefined,
+        30,
       );
       await scene.server.heal();
       scene.server.setRequiredImage(requiredName);
-      await expectUpgraded(await running.upgrade);
+      await stage.expectUpgraded(await running.upgrade);
     },
     testMs,
   );
@@ -97,14 +88,15 @@ describe('in the phase ready', () => {
       await scene.host.docker(...command, 'rancher-agent-next');
       const result = await running.upgrade;
       expect(result.status, result.stderr).toBe(75);
-      expect(await scene.readStatus()).toMatchObject({ state: 'deferred', cause });
+      const status = await scene.readStatus();
+      expect(status, JSON.stringify(status)).toMatchObject({ state: 'deferred', cause });
       await scene.removeUpgradeContainer();
       await scene.settled();
       await stage.expectUntouched(old);
       // No back-off: the same image is tried at once.
       await scene.server.heal();
       scene.server.setRequiredImage(requiredName);
-      await expectUpgraded(await scene.upgrade(requiredName));
+      await stage.expectUpgraded(await scene.upgrade(requiredName));
     },
     testMs,
   );
@@ -114,7 +106,7 @@ describe('in the phase ready', () => {
     async () => {
       const { scene } = stage;
       const old = await stage.startHardened();
-      const running = await beginUpgrade();
+      const running = await beginUpgrade({ ...patience, READY: 20_000 });
       await scene.host.docker('stop', '--time', '3', 'rancher-agent');
       const result = await running.upgrade;
       expect(result.status, result.stderr).toBe(75);
@@ -126,69 +118,6 @@ describe('in the phase ready', () => {
         Id: old.id,
         State: { Running: true },
       });
-    },
-    testMs,
-  );
-});
-
-describe('answers that are not always the same', () => {
-  it(
-    'a script that is cut off for a moment is no failure',
-    async () => {
-      const { scene } = stage;
-      await stage.startHardened();
-      await stage.provide('trusting');
-      scene.server.setRequiredImage(requiredName);
-      whenNextStarts(async () => {
-        scene.server.behaviour.bootstrap = 'truncated';
-        setTimeout(() => {
-          scene.server.behaviour.bootstrap = 'ok';
-        }, 3_000);
-        return Promise.resolve();
-      });
-      await expectUpgraded(await scene.upgrade(requiredName));
-    },
-    testMs,
-  );
-
-  it(
-    'a script that is cut off for the old agent as well is deferred',
-    async () => {
-      const { scene } = stage;
-      const old = await stage.startHardened();
-      await stage.provide('trusting');
-      whenNextStarts(async () => {
-        scene.server.behaviour.bootstrap = 'truncated';
-        return Promise.resolve();
-      });
-      const result = await scene.upgrade(requiredName);
-      expect(result.status, result.stderr).toBe(75);
-      expect(await scene.readStatus()).toMatchObject({ state: 'deferred', cause: 'ready-script-not-whole' });
-      await scene.removeUpgradeContainer();
-      await scene.settled();
-      await stage.expectUntouched(old);
-    },
-    testMs,
-  );
-
-  it.each(['hardened', 'legacy'] as const)(
-    'a load balancer whose every second server sends a page: deferred, from a %s agent',
-    async (kind) => {
-      const { scene } = stage;
-      const old = kind === 'hardened' ? await stage.startHardened() : await stage.startLegacy();
-      await stage.provide('trusting');
-      whenNextStarts(async () => {
-        for (let turn = 0; turn < 500; turn += 1)
-          scene.server.fault('bootstrap', 'html200', { times: 1, after: 1 });
-        return Promise.resolve();
-      });
-      const result = await scene.upgrade(requiredName);
-      // The next agent may have had luck three times in a row; it is never refused.
-      expect([0, 75], result.stderr).toContain(result.status);
-      if (result.status === 0) return;
-      expect((await scene.readStatus())['state']).toBe('deferred');
-      await scene.removeUpgradeContainer();
-      await stage.expectSameStart(old);
     },
     testMs,
   );

@@ -247,6 +247,21 @@ describe('after the promotion', () => {
     expect((await stage.atWork()).id).toBe(before.id);
   }, 120_000);
 
+  it('an image is not blamed where the server sends no agent its parts: the old one is back, and works when it does', async () => {
+    const { scene } = stage;
+    const before = await stage.startHardened();
+    await stage.provide('trusting');
+    scene.server.fault('config-content', { status: 503, body: 'html' });
+    const result = await scene.upgrade(requiredName);
+    expect(result.status, result.stderr).toBe(75);
+    expect(await stage.waitForState('deferred', 60)).toMatchObject({ cause: 'download-fails' });
+    await scene.removeUpgradeContainer();
+    expect(await scene.host.inspect('rancher-agent')).toMatchObject({ Id: before.id });
+    // No back-off: the same image is tried again as soon as the server is healthy.
+    scene.server.clearFaults();
+    await stage.upgraded(requiredName, 90);
+  }, 180_000);
+
   it('a bootstrap that exits by design is no failure', async () => {
     const { scene } = stage;
     await stage.startHardened();

@@ -24,12 +24,13 @@ export const longFiles: Readonly<Record<string, number>> = {
   'test/engine/readiness/readiness-stale.test.ts': 125,
   'test/engine/faults/matrix-frozen.test.ts': 125,
   'test/engine/doctor.test.ts': 125,
-  'test/engine/readiness/readiness-restarts.test.ts': 155,
   'test/engine/readiness/readiness-legacy.test.ts': 105,
   'test/engine/cleanup/cleanup.test.ts': 100,
   'test/engine/agent/bootstrap.test.ts': 95,
   'test/engine/faults/replay.test.ts': 90,
   'test/image/reproducible.test.ts': 85,
+  'test/engine/readiness/readiness-restarts.test.ts': 80,
+  'test/engine/readiness/readiness-answers.test.ts': 80,
   'test/engine/agent/reconnect.test.ts': 75,
 };
 

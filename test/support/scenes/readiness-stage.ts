@@ -4,7 +4,7 @@ import { certificates } from '../server/certificates.ts';
 import type { StubOptions } from '../server/stub/stub-server.ts';
 import type { AgentConnection } from '../server/stub/stub-websocket.ts';
 import type { AgentKeys } from '../server/stub/stub-state.ts';
-import type { StartOptions } from '../host/host.ts';
+import type { CommandResult, StartOptions } from '../host/host.ts';
 import { readinessImage, requiredName, type ReadinessStage } from '../images/readiness-images.ts';
 import { startScene, type Scene } from './scene.ts';
 
@@ -149,6 +149,23 @@ export class ReadinessStageHost {
     const agent = await this.atWork();
     await this.waitForState('ok', 30);
     return agent;
+  }
+
+  /** Something is wrong from the start of the next agent on. */
+  whenNextStarts(run: () => Promise<void>): void {
+    this.scene.host.proxy.addRule({
+      match: ({ method, path, userAgent }) =>
+        method === 'POST' && userAgent.includes('(worker)') && path.endsWith('/start'),
+      times: 1,
+      action: { kind: 'call', when: 'before', run },
+    });
+  }
+
+  /** After an upgrade to the image that the server requires by its one name. */
+  async expectUpgraded(result: CommandResult): Promise<void> {
+    expect(result, result.stderr).toMatchObject({ status: 0 });
+    await this.scene.removeUpgradeContainer();
+    await this.upgraded(requiredName, 60);
   }
 
   async reset(): Promise<void> {

@@ -46,6 +46,15 @@ describe('the check of serving', () => {
       /is unknown: nobody looks/,
     ],
     [
+      'a bootstrap without a connection',
+      {
+        serving: serving({ serving: 'unknown', cause: 'agent-not-connected', message: 'has not connected' }),
+      },
+      'unhealthy',
+      'agent-not-connected',
+      /is unknown: has not connected/,
+    ],
+    [
       'an agent that has just started',
       { serving: serving({ serving: 'unknown', cause: 'starting', message: 'not long enough yet' }) },
       'ok',

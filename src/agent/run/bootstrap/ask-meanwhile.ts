@@ -1,3 +1,4 @@
+import { fetchBootstrap } from '../../../control-plane/bootstrap.ts';
 import { checkCredentials } from '../../../control-plane/credentials.ts';
 import { messageOf } from '../../../support/errors.ts';
 import {
@@ -10,7 +11,8 @@ import { observeKeys, unreachableCause } from './observe-keys.ts';
 
 /**
  * Asks the server for our keys every SERVING_POLL while a bootstrap runs, which may be 12 h, and reports the answer. A
- * request that fails is only reported: the agent of the server has a connection of its own. Never rejects.
+ * request that fails is only reported: the agent of the server has a connection of its own. A bootstrap that is in doubt does not
+ * keep the agent on its image: the script is asked for as well, and read. Never rejects.
  * @param exited aborted when the bootstrap has exited
  */
 export async function keepAsking(
@@ -38,6 +40,10 @@ async function ask(loop: BootstrapLoop, settings: AgentSettings): Promise<void> 
     const { client } = await (loop.open ?? connectForUs)(loop, settings.cattleUrl);
     const keys = await checkCredentials(client, settings);
     if (!loop.signal.aborted) observeKeys(loop.serving, keys);
+    if (loop.serving?.isInDoubt?.() !== true) return;
+    // A bootstrap that hangs never reads another script, so only this shows that the server requires another image.
+    const bootstrap = await fetchBootstrap(client, settings.cattleUrl, settings.keys);
+    if (bootstrap.ok && !loop.signal.aborted) loop.onBootstrap(bootstrap);
   } catch (error) {
     if (!loop.signal.aborted) loop.serving?.unanswered(unreachableCause, messageOf(error));
   }

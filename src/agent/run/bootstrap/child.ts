@@ -86,6 +86,14 @@ export interface ChildExit {
   readonly signal: NodeJS.Signals | null;
 }
 
+export interface RunOptions {
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** Called with the id of the process, which the agent of the server takes over from bash. Does not wait. */
+  readonly onStart?: (pid: number) => void;
+}
+
 /**
  * Runs a script with bash until it exits, in a process group of its own. Its output is passed through. When `signal` is
  * aborted the group gets the signal that we got and, after CHILD_GRACE, SIGKILL: a bash that waits for a command of its own
@@ -94,7 +102,7 @@ export interface ChildExit {
 export async function runScript(
   file: string,
   environment: Environment,
-  options: { readonly limits: Limits; readonly clock: Clock; readonly signal: AbortSignal },
+  options: RunOptions,
 ): Promise<ChildExit> {
   options.signal.throwIfAborted();
   const child = spawn('bash', [file], {
@@ -103,6 +111,7 @@ export async function runScript(
     detached: true,
   });
   const exited = awaitEnd(child);
+  if (child.pid !== undefined) options.onStart?.(child.pid);
   const stop = (): void => void stopChild(child, exited, options);
   options.signal.addEventListener('abort', stop, { once: true });
   try {

@@ -6,6 +6,7 @@ import { keepAsking } from './ask-meanwhile.ts';
 import { isByDesign } from './exit-by-design.ts';
 import { scriptsOf, type BootstrapLoop } from './loop-parts.ts';
 import type { Turn } from './pace.ts';
+import { watchConnection } from './watch-connection.ts';
 import { composeEnvironment } from './script-environment.ts';
 
 /** Runs a staged script until it exits, and removes it. Never returns with `CATTLE_EXEC_AGENT`. */
@@ -44,7 +45,10 @@ async function observeRun(
   serving?.began();
   void keepAsking(loop, settings, exited.signal);
   try {
-    exit = await scripts.run(script.file, environment, { limits, clock, signal: loop.signal });
+    exit = await scripts.run(script.file, environment, {
+      ...{ limits, clock, signal: loop.signal },
+      onStart: (pid) => void watchConnection(loop, { pid, environment, exited: exited.signal }),
+    });
   } finally {
     ms = clock.elapsed() - begun;
     const at = clock.now();

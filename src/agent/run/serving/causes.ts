@@ -15,6 +15,8 @@ export const bootstrapNotRunning = 'bootstrap-not-running';
 export const serverUnreachable = 'server-unreachable';
 /** Nobody observes the bootstrap: `CATTLE_EXEC_AGENT`, a legacy image, `--offline`. */
 export const servingUnknown = 'serving-unknown';
+/** A bootstrap runs, and none of its processes has had a connection to the server for a while. */
+export const agentNotConnected = 'agent-not-connected';
 /** It has just been started: too early to know. Never the cause of a state. */
 export const starting = 'starting';
 /** The engine's socket in this container is dead, while the host's answers. */
@@ -30,6 +32,7 @@ const others: readonly string[] = [
   bootstrapNotRunning,
   serverUnreachable,
   servingUnknown,
+  agentNotConnected,
   socketDead,
   resolverChanged,
 ];

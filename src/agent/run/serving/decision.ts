@@ -1,12 +1,28 @@
 import { formatDuration } from '../../../support/deadline.ts';
 import type { Limits } from '../../../support/limits/limits.ts';
-import { bootstrapFails, bootstrapNotRunning, keysRevoked, serverUnreachable, starting } from './causes.ts';
+import {
+  agentNotConnected,
+  bootstrapFails,
+  bootstrapNotRunning,
+  keysRevoked,
+  serverUnreachable,
+  starting,
+} from './causes.ts';
 import type { StateCause } from '../../../support/causes.ts';
 
 /** Why something is so: a stable code, and one sentence for a person. */
 export interface Reason {
   readonly cause: StateCause;
   readonly message: string;
+}
+
+export interface ConnectionFacts {
+  /** Whether it was seen to be open at the last look. */
+  readonly isOpen: boolean;
+  /** Whether it was seen to be open since the start of the run. */
+  readonly wasOpen: boolean;
+  /** When it was last seen to be open; the start of the run where it never was. */
+  readonly lastOpenAt: number;
 }
 
 /** What has been observed of one agent's process. All times by `Clock.elapsed`, in ms. */
@@ -25,6 +41,8 @@ export interface ServingFacts {
   readonly unknown: Reason | undefined;
   /** Since when a bootstrap runs; undefined while none does. */
   readonly runningSince: number | undefined;
+  /** The connection of that run to the server; undefined while none runs, and where nobody can see it. */
+  readonly connection: ConnectionFacts | undefined;
   readonly failuresInARow: number;
   /** When the last run was over that lasted, or exited by design. */
   readonly lastGoodEnd: number | undefined;
@@ -44,18 +62,19 @@ export interface ServingDecision {
  * Whether the agent serves (readiness §5). It does only while its bootstrap runs, or has exited by design moments ago, and
  * the server's last answer is live. While a bootstrap runs only failed requests count against it, and only after
  * SERVING_SILENCE without a live answer. A bootstrap that exits with an error after a minute, each time, has served nobody: it
- * waited for something that never came. So the next one proves something only when it has run twice as long. Pure.
+ * waited for something that never came. So the next one proves something only when it has run twice as long. And one that can
+ * be seen to hold no connection to the server has proven nothing, however long it runs: it may hang. Pure.
  */
 export function decideServing(facts: ServingFacts, now: number, limits: Limits): ServingDecision {
   if (facts.unknown !== undefined) return { serving: 'unknown', reason: facts.unknown };
   if (facts.cannotRun !== undefined) return { serving: 'no', reason: facts.cannotRun };
   const ranFor = facts.runningSince === undefined ? undefined : now - facts.runningSince;
+  const reconnects = facts.lastGoodEnd !== undefined && now - facts.lastGoodEnd < limits.SERVING_GRACE;
   if (ranFor !== undefined && ranFor >= provenAfter(facts.longestFailure, limits))
-    return whileItRuns(facts, now, limits);
+    return whileItRuns(facts, now, limits, reconnects);
   if (facts.answered === false && facts.refusal?.cause === keysRevoked) return no(facts.refusal);
   if (facts.failuresInARow >= limits.BOOTSTRAP_WATCH_EXITS && facts.answered !== false)
     return no(fails(facts));
-  const reconnects = facts.lastGoodEnd !== undefined && now - facts.lastGoodEnd < limits.SERVING_GRACE;
   if (reconnects && facts.lastAnswerAt !== undefined) return { serving: 'yes' };
   return isEarly(facts, now, limits) ? tooEarly : no(whyNot(facts));
 }
@@ -73,7 +92,7 @@ const tooEarly: ServingDecision = {
   reason: { cause: starting, message: 'its bootstrap has not run long enough yet' },
 };
 
-function whileItRuns(facts: ServingFacts, now: number, limits: Limits): ServingDecision {
+function whileItRuns(facts: ServingFacts, now: number, limits: Limits, reconnects: boolean): ServingDecision {
   const { answered, lastAnswerAt, startedAt, refusal } = facts;
   const silence = now - (lastAnswerAt ?? startedAt);
   const isSilent = answered !== true && silence >= limits.SERVING_SILENCE;
@@ -82,8 +101,33 @@ function whileItRuns(facts: ServingFacts, now: number, limits: Limits): ServingD
     const why = refusal === undefined ? '' : `: ${refusal.message}`;
     return no({ cause: refusal?.cause ?? serverUnreachable, message: message + why });
   }
-  return lastAnswerAt === undefined ? tooEarly : { serving: 'yes' };
+  if (lastAnswerAt === undefined) return tooEarly;
+  return withoutConnection(facts, now, limits, reconnects) ?? { serving: 'yes' };
 }
+
+/** @returns undefined where the bootstrap has a connection, lost it only a moment ago, or nobody can see that */
+function withoutConnection(
+  { connection, runningSince = 0 }: ServingFacts,
+  now: number,
+  limits: Limits,
+  reconnects: boolean,
+): ServingDecision | undefined {
+  if (connection === undefined || connection.isOpen) return undefined;
+  const without = now - connection.lastOpenAt;
+  if (without >= limits.CONNECTION_PATIENCE) {
+    const ran = formatDuration(now - runningSince);
+    const message = connection.wasOpen
+      ? `its bootstrap runs and has had no connection to the server for ${formatDuration(without)}`
+      : `its bootstrap has run for ${ran} and has not connected to the server`;
+    return { serving: 'unknown', reason: { cause: agentNotConnected, message } };
+  }
+  return connection.wasOpen || reconnects ? undefined : notConnectedYet;
+}
+
+const notConnectedYet: ServingDecision = {
+  serving: 'unknown',
+  reason: { cause: starting, message: 'its bootstrap runs and has not connected to the server yet' },
+};
 
 /** At the start, and while a first bootstrap of a server that answers again has not run long enough. */
 function isEarly(facts: ServingFacts, now: number, limits: Limits): boolean {

@@ -1,3 +1,4 @@
+import type { ConnectionSight } from '../../../host/connections.ts';
 import type { StateCause } from '../../../support/causes.ts';
 
 /** The record in the container's own file system. On the host: `serving.json` in the folder of this entrypoint. */
@@ -11,6 +12,10 @@ export interface ServingObserver {
   unanswered(cause: StateCause, message: string): void;
   /** The bootstrap has been started. */
   began(): void;
+  /** Whether it holds a connection to the server; `unseen`: that cannot be looked at. Not called where nobody looks. */
+  connection?(sight: ConnectionSight): void;
+  /** Whether the present run is in doubt, because it can be seen to hold no connection. */
+  isInDoubt?(): boolean;
   /** It has exited. */
   exited(exit: {
     readonly status: number | null;

@@ -1,7 +1,14 @@
 import type { HostStatus } from '../../../host/files/status.ts';
 import { ExitCode } from '../../../support/errors.ts';
 import type { Outcome } from '../../report/outcome.ts';
-import { bootstrapFails, endsWithServing, isFailing, keysRevoked, servingUnknown } from './causes.ts';
+import {
+  agentNotConnected,
+  bootstrapFails,
+  endsWithServing,
+  isFailing,
+  keysRevoked,
+  servingUnknown,
+} from './causes.ts';
 import type { Reason, ServingDecision } from './decision.ts';
 
 /** What the active agent knows when it compares the host's state with its own observations. */
@@ -62,6 +69,10 @@ function outcomeOf({ decision, server, trouble }: ServingView): Outcome | undefi
     return { state: 'ok', exitCode: ExitCode.ok, summary };
   }
   if (serving === 'no') return notServing(reason);
+  if (reason.cause === agentNotConnected) {
+    const summary = `whether the agent serves is not known: ${reason.message}`;
+    return { ...degraded(reason, hintFor(reason.cause)), summary };
+  }
   if (reason.cause !== servingUnknown) return undefined;
   return {
     ...degraded(
@@ -96,8 +107,12 @@ function hintFor(cause: string): string {
   if (cause === bootstrapFails) {
     return 'see what the script says: docker logs --tail 100 rancher-agent; or have the server require another image';
   }
+  if (cause === agentNotConnected) return notConnectedHint;
   return 'see the runbook, "The server cannot be reached"';
 }
+
+const notConnectedHint =
+  'see where the script waits: docker logs --tail 100 rancher-agent; to start it again: docker restart rancher-agent (your containers run on)';
 
 function mayReplace(before: HostStatus, wanted: Outcome): boolean {
   if (before.state === 'ok' || endsWithServing(before)) return true;

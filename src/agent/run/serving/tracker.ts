@@ -1,3 +1,4 @@
+import type { ConnectionSight } from '../../../host/connections.ts';
 import { QueuedFile } from '../../../host/files/queued-file.ts';
 import type { ServingRecord, ServingSummary } from '../../../host/files/serving-record.ts';
 import type { HostStatus } from '../../../host/files/status.ts';
@@ -6,6 +7,7 @@ import { messageOf } from '../../../support/errors.ts';
 import { printableValue } from '../../../support/printable.ts';
 import type { Host } from '../../host.ts';
 import type { AgentReporter } from '../../report/reporter.ts';
+import { agentNotConnected } from './causes.ts';
 import {
   decideServing,
   provenAfter,
@@ -90,6 +92,7 @@ class Tracker implements ServingTracker {
       cannotRun: undefined,
       unknown: undefined,
       runningSince: undefined,
+      connection: undefined,
       failuresInARow: 0,
       lastGoodEnd: undefined,
       lastFailure: undefined,
@@ -124,14 +127,30 @@ class Tracker implements ServingTracker {
     this.#runs += 1;
     this.#facts.cannotRun = undefined;
     this.#facts.runningSince = clock.elapsed();
+    this.#facts.connection = undefined;
     this.#runningSinceWall = clock.now();
     this.#observe(true);
+  }
+
+  connection(sight: ConnectionSight): void {
+    const { connection: before, runningSince } = this.#facts;
+    if (runningSince === undefined) return;
+    const isOpen = sight === 'open';
+    const lastOpenAt = isOpen ? this.#tracking.clock.elapsed() : (before?.lastOpenAt ?? runningSince);
+    const wasOpen = isOpen || before?.wasOpen === true;
+    this.#facts.connection = sight === 'unseen' ? undefined : { isOpen, wasOpen, lastOpenAt };
+    this.#observe(before?.isOpen !== this.#facts.connection?.isOpen);
+  }
+
+  isInDoubt(): boolean {
+    return this.#decision.reason?.cause === agentNotConnected;
   }
 
   exited(exit: Parameters<ServingObserver['exited']>[0]): void {
     const { clock, limits } = this.#tracking;
     const { status, signal, ms, byDesign } = exit;
     this.#facts.runningSince = undefined;
+    this.#facts.connection = undefined;
     this.#runningSinceWall = undefined;
     this.#lastExit = { at: isoOf(clock.now()), status, signal, ms: Math.round(ms), byDesign };
     if (byDesign) {
@@ -294,7 +313,7 @@ class Tracker implements ServingTracker {
   #record(): ServingRecord {
     const { clock, container, startedAt, server } = this.#tracking;
     const { serving, reason } = this.#decision;
-    const { answered, runningSince, failuresInARow } = this.#facts;
+    const { answered, runningSince, connection, failuresInARow } = this.#facts;
     return {
       version: 1,
       container,
@@ -312,6 +331,7 @@ class Tracker implements ServingTracker {
         ...(this.#runningSinceWall === undefined || runningSince === undefined
           ? {}
           : { runningSince: isoOf(this.#runningSinceWall), runningSinceElapsed: runningSince }),
+        ...(connection === undefined ? {} : { connection: connection.isOpen ? 'open' : 'none' }),
         failuresInARow,
         good: this.#good,
         ...(this.#lastExit === undefined ? {} : { lastExit: this.#lastExit }),

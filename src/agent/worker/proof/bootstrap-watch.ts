@@ -7,13 +7,14 @@ import { readSmallFile } from '../../../host/files/read.ts';
 import { readInside } from '../../../host/read-inside.ts';
 import { deadlineIn, formatDuration, type Deadline } from '../../../support/deadline.ts';
 import { messageOf } from '../../../support/errors.ts';
-import { agentDoesNotRun, BootstrapFailsError } from '../../transaction/not-ready.ts';
+import { agentDoesNotRun, BootstrapFailsError, DownloadFailsError } from '../../transaction/not-ready.ts';
 import { oldAgents, type Observation, type Observed } from '../../transaction/observe.ts';
 import { heartbeatFile } from '../../run/heartbeat.ts';
-import { keysRevoked, servingUnknown } from '../../run/serving/causes.ts';
+import { agentNotConnected, keysRevoked, servingUnknown } from '../../run/serving/causes.ts';
 import { servingRecordSchema, type ServingRecord } from '../../../host/files/serving-record.ts';
 import { servingFile } from '../../run/serving/record.ts';
 import type { Work } from '../session.ts';
+import { findDownloadFault } from './download.ts';
 import { askRequirement } from './requirement.ts';
 import { servingOf, type Serving } from './serving.ts';
 
@@ -49,8 +50,11 @@ export function judgeBootstrap(
   const { runningSinceElapsed = Infinity, lastExit, failuresInARow } = bootstrap;
   if (serving === 'unknown' && cause === servingUnknown) return 'unknown';
   if (failuresInARow >= mostFailures) return 'fails';
+  // Left out by an agent that cannot see it, and by earlier versions.
+  const isConnected = bootstrap.connection !== 'none';
   const isAlive = elapsed - lifeSign < freshMs || lifeSign - runningSinceElapsed >= watchMs;
-  if (isAlive && elapsed - runningSinceElapsed >= watchMs) return 'proven';
+  if (isAlive && isConnected && elapsed - runningSinceElapsed >= watchMs) return 'proven';
+  if (cause === agentNotConnected) return 'unknown';
   if (lastExit?.byDesign === true && failuresInARow === 0) return 'proven';
   return cause === keysRevoked ? 'revoked' : 'undecided';
 }
@@ -67,7 +71,7 @@ export interface BootstrapWatch {
  * Watches the bootstrap of an agent that was promoted, until it has run for a while, exited by design, or failed
  * three times in
  * a row while the server answered.
- * @throws BootstrapFailsError when the parked agent is to come back; NotReadyError when the agent itself exits
+ * @throws BootstrapFailsError or DownloadFailsError when the parked agent is to come back; NotReadyError when the agent itself exits
  */
 export async function watchBootstrap(
   { work, wasReady, isRescue }: BootstrapWatch,
@@ -127,6 +131,12 @@ async function concludeFailure(
   const [old] = parked;
   const message = describeFailure(record);
   if (old !== undefined && (old.canStandBy || (await askRequirement(work, old)) === old.image)) {
+    const fault = await findDownloadFault(work, old);
+    if (fault !== undefined) {
+      throw new DownloadFailsError(`${message}; its download fails for the parked agent as well: ${fault}`, {
+        hint: "see the server's log, and the proxies before it: it must send what is below /configcontent",
+      });
+    }
     throw new BootstrapFailsError(message, {
       hint: "see why: docker logs of the agent, or the worker's log on the host",
     });

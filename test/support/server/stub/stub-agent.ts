@@ -4,6 +4,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
+import { holdConnection } from './stub-bootstrap.ts';
 
 /** Printed by what the stand-in downloads and becomes: the agent itself. */
 export const agentMarker = 'STUB-AGENT: started';
@@ -22,7 +23,7 @@ mkdir -p "$CATTLE_HOME/pyagent"
 cat > "$CATTLE_HOME/pyagent/apply.sh" <<'END'
 #!/bin/bash
 echo "${agentMarker} with $1, below $AGENT_PARENT_PID"
-exec sleep 86400
+${holdConnection}exec sleep 86400
 END
 chmod 755 "$CATTLE_HOME/pyagent/apply.sh"
 `;

@@ -25,9 +25,9 @@ export interface Behaviour {
   bootstrapShape: 'short' | 'rancher' | 'pasturestack';
   /**
    * What the short script does after its upgrade branch. `waits`: for a command of its own, and says so when it is told to
-   * end. `orphans`: leaves processes behind whose parents have ended.
+   * end. `hangs`: never connects to the server; the others hold a connection. `orphans`: leaves processes behind whose parents have ended.
    */
-  bootstrapRun: 'exits' | 'fails' | 'runs-long' | 'waits' | 'orphans';
+  bootstrapRun: 'exits' | 'fails' | 'runs-long' | 'hangs' | 'waits' | 'orphans';
   /**
    * What the agent does that the whole script downloads: nothing, or it holds a websocket to the server and exits with 0 when the
    * server closes it, with 1 when a newer agent was installed beside it (control-plane §5.4).

@@ -64,10 +64,18 @@ ${endings[behaviour.bootstrapRun]}
 `;
 }
 
+/** A connection that stays open, as that of the agent's websocket; what follows inherits it. */
+export const holdConnection = `if [[ $CATTLE_URL =~ ^(https?)://([^/:]+)(:([0-9]+))? ]]; then
+    port=\${BASH_REMATCH[4]:-$([ \${BASH_REMATCH[1]} = https ] && echo 443 || echo 80)}
+    { exec 9<>"/dev/tcp/\${BASH_REMATCH[2]}/$port"; } 2>/dev/null || true
+fi
+`;
+
 const endings: Readonly<Record<Behaviour['bootstrapRun'], string>> = {
   exits: 'exit 0',
   fails: 'exit 1',
-  'runs-long': 'exec sleep 86400',
-  waits: `trap 'echo "${endMarker}"; exit 0' TERM\nsleep 86400`,
-  orphans: '(sleep 1 & sleep 1 & sleep 1 &)\nexec sleep 86400',
+  'runs-long': `${holdConnection}exec sleep 86400`,
+  hangs: 'exec sleep 86400',
+  waits: `${holdConnection}trap 'echo "${endMarker}"; exit 0' TERM\nsleep 86400`,
+  orphans: `(sleep 1 & sleep 1 & sleep 1 &)\n${holdConnection}exec sleep 86400`,
 };

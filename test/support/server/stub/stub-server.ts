@@ -90,6 +90,9 @@ export interface StubServer {
   close(): Promise<void>;
 }
 
+/** Agents hold connections on which they send nothing for as long as a test runs. */
+const idle = { headersTimeout: 0, requestTimeout: 0, handshakeTimeout: 3_600_000 };
+
 interface ActiveFault {
   readonly endpoint: Endpoint | 'any';
   readonly fault: Fault;
@@ -131,7 +134,8 @@ export async function startStubServer(options: StubOptions = {}): Promise<StubSe
       response.destroy(error instanceof Error ? error : undefined);
     });
   };
-  const server = tls === undefined ? createHttpServer(listener) : createHttpsServer({ ...tls }, listener);
+  const server =
+    tls === undefined ? createHttpServer(idle, listener) : createHttpsServer({ ...tls, ...idle }, listener);
   const connections = new StubWebsockets();
   server.on('upgrade', (request, socket: Socket, head) => {
     const response = new ServerResponse(request);

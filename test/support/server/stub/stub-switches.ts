@@ -148,7 +148,11 @@ const kinds: ReadonlyMap<string, SwitchKind> = new Map([
     'what is served as bootstrap script',
     member('bootstrap', 'ok', 'empty', 'json', 'html', 'truncated', 'no-shebang'),
   ),
-  oneOf('run', 'what the bootstrap script does', member('bootstrapRun', 'exits', 'fails', 'runs-long')),
+  oneOf(
+    'run',
+    'what the bootstrap script does',
+    member('bootstrapRun', 'exits', 'fails', 'runs-long', 'hangs'),
+  ),
   oneOf('agent', 'what the downloaded agent does', member('agentRun', 'stays', 'websocket')),
   oneOf(
     'upgrade',

@@ -115,6 +115,17 @@ describe('an agent that runs is not one that serves: the state says what was obs
       },
     ],
     [
+      'its bootstrap holds no connection: nobody has asked for that',
+      { kind: 'unknown', cause: 'agent-not-connected', message: 'it has not connected' },
+      {
+        state: 'degraded',
+        exitCode: 73,
+        cause: 'agent-not-connected',
+        summary: `${runs}; it has not connected`,
+        hint: asking,
+      },
+    ],
+    [
       'it does not serve',
       { kind: 'not-serving', cause: 'bootstrap-fails', message: 'failed 3 times' },
       {

@@ -99,6 +99,21 @@ describe('an agent whose keys are for another server than the one that its host 
   });
 });
 
+describe('a bootstrap that runs for ever', () => {
+  it.each([
+    ['is asked for once while it holds a connection', false, 1],
+    ['that holds no connection still follows the image that the server requires', true, 12],
+  ])('%s', async (_what, isInDoubt, most) => {
+    const { serving } = recorder();
+    const { required } = await observe(60 * minute, {
+      life: 600 * minute,
+      serving: { ...serving, isInDoubt: () => isInDoubt },
+    });
+    expect(required.length).toBeGreaterThanOrEqual(isInDoubt ? most - 2 : 1);
+    expect(required.length).toBeLessThanOrEqual(most + 2);
+  });
+});
+
 describe('what the loop reports to its observer', () => {
   it('is an answer, a start and an exit for each connection', async () => {
     const { told } = await observe(60 * second, { life: 30 * second });

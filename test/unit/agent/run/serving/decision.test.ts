@@ -14,6 +14,7 @@ const serves: ServingFacts = {
   cannotRun: undefined,
   unknown: undefined,
   runningSince: now - 30 * minute,
+  connection: undefined,
   failuresInARow: 0,
   lastGoodEnd: undefined,
   lastFailure: undefined,
@@ -23,6 +24,47 @@ const away = { cause: 'server-unreachable', message: 'no answer' } as const;
 const revoked = { cause: 'keys-revoked', message: 'status 401' } as const;
 const pause = { runningSince: undefined };
 const fresh = { startedAt: now - 30_000, lastAnswerAt: now - 29_000 };
+
+/** A connection that the bootstrap has had; it was last seen some time ago, or at the last look. */
+const lost = (ms: number) => ({ connection: { isOpen: false, wasOpen: true, lastOpenAt: now - ms } });
+const open = { connection: { isOpen: true, wasOpen: true, lastOpenAt: now } };
+/** A bootstrap that has run for so long, and never had one. */
+const never = (ms: number) => ({
+  runningSince: now - ms,
+  connection: { isOpen: false, wasOpen: false, lastOpenAt: now - ms },
+});
+
+describe('an agent whose bootstrap can be seen to hold no connection', () => {
+  it.each<[string, Partial<ServingFacts>]>([
+    ['serves while it is open', open],
+    ['serves on when it was lost less than 3 min ago', lost(3 * minute - 1)],
+    ['serves while it reconnects after an exit by design', { ...never(70_000), lastGoodEnd: now - 80_000 }],
+  ])('%s', (_title, facts) => {
+    expect(decideServing({ ...serves, ...facts }, now, limits)).toEqual({ serving: 'yes' });
+  });
+
+  it.each<[string, Partial<ServingFacts>, string, RegExp]>([
+    ['has proven nothing after a minute', never(minute), 'starting', /not connected to the server yet/],
+    ['is in doubt after 3 min', never(3 * minute), 'agent-not-connected', /has run for 3 min and has not/],
+    ['is in doubt for as long as it hangs', never(90 * minute), 'agent-not-connected', /has not connected/],
+    ['is in doubt 3 min after it lost one', lost(3 * minute), 'agent-not-connected', /has had no connection/],
+    [
+      'is in doubt though it follows on a good run',
+      { ...never(3 * minute), lastGoodEnd: now - 200_000 },
+      'agent-not-connected',
+      /has not connected/,
+    ],
+  ])('%s', (_title, facts, cause, message) => {
+    const decision = decideServing({ ...serves, ...facts }, now, limits);
+    expect(decision).toMatchObject({ serving: 'unknown', reason: { cause } });
+    expect(decision.reason?.message).toMatch(message);
+  });
+
+  it('does not serve where the server has been silent for long as well', () => {
+    const facts = { ...never(30 * minute), answered: false, refusal: away, lastAnswerAt: now - 20 * minute };
+    expect(decideServing({ ...serves, ...facts }, now, limits)).toMatchObject({ serving: 'no' });
+  });
+});
 
 describe('an agent serves', () => {
   it.each<[string, Partial<ServingFacts>]>([

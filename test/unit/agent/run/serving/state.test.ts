@@ -88,6 +88,24 @@ describe('what the agent observes becomes the state of the host', () => {
     ],
     ['nobody observes', status({}), unknown('serving-unknown'), ['degraded', 'serving-unknown']],
     [
+      'its bootstrap holds no connection',
+      status({}),
+      unknown('agent-not-connected'),
+      ['degraded', 'agent-not-connected'],
+    ],
+    [
+      'its bootstrap holds no connection, and an upgrade waits',
+      status({ state: 'deferred' }),
+      unknown('agent-not-connected'),
+      ['degraded', 'agent-not-connected'],
+    ],
+    [
+      'it has connected',
+      status({ state: 'degraded', cause: 'agent-not-connected' }),
+      view({}),
+      ['ok', undefined],
+    ],
+    [
       'a dead socket, although it serves',
       status({}),
       view({ trouble: { cause: 'socket-dead', message: '' } }),

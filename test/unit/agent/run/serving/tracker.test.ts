@@ -135,6 +135,24 @@ describe('the record of serving', () => {
     expect(after.bootstrap.lastExit).toMatchObject({ status: 0, ms: 60_000, byDesign: true });
   });
 
+  it('does not say that an agent serves whose bootstrap never connects, until it does', async () => {
+    tracker.answered();
+    tracker.began();
+    tracker.connection?.('none');
+    keep();
+    await pass(limits.BOOTSTRAP_WATCH);
+    await expect.poll(async () => (await record()).message).toMatch(/not connected to the server yet/);
+    await pass(limits.CONNECTION_PATIENCE);
+    await expect.poll(async () => (await record()).cause).toBe('agent-not-connected');
+    expect(await record()).toMatchObject({ serving: 'unknown', bootstrap: { connection: 'none' } });
+    tracker.connection?.('open');
+    await expect.poll(async () => (await record()).serving).toBe('yes');
+    expect((await record()).bootstrap.connection).toBe('open');
+    tracker.connection?.('unseen');
+    await expect.poll(async () => (await record()).bootstrap).not.toHaveProperty('connection');
+    expect((await record()).serving).toBe('yes');
+  });
+
   it('stands in the container for root alone, and on the host for everybody, without secrets', async () => {
     tracker.unanswered('server-unreachable', 'refused for topsecretkey12345');
     elapsed += 5 * minute;

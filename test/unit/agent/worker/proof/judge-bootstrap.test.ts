@@ -15,6 +15,25 @@ describe('what a record says of the bootstrap', () => {
     ['nothing has run yet', 'undecided', {}],
     ['it has run for 59.999 s', 'undecided', { bootstrap: { runningSinceElapsed: now - 59_999 } }],
     ['it has run for 60 s', 'proven', { bootstrap: { runningSinceElapsed: now - 60_000 } }],
+    [
+      'it has run for 60 s and holds a connection',
+      'proven',
+      { bootstrap: { runningSinceElapsed: now - 60_000, connection: 'open' } },
+    ],
+    [
+      'it has run for 60 s and has not connected yet',
+      'undecided',
+      { bootstrap: { runningSinceElapsed: now - 60_000, connection: 'none' } },
+    ],
+    [
+      'it has run for minutes and has not connected',
+      'unknown',
+      {
+        serving: 'unknown',
+        cause: 'agent-not-connected',
+        bootstrap: { runningSinceElapsed: now - 180_000, connection: 'none' },
+      },
+    ],
     ['it exited with 0', 'proven', { bootstrap: { lastExit: lastExit({ status: 0, byDesign: true }) } }],
     [
       'it exited with 1 after pyagent was replaced',
