@@ -44,12 +44,17 @@ async function startNext(image: string = images.b, ...options: readonly string[]
   );
 }
 
+/** Its record has been written when its bootstrap is seen to be connected: from then on it is only refreshed. */
 async function activeAgent(): Promise<void> {
   await scene.startAgent(keys);
   await scene.waitFor('the bootstrap', async () => {
     const { stdout } = await scene.host.tryDocker('logs', 'rancher-agent');
     return stdout.includes(bootstrapMarker) ? true : undefined;
   });
+  const record = join(scene.host.stateDir, 'entrypoint/serving.json');
+  await scene.waitFor('its connection', async () =>
+    (await readFile(record, 'utf8')).includes('"connection": "open"') ? true : undefined,
+  );
 }
 
 /** As the worker reads it: through the process of the container. */
