@@ -1,0 +1,67 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { CommandResult } from '../support/host/host.ts';
+import { images, startScene, type Scene } from '../support/scenes/scene.ts';
+import { certificates } from '../support/server/certificates.ts';
+
+let scene: Scene;
+
+beforeAll(async () => {
+  scene = await startScene({ name: 'identity' });
+});
+afterEach(async () => scene.reset());
+afterAll(async () => scene.close());
+
+/** Registers with a server that requires that very image, or its agent would be off to another one at once. */
+async function register(image: string, ...options: readonly string[]): Promise<CommandResult> {
+  scene.server.setRequiredImage(image);
+  return scene.registerAt(scene.server.registrationUrl, image, ...options);
+}
+
+describe('profile rancher-1.0', () => {
+  it('keeps an address that a person gave once, although v1.0.x takes that of the server otherwise', async () => {
+    expect(
+      await register(images.oldA, ...['-e', 'CATTLE_AGENT_IP=192.0.2.17', '-e', 'NO_PROXY=10.0.0.0/8']),
+    ).toMatchObject({ status: 0 });
+    await scene.settled('rancher-agent-state');
+    const again = await register(images.oldA);
+    expect(again, again.stderr).toMatchObject({ status: 0 });
+    expect(again.stderr).toContain('CATTLE_AGENT_IP was not given again; it stays 192.0.2.17');
+    expect(again.stderr).toContain(
+      'settings of the agent before were not given again, and are gone: NO_PROXY, no_proxy',
+    );
+    const agent = await scene.host.inspect('rancher-agent');
+    expect(agent?.Config.Env).toContain('CATTLE_AGENT_IP=192.0.2.17');
+  });
+
+  it('adds ca.crt to what the Python agent trusts: once, also after a restart, and again in a new version of it', async () => {
+    const etc = join(scene.host.stateDir, 'etc/ssl');
+    await mkdir(etc, { recursive: true });
+    await writeFile(join(etc, 'ca.crt'), certificates.authority);
+    const result = await register(images.oldA);
+    expect(result, result.stderr).toMatchObject({ status: 0 });
+    const websocket = '/var/lib/cattle/pyagent/dist/websocket';
+    const bundle = `${websocket}/cacert.pem`;
+    const inAgent = async (command: string): Promise<string> =>
+      scene.host.docker('exec', 'rancher-agent', 'bash', '-c', command);
+    const comesWith = async (text: string): Promise<void> => {
+      await inAgent(`mkdir -p ${websocket} && rm -f ${websocket}/* && echo '${text}' > ${bundle}`);
+      await scene.host.docker('restart', '-t', '1', 'rancher-agent');
+    };
+    const hasIt = async (): Promise<true> =>
+      scene.waitFor('the authority in the bundle', async () => {
+        const text = await inAgent(`cat ${bundle}`).catch(() => '');
+        return text.includes(certificates.authority.trim()) ? true : undefined;
+      });
+    await comesWith('first');
+    await hasIt();
+    await scene.host.docker('restart', '-t', '1', 'rancher-agent');
+    await scene.settled('rancher-agent-state');
+    expect(await inAgent(`grep -c 'BEGIN CERTIFICATE' ${bundle}`)).toBe('1');
+    expect(await inAgent(`cat ${bundle}.orig`)).toBe('first');
+    await comesWith('second');
+    await hasIt();
+    expect(await inAgent(`head -1 ${bundle}`)).toBe('second');
+  });
+});
