@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { CommandResult } from '../support/host/host.ts';
@@ -64,4 +64,51 @@ describe('profile rancher-1.0', () => {
     await hasIt();
     expect(await inAgent(`head -1 ${bundle}`)).toBe('second');
   });
+});
+
+it('a copied host key is warned about at registration, in the log of the agent and by the doctor, until it is parted', async () => {
+  const doctor = async (): Promise<{ readonly causes: readonly string[] }> =>
+    JSON.parse(
+      (await scene.host.tryDocker('exec', 'rancher-agent', '/run.sh', 'doctor', '--json')).stdout,
+    ) as { readonly causes: readonly string[] };
+  const mounts = ['-v', '/var/lib/rancher:/var/lib/rancher'];
+  expect(await scene.register(images.a, ...mounts)).toMatchObject({ status: 0 });
+  await scene.settled();
+  const file = join(scene.host.stateDir, 'entrypoint/machine.json');
+  const record = JSON.parse(await readFile(file, 'utf8')) as object;
+  expect((await doctor()).causes).not.toContain('cloned-machine');
+  // As if the disk had come from another machine.
+  const elsewhere = { ...record, hardware: 'ab'.repeat(16), system: 'cd'.repeat(16) };
+  if (!('hardware' in record)) delete (elsewhere as { hardware?: string }).hardware;
+  await writeFile(file, JSON.stringify(elsewhere));
+  expect((await doctor()).causes).toContain('cloned-machine');
+  const again = await scene.register(images.a, ...mounts);
+  expect(again, again.stderr).toMatchObject({ status: 0 });
+  expect(again.stderr).toContain('the host key of this machine was kept on another machine');
+  await scene.host.docker('restart', '-t', '1', 'rancher-agent');
+  await scene.waitFor('the warning in the log of the agent', async () => {
+    const { stderr } = await scene.host.tryDocker('logs', 'rancher-agent');
+    return stderr.includes('was kept on another machine') ? true : undefined;
+  });
+  expect((await doctor()).causes).toContain('cloned-machine');
+  // What the runbook says for the copy.
+  await rm(join(scene.host.stateDir, 'state/.registration_token'));
+  const hosts = scene.server.registrations.length;
+  expect(await scene.register(images.a, ...mounts)).toMatchObject({ status: 0 });
+  await scene.settled();
+  expect(scene.server.registrations).toHaveLength(hosts + 1);
+  expect((await doctor()).causes).not.toContain('cloned-machine');
+});
+
+it('the doctor names an address that this host no longer has', async () => {
+  const gone = ['-e', 'CATTLE_AGENT_IP=10.255.254.253'];
+  expect(await scene.register(images.a, ...gone)).toMatchObject({ status: 0 });
+  await scene.settled();
+  const doctor = async (): Promise<string> =>
+    (await scene.host.tryDocker('exec', 'rancher-agent', '/run.sh', 'doctor', '--json')).stdout;
+  expect(await doctor()).toContain('"address-gone"');
+  const right = ['-e', `CATTLE_AGENT_IP=${scene.host.address}`];
+  expect(await scene.register(images.a, ...right)).toMatchObject({ status: 0 });
+  await scene.settled();
+  expect(await doctor()).toContain('an address of this host');
 });

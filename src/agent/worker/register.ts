@@ -20,6 +20,7 @@ import {
 import { buildAgentEnvironment } from '../identity/agent-spec.ts';
 import { carryOver, findDropped } from '../identity/carry-over.ts';
 import { environmentsOf } from '../origin/of-holder.ts';
+import { keepMachineOrWarn } from '../identity/copied-machine.ts';
 import { noteRegistration } from '../origin/origin.ts';
 import { observeRoles } from '../transaction/observe.ts';
 import type { Outcome } from '../report/outcome.ts';
@@ -81,6 +82,7 @@ export async function registerAgent(
   });
   secrets.add(keys.accessKey, keys.secretKey);
   await noteRegistration(work, registration.cattleUrl, environmentsOf(observation));
+  await keepMachineOrWarn(work, work.limits.KEPT_SERVER);
   const outcome = await replaceAgent(work, {
     target,
     facts,
