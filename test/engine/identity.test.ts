@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { CommandResult } from '../support/host/host.ts';
@@ -111,4 +111,27 @@ it('the doctor names an address that this host no longer has', async () => {
   expect(await scene.register(images.a, ...right)).toMatchObject({ status: 0 });
   await scene.settled();
   expect(await doctor()).toContain('an address of this host');
+});
+
+it('doctor --bundle writes one file without a secret, on the host, beside a running agent', async () => {
+  const mounts = ['-v', '/var/lib/rancher:/var/lib/rancher'];
+  expect(await scene.register(images.a, ...mounts)).toMatchObject({ status: 0 });
+  await scene.settled();
+  const bundle = async (): Promise<CommandResult> =>
+    scene.host.tryDocker(
+      ...['run', '--rm', '--privileged', '--pid=host', '-v', '/var/run/docker.sock:/var/run/docker.sock'],
+      ...[...mounts, '-v', '/var/lib/rancher:/out', images.a, 'doctor', '--bundle', '/out/bundle.txt'],
+    );
+  const { stderr } = await bundle();
+  expect(stderr).toContain('read it before you attach it');
+  const file = join(scene.host.stateDir, 'bundle.txt');
+  const text = await readFile(file, 'utf8');
+  expect((await stat(file)).mode & 0o777).toBe(0o600);
+  expect(text).toContain('==== container rancher-agent (agent) ====');
+  expect(text).toContain('running the bootstrap of');
+  const keys = scene.server.agents.at(-1);
+  const hostKey = (await readFile(join(scene.host.stateDir, 'state/.registration_token'), 'utf8')).trim();
+  for (const secret of [keys?.accessKey, keys?.secretKey, hostKey, scene.server.token])
+    expect(text).not.toContain(secret);
+  expect(await bundle()).toMatchObject({ status: 73 });
 });
