@@ -3,15 +3,15 @@ import { access, appendFile, mkdir, readFile, writeFile } from 'node:fs/promises
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { enterHost } from '../support/host/host-namespaces.ts';
-import { images, startScene, type Scene } from '../support/scenes/scene.ts';
+import { enterHost } from '../../support/host/host-namespaces.ts';
+import { images, startScene, type Scene } from '../../support/scenes/scene.ts';
 
 /*
  * docs/uninstall.md, command by command, as a person types it on the host: what is run here is read from the page.
  */
 
 const run = promisify(execFile);
-const root = join(import.meta.dirname, '..', '..');
+const root = join(import.meta.dirname, '..', '..', '..');
 const mounts = ['-v', '/var/lib/rancher:/var/lib/rancher'];
 
 let scene: Scene;

@@ -1,9 +1,9 @@
 import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { CommandResult } from '../support/host/host.ts';
-import { images, startScene, type Scene } from '../support/scenes/scene.ts';
-import { certificates } from '../support/server/certificates.ts';
+import type { CommandResult } from '../../support/host/host.ts';
+import { images, startScene, type Scene } from '../../support/scenes/scene.ts';
+import { certificates } from '../../support/server/certificates.ts';
 
 let scene: Scene;
 
