@@ -18,7 +18,8 @@ export const commandTable = {
   run: "what the agent's container runs: keep the server's bootstrap running",
   status: 'show whether this host is healthy, what it does, since when, what is next (--watch, --json)',
   cleanup: 'remove what the legacy entrypoint leaked (--dry-run, --yes, --stop-agent, --json)',
-  doctor: 'check this host, report what is wrong and what to do; changes nothing (--json)',
+  doctor:
+    'check this host, report what is wrong and what to do; changes nothing (--json; --bundle FILE: also write a report)',
   ready: "check, here and now, whether this image can work for the agent's server; changes nothing (--json)",
   state: 'print "Rancher State" (for the state container of rancher/agent v1.0.x)',
 } as const;
@@ -46,6 +47,32 @@ export function readServerOption(args: readonly string[]): string | undefined {
   });
 }
 
+/** For `doctor`: also write what an issue report needs into a new file. */
+export const bundleFlag = '--bundle';
+
+/**
+ * The value of `--bundle FILE` or `--bundle=FILE`; undefined without that option.
+ * @throws UsageError when the file is missing
+ */
+export function readBundleOption(args: readonly string[]): string | undefined {
+  const value = readOption(args, bundleFlag);
+  if (value === undefined || value.text !== undefined) return value?.text;
+  throw new UsageError(`doctor: ${bundleFlag} needs the name of a new file`, {
+    hint: `docker run … -v "$PWD":/out IMAGE doctor ${bundleFlag} /out/bundle.txt`,
+  });
+}
+
+/** @returns undefined without the option; without a text where its value is missing */
+function readOption(
+  args: readonly string[],
+  flag: string,
+): { readonly text: string | undefined } | undefined {
+  const at = args.findIndex((argument) => argument === flag || argument.startsWith(`${flag}=`));
+  if (at < 0) return undefined;
+  const text = args[at] === flag ? args[at + 1] : args[at]?.slice(flag.length + 1);
+  return { text: text === undefined || text === '' || text.startsWith('--') ? undefined : text };
+}
+
 /** What a container or a process of ours runs, and no person. */
 const internalCommands = ['worker', 'agent-restarter', 'sweep'] as const;
 
@@ -54,7 +81,7 @@ export type CommandName = keyof typeof commandTable | (typeof internalCommands)[
 /** The commands that the legacy script did not have, with all their options. */
 const ownOptions: Readonly<Partial<Record<CommandName, readonly string[]>>> = {
   status: ['--json', '--watch'],
-  doctor: ['--json'],
+  doctor: ['--json', bundleFlag],
   ready: ['--json'],
   cleanup: ['--dry-run', '--yes', '--stop-agent', '--json'],
 };
@@ -97,11 +124,18 @@ function checkArguments(name: CommandName, args: readonly string[]): readonly st
     });
   }
   const known = ownOptions[name];
-  const unknown = known === undefined ? undefined : args.find((argument) => !known.includes(argument));
+  const unknown =
+    known === undefined ? undefined : withoutValues(args).find((argument) => !known.includes(argument));
   if (known === undefined || unknown === undefined) return args;
   throw new UsageError(`${name}: unknown argument: ${unknown}`, {
     hint: [name, ...known.map((option) => `[${option}]`)].join(' '),
   });
+}
+
+/** `--bundle FILE` and `--bundle=FILE` as `--bundle`. */
+function withoutValues(args: readonly string[]): readonly string[] {
+  const flags = args.map((argument) => (argument.startsWith(`${bundleFlag}=`) ? bundleFlag : argument));
+  return flags.filter((_argument, index) => args[index - 1] !== bundleFlag);
 }
 
 function becomeRequest(command: readonly string[]): Request {

@@ -13,6 +13,7 @@ import {
   forceFlag,
   offlineFlag,
   parseArguments,
+  readBundleOption,
   readServerOption,
   type CommandName,
   type Request,
@@ -80,7 +81,7 @@ async function performCommand(name: CommandName, args: readonly string[], given:
     case 'status':
       return args.includes('--watch') ? watch(context, asJson) : showStatus(context, asJson);
     case 'doctor':
-      return showDiagnosis(context, asJson);
+      return showDiagnosis(context, asJson, readBundleOption(args));
     case 'ready':
       return showReadiness(context, asJson);
     case 'cleanup':
@@ -167,10 +168,17 @@ function changeOf({ verdict, causes, status, serving, containers }: StatusReport
 }
 
 /** @returns 0 healthy, 1 warnings, 2 unhealthy */
-async function showDiagnosis(context: Context, asJson: boolean): Promise<number> {
+async function showDiagnosis(
+  context: Context,
+  asJson: boolean,
+  bundleFile: string | undefined,
+): Promise<number> {
   const { doctor } = await import('../commands/doctor.ts');
-  const { renderDoctor } = await import('./render-doctor.ts');
-  const diagnosis = await doctor(context);
+  const { renderDoctor, renderPlainDoctor } = await import('./render-doctor.ts');
+  const diagnosis =
+    bundleFile === undefined
+      ? await doctor(context)
+      : await (await import('../commands/bundle.ts')).writeBundle(context, bundleFile, renderPlainDoctor);
   const text = asJson
     ? `${JSON.stringify(diagnosis, printableValue, 2)}\n`
     : renderDoctor(diagnosis, context.terminal);

@@ -1,6 +1,6 @@
 import { formatDuration } from '../support/deadline.ts';
 import { describeLimits } from '../support/limits/limits.ts';
-import { commandTable, forceFlag, offlineFlag, serverFlag } from './arguments.ts';
+import { bundleFlag, commandTable, forceFlag, offlineFlag, serverFlag } from './arguments.ts';
 import { exitTable } from './exit-table.ts';
 import { helpRows } from './variables.ts';
 import { table } from './wrap.ts';
@@ -36,6 +36,10 @@ export function renderHelp(version: string, columns = 80): string {
       [
         `${serverFlag} URL`,
         'upgrade: the keys of this host belong to that server, whatever the host has kept',
+      ],
+      [
+        `${bundleFlag} FILE`,
+        'doctor: write what an issue report needs into a new file of this container, secrets masked',
       ],
       ['--dry-run', 'cleanup: list exactly what it would remove, and remove nothing'],
       ['--yes', 'cleanup: do not ask'],

@@ -21,6 +21,11 @@ export function renderDoctor(found: Diagnosis, terminal: Pick<Terminal, 'columns
   return [...lines, '', ...renderVerdict(diagnosis, terminal.columns, paint), ''].join('\n');
 }
 
+/** The same for a file. */
+export function renderPlainDoctor(found: Diagnosis): string {
+  return renderDoctor(found, { columns: 100, colour: false });
+}
+
 /** One thing that is missing often hides several others: the advice is shown once. */
 function withoutRepeats(findings: readonly Finding[]): readonly Finding[] {
   return findings.map((finding, index) => {

@@ -138,8 +138,8 @@ const engine: VariableGroup = {
       text: 'folder, as the worker sees it, of the config.json with logins for private registries',
       without: '~/.docker',
       more:
-        'It must be below `/var/lib/rancher`, which the worker has mounted, and be named in `agent.conf`, so that the ' +
-        'upgrades that the agent starts find it.',
+        'It must be below `/var/lib/rancher`, which the worker has mounted, and be named in `agent.conf`, ' +
+        'so that every upgrade finds it.',
     },
     {
       names: ['HOST_DOCKER_SOCK'],

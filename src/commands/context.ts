@@ -93,7 +93,8 @@ export async function withAgentConf(context: Context): Promise<Context> {
   const { workerVariables } = await import('../agent/worker/request.ts');
   const reading = readAgentConf(`${configuration.paths.rancher}/etc/agent.conf`);
   const { variables, problems } = await tellingIfSilent(context, reading);
-  for (const problem of problems) log.warn(`agent.conf: ${problem}`);
+  const remarks = remarksOn({ AGENT_PROFILE: configuration.profile, ...variables });
+  for (const problem of [...problems, ...remarks]) log.warn(`agent.conf: ${problem}`);
   addEnvironmentSecrets(secrets, variables);
   const { problem: otherEngine } = readEngineAddress(variables['DOCKER_HOST']);
   if (otherEngine !== undefined) log.warn(`agent.conf: ${otherEngine}: it is ignored`);

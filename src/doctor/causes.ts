@@ -50,6 +50,14 @@ export const doctorCauses = {
   'worker-died': { levels: warning, meaning: 'a stale lock, or a state `working` without a worker' },
   'key-missing': { levels: warning, meaning: 'there is no host key, although there is an agent' },
   'key-damaged': { levels: unhealthy, meaning: 'the file of the host key holds no key' },
+  'cloned-machine': {
+    levels: warning,
+    meaning: 'the host key was kept on another machine: this one may be a copy of it',
+  },
+  'address-gone': {
+    levels: warning,
+    meaning: 'no interface of this host has the address in `CATTLE_AGENT_IP`, which is a private one',
+  },
   'server-unavailable': { levels: unhealthy, meaning: 'the server does not answer' },
   'server-answer': { levels: warning, meaning: 'something answers that is no Rancher server' },
   'keys-revoked': { levels: unhealthy, meaning: 'the server refuses the agent keys' },

@@ -13,9 +13,11 @@ import { activeRoles } from './checks/agents.ts';
 import { inspectOthers, inspectRoles, listAgents, ranked, type ProbedAgent } from './probe-agents.ts';
 import {
   findRancherFolder,
+  probeAddress,
   probeAttempts,
   probeFileSystem,
   probeKey,
+  probeMachine,
   probeMounts,
   probeTransport,
   requireFolder,
@@ -104,7 +106,7 @@ async function collectRoles(collection: StatusCollection, allowed: ProbeLimits):
 
 type EnginePart = Pick<
   HostSnapshot,
-  'engine' | 'info' | 'fileSystem' | 'containers' | 'agents' | 'leaks' | 'server'
+  'engine' | 'info' | 'fileSystem' | 'containers' | 'agents' | 'leaks' | 'server' | 'address'
 >;
 
 async function collectEngine(collection: Collection, allowed: ProbeLimits): Promise<EnginePart> {
@@ -119,6 +121,7 @@ async function collectEngine(collection: Collection, allowed: ProbeLimits): Prom
     const server = hasKeys(configuration.environment)
       ? await collectServer(collection, allowed, configuration.environment)
       : unknownBecause("unknown without the engine, which has the agent's keys");
+    const address = await collectAddress(collection, allowed, configuration.environment);
     return {
       engine: connected,
       info: unknown,
@@ -127,6 +130,7 @@ async function collectEngine(collection: Collection, allowed: ProbeLimits): Prom
       leaks: unknown,
       fileSystem: await usual,
       server,
+      address,
     };
   }
   const engine = connected.value;
@@ -147,7 +151,11 @@ async function collectEngine(collection: Collection, allowed: ProbeLimits): Prom
       ? collectFileSystem(collection, allowed, info.value.rootDirectory)
       : usual,
   ]);
-  const server = await collectServer(collection, allowed, environmentOf(agents) ?? configuration.environment);
+  const environment = environmentOf(agents) ?? configuration.environment;
+  const [server, address] = await Promise.all([
+    collectServer(collection, allowed, environment),
+    collectAddress(collection, allowed, environment),
+  ]);
   return {
     engine: { known: true, value: snapshot },
     info,
@@ -160,6 +168,7 @@ async function collectEngine(collection: Collection, allowed: ProbeLimits): Prom
       : containers,
     fileSystem,
     server,
+    address,
     agents: agents.known ? { known: true, value: agents.value.map(({ agent }) => agent) } : agents,
   };
 }
@@ -201,6 +210,18 @@ async function collectServer(
   });
 }
 
+async function collectAddress(
+  { configuration }: Collection,
+  allowed: ProbeLimits,
+  environment: Environment,
+): Promise<HostSnapshot['address']> {
+  // Without an agent nobody uses an address.
+  if (!hasKeys(environment)) return { known: true, value: undefined };
+  return probe('read the addresses of this host', allowed, async () =>
+    probeAddress(configuration, environment),
+  );
+}
+
 /**
  * The environment of the active agent, which has the keys; without one, that of a managed container that can become the
  * agent. The doctor asks no server that an unmanaged container names.
@@ -220,7 +241,10 @@ function hasKeys(environment: Environment): boolean {
   return (environment['CATTLE_ACCESS_KEY'] ?? '') !== '';
 }
 
-type FolderPart = Pick<HostSnapshot, 'lock' | 'key' | 'status' | 'serving' | 'attempts' | 'transport'>;
+type FolderPart = Pick<
+  HostSnapshot,
+  'lock' | 'key' | 'machine' | 'status' | 'serving' | 'attempts' | 'transport'
+>;
 
 async function collectFolder(
   { configuration, clock }: Pick<Collection, 'configuration' | 'clock'>,
@@ -230,16 +254,21 @@ async function collectFolder(
   const found = await probe('find /var/lib/rancher', allowed, async () =>
     requireFolder(await findRancherFolder(paths)),
   );
-  if (!found.known)
-    return { lock: found, key: found, status: found, serving: found, attempts: found, transport: found };
+  if (!found.known) {
+    const rest = { status: found, serving: found, attempts: found, transport: found };
+    return { lock: found, key: found, machine: found, ...rest };
+  }
   const folder = found.value;
-  const [lock, key, status, serving, attempts, transport] = await Promise.all([
+  const [lock, key, machine, status, serving, attempts, transport] = await Promise.all([
     probe('read the lock', allowed, async () => readLockHolder(folder.entrypoint, limits, clock.now())),
     probe('read the registration key', allowed, async () => probeKey(folder)),
+    probe('read which machine the host key belongs to', allowed, async () =>
+      probeMachine(folder, configuration),
+    ),
     probe('read the status', allowed, async () => readStatus(folder)),
     probe('read whether the agent serves', allowed, async () => readServing(folder, clock, limits)),
     probe('read the failed attempts', allowed, async () => probeAttempts(folder, limits, clock.now())),
     probe('read the server of this host', allowed, async () => probeTransport(folder, configuration)),
   ]);
-  return { lock, key, status, serving, attempts, transport };
+  return { lock, key, machine, status, serving, attempts, transport };
 }

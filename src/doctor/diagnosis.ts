@@ -1,4 +1,5 @@
 import type { Limits } from '../support/limits/limits.ts';
+import { checkAddress } from './checks/address.ts';
 import { checkAgents, isAtWork } from './checks/agents.ts';
 import { checkCertificates } from './checks/certificates.ts';
 import { checkEngine } from './checks/engine.ts';
@@ -46,6 +47,7 @@ export function diagnose(snapshot: HostSnapshot, limits: Limits, tookMs: number)
     ...checkMounts(snapshot, limits),
     ...checkLock(snapshot),
     ...checkKey(snapshot),
+    ...checkAddress(snapshot),
     ...checkServer(snapshot),
     ...checkCertificates(snapshot, limits),
     ...checkTransport(snapshot),

@@ -15,6 +15,7 @@ export const checkNames = [
   'mounts',
   'lock',
   'key',
+  'address',
   'server',
   'transport',
   'clock',

@@ -1,19 +1,27 @@
 import { join } from 'node:path';
 import { readServerFiles } from '../agent/origin/origin.ts';
 import { nextAttemptAt, readAttempts } from '../host/files/attempts.ts';
+import { readHostAddresses } from '../host/addresses.ts';
 import { detachesMounts, findOtherHolders } from '../host/mounts/of-containers.ts';
 import { readRegistrationKey } from '../host/identity.ts';
+import { readMachine, type MachineReading } from '../host/machine.ts';
 import { selectMounts, type Mount } from '../host/mounts/table.ts';
 import { seesHostMounts } from '../host/mounts/namespace.ts';
 import { resolveInRoot } from '../host/mounts/root.ts';
 import { readStorage, type FileSystemFacts } from '../host/storage.ts';
 import type { Clock } from '../support/clock.ts';
-import { pathsBelow, readHttpsRule, type Configuration, type Paths } from '../support/configuration.ts';
+import {
+  pathsBelow,
+  readHttpsRule,
+  type Configuration,
+  type Environment,
+  type Paths,
+} from '../support/configuration.ts';
 import { ConfigurationError } from '../support/errors.ts';
 import type { Limits } from '../support/limits/limits.ts';
 import { silentLog } from '../support/log.ts';
 import { NotVisibleError } from './probe.ts';
-import type { AttemptSummary, MountSnapshot, TransportSnapshot } from './snapshot.ts';
+import type { AddressSnapshot, AttemptSummary, MountSnapshot, TransportSnapshot } from './snapshot.ts';
 
 const needsHostPid = 'Start it with --privileged --pid=host.';
 
@@ -69,6 +77,34 @@ export async function probeKey(folder: Paths): Promise<'present' | 'missing' | '
     if (error instanceof ConfigurationError) return 'damaged';
     throw error;
   }
+}
+
+/** Whether the host key was kept on this machine. */
+export async function probeMachine(
+  folder: Paths,
+  { paths, limits }: Pick<Configuration, 'paths' | 'limits'>,
+): Promise<MachineReading> {
+  return readMachine(paths, folder, limits.DOCTOR_CALL);
+}
+
+/**
+ * @param environment of the active agent; agent.conf counts before it
+ * @returns undefined without an address that somebody gave
+ * @throws NotVisibleError without the host's processes
+ */
+export async function probeAddress(
+  { paths, limits }: Pick<Configuration, 'paths' | 'limits'>,
+  environment: Environment,
+): Promise<AddressSnapshot | undefined> {
+  const folder = (await findRancherFolder(paths)) ?? paths;
+  const { conf } = await readServerFiles({ paths: folder, log: silentLog }, limits.DOCTOR_CALL);
+  const variable = 'CATTLE_AGENT_IP';
+  const from = conf[variable] === undefined ? 'agent' : 'agent.conf';
+  const address = conf[variable] ?? environment[variable] ?? '';
+  if (address === '') return undefined;
+  if (!(await seesHostMounts(paths)))
+    throw new NotVisibleError('the addresses of this host cannot be seen from here', needsHostPid);
+  return { address, from, isHere: (await readHostAddresses(paths)).has(address) };
 }
 
 /** To which server the keys of this host belong, and what agent.conf says about plain http. */

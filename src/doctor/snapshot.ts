@@ -6,6 +6,7 @@ import type { ContainerDetails, ContainerSummary, EngineInfo, EngineVersion } fr
 import type { EngineFeatures } from '../engine/features.ts';
 import type { KeptServer } from '../host/files/kept-server.ts';
 import type { LockHolder } from '../host/files/lock.ts';
+import type { MachineReading } from '../host/machine.ts';
 import type { MountHolder } from '../host/mounts/holders.ts';
 import type { StatusReading } from '../host/files/status.ts';
 import type { FileSystemFacts } from '../host/storage.ts';
@@ -84,6 +85,14 @@ export interface TransportSnapshot {
   readonly https: HttpsRule;
 }
 
+/** `CATTLE_AGENT_IP`, by which the other hosts reach this one. */
+export interface AddressSnapshot {
+  readonly address: string;
+  readonly from: 'agent.conf' | 'agent';
+  /** An interface of this host has it. */
+  readonly isHere: boolean;
+}
+
 /** When a certificate of the server, or of `ca.crt`, expires. */
 export interface CertificateSnapshot {
   readonly where: 'server' | 'ca.crt';
@@ -134,6 +143,10 @@ export interface HostSnapshot {
   readonly mounts: Seen<MountSnapshot>;
   readonly lock: Seen<LockHolder>;
   readonly key: Seen<'present' | 'missing' | 'damaged'>;
+  /** Whether the host key was kept on this machine. */
+  readonly machine: Seen<MachineReading>;
+  /** Undefined without `CATTLE_AGENT_IP`. */
+  readonly address: Seen<AddressSnapshot | undefined>;
   readonly server: Seen<ServerSnapshot>;
   readonly status: Seen<StatusReading>;
   readonly serving: Seen<ServingReading>;

@@ -131,6 +131,29 @@ export function remarksOn(environment: Environment): readonly string[] {
       .filter((name) => name.startsWith('AGENT_LIMIT_') && !isLimitVariable(name))
       .map((name) => `there is no limit ${name}: it changes nothing; those that there are: … IMAGE --help`),
     ...unlabelled.map((label) => `CATTLE_HOST_LABELS: "${label}" is no label; they look like a=b&c=d`),
+    ...remarksOnPastureStack(environment),
+  ];
+}
+
+/** Settings of PastureStack's own client (control-plane §8), which this program has under other names. */
+const platformVariables: Readonly<Record<string, string>> = {
+  PLATFORM_URL: 'CATTLE_URL',
+  ACCESS_KEY: 'CATTLE_ACCESS_KEY',
+  SECRET_KEY: 'CATTLE_SECRET_KEY',
+};
+
+/** A person who has set them expects an effect. */
+function remarksOnPastureStack(environment: Environment): readonly string[] {
+  const isSet = (name: string): boolean => nonEmpty(environment[name]) !== undefined;
+  const knobs = Object.keys(environment).filter(
+    (name) => /^RC16_(AGENT|BOOTSTRAP)_/.test(name) && isSet(name),
+  );
+  const others = environment['AGENT_PROFILE'] === 'pasturestack' ? Object.entries(platformVariables) : [];
+  return [
+    ...knobs.map(
+      (name) => `${name} is not read here: the limits of this program are AGENT_LIMIT_…, see … IMAGE --help`,
+    ),
+    ...others.filter(([name]) => isSet(name)).map(([name, ours]) => `${name} is not read here: set ${ours}`),
   ];
 }
 

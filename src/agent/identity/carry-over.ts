@@ -25,3 +25,27 @@ export function carryOver(given: Environment, former: Environment | undefined): 
     }),
   );
 }
+
+/** What a registration gives anew in any case. */
+const givenAnew: readonly string[] = [
+  'CATTLE_URL',
+  'CATTLE_ACCESS_KEY',
+  'CATTLE_SECRET_KEY',
+  'CATTLE_AGENT_PIDNS',
+  'CATTLE_SYSTEMD',
+];
+
+/**
+ * Pure: the names of the settings that the agent before had, and the agent of this registration has not. A person may want that, or
+ * may have forgotten them.
+ * @param next the environment of the agent that is created
+ * @param kept the names that an agent's container gets at all
+ */
+export function findDropped(
+  next: Environment,
+  former: Environment | undefined,
+  kept: readonly string[],
+): readonly string[] {
+  const had = kept.filter((name) => (former?.[name] ?? '') !== '' && !givenAnew.includes(name));
+  return [...new Set(had)].filter((name) => next[name] === undefined).sort();
+}

@@ -22,6 +22,7 @@ import type { Clock } from '../../support/clock.ts';
 import { reportsErrors } from '../../support/configuration.ts';
 import { messageOf, SocketDeadError } from '../../support/errors.ts';
 import type { ConfiguredHost } from '../host.ts';
+import { keepMachineOrWarn } from '../identity/copied-machine.ts';
 import { ownImageOf, workerImageOf } from '../identity/self.ts';
 import { findOtherServer } from '../origin/of-run.ts';
 import { isManaged } from '../identity/managed.ts';
@@ -88,6 +89,7 @@ async function serve(given: AgentRun, image: string, staged: StagedBefore | unde
   void inBackground(run, 'looking for what a restart cures', async () =>
     watchForCures(run, { tracker, heartbeat, restart: restartOf(own, restarting) }),
   );
+  void keepMachineOrWarn(run, limits.KEPT_SERVER);
   void inBackground(run, 'watching the pool', async () => watchPool({ ...run, reporter }));
   const upgrader = createUpgrader(run, { own, image, reporter, serving: tracker });
   return keepBootstrapRunning({

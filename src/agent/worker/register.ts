@@ -11,9 +11,16 @@ import { describeUrl, parseServerUrl, replaceLoopback, type ServerUrl } from '..
 import { findHostAddress } from '../../host/address.ts';
 import { readRegistrationKey } from '../../host/identity.ts';
 import { plainHttpHint, remarkOnPlainHttp, requireHttps } from '../../control-plane/transport.ts';
-import { readHttpsRule, type Environment } from '../../support/configuration.ts';
-import { carryOver } from '../identity/carry-over.ts';
+import {
+  imagesAllowedVariable,
+  readHttpsRule,
+  transportVariables,
+  type Environment,
+} from '../../support/configuration.ts';
+import { buildAgentEnvironment } from '../identity/agent-spec.ts';
+import { carryOver, findDropped } from '../identity/carry-over.ts';
 import { environmentsOf } from '../origin/of-holder.ts';
+import { keepMachineOrWarn } from '../identity/copied-machine.ts';
 import { noteRegistration } from '../origin/origin.ts';
 import { observeRoles } from '../transaction/observe.ts';
 import type { Outcome } from '../report/outcome.ts';
@@ -75,6 +82,7 @@ export async function registerAgent(
   });
   secrets.add(keys.accessKey, keys.secretKey);
   await noteRegistration(work, registration.cattleUrl, environmentsOf(observation));
+  await keepMachineOrWarn(work, work.limits.KEPT_SERVER);
   const outcome = await replaceAgent(work, {
     target,
     facts,
@@ -109,13 +117,32 @@ async function obtainKeys(
   return keys;
 }
 
-/** What the server knows this host by stays, although nobody gave it again. */
-function withFormer({ log }: Work, environment: Environment, former: Environment | undefined): Environment {
-  const carried = carryOver(environment, former);
+/**
+ * What the server knows this host by stays, although nobody gave it again. That is also the case for an address that v1.0.x takes
+ * from the server otherwise.
+ */
+function withFormer(work: Work, environment: Environment, former: Environment | undefined): Environment {
+  const { log, profile, configuration } = work;
+  const accessKey = environment['CATTLE_ACCESS_KEY'] ?? '';
+  const carried = carryOver({ ...configuration.environment, CATTLE_ACCESS_KEY: accessKey }, former);
   for (const [name, value] of Object.entries(carried)) {
     log.warn(`${name} was not given again; it stays ${value}`, { hint: `-e ${name}= takes it away` });
   }
-  return { ...environment, ...carried };
+  const next = { ...environment, ...carried };
+  if (former?.['CATTLE_ACCESS_KEY'] !== undefined && former['CATTLE_ACCESS_KEY'] !== accessKey) {
+    log.warn('the agent before had other agent keys: for the server, this is another host from now on', {
+      hint: 'delete the former host on its server, if you do not want it any more',
+    });
+    return next;
+  }
+  const kept = [...profile.passedEnvironment, ...transportVariables, imagesAllowedVariable];
+  const dropped = findDropped(buildAgentEnvironment(profile, next), former, kept);
+  if (dropped.length > 0) {
+    log.warn(`settings of the agent before were not given again, and are gone: ${dropped.join(', ')}`, {
+      hint: 'register again with them, or write them into /var/lib/rancher/etc/agent.conf',
+    });
+  }
+  return next;
 }
 
 /** The result of the work also names a problem that the agent will meet, unless the result has a worse one. */

@@ -12,7 +12,6 @@ import {
 import type { EngineInfo } from '../../engine/engine.ts';
 import type { RegistryAuth } from '../../engine/registry-auth.ts';
 import type { HostFacts } from '../../host/inspection.ts';
-import { dockerConfigFolder, readRegistryCredentials } from '../../host/registry-credentials.ts';
 import type { Environment } from '../../support/configuration.ts';
 import { formatDuration } from '../../support/deadline.ts';
 import { InterruptedError, TryAgainLaterError } from '../../support/errors.ts';
@@ -31,6 +30,7 @@ import { chooseStateVolume } from '../identity/profile.ts';
 import { requireStorage } from './storage-guard.ts';
 import { createImageGuard } from '../images/guard.ts';
 import { ensureImage, type Target } from './pull-image.ts';
+import { findLogin } from './registry-login.ts';
 import { reportStep } from '../report/reporter.ts';
 import { runTransaction, type TransactionResult } from '../transaction/transaction.ts';
 import type { Serving } from './proof/serving.ts';
@@ -75,18 +75,6 @@ export async function prepareTarget(
   const target = await ensureImage({ ...work, limits, login }, targetImage);
   guard.requireImage(target);
   return target;
-}
-
-/** The credentials for the image's registry in the `config.json` of this container. */
-async function findLogin(work: Work, targetImage: string): Promise<RegistryAuth | undefined> {
-  const { configuration, secrets, log } = work;
-  const { auth, problem } = await readRegistryCredentials(
-    dockerConfigFolder(configuration.environment),
-    targetImage,
-  );
-  if (problem !== undefined) log.warn(problem);
-  secrets.add(auth?.password, auth?.identitytoken, auth?.registrytoken);
-  return auth;
 }
 
 /** Replaces the host's agent by one created from the target; see `transaction.ts`. */

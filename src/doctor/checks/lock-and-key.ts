@@ -33,10 +33,11 @@ export function checkLock({ lock, now }: Pick<HostSnapshot, 'lock' | 'now'>): re
 }
 
 /** The host key: it identifies this host to its server. */
-export function checkKey({ key, agents }: HostSnapshot): readonly Finding[] {
+export function checkKey({ key, machine, agents }: HostSnapshot): readonly Finding[] {
   if (!key.known) return [unseen('key', key)];
   switch (key.value) {
     case 'present':
+      if (machine.known && machine.value.kind === 'other') return [describeCopy(machine.value.since)];
       return [fine('key', 'the host key is there')];
     case 'damaged':
       return [
@@ -66,4 +67,18 @@ export function checkKey({ key, agents }: HostSnapshot): readonly Finding[] {
       ];
     }
   }
+}
+
+/** The disk was copied, or put into another machine. Only a person knows which. */
+function describeCopy(since: string): Finding {
+  return {
+    check: 'key',
+    level: 'warning',
+    text: `the host key was kept on another machine since ${since.slice(0, 10)}: this may be a copy of it`,
+    cause: 'cloned-machine',
+    advice:
+      'Two machines with one host key are one host for the server, and disturb each other. If the other one still runs, part ' +
+      'them: docs/runbook.md, "Two machines with one host key". If not: rm /var/lib/rancher/entrypoint/machine.json.',
+    figures: { keptSince: since },
+  };
 }

@@ -2,6 +2,7 @@ import { bootstrapLimits } from './bootstrap.ts';
 import { cleanupLimits } from './cleanup.ts';
 import { controlPlaneLimits } from './control-plane.ts';
 import { doctorLimits } from './doctor.ts';
+import { bundleLimits } from './bundle.ts';
 import { engineLimits } from './engine.ts';
 import { hostLimits } from './host.ts';
 import { logLimits } from './log.ts';
@@ -31,6 +32,7 @@ const constants = {
   ...workerLimits,
   ...hostLimits,
   ...doctorLimits,
+  ...bundleLimits,
   ...controlPlaneLimits,
   ...bootstrapLimits,
   ...runLimits,

@@ -32,6 +32,7 @@ export const longFiles: Readonly<Record<string, number>> = {
   'test/engine/readiness/readiness-restarts.test.ts': 80,
   'test/engine/readiness/readiness-answers.test.ts': 80,
   'test/engine/agent/reconnect.test.ts': 75,
+  'test/engine/trust/identity.test.ts': 75,
 };
 
 /** Starts the long files first, the longest at the beginning; the others follow in vitest's own order. */

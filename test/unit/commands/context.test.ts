@@ -52,6 +52,19 @@ describe('agent.conf', () => {
     expect(originalMessage).toEqual([]);
   });
 
+  it('has its settings named that this program does not read, as the environment has', async () => {
+    await writeFile(
+      join(folder, 'etc/agent.conf'),
+      'export RC16_AGENT_CURL_MAX_TIME=9\nexport AGENT_LIMIT_VERFY=7\nexport PLATFORM_URL=http://s\n',
+    );
+    await withAgentConf(contextOf({ AGENT_PROFILE: 'pasturestack' }));
+    expect(originalMessage).toEqual([
+      expect.stringContaining('agent.conf: there is no limit AGENT_LIMIT_VERFY'),
+      expect.stringContaining('agent.conf: RC16_AGENT_CURL_MAX_TIME is not read here'),
+      expect.stringContaining('agent.conf: PLATFORM_URL is not read here: set CATTLE_URL'),
+    ]);
+  });
+
   it('does not put into the environment which images are allowed: a copy would outlive the line', async () => {
     await writeFile(join(folder, 'etc/agent.conf'), 'export AGENT_IMAGES_ALLOWED=rancher/\nexport A=1\n');
     const { configuration } = await withAgentConf(contextOf({ AGENT_IMAGES_ALLOWED: 'ghcr.io/' }));

@@ -106,6 +106,8 @@ export function host(parts: Partial<HostSnapshot> = {}): HostSnapshot {
     mounts: known({ holders: [], complete: true, kernelDetaches: true }),
     lock: known({ state: 'free' }),
     key: known('present'),
+    machine: known({ kind: 'same' }),
+    address: known(undefined),
     server: known({
       url: 'https://rancher.example/v1',
       answer: { kind: 'answered', credentials: { state: 'live' }, skewMs: 300, tookMs: 12 },

@@ -99,6 +99,8 @@ describe('remarksOn', () => {
     };
     expect(remarksOn(environment)).toEqual([]);
     expect(remarksOn({ LOG_FORMAT: '', CATTLE_HOST_LABELS: '' })).toEqual([]);
+    // Names that anybody may use for anything else.
+    expect(remarksOn({ ACCESS_KEY: 'x', PLATFORM_URL: 'http://s', RC16_SERVER: 'x' })).toEqual([]);
   });
 
   it.each([
@@ -108,6 +110,22 @@ describe('remarksOn', () => {
       'there is no limit AGENT_LIMIT_VERFY: it changes nothing; those that there are: … IMAGE --help',
     ],
     [{ CATTLE_HOST_LABELS: 'a=b&ssd' }, 'CATTLE_HOST_LABELS: "ssd" is no label; they look like a=b&c=d'],
+    [
+      { RC16_AGENT_CURL_MAX_TIME: '300' },
+      'RC16_AGENT_CURL_MAX_TIME is not read here: the limits of this program are AGENT_LIMIT_…, see … IMAGE --help',
+    ],
+    [
+      { RC16_BOOTSTRAP_RETRIES: '3', RC16_AGENT_X: '' },
+      'RC16_BOOTSTRAP_RETRIES is not read here: the limits of this program are AGENT_LIMIT_…, see … IMAGE --help',
+    ],
+    [
+      { AGENT_PROFILE: 'pasturestack', PLATFORM_URL: 'http://s' },
+      'PLATFORM_URL is not read here: set CATTLE_URL',
+    ],
+    [
+      { AGENT_PROFILE: 'pasturestack', SECRET_KEY: 'x' },
+      'SECRET_KEY is not read here: set CATTLE_SECRET_KEY',
+    ],
     [{ CATTLE_HOST_LABELS: '=b' }, 'CATTLE_HOST_LABELS: "=b" is no label; they look like a=b&c=d'],
   ])('names what is probably not meant: %j', (environment, remark) => {
     expect(remarksOn(environment)).toEqual([remark]);

@@ -1,3 +1,5 @@
+import { caFileOf } from '../../../control-plane/open-connection.ts';
+import { pythonBundleOf, trustInPythonAgent } from '../../../control-plane/python-bundle.ts';
 import { describeUrl } from '../../../control-plane/url.ts';
 import type { Environment } from '../../../support/configuration.ts';
 import type { ChildExit, StagedScript } from './child.ts';
@@ -17,12 +19,28 @@ export async function runStaged(
 ): Promise<Turn> {
   const environment = composeEnvironment(loop.configuration, settings);
   try {
+    await extendPythonBundle(loop, environment);
     if (environment['CATTLE_EXEC_AGENT'] === 'true') return await leaveTo(loop, script, environment);
     loop.log.info(`running the bootstrap of ${describeUrl(settings.cattleUrl)}`);
     return { kind: 'ran', ms: await observeRun(loop, settings, script, environment) };
   } finally {
     await script.dispose();
   }
+}
+
+/** Agents v1.0.x are Python programs, with certificates of their own. They download them in their first run. */
+async function extendPythonBundle(
+  { profile, configuration, log }: BootstrapLoop,
+  environment: Environment,
+): Promise<void> {
+  const { CATTLE_HOME: cattleHome } = environment;
+  if (profile.name !== 'rancher-1.0' || cattleHome === undefined) return;
+  await trustInPythonAgent({
+    log,
+    bundle: pythonBundleOf(cattleHome),
+    caFile: caFileOf(configuration.paths),
+    deadlineMs: configuration.limits.TRUST_PATIENCE,
+  });
 }
 
 const unknownExit: ChildExit = { status: null, signal: null };

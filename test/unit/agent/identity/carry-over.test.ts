@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { carryOver } from '../../../../src/agent/identity/carry-over.ts';
+import { carryOver, findDropped } from '../../../../src/agent/identity/carry-over.ts';
 
 const keys = { CATTLE_ACCESS_KEY: 'AK', CATTLE_SECRET_KEY: 'SK' };
 const settings = {
@@ -29,4 +29,19 @@ it.each([
   ['that was empty', keys, { ...keys, CATTLE_HOST_LABELS: '' }],
 ])('nothing is carried over %s', (_title, given, before) => {
   expect(carryOver(given, before)).toEqual({});
+});
+
+it('names what the agent before had and this one has not, but nothing that each registration gives anew', () => {
+  const kept = [
+    'http_proxy',
+    'CATTLE_HOST_LABELS',
+    'CATTLE_URL',
+    'CATTLE_ACCESS_KEY',
+    'http_proxy',
+    'RANCHER_DEBUG',
+  ];
+  const before = { ...former, RANCHER_DEBUG: '', AGENT_PROFILE: 'rancher-1.2' };
+  expect(findDropped({ CATTLE_HOST_LABELS: 'zone=north' }, before, kept)).toEqual(['http_proxy']);
+  expect(findDropped({ http_proxy: '' }, before, ['http_proxy'])).toEqual([]);
+  expect(findDropped({}, undefined, kept)).toEqual([]);
 });
