@@ -2,12 +2,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { observeRoles } from '../../../src/agent/transaction/observe.ts';
 import { selectProfile } from '../../../src/agent/identity/profile.ts';
 import { namesOf } from '../../../src/agent/identity/roles.ts';
-import { connectEngine } from '../../../src/engine/docker-engine.ts';
 import type { Engine } from '../../../src/engine/engine.ts';
 import { isEngineError } from '../../../src/engine/errors.ts';
-import type { Clock } from '../../../src/support/clock.ts';
-import { defaultLimits } from '../../../src/support/limits/limits.ts';
-import { silentLog } from '../../../src/support/log.ts';
+import { clockWithoutPauses } from '../fakes/clocks.ts';
 import { empty, FakeDaemon, json, text, type Answer } from '../fakes/fake-daemon.ts';
 
 /*
@@ -16,12 +13,6 @@ import { empty, FakeDaemon, json, text, type Answer } from '../fakes/fake-daemon
  * agent/worker/client.test.ts.
  */
 
-const clock: Clock = {
-  now: Date.now,
-  elapsed: Date.now,
-  sleep: async () => Promise.resolve(),
-  random: () => 0,
-};
 const names = namesOf(selectProfile('rancher-1.2', {}));
 const id = 'd'.repeat(64);
 
@@ -35,13 +26,9 @@ beforeEach(async () => {
 afterEach(async () => daemon.stop());
 
 async function connect(apiVersion?: string): Promise<Engine> {
-  return connectEngine({
-    socketPath: daemon.socketPath,
+  return daemon.connect({
     apiVersion,
-    userAgent: 'test',
-    limits: defaultLimits,
-    log: silentLog,
-    clock,
+    clock: clockWithoutPauses,
   });
 }
 
