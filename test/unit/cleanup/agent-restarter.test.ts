@@ -18,7 +18,7 @@ import {
 import { defaultLimits } from '../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../src/support/log.ts';
 import { leakedDetails } from '../fakes/leaked.ts';
-import { VirtualClock } from '../fakes/simulated-engine.ts';
+import { VirtualClock } from '../fakes/simulated-host.ts';
 
 const names = namesOf(selectProfile('rancher-1.2', {}));
 

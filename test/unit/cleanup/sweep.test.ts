@@ -5,7 +5,7 @@ import type { Engine } from '../../../src/engine/engine.ts';
 import { sweepLeaks, type Sweep, type SweepResult } from '../../../src/cleanup/sweep.ts';
 import { defaultLimits } from '../../../src/support/limits/limits.ts';
 import { silentLog, type Log } from '../../../src/support/log.ts';
-import { VirtualClock } from '../fakes/simulated-engine.ts';
+import { VirtualClock } from '../fakes/simulated-host.ts';
 import { LeakyEngine } from '../fakes/leaky-engine.ts';
 
 let clock: VirtualClock;

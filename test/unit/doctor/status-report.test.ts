@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type StatusReport } from '../../../src/doctor/status-report.ts';
+import type { StatusReport } from '../../../src/doctor/status-report.ts';
 import type { StatusSnapshot } from '../../../src/doctor/snapshot.ts';
 import { known, unknown } from '../fakes/healthy-host.ts';
 import {

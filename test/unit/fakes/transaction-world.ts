@@ -2,8 +2,7 @@ import type { ApplyContext } from '../../../src/agent/transaction/apply.ts';
 import { findKeyHolder, observeRoles } from '../../../src/agent/transaction/observe.ts';
 import { RunHistory } from '../../../src/agent/transaction/run-history.ts';
 import type { Goal, Step } from '../../../src/agent/transaction/steps.ts';
-import { labels, namesOf, type RoleNames } from '../../../src/agent/identity/roles.ts';
-import { selectProfile } from '../../../src/agent/identity/profile.ts';
+import { labels } from '../../../src/agent/identity/roles.ts';
 import {
   BootstrapFailsError,
   HoldError,
@@ -11,83 +10,29 @@ import {
   NotReadyError,
 } from '../../../src/agent/transaction/not-ready.ts';
 import { runTransaction, type TransactionResult } from '../../../src/agent/transaction/transaction.ts';
-import type { ContainerSpec, RestartPolicy } from '../../../src/engine/engine.ts';
+import type { ContainerSpec } from '../../../src/engine/engine.ts';
 import { defaultLimits, type Limits } from '../../../src/support/limits/limits.ts';
 import { InterruptedError, TryAgainLaterError } from '../../../src/support/errors.ts';
 import { silentLog } from '../../../src/support/log.ts';
+import { SimulatedHost, type SimulatedContainer, type SimulatedImage } from './simulated-host.ts';
+import { SimulatedEngine, type Call, type Fault } from './simulated-engine.ts';
 import {
-  SimulatedEngine,
-  SimulatedHost,
-  type Call,
-  type Fault,
-  type Health,
-  type Removal,
-  type SimulatedContainer,
-  type SimulatedImage,
-} from './simulated-engine.ts';
+  names,
+  keys,
+  forgedKeys,
+  wantedDigest,
+  references,
+  imageOf,
+  bodies,
+  healthOf,
+  labelsOf,
+  type Actor,
+  type Proof,
+  type Watch,
+  type SceneDescription,
+} from './transaction-scene.ts';
 
-/** Scenes as data, the host they make, and somebody who watches the host while transactions run on it. */
-
-export const profileName = 'pasturestack';
-export const names: RoleNames = namesOf(selectProfile(profileName, {}));
-export const keys = { CATTLE_ACCESS_KEY: 'access', CATTLE_SECRET_KEY: 'secret' };
-const forgedKeys = {
-  CATTLE_URL: 'http://evil.example/v1',
-  CATTLE_ACCESS_KEY: 'forged',
-  CATTLE_SECRET_KEY: 'forged',
-};
-const wantedDigest = 'digest-of-the-wanted-agent';
-
-/**
- * Who made a container: us for this goal, us for an earlier one, us from an image that cannot be on standby, the legacy entrypoint's
- * script, somebody else, a tenant who gives it our label, an agent's image and keys and may not have more.
- */
-export type Maker = 'wanted' | 'managed' | 'managed-cold' | 'upstream' | 'unmanaged' | 'forged';
-export type Body = 'running' | 'exited' | 'created' | 'paused' | 'dead' | 'crash-looping';
-
-export interface Actor {
-  readonly maker: Maker;
-  readonly body: Body;
-  readonly removal: Removal;
-  readonly stoppable: boolean;
-  /** Its restart policy; `always` unless a person has changed it. */
-  readonly policy?: RestartPolicy;
-}
-
-/** What a next agent's proof, or the watch over its bootstrap, comes to. */
-export type Proof = 'ready' | 'refused' | 'deferred' | 'held';
-export type Watch = 'proven' | 'keep-parked' | 'fails';
-
-export interface SceneDescription {
-  /** Whether the wanted image proves on standby that it can serve, and what that comes to. */
-  readonly proof?: Proof | undefined;
-  readonly watch?: Watch;
-  readonly oldEngine: boolean;
-  /** Whether the wanted image's `run` is ours. */
-  readonly canStandBy: boolean;
-  readonly health: Health;
-  readonly agent: Actor | undefined;
-  readonly next: Actor | undefined;
-  /** What has the other names of a next agent. */
-  readonly otherNexts?: readonly (Actor | undefined)[];
-  readonly previous: readonly (Actor | undefined)[];
-  readonly legacy: Actor | undefined;
-}
-
-/** An actor that nothing is wrong with. */
-export function actor(maker: Maker, body: Body, parts: Partial<Actor> = {}): Actor {
-  return { maker, body, removal: body === 'dead' ? 'dies' : 'works', stoppable: true, ...parts };
-}
-
-export const emptyScene: SceneDescription = {
-  oldEngine: false,
-  canStandBy: true,
-  health: 'good',
-  agent: undefined,
-  next: undefined,
-  previous: [],
-  legacy: undefined,
-};
+/* The host of a scene, and somebody who watches it while transactions run on it. */
 
 /** How a run ended, and what the host was asked for. */
 export interface Run {
@@ -349,37 +294,6 @@ export class World {
 }
 
 const proofErrors = { refused: NotReadyError, deferred: NotProvenError, held: HoldError };
-
-const references = {
-  managed: 'rancher/agent:earlier',
-  'managed-cold': 'rancher/agent:v1.2.10',
-  upstream: 'rancher/agent:v1.2.11',
-  unmanaged: 'nginx:latest',
-  forged: 'rancher/agent:evil',
-} as const;
-
-function imageOf(reference: string, canStandBy: boolean, health: Health): SimulatedImage {
-  return { reference, id: `sha256:${reference}/${health}`, canStandBy, health };
-}
-
-const bodies = {
-  running: 'started',
-  'crash-looping': 'started',
-  exited: 'exited',
-  created: 'created',
-  paused: 'paused',
-  dead: 'dead',
-} as const satisfies Record<Body, SimulatedContainer['body']>;
-
-function healthOf(body: Body): Health {
-  return body === 'crash-looping' ? 'exits-at-once' : 'good';
-}
-
-function labelsOf(maker: Maker): Readonly<Record<string, string>> {
-  if (maker === 'wanted') return { [labels.role]: 'agent', [labels.spec]: wantedDigest };
-  const isOurWork = maker === 'managed' || maker === 'managed-cold' || maker === 'forged';
-  return isOurWork ? { [labels.role]: 'agent', [labels.spec]: 'digest-of-an-earlier-agent' } : {};
-}
 
 /** By what a tenant cannot have, and not by the function under test. */
 function isOurs({ privileged, binds }: SimulatedContainer): boolean {

@@ -17,19 +17,20 @@ import type { ServingRecord } from '../../../src/host/files/serving-record.ts';
 import type { Work } from '../../../src/agent/worker/session.ts';
 import type { ContainerDetails, Engine, ExecuteCall, ExecuteResult } from '../../../src/engine/engine.ts';
 import { featuresOf } from '../../../src/engine/features.ts';
-import type { Clock } from '../../../src/support/clock.ts';
 import { pathsBelow, readConfiguration, type ProfileName } from '../../../src/support/configuration.ts';
 import type { Limits } from '../../../src/support/limits/limits.ts';
 import { createLog } from '../../../src/support/log.ts';
 import { createSecrets } from '../../../src/support/secrets.ts';
 import { shortLimits } from '../../support/server/test-connection.ts';
+import { SceneClock, startedAt } from './clocks.ts';
+
+export { startedAt };
 
 /**
  * A worker's view of a host: containers in memory, their files in a real folder, and time that passes only in sleep.
  */
 
 export const agentKeys = { accessKey: 'AGENTKEY', secretKey: 'agent-secret-key' };
-export const startedAt = Date.UTC(2026, 0, 1);
 
 /** Labels of a hardened image, of one without readiness, and of a legacy one. */
 export const hardened = {
@@ -62,34 +63,6 @@ export const detailsOfWorker: ContainerDetails = {
 
 export interface Executed extends ExecuteCall {
   readonly id: string;
-}
-
-/** Sleeps take no time; what is planned for a moment happens in the sleep that reaches it. */
-class SceneClock implements Clock {
-  #elapsed = 1_000_000;
-  #plans: { readonly at: number; readonly act: () => void | Promise<void> }[] = [];
-
-  now(): number {
-    return startedAt + this.#elapsed;
-  }
-  elapsed(): number {
-    return this.#elapsed;
-  }
-  random(): number {
-    return 0.5;
-  }
-  /** @param ms from now */
-  after(ms: number, act: () => void | Promise<void>): void {
-    this.#plans.push({ at: this.#elapsed + ms, act });
-  }
-  async sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    signal?.throwIfAborted();
-    this.#elapsed += ms;
-    const due = this.#plans.filter(({ at }) => at <= this.#elapsed);
-    this.#plans = this.#plans.filter(({ at }) => at > this.#elapsed);
-    for (const { act } of due) await act();
-    signal?.throwIfAborted();
-  }
 }
 
 export class WorkerScene {

@@ -5,7 +5,7 @@ import { labels, namesOf } from '../../../../src/agent/identity/roles.ts';
 import type { ContainerDetails, ContainerState, Engine } from '../../../../src/engine/engine.ts';
 import { defaultLimits } from '../../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../../src/support/log.ts';
-import { VirtualClock } from '../../fakes/simulated-engine.ts';
+import { VirtualClock } from '../../fakes/simulated-host.ts';
 
 const names = namesOf(selectProfile('rancher-1.2', {}));
 

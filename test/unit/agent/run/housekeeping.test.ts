@@ -10,7 +10,7 @@ import type { ContainerDetails, Engine } from '../../../../src/engine/engine.ts'
 import { pathsBelow } from '../../../../src/support/configuration.ts';
 import { defaultLimits } from '../../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../../src/support/log.ts';
-import { VirtualClock } from '../../fakes/simulated-engine.ts';
+import { VirtualClock } from '../../fakes/simulated-host.ts';
 
 const names = namesOf(selectProfile('rancher-1.2', {}));
 let folder: string;

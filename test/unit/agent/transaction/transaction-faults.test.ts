@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { changingVerbs, type Fault } from '../../fakes/simulated-engine.ts';
-import { actor, emptyScene, keys, names, World } from '../../fakes/transaction-world.ts';
+import { actor, emptyScene, keys, names } from '../../fakes/transaction-scene.ts';
+import { World } from '../../fakes/transaction-world.ts';
 import {
   upgrade,
   coldUpgrade,

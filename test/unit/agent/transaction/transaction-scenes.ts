@@ -1,14 +1,7 @@
 import { expect } from 'vitest';
-import { type Fault } from '../../fakes/simulated-engine.ts';
-import {
-  actor,
-  emptyScene,
-  names,
-  World,
-  type Run,
-  type RunOptions,
-  type SceneDescription,
-} from '../../fakes/transaction-world.ts';
+import type { Fault } from '../../fakes/simulated-engine.ts';
+import { actor, emptyScene, names, type SceneDescription } from '../../fakes/transaction-scene.ts';
+import { World, type Run, type RunOptions } from '../../fakes/transaction-world.ts';
 
 /* The scenes that the tests of the transaction sweep, with a fault at every single call, and what must hold in the end. */
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { type Health } from '../../fakes/simulated-engine.ts';
-import { actor, emptyScene, names, World, type SceneDescription } from '../../fakes/transaction-world.ts';
+import type { Health } from '../../fakes/simulated-host.ts';
+import { actor, emptyScene, names, type SceneDescription } from '../../fakes/transaction-scene.ts';
+import { World } from '../../fakes/transaction-world.ts';
 import {
   upgrade,
   coldUpgrade,

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { type Clock } from '../../../../src/support/clock.ts';
+import type { Clock } from '../../../../src/support/clock.ts';
 import { defaultLimits } from '../../../../src/support/limits/limits.ts';
 import { empty, json, text, type Answer } from '../../fakes/fake-daemon.ts';
 import {

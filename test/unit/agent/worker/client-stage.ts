@@ -3,7 +3,7 @@ import { selectProfile } from '../../../../src/agent/identity/profile.ts';
 import { labels, namesOf } from '../../../../src/agent/identity/roles.ts';
 import { runThroughWorker } from '../../../../src/agent/worker/client.ts';
 import { digestOfRequest, type WorkerRequest } from '../../../../src/agent/worker/request.ts';
-import { type Clock } from '../../../../src/support/clock.ts';
+import type { Clock } from '../../../../src/support/clock.ts';
 import { defaultLimits, type Limits } from '../../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../../src/support/log.ts';
 import { empty, FakeDaemon, engineOfTheIncident, json, text, type Answer } from '../../fakes/fake-daemon.ts';

@@ -1,0 +1,98 @@
+import { labels, namesOf, type RoleNames } from '../../../src/agent/identity/roles.ts';
+import { selectProfile } from '../../../src/agent/identity/profile.ts';
+import type { RestartPolicy } from '../../../src/engine/engine.ts';
+import type { Health, Removal, SimulatedContainer, SimulatedImage } from './simulated-host.ts';
+
+/* The scenes of a transaction as data: who has created which container, and what it is like. */
+
+export const profileName = 'pasturestack';
+export const names: RoleNames = namesOf(selectProfile(profileName, {}));
+export const keys = { CATTLE_ACCESS_KEY: 'access', CATTLE_SECRET_KEY: 'secret' };
+export const forgedKeys = {
+  CATTLE_URL: 'http://evil.example/v1',
+  CATTLE_ACCESS_KEY: 'forged',
+  CATTLE_SECRET_KEY: 'forged',
+};
+export const wantedDigest = 'digest-of-the-wanted-agent';
+
+/**
+ * Who made a container: us for this goal, us for an earlier one, us from an image that cannot be on standby, the legacy entrypoint's
+ * script, somebody else, a tenant who gives it our label, an agent's image and keys and may not have more.
+ */
+export type Maker = 'wanted' | 'managed' | 'managed-cold' | 'upstream' | 'unmanaged' | 'forged';
+export type Body = 'running' | 'exited' | 'created' | 'paused' | 'dead' | 'crash-looping';
+
+export interface Actor {
+  readonly maker: Maker;
+  readonly body: Body;
+  readonly removal: Removal;
+  readonly stoppable: boolean;
+  /** Its restart policy; `always` unless a person has changed it. */
+  readonly policy?: RestartPolicy;
+}
+
+/** What a next agent's proof, or the watch over its bootstrap, comes to. */
+export type Proof = 'ready' | 'refused' | 'deferred' | 'held';
+export type Watch = 'proven' | 'keep-parked' | 'fails';
+
+export interface SceneDescription {
+  /** Whether the wanted image proves on standby that it can serve, and what that comes to. */
+  readonly proof?: Proof | undefined;
+  readonly watch?: Watch;
+  readonly oldEngine: boolean;
+  /** Whether the wanted image's `run` is ours. */
+  readonly canStandBy: boolean;
+  readonly health: Health;
+  readonly agent: Actor | undefined;
+  readonly next: Actor | undefined;
+  /** What has the other names of a next agent. */
+  readonly otherNexts?: readonly (Actor | undefined)[];
+  readonly previous: readonly (Actor | undefined)[];
+  readonly legacy: Actor | undefined;
+}
+
+/** An actor that nothing is wrong with. */
+export function actor(maker: Maker, body: Body, parts: Partial<Actor> = {}): Actor {
+  return { maker, body, removal: body === 'dead' ? 'dies' : 'works', stoppable: true, ...parts };
+}
+
+export const emptyScene: SceneDescription = {
+  oldEngine: false,
+  canStandBy: true,
+  health: 'good',
+  agent: undefined,
+  next: undefined,
+  previous: [],
+  legacy: undefined,
+};
+
+export const references = {
+  managed: 'rancher/agent:earlier',
+  'managed-cold': 'rancher/agent:v1.2.10',
+  upstream: 'rancher/agent:v1.2.11',
+  unmanaged: 'nginx:latest',
+  forged: 'rancher/agent:evil',
+} as const;
+
+export function imageOf(reference: string, canStandBy: boolean, health: Health): SimulatedImage {
+  return { reference, id: `sha256:${reference}/${health}`, canStandBy, health };
+}
+
+export const bodies = {
+  running: 'started',
+  'crash-looping': 'started',
+  exited: 'exited',
+  created: 'created',
+  paused: 'paused',
+  dead: 'dead',
+} as const satisfies Record<Body, SimulatedContainer['body']>;
+
+export function healthOf(body: Body): Health {
+  return body === 'crash-looping' ? 'exits-at-once' : 'good';
+}
+
+export function labelsOf(maker: Maker): Readonly<Record<string, string>> {
+  if (maker === 'wanted') return { [labels.role]: 'agent', [labels.spec]: wantedDigest };
+  const isOurWork = maker === 'managed' || maker === 'managed-cold' || maker === 'forged';
+  return isOurWork ? { [labels.role]: 'agent', [labels.spec]: 'digest-of-an-earlier-agent' } : {};
+}
