@@ -100,8 +100,8 @@ describe.each([
   });
 });
 
-describe('without a terminal', () => {
-  it('it refuses to remove what nobody has agreed to', async () => {
+describe('cleanup without a terminal', () => {
+  it('removes nothing that nobody has confirmed', async () => {
     const leaked = await leakHelpers(scene.host, 2);
     const result = await cleanup([]);
     expect(result).toMatchObject({ status: 64 });
@@ -134,7 +134,7 @@ describe('cleanup on a terminal', () => {
     return { seen, status };
   }
 
-  it('asks, accepts no and Ctrl-C as answers, and draws a bar that fits', async () => {
+  it('asks before it removes, accepts no and Ctrl-C as answers, and draws a bar that fits the screen', async () => {
     const leaked = await leakHelpers(scene.host, 40);
     const declined = await onTerminal('n\n');
     expect(declined).toMatchObject({ status: 0 });
@@ -154,7 +154,7 @@ describe('cleanup on a terminal', () => {
 });
 
 describe('a cleanup that is interrupted', () => {
-  it('reports what is left after Ctrl-C, does no harm after SIGKILL, and the next run goes on, as do two at once', async () => {
+  it('reports what is left after Ctrl-C, does no harm after SIGKILL, and the next run continues, as two at once do', async () => {
     const { host } = scene;
     const leaked = await leakHelpers(host, 200);
     atRemoval(20, async () => host.docker('kill', '-s', 'INT', cleaner));
@@ -189,7 +189,7 @@ describe('a cleanup that is interrupted', () => {
     expect(reportOf(both[0]).failed + reportOf(both[1]).failed).toBe(0);
   });
 
-  it('waits for an engine that restarts, and goes on', async () => {
+  it('waits for an engine that restarts, and continues', async () => {
     const { host } = scene;
     const leaked = await leakHelpers(host, 60);
     atRemoval(20, async () => {
@@ -206,7 +206,7 @@ describe('a cleanup that is interrupted', () => {
 });
 
 describe('helpers that cannot be removed', () => {
-  it('are reported with the cause and not tried for ever; the others are removed, and the next run tries again', async () => {
+  it('are reported with the cause and not tried again and again; the others are removed, and the next run tries again', async () => {
     const { host } = scene;
     const leaked = await leakHelpers(host, 40);
     const sick = leaked.slice(5, 9);
@@ -244,7 +244,7 @@ describe('helpers that cannot be removed', () => {
 });
 
 describe('a dead managed container', () => {
-  it('is removed when an agent has the keys, and kept while it may be all that has them', async () => {
+  it('is removed when an agent has the keys, and kept while it may be the only container that has them', async () => {
     const { host } = scene;
     const keys = ['-e', 'CATTLE_ACCESS_KEY=TESTACCESSKEY0000001', '-e', 'CATTLE_SECRET_KEY=testsecretkey01'];
     const agent = ['--privileged', ...socket, ...keys, images.a, 'run'];
@@ -264,7 +264,7 @@ describe('a dead managed container', () => {
 });
 
 describe('an engine that is frozen', () => {
-  it('ends the cleanup within a limited time (69), before the list and in the middle', async () => {
+  it('ends the cleanup with status 69 within a limited time, before the list and in the middle of the removal', async () => {
     const { host } = scene;
     const short = { CLEANUP_CALL: 1_000, CLEANUP_REMOVE: 1_000, CLEANUP_AWAY: 2_000 };
     const leaked = await leakHelpers(host, 30);

@@ -12,7 +12,7 @@ describe('a legacy agent whose loop leaks', () => {
     return (await scene.host.inspect('rancher-agent'))?.State.Status;
   }
 
-  it('is named; with --stop-agent it is stopped for the time of the cleanup and started again', async () => {
+  it('is reported; --stop-agent stops it for the time of the cleanup, and it is started again', async () => {
     const { host } = scene;
     const leaked = await leakHelpers(host, 60);
     const agent = await startOldAgent(host);
@@ -64,7 +64,7 @@ describe('a legacy agent whose loop leaks', () => {
     expect((await stillThere(host, leaked)).length).toBeGreaterThan(0);
   });
 
-  it('runs again when the power kills cleanup and agent restarter', async () => {
+  it('runs again after a power cut that ends the cleanup and the agent restarter', async () => {
     const { host } = scene;
     await leakHelpers(host, 40);
     await startOldAgent(host);

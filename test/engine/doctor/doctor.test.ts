@@ -19,7 +19,7 @@ import {
 
 stageHost();
 
-describe('the doctor, on hosts with a registered agent', () => {
+describe('the doctor on a host with a registered agent', () => {
   beforeAll(registered);
   afterAll(async () => scene.reset());
   afterEach(async () => {
@@ -29,7 +29,7 @@ describe('the doctor, on hosts with a registered agent', () => {
     await scene.host.docker('start', 'rancher-agent');
   });
 
-  it('1, healthy: reports it, from a container of its own and from within the agent', async () => {
+  it('reports a healthy host, from a container of its own and from within the agent', async () => {
     const diagnosis = await expectCauses([], 0);
     expect(diagnosis).toMatchObject({ version: 2, verdict: 'healthy' });
     const { body } = await callEngine(scene.host.socketPath, 'GET', '/version');
@@ -51,7 +51,7 @@ describe('the doctor, on hosts with a registered agent', () => {
     expect(await scene.names()).toEqual(['rancher-agent']);
   });
 
-  it('reports what it cannot check where mounts are missing, with warnings as its verdict', async () => {
+  it('lists what it cannot check where mounts are missing, and its verdict is warnings', async () => {
     const blind = await scene.host.tryDocker('run', '--rm', ...socket, images.a, 'doctor');
     expect(blind.status).toBe(1);
     expect(blind.stdout).toContain('Start it with --privileged --pid=host.');
@@ -75,7 +75,7 @@ describe('the doctor, on hosts with a registered agent', () => {
     expect(rooted, rooted.stdout).toMatchObject({ status: 0 });
   });
 
-  it('names the processes that hold the mounts of others, and that this kernel removes the containers all the same', async () => {
+  it('names the processes that hold the mounts of other containers, and says that this kernel removes those containers anyway', async () => {
     await scene.host.docker(
       'run',
       '-d',
@@ -94,13 +94,13 @@ describe('the doctor, on hosts with a registered agent', () => {
     await scene.host.docker('rm', '-f', 'monitor');
   });
 
-  it('2, two agents', async () => {
+  it('reports two agents', async () => {
     await startAgent('spare-agent', images.a);
     const diagnosis = await expectCauses(['two-agents'], 2);
     expect(lineOf(diagnosis, 'agents')?.text).toMatch(/^2 agents run: rancher-agent \(.*spare-agent \(/s);
   });
 
-  it('3, dead agent', async () => {
+  it('reports an agent that does not run', async () => {
     await scene.host.docker('kill', 'rancher-agent');
     const diagnosis = await expectCauses(['agent-stopped'], 2);
     expect(lineOf(diagnosis, 'agents')?.text).toMatch(
@@ -109,7 +109,7 @@ describe('the doctor, on hosts with a registered agent', () => {
     expect(lineOf(diagnosis, 'agents')?.advice).toContain('docker start rancher-agent');
   });
 
-  it('4, lock stale: left by a worker that was killed', async () => {
+  it('reports a stale lock that a killed worker has left', async () => {
     const folder = join(scene.host.stateDir, 'entrypoint');
     const before = await readFile(join(folder, 'lock-owner.json'), 'utf8');
     const owner = JSON.parse(before) as { generation: number };
@@ -129,7 +129,7 @@ describe('the doctor, on hosts with a registered agent', () => {
     await writeFile(join(folder, 'lock-owner.json'), before);
   });
 
-  it('5, storage low', async () => {
+  it('reports low storage', async () => {
     const { bavail, bsize } = await statfs(scene.host.dockerRoot);
     await run('fallocate', [
       '-l',
@@ -140,7 +140,7 @@ describe('the doctor, on hosts with a registered agent', () => {
     expect(lineOf(diagnosis, 'storage')?.text).toMatch(/^overlay2; free: 1\d\d MB of /);
   });
 
-  it('6, the devicemapper pool of the incident: 75.5 MB of metadata, deferred removal and deletion off', async () => {
+  it('reports the devicemapper pool of the incident: 75.5 MB of metadata, deferred removal and deletion off', async () => {
     const { body } = await callEngine(scene.host.engineSocketPath, 'GET', '/info');
     const pool = (used: string) => [
       ['Pool Name', 'docker-thinpool'],
@@ -169,7 +169,7 @@ describe('the doctor, on hosts with a registered agent', () => {
     await expectCauses(['storage-low', 'deferred-off'], 2);
   });
 
-  it('7, keys revoked', async () => {
+  it('reports revoked keys', async () => {
     scene.server.behaviour.agentKeys = 'revoked';
     await expectCauses(['keys-revoked'], 2);
     // The agent has noticed as well: still one cause.
@@ -186,7 +186,7 @@ describe('the doctor, on hosts with a registered agent', () => {
     );
   });
 
-  it('8, server away', async () => {
+  it('reports a server that does not answer', async () => {
     await scene.server.pause();
     try {
       const diagnosis = await expectCauses(['server-unavailable'], 2);
@@ -196,7 +196,7 @@ describe('the doctor, on hosts with a registered agent', () => {
     }
   });
 
-  it('an engine that freezes: the rest is shown within a limited time', async () => {
+  it('shows the rest within a limited time when the engine is frozen', async () => {
     await scene.host.freezeEngine();
     const begun = Date.now();
     // Nothing can be started by a frozen engine: the runbook's way into the agent's container.
@@ -219,7 +219,7 @@ describe('the doctor, on hosts with a registered agent', () => {
     expect(result).toMatchObject({ code: 2 });
   });
 
-  it('an agent whose shim hangs: named, and back when the shim is killed as the runbook says', async () => {
+  it('names an agent whose shim hangs, and the agent returns when the shim is killed as the runbook says', async () => {
     const { Id = '' } = (await scene.host.inspect('rancher-agent')) ?? {};
     await scene.host.freezeShim(Id);
     // What a person tries first. From then on the engine answers nothing about this container.
@@ -242,13 +242,13 @@ describe('the doctor, on hosts with a registered agent', () => {
     await expectCauses([], 0);
   });
 
-  it('an engine that takes seconds for each answer gets the time it needs', async () => {
+  it('waits for an engine that takes seconds for each answer', async () => {
     scene.host.proxy.delayEach(2_000);
     await expectCauses([], 0);
   });
 });
 
-describe('the doctor, on hosts that leak', () => {
+describe('the doctor on a host that leaks', () => {
   beforeAll(async () => {
     await scene.host.docker(
       'build',
@@ -268,7 +268,7 @@ describe('the doctor, on hosts that leak', () => {
       .map(({ id }) => id);
   }
 
-  it('9, leaking now: how many, how fast, by whose loop, for which server; also where the API is 1.22', async () => {
+  it('reports helpers that leak now: how many, how fast, by whose loop, for which server; also with API 1.22', async () => {
     await startAgent('rancher-agent', oldImage, '-e', `AGENT_IMAGE=${oldImage}`);
     await scene.waitFor('five leaks', async () => ((await leaked()).length >= 5 ? true : undefined));
     const settled = limits({ LEAK_GRACE: 1_000 });
@@ -292,7 +292,7 @@ describe('the doctor, on hosts that leak', () => {
     await scene.host.docker('rm', 'rancher-agent');
   });
 
-  it('10, leaked before: nothing creates new ones, and the agent is hardened', async () => {
+  it('reports helpers that leaked before: nothing creates new ones, and the agent is hardened', async () => {
     const left = await leaked();
     await scene.host.stopEngine();
     await Promise.all(left.map(makeOlder));

@@ -22,7 +22,7 @@ describe('metrics and status, on a host whose agent.conf names a textfile', () =
   });
   afterAll(async () => scene.reset());
 
-  it('the textfile follows the state, and has what the agent counts', async () => {
+  it('the textfile shows the state and what the agent counts', async () => {
     // By the worker of the registration, on the host itself.
     expect(await readMetrics()).toContain('rancher_agent_state{state="ok"} 1\n');
     const counted = await scene.waitFor('the count by the agent', async () => {
@@ -41,7 +41,7 @@ describe('metrics and status, on a host whose agent.conf names a textfile', () =
     expect(failed).toContain('rancher_agent_leaked_helpers 0\n');
   });
 
-  it('a folder that is gone costs the metrics and nothing else', async () => {
+  it('a missing folder costs the metrics and nothing else', async () => {
     await run('rm', ['-r', scene.host.pathInHost('/var/lib/textfile')]);
     const result = await scene.upgrade(images.b);
     expect(result, result.stderr).toMatchObject({ status: 0 });
@@ -51,7 +51,7 @@ describe('metrics and status, on a host whose agent.conf names a textfile', () =
     expect(await scene.readStatus()).toMatchObject({ state: 'ok' });
   });
 
-  it('status --watch prints a line for each change, and Ctrl-C ends it with 0', async () => {
+  it('status --watch prints a line for each change, and exits 0 after Ctrl-C', async () => {
     const quickly = limits({ STATUS_REFRESH: 200 });
     const watching = scene.host.spawnDocker(...status, ...quickly, images.a, 'status', '--watch');
     let shown = '';

@@ -81,14 +81,14 @@ describe('profile pasturestack', () => {
     expect(await scene.readStatus()).toMatchObject({ state: 'ok', target: images.pastureB });
   });
 
-  it('on an engine that knows no cgroup namespaces, does not ask for one', async () => {
+  it('asks for no cgroup namespace on an engine that has none', async () => {
     scene.host.proxy.pinApi('1.40');
     const result = await register(images.pastureA);
     expect(result, result.stderr).toMatchObject({ status: 0 });
     expect(cgroupNamespacesAsked('pasturestack-node-agent-next')).toEqual([undefined]);
   });
 
-  it("replaces an agent of Rancher's name, with its keys, and goes on with its state volume", async () => {
+  it("replaces an agent with Rancher's name, and keeps its keys and its state volume", async () => {
     await scene.host.docker('volume', 'create', 'rancher-agent-state');
     await scene.host.docker(
       ...upstreamOptions,
@@ -106,7 +106,7 @@ describe('profile pasturestack', () => {
     });
   });
 
-  it('keeps names that a person chose, also when the agent is upgraded by its own decision', async () => {
+  it('keeps names that a person chose, also when the agent itself starts the upgrade', async () => {
     const names = {
       PASTURESTACK_AGENT_CONTAINER_NAME: 'edge-agent',
       PASTURESTACK_AGENT_STATE_VOLUME: 'edge-state',
@@ -128,7 +128,7 @@ describe('profile pasturestack', () => {
     expect(await look('edge-agent')).toEqual(before);
   });
 
-  it('goes to an image that is required by its digest, and is content with it', async () => {
+  it('upgrades to an image that is required by its digest, and then does nothing more', async () => {
     const repository = 'ghcr.io/pasturestack/node-agent';
     const required = `${repository}:v1.2.31@sha256:${'d'.repeat(64)}`;
     await nameByDigest(repository, required.split('@')[1] ?? '', images.pastureB);
@@ -163,7 +163,7 @@ describe('profile pasturestack', () => {
     expect((await scene.host.inspect('pasturestack-node-agent'))?.Id).toBe(agent?.Id);
   });
 
-  it('follows no server to another address: nothing is registered there, or at all', async () => {
+  it('does not follow a server to another address, and registers nothing', async () => {
     scene.server.behaviour.apiHost = 'http://elsewhere.invalid:8080';
     const before = scene.server.registrations.length;
     // The newer API's URLs are not compared in the other profiles.

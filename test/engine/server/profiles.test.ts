@@ -46,7 +46,7 @@ describe('profile rancher-1.0', () => {
     ],
   };
 
-  it('registers and upgrades: the agent is what the contract says, with the state container of old', async () => {
+  it('registers and upgrades: the agent is what the contract says, with a state container', async () => {
     const result = await register(images.oldA, ...asOptions(given));
     expect(result, result.stderr).toMatchObject({ status: 0 });
     await scene.only('rancher-agent', 'rancher-agent-state');
@@ -107,7 +107,7 @@ describe('profile rancher-1.0', () => {
     expect(await mountOf('rancher-agent', '/var/lib/cattle')).toBe(cattle);
   });
 
-  it('takes localhost for this host, whoever says it, and the socket where the host has it', async () => {
+  it('replaces localhost in the address of the server, and mounts the socket from where the host has it', async () => {
     await link(scene.host.socketPath, scene.host.socketPath.replace('docker.sock', 'other.sock'));
     const { port, token } = scene.server;
     const { address, gateway, initPid } = scene.host;
@@ -159,7 +159,7 @@ describe('profile rancher-1.0', () => {
     },
   );
 
-  it('lets go of the mounts of the agent that it replaces, which an old kernel would not remove otherwise', async () => {
+  it('releases the mounts of the agent that it replaces, because an old kernel could not remove it otherwise', async () => {
     const result = await register(images.oldA);
     expect(result, result.stderr).toMatchObject({ status: 0 });
     const old = await scene.host.inspect('rancher-agent');
@@ -182,8 +182,8 @@ describe('profile rancher-1.0', () => {
       action: {
         kind: 'call',
         when: 'after',
-        // A kernel of today takes a mount away with its mount point, wherever it was copied to. This copy stays, as all of
-        // them did in the days of these agents.
+        // A kernel of today takes a mount away with its mount point, wherever it was copied to. This copy stays, as all
+        // of them did in the days of these agents.
         run: async () => {
           const copy = `/mnt/${layer}/merged`;
           const command = `mkdir -p ${copy} && mount --bind /var/lib/docker/overlay2/${layer}/merged ${copy}`;
@@ -210,7 +210,7 @@ describe('profile rancher-1.0', () => {
   });
 });
 
-it('an agent whose server requires an image of another family goes on as that family makes agents', async () => {
+it('an agent whose server requires an image of another profile becomes an agent of that profile', async () => {
   const result = await register(images.oldA, '-e', `CATTLE_HOST_LABELS=${given.CATTLE_HOST_LABELS}`);
   expect(result, result.stderr).toMatchObject({ status: 0 });
   await scene.only('rancher-agent', 'rancher-agent-state');

@@ -1,7 +1,7 @@
 /**
- * An HTTP proxy between two unix sockets, in front of a test host's engine: records every request, delays, answers itself,
- * cuts connections, loses answers, calls back at the n-th request, and imitates engines that speak an older API.
- * Streams and hijacked connections (attach, exec) pass through as they are.
+ * An HTTP proxy between two unix sockets, in front of a test host's engine: records every request, delays, answers
+ * itself, cuts connections, loses answers, calls back at the n-th request, and imitates engines that speak an older
+ * API. Streams and hijacked connections (attach, exec) pass through as they are.
  */
 import { createServer, type IncomingMessage } from 'node:http';
 import { rm } from 'node:fs/promises';
@@ -27,7 +27,7 @@ export interface EngineProxy {
   /** In order of arrival. */
   readonly requests: readonly RecordedRequest[];
   count: (filter?: RequestFilter) => number;
-  /** Forgets requests, rules and delay, lets go of connections that hang, and imitates what it did from the start. */
+  /** Removes requests, rules and delay, closes hanging connections, and imitates the same engine as at the start. */
   reset: () => Promise<void>;
   /** @param ms added to every request; 0 for none */
   delayEach: (ms: number) => void;
@@ -73,12 +73,12 @@ export async function startEngineProxy({
     return undefined;
   };
 
-  /** @returns what to forward, or undefined if the request has been dealt with */
+  /** @returns what to forward; undefined if the request has been answered or cut */
   const admit = async (message: IncomingMessage, reply: Reply): Promise<Exchange | undefined> => {
     const record = recordRequest(message, requests.length + 1);
     requests.push(record);
     reply.onEnd(() => (record.endedAt ??= Date.now()));
-    // A rule may look at the body, so it has to be complete first.
+    // A rule may read the body, so the body must be complete.
     if (isJsonPost(message)) record.body = parseJson((reply.payload = await readAll(message)).toString());
     const action = takeAction(record);
     if (delayMs > 0) await sleep(delayMs);

@@ -1,6 +1,6 @@
 import type { ApiPin } from './engine-api-pin.ts';
 
-/* What the proxy knows of a request, and what it does with it. */
+/* What the proxy records of a request, and what it does with the request. */
 
 export interface RecordedRequest {
   /** 1 for the first request since the last reset. */
@@ -14,11 +14,11 @@ export interface RecordedRequest {
   userAgent: string;
   /** Wall clock, ms. */
   at: number;
-  /** As the engine, or a rule, answered; missing while there is no answer. */
+  /** The status of the answer, by the engine or by a rule; missing while there is no answer. */
   status?: number;
   /** JSON body of a POST. */
   body?: unknown;
-  /** Wall clock, ms; when the answer was complete or the connection gone. */
+  /** When the answer was complete or the connection was closed. Wall clock, ms. */
   endedAt?: number;
 }
 
@@ -38,7 +38,7 @@ export type ProxyAction =
   /** Runs something before the request is forwarded, or after the engine's status came and before it is passed back. */
   | { kind: 'call'; when: 'before' | 'after'; run: (request: RecordedRequest) => Promise<void> | void };
 
-/** Forwarding state of one request. */
+/** The state of a request that is being forwarded. */
 export interface Exchange {
   record: RecordedRequest;
   action: ProxyAction | undefined;

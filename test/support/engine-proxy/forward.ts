@@ -7,7 +7,7 @@ import type { Exchange } from './exchange.ts';
 
 const OF_ONE_CONNECTION = /^(connection|keep-alive|transfer-encoding)$/i;
 
-/** One way to answer for plain requests and for those that ask for an upgrade. */
+/** Answers plain requests and requests for an upgrade of the connection alike. */
 export interface Reply {
   /** Request body, where it has been read already. */
   payload?: Buffer;

@@ -11,7 +11,7 @@ export const clockWithoutPauses: Clock = {
   random: () => 0,
 };
 
-/** Sleeps take no time; what is planned for a moment happens in the sleep that reaches it. */
+/** A sleep takes no real time. An action that is planned for a moment happens in the sleep that reaches that moment. */
 export class SceneClock implements Clock {
   #elapsed = 1_000_000;
   #plans: { readonly at: number; readonly act: () => void | Promise<void> }[] = [];

@@ -113,7 +113,7 @@ export function empty(status: number): Answer {
   };
 }
 
-/** A frozen daemon: the connection is taken, and nothing comes. */
+/** A frozen daemon: it accepts the connection and sends nothing. */
 export const silence: Answer = () => undefined;
 
 /** A daemon that is killed after it has sent the headers and a piece of the body. */

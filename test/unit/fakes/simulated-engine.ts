@@ -35,11 +35,11 @@ export interface Fault {
 export interface ConnectionOptions {
   /** Which fault meets a call, if any. */
   readonly faultOf?: (call: Call) => Fault | undefined;
-  /** Told when a call is over, whether it took effect or not. */
+  /** Called when a call is over, whether it took effect or not. */
   readonly afterCall?: (call: Call) => void;
 }
 
-/** What the domain talks to: one process's connection to the host's engine. */
+/** The engine as a transaction sees it: the connection of one process. */
 export class SimulatedEngine implements Engine {
   readonly version: Engine['version'];
   readonly features: Engine['features'];
@@ -137,7 +137,7 @@ export class SimulatedEngine implements Engine {
     }
   }
 
-  /** Containers that hang whatever touches them. */
+  /** The containers that make a call about them hang. */
   #hangOf(call: Call): Fault | undefined {
     const container = this.#host.containers().find(({ id }) => id === call.id);
     const hangs =
@@ -157,7 +157,7 @@ export class SimulatedEngine implements Engine {
   }
 }
 
-/** An engine may do half of what it then reports as failed; its own no changes nothing about that. */
+/** Does the work of a call that will be reported as failed. An error of the engine itself is ignored here. */
 function attempt(work: () => unknown): void {
   try {
     work();

@@ -12,26 +12,27 @@ import type { Clock } from '../../../src/support/clock.ts';
 import type { Environment } from '../../../src/support/configuration.ts';
 
 /**
- * A Docker host in memory, with time of its own: unique names, restart policies, crash loops, containers that can't be
- * removed, power cuts. What it does follows engine-notes §2 and §3; `old` is the engine of the incident (1.10.3, API 1.22).
+ * A Docker host in memory, with its own time: unique names, restart policies, crash loops, containers that cannot be
+ * removed, power cuts. What it does follows engine-notes §2 and §3; `old` is the engine of the incident (1.10.3, API
+ * 1.22).
  */
 
-/** How a container made from an image fares. */
+/** What happens to a container that is created from an image. */
 export type Health =
   | 'good'
-  /** The engine can't start it; it stays `created`, with an error. */
+  /** The engine cannot start it; it stays `created`, with an error. */
   | 'start-fails'
-  /** Ends 50 ms after each start. */
+  /** Exits 50 ms after each start. */
   | 'exits-at-once'
-  /** Ends 4 s after each start: later than the stand-by, earlier than the verification. */
+  /** Exits 4 s after each start: after the standby, before the end of the verification. */
   | 'exits-soon'
-  /** On standby for ever, and ends half a second after it begins to act. */
+  /** Stays up on standby, and exits half a second after it has become active. */
   | 'fails-when-active';
 
 export interface SimulatedImage {
   readonly reference: string;
   readonly id: string;
-  /** Its `run` is ours: it acts only under the agent's name. */
+  /** Its `run` is the hardened one: it becomes active only under the agent's name. */
   readonly canStandBy: boolean;
   /** Its `run` proves on standby that it can serve. */
   readonly checksReadiness?: boolean;
@@ -50,10 +51,10 @@ export interface SimulatedContainer {
   readonly privileged: boolean;
   readonly binds: readonly string[];
   policy: RestartPolicy;
-  /** What it is apart from its process, which may come and go by itself. */
+  /** The state of the container without its process, which may exit and be restarted. */
   body: 'created' | 'started' | 'exited' | 'paused' | 'dead';
   startedAt: number | undefined;
-  /** Since when it has the agent's name. */
+  /** When it got the agent's name. */
   activeSince: number | undefined;
   startError: string;
   removal: Removal;
@@ -61,10 +62,10 @@ export interface SimulatedContainer {
   readonly stoppable: boolean;
 }
 
-/** The process that held this engine connection was killed: it does nothing and sees nothing from here on. */
+/** The process that held this engine connection was killed: it does nothing more. */
 export class ProcessDied extends Error {}
 
-/** A clock that goes on only when somebody sleeps or the engine takes its time. */
+/** A clock that moves only with a sleep or a call to the engine. */
 export class VirtualClock implements Clock {
   #now = Date.UTC(2026, 0, 1);
   elapsed(): number {
@@ -105,12 +106,12 @@ interface Process {
 
 export interface HostOptions {
   readonly agentName: string;
-  /** Names under which an agent of ours acts as well. */
+  /** Other names under which a hardened agent is active. */
   readonly legacyNames: readonly string[];
   readonly old: boolean;
 }
 
-/** The host itself: what stays when a process dies. */
+/** The host itself: everything that remains when a process dies. */
 export class SimulatedHost {
   readonly clock = new VirtualClock();
   readonly agentName: string;
@@ -131,7 +132,7 @@ export class SimulatedHost {
     this.#images.set(image.reference, image);
   }
 
-  /** What is made from an image from now on can't be removed. */
+  /** Containers that are created from this image from now on cannot be removed. */
   breakRemovalOf(image: SimulatedImage): void {
     this.#unremovable.add(image);
   }
@@ -174,7 +175,7 @@ export class SimulatedHost {
     return ['running', 'restarting', 'paused'].includes(this.stateOf(container));
   }
 
-  /** Whether it works as an agent: upstream's does under any name, ours under the agent's alone. */
+  /** Whether it is active as an agent: a legacy agent is under any name, a hardened one only under the agent's name. */
   isActive(container: SimulatedContainer): boolean {
     const isActiveName = [this.agentName, ...this.legacyNames].includes(container.name);
     return this.isUp(container) && (!container.image.canStandBy || isActiveName);
@@ -190,7 +191,7 @@ export class SimulatedHost {
     return this.#crashLoop(container, fallsFrom + life, life);
   }
 
-  /** The power fails and comes back: what has the policy `always` runs again, even if it had been stopped by hand. */
+  /** A power cut and a boot: a container with the policy `always` runs again, even if a person had stopped it. */
   reboot(): void {
     this.clock.advance(30_000);
     for (const container of this.containers()) {
@@ -308,7 +309,7 @@ export class SimulatedHost {
     container.startedAt = this.clock.now();
   }
 
-  /** From when on its lives are short. */
+  /** From which time on its process exits soon after each start; undefined: never. */
   #failsFrom(container: SimulatedContainer): number | undefined {
     const { startedAt = 0, activeSince, image } = container;
     if (image.health !== 'fails-when-active' || !image.canStandBy) return startedAt;

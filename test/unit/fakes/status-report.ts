@@ -8,7 +8,7 @@ import { defaultLimits } from '../../../src/support/limits/limits.ts';
 import { agent as healthyAgent, known, names, now } from './healthy-host.ts';
 import { leakedSummary } from './leaked.ts';
 
-/* Reports of `status` on a host whose agent serves, and on one that is not well. */
+/* Reports of `status` on a healthy host and on a degraded one. */
 
 export const agent = healthyAgent({
   id: '42e2c12f76e6'.padEnd(64, '0'),

@@ -16,8 +16,9 @@ export const forgedKeys = {
 export const wantedDigest = 'digest-of-the-wanted-agent';
 
 /**
- * Who made a container: us for this goal, us for an earlier one, us from an image that cannot be on standby, the legacy entrypoint's
- * script, somebody else, a tenant who gives it our label, an agent's image and keys and may not have more.
+ * Who has created a container. `wanted`: this upgrade. `managed`: an earlier one. `managed-cold`: an earlier one, from
+ * an image that cannot be on standby. `upstream`: the legacy entrypoint. `unmanaged`: somebody else. `forged`: a
+ * tenant, with our label and with the image and the keys of an agent, but without privileges.
  */
 export type Maker = 'wanted' | 'managed' | 'managed-cold' | 'upstream' | 'unmanaged' | 'forged';
 export type Body = 'running' | 'exited' | 'created' | 'paused' | 'dead' | 'crash-looping';
@@ -31,27 +32,27 @@ export interface Actor {
   readonly policy?: RestartPolicy;
 }
 
-/** What a next agent's proof, or the watch over its bootstrap, comes to. */
+/** The result of the proof of a next agent, and of the watch over its bootstrap. */
 export type Proof = 'ready' | 'refused' | 'deferred' | 'held';
 export type Watch = 'proven' | 'keep-parked' | 'fails';
 
 export interface SceneDescription {
-  /** Whether the wanted image proves on standby that it can serve, and what that comes to. */
+  /** The result of the proof of the wanted image on standby; undefined: the image proves nothing. */
   readonly proof?: Proof | undefined;
   readonly watch?: Watch;
   readonly oldEngine: boolean;
-  /** Whether the wanted image's `run` is ours. */
+  /** Whether the wanted image can be on standby. */
   readonly canStandBy: boolean;
   readonly health: Health;
   readonly agent: Actor | undefined;
   readonly next: Actor | undefined;
-  /** What has the other names of a next agent. */
+  /** The containers under the spare names of a next agent. */
   readonly otherNexts?: readonly (Actor | undefined)[];
   readonly previous: readonly (Actor | undefined)[];
   readonly legacy: Actor | undefined;
 }
 
-/** An actor that nothing is wrong with. */
+/** A healthy actor, unless the parts say otherwise. */
 export function actor(maker: Maker, body: Body, parts: Partial<Actor> = {}): Actor {
   return { maker, body, removal: body === 'dead' ? 'dies' : 'works', stoppable: true, ...parts };
 }

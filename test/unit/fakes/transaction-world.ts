@@ -32,12 +32,12 @@ import {
   type SceneDescription,
 } from './transaction-scene.ts';
 
-/* The host of a scene, and somebody who watches it while transactions run on it. */
+/* The host of a scene, with checks of the invariants at every call of a transaction. */
 
 /** How a run ended, and what the host was asked for. */
 export interface Run {
   readonly result: TransactionResult | undefined;
-  /** What was thrown; a killed process throws too. */
+  /** The error that was thrown; a killed process throws one, too. */
   readonly thrown: unknown;
   readonly steps: readonly Step['do'][];
   readonly calls: readonly Call[];
@@ -45,15 +45,15 @@ export interface Run {
 
 export interface RunOptions {
   readonly faultOf?: (call: Call) => Fault | undefined;
-  /** SIGTERM arrives before this call, */
+  /** SIGTERM arrives before the call of this number. */
   readonly interruptAt?: number;
-  /** or the lock is lost there. */
+  /** The lock is lost before the call of this number. */
   readonly lockLostAt?: number;
   readonly goal?: 'replace' | 'reconcile';
   readonly limits?: Partial<Limits>;
 }
 
-/** A host with a scene on it, and a list of everything that went against an invariant. */
+/** A host with a scene, and a list of all violations of an invariant. */
 export class World {
   readonly host: SimulatedHost;
   readonly wanted: SimulatedImage;
@@ -85,7 +85,8 @@ export class World {
       this.#reconcile(name, scene.previous[parkedIndex]);
     this.#reconcile(names.legacyAgents[0], scene.legacy);
     this.host.clock.advance(60_000);
-    // A dead container that an engine lists and cannot inspect may be removed by what it claims to be, and is never believed.
+    // A dead container that the engine lists but cannot inspect may be removed by its labels. Nothing else of it is
+    // believed.
     const mayBeRemoved = ({ body, labels: own }: SimulatedContainer): boolean =>
       scene.oldEngine && body === 'dead' && labels.role in own;
     const untouchable = this.unmanagedContainers().filter((container) => !mayBeRemoved(container));
@@ -226,12 +227,12 @@ export class World {
       startedAt,
       removal,
       policy,
-      // A process that hangs doesn't end by itself either.
+      // Only a healthy process can hang: the others exit anyway.
       stoppable: stoppable || image.health !== 'good',
     });
   }
 
-  /** The invariants of docs/architecture.md, looked at after every call, whether it took effect or not. */
+  /** Checks the invariants of docs/architecture.md after every call, whether it took effect or not. */
   #check(call: Call): void {
     if (call.verb === 'list' || call.verb === 'inspect') return;
     if (call.id !== undefined && this.#unmanagedContainers.has(call.id))
@@ -243,7 +244,7 @@ export class World {
     this.#checkActing(call);
   }
 
-  /** A spare name is only for when dead or unmanaged containers have all lower ones. */
+  /** A spare name may be used only if dead or unmanaged containers have all names before it. */
   #checkName(call: Call): void {
     const isBlocked = (name: string): boolean => {
       const holder = this.host.named(name);
@@ -262,18 +263,23 @@ export class World {
     this.#keysWereSafe ||= safe;
   }
 
-  /** No call of ours makes a second one act; two that came up together at a reboot may wait for their turn. */
+  /**
+   * No call may make a second agent active. Two that were started together by a reboot may stay until the next call.
+   */
   #checkActing(call: Call): void {
     const acting = this.acting().length;
     if (acting > 1 && acting > this.#acting) this.#note(call, `makes ${acting} act at once`);
     this.#acting = acting;
   }
 
-  /** Looked at before a call: whoever stops or removes an agent leaves another container that can be one. */
+  /**
+   * Checked before a call: when an agent is stopped or removed, another container must remain that can be the agent.
+   */
   #checkReplacement(call: Call): void {
     if (call.verb !== 'stop' && call.verb !== 'remove') return;
     const alive = this.managed().filter(({ body }) => body !== 'dead');
-    // A rename stops a container that crashes again and again, which takes nothing from the host: it had no agent.
+    // A rename stops a container that crashes again and again, and the host loses nothing, because it had no agent that
+    // ran.
     if (call.verb === 'stop' && alive.every((each) => this.host.stateOf(each) === 'restarting')) return;
     if (alive.length === 1 && alive[0]?.id === call.id)
       this.#note(call, 'touches the last container that could be the agent');
@@ -295,7 +301,7 @@ export class World {
 
 const proofErrors = { refused: NotReadyError, deferred: NotProvenError, held: HoldError };
 
-/** By what a tenant cannot have, and not by the function under test. */
+/** Decided by what a tenant cannot have, and not by the function under test. */
 function isOurs({ privileged, binds }: SimulatedContainer): boolean {
   return privileged && binds.some((bind) => bind.startsWith('/var/run/docker.sock:'));
 }

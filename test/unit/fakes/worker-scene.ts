@@ -72,14 +72,14 @@ export class WorkerScene {
   readonly told: string[] = [];
   readonly lines: string[] = [];
   readonly stop = new AbortController();
-  /** The worker's own time. */
+  /** Aborted at the end of the worker's own time. */
   readonly life = new AbortController();
   readonly work: Work;
   /** How a command in a container ends. */
   onExecute: (call: Executed) => ExecuteResult | Promise<ExecuteResult> = () => {
     throw new Error('nothing is to be executed in this scene');
   };
-  /** Called before each inspection: throws where the engine is to fail. */
+  /** Called before each inspection. It throws where the engine must fail. */
   onInspect: () => void = () => undefined;
   readonly #folder: string;
   #servingTurn = 0;
@@ -119,7 +119,8 @@ export class WorkerScene {
   }
 
   /**
-   * A container under a name; running, made from a hardened image, with the host's keys, unless it is said otherwise.
+   * A container under a name; running, made from a hardened image, with the host's keys, unless the parts say
+   * otherwise.
    */
   add(name: string, parts: Partial<ContainerDetails> = {}): ContainerDetails {
     const number = this.containers.size + 1;
@@ -223,7 +224,7 @@ export class WorkerScene {
     );
   }
 
-  /** The agent's event loop stops turning: record and heartbeat stay as they are. */
+  /** The event loop of the agent hangs: record and heartbeat are not written any more. */
   hang(): void {
     this.#servingTurn += 1;
   }
@@ -282,7 +283,7 @@ export interface SceneOptions {
 
 export interface ServingParts extends Partial<Omit<ServingRecord, 'bootstrap'>> {
   readonly bootstrap?: Partial<ServingRecord['bootstrap']>;
-  /** What stands there in the place of what is true. */
+  /** False values that replace the true ones in the record. */
   readonly forged?: Partial<ServingRecord>;
 }
 

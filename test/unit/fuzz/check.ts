@@ -4,17 +4,17 @@ import { afterAll, expect } from 'vitest';
 import { mark } from '../../support/faults/spoilt.ts';
 
 /**
- * Whatever comes from the network, the engine or the host's disk: it is read or refused, in time, and nothing of it is
- * executed. Each case begins with something honest and spoils it, so that it gets past the first check.
+ * Input from the network, the engine or the disk of the host is read or refused within a limited time, and no part of
+ * it is executed. Each case damages a valid input, so that it passes the first check.
  */
 
 /** Cases of each property; one property has a tenth of them. */
 export const numRuns = Number(process.env['FC_RUNS'] ?? 1_500);
-/** A single case that takes longer has met a loop that grows with its input, in ms. */
+/** The limit of a single case, in ms. A case that takes longer has met a loop that grows with its input. */
 export const longestCase = 500;
 export const seed = 20_160_801;
 
-/** Every file of this folder calls this once. */
+/** Fails the test file if anything of its input was executed. */
 export function expectNothingExecuted(): void {
   afterAll(() => {
     expect(existsSync(mark), 'something was executed').toBe(false);
@@ -35,7 +35,10 @@ export function timed(work: () => void): void {
   expect(performance.now() - begun).toBeLessThan(longestCase);
 }
 
-/** @param property says whether the case was accepted, where there is such a thing: some must be, and some not */
+/**
+ * @param property returns whether the case was accepted; undefined: it is neither. Some cases must be accepted, and
+ * some must not
+ */
 export function check<T>(cases: fc.Arbitrary<T>, property: (value: T) => boolean | undefined): void {
   const count = { accepted: 0, refused: 0 };
   const counted = (value: T): void => {

@@ -2,7 +2,7 @@ import type { HttpResponse } from '../../../src/control-plane/http/message.ts';
 import { composeBootstrap } from '../../support/server/stub/stub-bootstrap.ts';
 import { createBehaviour } from '../../support/server/stub/stub-behaviour.ts';
 
-/* What an honest server answers: each case spoils it. */
+/* The answers of an honest server, which each case damages. */
 
 export const script = `#!/bin/sh
 

@@ -21,7 +21,7 @@ import { answerBootstrap, answerScript } from './stub-scripts.ts';
 
 export type { Account, StubRequest };
 
-/** The endpoints of control-plane §9.1, by which faults are switched. */
+/** The endpoints of control-plane §9.1. Faults are switched for each of them. */
 export const endpointNames = [
   'root',
   'schemas',

@@ -59,7 +59,7 @@ export function answerRegisterList(state: StubState, { query, base }: StubReques
   );
 }
 
-/** Switches that begin with registrations which somebody else left behind. */
+/** Adds the registrations that an earlier host has left, where the behaviour asks for them. */
 export function prepareRegistrations(state: StubState, key: string): void {
   if (state.registrations.some((each) => each.key === key)) return;
   const { register } = state.behaviour;

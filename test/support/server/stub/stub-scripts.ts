@@ -27,7 +27,7 @@ export DETECTED_CATTLE_AGENT_IP="${ip}"
 `;
 }
 
-/** What a hostile script would do: marks in the container that runs it, and on its host. */
+/** The command of a hostile script: it leaves a mark in the container that runs it, and on the host. */
 export const injected = 'touch /tmp/stub-injected /var/lib/rancher/stub-injected';
 
 export function spoilScript(how: Behaviour['script'], script: string): { body: string; type: string } {
