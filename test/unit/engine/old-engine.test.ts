@@ -1,19 +1,16 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { observeRoles } from '../../../src/agent/transaction/observe.ts';
-import { selectProfile } from '../../../src/agent/identity/profile.ts';
-import { namesOf } from '../../../src/agent/identity/roles.ts';
 import type { Engine } from '../../../src/engine/engine.ts';
 import { isEngineError } from '../../../src/engine/errors.ts';
 import { clockWithoutPauses } from '../fakes/clocks.ts';
 import { empty, FakeDaemon, json, text, type Answer } from '../fakes/fake-daemon.ts';
+import { names } from '../fakes/role-names.ts';
 
 /*
  * The engine of the incident, 1.10.3 (API 1.22), answering as engine-notes §2 records it, in what a new engine pinned to 1.22
  * does not imitate. What the sweep makes of it: cleanup/old-engine.test.ts; what callers of workers do:
  * agent/worker/client.test.ts.
  */
-
-const names = namesOf(selectProfile('rancher-1.2', {}));
 const id = 'd'.repeat(64);
 
 let daemon: FakeDaemon;

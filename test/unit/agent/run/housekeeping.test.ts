@@ -3,16 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { keepHouse, reconcileLeftovers, type Leftovers } from '../../../../src/agent/run/housekeeping.ts';
-import { selectProfile } from '../../../../src/agent/identity/profile.ts';
-import { labels, namesOf } from '../../../../src/agent/identity/roles.ts';
+import { labels } from '../../../../src/agent/identity/roles.ts';
 import { workerNames } from '../../../../src/agent/worker/follow-profile.ts';
 import type { ContainerDetails, Engine } from '../../../../src/engine/engine.ts';
 import { pathsBelow } from '../../../../src/support/configuration.ts';
 import { defaultLimits } from '../../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../../src/support/log.ts';
 import { VirtualClock } from '../../fakes/simulated-host.ts';
-
-const names = namesOf(selectProfile('rancher-1.2', {}));
+import { names } from '../../fakes/role-names.ts';
 let folder: string;
 let containers: ContainerDetails[];
 let done: string[];

@@ -1,12 +1,14 @@
 import { afterEach, beforeEach } from 'vitest';
-import { selectProfile } from '../../../../src/agent/identity/profile.ts';
-import { labels, namesOf } from '../../../../src/agent/identity/roles.ts';
+import { labels } from '../../../../src/agent/identity/roles.ts';
 import { runThroughWorker } from '../../../../src/agent/worker/client.ts';
 import { digestOfRequest, type WorkerRequest } from '../../../../src/agent/worker/request.ts';
 import type { Clock } from '../../../../src/support/clock.ts';
 import { defaultLimits, type Limits } from '../../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../../src/support/log.ts';
 import { empty, FakeDaemon, engineOfTheIncident, json, text, type Answer } from '../../fakes/fake-daemon.ts';
+import { names } from '../../fakes/role-names.ts';
+
+export { names };
 
 /* The caller's side of the work on an engine without AutoRemove, answering as engine-notes §2 records 1.10.3. */
 
@@ -20,7 +22,6 @@ export const clock: Clock = {
   },
   random: () => 0,
 };
-export const names = namesOf(selectProfile('rancher-1.2', {}));
 export const request: WorkerRequest = { task: 'upgrade', workerImage: 'rancher/agent:v2', environment: {} };
 export const old = 'a'.repeat(64);
 export const made = 'b'.repeat(64);
