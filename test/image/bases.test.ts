@@ -146,7 +146,7 @@ describe("the base's own entrypoint", () => {
     expect(await scene.host.tryDocker(...read, images.a, '/run.sh.base')).toMatchObject({ status: 1 });
   });
 
-  it('is the way back: the agent goes to an image with it as its server requires', async () => {
+  it('can still be required: the agent goes back to an image with it', async () => {
     const folder = join(import.meta.dirname, '../support/images/base-entrypoint-image');
     const back = 'rancher/agent:v1.2.11-own';
     await scene.host.docker('build', '-q', '-t', back, '--build-arg', `IMAGE=${hardened}`, folder);
@@ -160,7 +160,8 @@ describe("the base's own entrypoint", () => {
       const found = await scene.host.inspect('rancher-agent');
       return found?.Config.Image === back && found.State.Running ? found : undefined;
     });
-    // An engine without AutoRemove keeps the worker, which nobody follows any more, and no entrypoint of ours is left to see to it.
+    // An engine without AutoRemove keeps the worker, which nobody follows any more, and no entrypoint of ours is left
+    // to see to it.
     if (pinnedApi() === undefined) await scene.settled();
     else await removeWorker();
     const originalMessage = await readFile(scene.host.pathInHost(`/proc/${agent.State.Pid}/cmdline`), 'utf8');
@@ -169,8 +170,8 @@ describe("the base's own entrypoint", () => {
   });
 });
 
-describe('what a base lacks', () => {
-  it('bash: the agent stays, says so in its state and its log, and no restart would cure it', async () => {
+describe('a program that a base lacks', () => {
+  it('bash: the agent keeps running and reports it in its state and its log, because no restart would help', async () => {
     const image = 'rancher/agent:on-busybox-without-bash';
     scene.server.setRequiredImage(image);
     const registered = await scene.register(image);

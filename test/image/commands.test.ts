@@ -27,7 +27,7 @@ const helper = [
 ];
 
 describe('the image', () => {
-  it('says what it is', async () => {
+  it('has the entrypoint and the labels that say what it is', async () => {
     const [image] = JSON.parse(await scene.host.docker('image', 'inspect', images.a)) as [
       { Config: { Labels: Record<string, string>; Entrypoint: string[]; Cmd: string[] | null } },
     ];
@@ -51,14 +51,14 @@ describe('the image', () => {
     ['-- and a command', ['--', 'bash', '-c', 'echo out; echo err >&2; exit 7'], 7, 'out\n', 'err'],
     ['-- and no program', ['--', 'no-such-program'], 64, '', 'no-such-program: not found'],
     ['upgrade without a socket', ['upgrade'], 69, '', 'mount it: -v /var/run/docker.sock'],
-  ])('ends for %s as the contract says', async (_title, args, status, stdout, stderr) => {
+  ])('exits for %s as the contract says', async (_title, args, status, stdout, stderr) => {
     const result = await scene.host.tryDocker('run', '--rm', images.a, ...args);
     expect(result).toMatchObject({ status, stdout });
     expect(result.stderr).toContain(stderr);
     expect(result.stderr).not.toContain('sometoken');
   });
 
-  it('tells its version and lists commands, variables, limits and exit codes', async () => {
+  it('prints its version and lists commands, variables, limits and exit codes', async () => {
     expect(await scene.host.docker('run', '--rm', images.a, '--version')).toMatch(/^\d+\.\d+\.\d+/);
     const help = await scene.host.docker('run', '--rm', images.a, '--help');
     for (const word of ['inspect-host', 'CATTLE_AGENT_IP', 'AGENT_LIMIT_VERIFY', '73', 'AGENT_PROFILE']) {
@@ -171,7 +171,7 @@ describe('inspect-host', () => {
     expect(again.stdout).toBe(result.stdout);
   });
 
-  it('never replaces a damaged key, which would register the host twice', async () => {
+  it('never replaces a damaged host key, because that would register the host twice', async () => {
     await mkdir(join(scene.host.stateDir, 'state'), { recursive: true });
     await writeFile(keyFile(), 'not a key at all!\n');
     const result = await scene.host.tryDocker(...helper, images.a, 'inspect-host');
@@ -206,7 +206,7 @@ describe('status', () => {
     'status',
   ];
 
-  it('answers on a host that nothing was ever done on', async () => {
+  it('answers on a host that has never had an agent', async () => {
     const text = await scene.host.docker(...status);
     expect(text).toContain('state      unknown');
     expect(text).toContain('containers none in any role');
@@ -233,7 +233,7 @@ describe('status', () => {
 });
 
 describe('secrets', () => {
-  it('stand nowhere but in the environment of the containers that need them', async () => {
+  it('are only in the environment of the containers that need them', async () => {
     const result = await scene.register(images.a, '-e', 'CATTLE_SCRIPT_DEBUG=true');
     expect(result, result.stderr).toMatchObject({ status: 0 });
     const upgraded = await scene.upgrade(images.b, '-e', 'RANCHER_DEBUG=true', '-e', 'LOG_FORMAT=json');

@@ -29,7 +29,7 @@ const readBillText = async (): Promise<string> => readFile(join(layer.root, home
 const readBill = async (): Promise<Bill> => JSON.parse(await readBillText()) as Bill;
 
 describe('what the image adds to its base', () => {
-  it('is this and nothing else: no sources, no packages, no tools of development', () => {
+  it('is a fixed list of files, without sources, packages or development tools', () => {
     const own = layer.entries
       .map(({ path }) => path)
       .filter((path) => !path.startsWith(`${home}/licenses/npm/`));
@@ -62,7 +62,7 @@ describe('what the image adds to its base', () => {
     expect(links).toEqual([[inHome('lib/ld.so'), 'ld-linux-x86-64.so.2']]);
   });
 
-  it('tells nothing of the machine that built it, and holds no key', async () => {
+  it('contains nothing about the machine that built it, and no key', async () => {
     const told = [root, `/home/`, '_authToken', 'BEGIN OPENSSH PRIVATE KEY'];
     // A name of a few letters would be found in any text.
     if (hostname().length > 5) told.push(hostname());
@@ -90,7 +90,7 @@ describe('what the image adds to its base', () => {
     expect(size).toBeLessThan(60_000_000);
   });
 
-  it('is one whole: every library that anything in it needs is in it, for one architecture', async () => {
+  it('is complete: every library that a file of it needs is in it, for one architecture', async () => {
     const libraries = await readdir(join(layer.root, home, 'lib'));
     const files = ['bin/node', ...libraries.map((name) => `lib/${name}`)];
     for (const file of files) {
@@ -103,7 +103,7 @@ describe('what the image adds to its base', () => {
 });
 
 describe('the labels', () => {
-  it('say which version of what this is, as scanners and registries read it', async () => {
+  it('name the product and its version, as scanners and registries read them', async () => {
     const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string };
     const labels = layer.config.config.Labels;
     expect(labels).toMatchObject({
@@ -144,7 +144,7 @@ describe('the bill of materials', () => {
     );
   });
 
-  it('names each part once, with licence and checksum, and what its name says where it is from', async () => {
+  it('names each part once, with licence, checksum, and a name that says where it comes from', async () => {
     const { components, dependencies, metadata } = await readBill();
     const references = components.map((component) => component['bom-ref']);
     expect(new Set(references).size).toBe(references.length);
@@ -220,7 +220,7 @@ describe('the bill of materials', () => {
   });
 });
 
-it('nothing was changed on the way: the layer is the tar whose digest the image names', async () => {
+it('the layer is the tar whose digest the image names, so nothing was changed on the way', async () => {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(layer.tar)) hash.update(chunk as Buffer);
   const layers = await host.docker('image', 'inspect', '--format', '{{json .RootFS.Layers}}', images.a);

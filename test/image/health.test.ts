@@ -42,8 +42,8 @@ async function stateIs(state: string): Promise<Record<string, unknown>> {
   });
 }
 
-describe('the health of a container', () => {
-  it('is lost when the event loop of the agent stands still, and found when it turns again', async () => {
+describe('a container', () => {
+  it('is unhealthy while the event loop of the agent hangs, and healthy when it runs again', async () => {
     await scene.startAgent(keys, ...often, ...limits({ HEARTBEAT: 300, HEARTBEAT_STALE: 2_000 }));
     await becomes('healthy', /^healthy$/);
     const pid = (await scene.host.inspect('rancher-agent'))?.State.Pid;
@@ -53,7 +53,7 @@ describe('the health of a container', () => {
     await becomes('healthy', /^healthy$/);
   });
 
-  it('is good while the server requires an image that cannot run: a restart would hurt a working agent', async () => {
+  it('is healthy while the server requires an image that cannot run: a restart would hurt a working agent', async () => {
     await scene.startAgent(keys, ...often);
     const before = await scene.host.inspect('rancher-agent');
     scene.server.setRequiredImage(images.broken);
@@ -64,7 +64,7 @@ describe('the health of a container', () => {
     expect((await scene.host.inspect('rancher-agent'))?.Id).toBe(before?.Id);
   });
 
-  it('is good for an agent that never reached its server; the state says that it does not serve', async () => {
+  it('is healthy when its agent has never reached the server; the state says that it does not serve', async () => {
     const nowhere = ['-e', `CATTLE_URL=http://${scene.host.gateway}:9/v1`];
     const soon = limits({ SERVING_GRACE: 2_000, SERVING_SILENCE: 3_000, SERVING_TICK: 300 });
     await scene.startAgent(keys, ...often, ...nowhere, ...soon);
@@ -85,7 +85,7 @@ describe('the health of a container', () => {
     });
   });
 
-  it('is good for one on standby, whatever the state of the host says, and for one without a heartbeat', async () => {
+  it('is healthy on standby, whatever the state of the host says, and without a heartbeat', async () => {
     const folder = join(scene.host.stateDir, 'entrypoint');
     await mkdir(folder, { recursive: true });
     await writeFile(join(folder, 'state'), 'failed\n');
@@ -111,7 +111,7 @@ describe('the health of a container', () => {
   });
 });
 
-describe('the check itself', () => {
+describe('the health check', () => {
   it('is part of the image, and needs neither Node nor anything of the base but its shell', async () => {
     const [image] = JSON.parse(await scene.host.docker('image', 'inspect', images.a)) as [
       { Config: { Healthcheck: { Test: string[]; Interval: number } } },

@@ -55,7 +55,9 @@ async function unpack(arch: string, name: string, into: string): Promise<void> {
   await run('dpkg-deb', ['--extract', join(debs, deb), into]);
 }
 
-/** As small as a base can be: one static program, which is its shell. `docker import` knows this machine's kind only. */
+/**
+ * As small as a base can be: one static program, which is its shell. `docker import` knows this machine's kind only.
+ */
 async function loadBase(): Promise<void> {
   await unpack('arm64', 'busybox-static', join(folder, 'busybox'));
   const [bin, archive] = [join(folder, 'base/bin'), join(folder, 'archive')];
@@ -118,7 +120,7 @@ describe('an image for linux/arm64', () => {
     expect(inside).not.toContain('amd64');
   });
 
-  it('runs: an emulator of that processor gets as far as the version, with the command of the launcher', async () => {
+  it('runs in an emulator of that processor, which prints the version by the command of the launcher', async () => {
     await unpack('amd64', 'qemu-user-static', join(folder, 'qemu'));
     const emulator = join(folder, 'qemu/usr/bin/qemu-aarch64-static');
     // The launcher's own command line: what its last word, exec, would get.
@@ -142,7 +144,7 @@ describe('a base without dpkg', () => {
   });
 });
 
-describe('a platform that the base is not for', () => {
+describe('a platform that the base does not support', () => {
   it('is refused, and nothing is built', async () => {
     await host.docker('rmi', tag);
     await expect(build('--platform', 'linux/amd64')).rejects.toMatchObject({ code: 69 });

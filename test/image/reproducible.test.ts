@@ -121,7 +121,7 @@ describe('a bill of materials with the packages of the base', () => {
   });
 });
 
-describe('what is different', () => {
+describe('a build from other inputs', () => {
   const options = (): Options => ({ socketPath: first.engineSocketPath });
 
   it('gives another image for another time, and another layer for another source', async () => {

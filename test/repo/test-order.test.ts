@@ -14,7 +14,13 @@ it('long test files start first, the longest one at the beginning', async () => 
   const project = { name: 'engine', config: { sequence: { groupOrder: 0 }, isolate: true } };
   const cache = { getTestSpecificationResult: () => ({ failed: false, duration: 1 }) };
   const context = { config: { root }, cache } as unknown as Vitest;
-  const files = ['upgrade/target', 'doctor', 'readiness/readiness', 'server/register', 'upgrade/upgrade'].map(
+  const files = [
+    'upgrade/target',
+    'doctor/doctor',
+    'readiness/readiness',
+    'server/register',
+    'upgrade/upgrade',
+  ].map(
     (name) =>
       ({
         project,

@@ -2,74 +2,26 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { CleanupReport } from '../../../src/cleanup/report.ts';
+import { describe, expect, it } from 'vitest';
 import { defaultLimits } from '../../../src/support/limits/limits.ts';
 import { callEngine } from '../../support/host/engine-call.ts';
+import { leakHelpers, createBystanders, stillThere } from '../../support/scenes/leaky-host.ts';
+import { images, limits } from '../../support/scenes/scene.ts';
 import {
-  leakHelpers,
-  createBystanders,
-  prepareLeakyHost,
-  startOldAgent,
-  stillThere,
-} from '../../support/scenes/leaky-host.ts';
-import { images, limits, startScene, type Scene } from '../../support/scenes/scene.ts';
-import type { CommandResult } from '../../support/host/test-host.ts';
+  scene,
+  stageHost,
+  cleaner,
+  leakedHelpers,
+  asEver,
+  socket,
+  cleanupArguments,
+  cleanup,
+  reportOf,
+  removals,
+  atRemoval,
+} from './cleanup-stage.ts';
 
-let scene: Scene;
-
-beforeAll(async () => {
-  scene = await startScene({ name: 'cleanup', liveRestore: true });
-});
-beforeEach(async () => prepareLeakyHost(scene.host));
-afterEach(async () => scene.reset());
-afterAll(async () => scene.close());
-
-const cleaner = 'cleaner';
-/** 2,000 as on a host of the incident take two minutes: `LEAKED_HELPERS=2000`. */
-const leakedHelpers = Number(process.env['LEAKED_HELPERS'] ?? 300);
-const asEver = { SWEEP_AGE: defaultLimits.SWEEP_AGE };
-const socket = ['-v', '/var/run/docker.sock:/var/run/docker.sock'];
-
-/** As people type it, with a name so that a test can get at it. */
-function cleanupArguments(options: readonly string[], settings: readonly string[] = []): readonly string[] {
-  return ['run', '--rm', '--name', cleaner, ...socket, ...settings, images.a, 'cleanup', ...options];
-}
-
-/** Containers of a test are young: all but the first test take that for old enough. */
-async function cleanup(
-  options: readonly string[],
-  settings: Readonly<Record<string, number>> = {},
-): Promise<CommandResult> {
-  return scene.host.tryDocker(...cleanupArguments(options, limits({ SWEEP_AGE: 0, ...settings })));
-}
-
-function reportOf({ stdout }: CommandResult): CleanupReport {
-  return JSON.parse(stdout) as CleanupReport;
-}
-
-/** The removals that a cleanup has asked the engine for. */
-function removals() {
-  return scene.host.proxy.requests.filter(
-    ({ method, userAgent }) => method === 'DELETE' && userAgent.includes('(cleanup)'),
-  );
-}
-
-/** Does something when so many removals have been asked for; this one and all others wait until it is done. */
-function atRemoval(nth: number, run: () => Promise<unknown>): void {
-  let seen = 0;
-  let done: Promise<unknown> | undefined;
-  scene.host.proxy.addRule({
-    match: ({ method, userAgent }) => method === 'DELETE' && userAgent.includes('(cleanup)') && ++seen >= nth,
-    action: {
-      kind: 'call',
-      when: 'before',
-      run: async () => {
-        await (done ??= run());
-      },
-    },
-  });
-}
+stageHost();
 
 /** Looks at something again and again until the work is done. */
 async function sampleDuring<T>(work: Promise<T>, look: () => Promise<number | undefined>): Promise<number[]> {
@@ -148,8 +100,8 @@ describe.each([
   });
 });
 
-describe('without a terminal', () => {
-  it('it refuses to remove what nobody has agreed to', async () => {
+describe('cleanup without a terminal', () => {
+  it('removes nothing that nobody has confirmed', async () => {
     const leaked = await leakHelpers(scene.host, 2);
     const result = await cleanup([]);
     expect(result).toMatchObject({ status: 64 });
@@ -182,7 +134,7 @@ describe('cleanup on a terminal', () => {
     return { seen, status };
   }
 
-  it('asks, accepts no and Ctrl-C as answers, and draws a bar that fits', async () => {
+  it('asks before it removes, accepts no and Ctrl-C as answers, and draws a bar that fits the screen', async () => {
     const leaked = await leakHelpers(scene.host, 40);
     const declined = await onTerminal('n\n');
     expect(declined).toMatchObject({ status: 0 });
@@ -202,7 +154,7 @@ describe('cleanup on a terminal', () => {
 });
 
 describe('a cleanup that is interrupted', () => {
-  it('reports what is left after Ctrl-C, does no harm after SIGKILL, and the next run goes on, as do two at once', async () => {
+  it('reports what is left after Ctrl-C, does no harm after SIGKILL, and the next run continues, as two at once do', async () => {
     const { host } = scene;
     const leaked = await leakHelpers(host, 200);
     atRemoval(20, async () => host.docker('kill', '-s', 'INT', cleaner));
@@ -237,7 +189,7 @@ describe('a cleanup that is interrupted', () => {
     expect(reportOf(both[0]).failed + reportOf(both[1]).failed).toBe(0);
   });
 
-  it('waits for an engine that restarts, and goes on', async () => {
+  it('waits for an engine that restarts, and continues', async () => {
     const { host } = scene;
     const leaked = await leakHelpers(host, 60);
     atRemoval(20, async () => {
@@ -254,7 +206,7 @@ describe('a cleanup that is interrupted', () => {
 });
 
 describe('helpers that cannot be removed', () => {
-  it('are reported with the cause and not tried for ever; the others are removed, and the next run tries again', async () => {
+  it('are reported with the cause and not tried again and again; the others are removed, and the next run tries again', async () => {
     const { host } = scene;
     const leaked = await leakHelpers(host, 40);
     const sick = leaked.slice(5, 9);
@@ -292,7 +244,7 @@ describe('helpers that cannot be removed', () => {
 });
 
 describe('a dead managed container', () => {
-  it('is removed when an agent has the keys, and kept while it may be all that has them', async () => {
+  it('is removed when an agent has the keys, and kept while it may be the only container that has them', async () => {
     const { host } = scene;
     const keys = ['-e', 'CATTLE_ACCESS_KEY=TESTACCESSKEY0000001', '-e', 'CATTLE_SECRET_KEY=testsecretkey01'];
     const agent = ['--privileged', ...socket, ...keys, images.a, 'run'];
@@ -312,7 +264,7 @@ describe('a dead managed container', () => {
 });
 
 describe('an engine that is frozen', () => {
-  it('ends the cleanup within a limited time (69), before the list and in the middle', async () => {
+  it('ends the cleanup with status 69 within a limited time, before the list and in the middle of the removal', async () => {
     const { host } = scene;
     const short = { CLEANUP_CALL: 1_000, CLEANUP_REMOVE: 1_000, CLEANUP_AWAY: 2_000 };
     const leaked = await leakHelpers(host, 30);
@@ -336,95 +288,5 @@ describe('an engine that is frozen', () => {
     expect(result.stdout).toMatch(/Stopped with \d+ left: the engine has not answered/);
     expect(Date.now() - begun).toBeLessThan(40_000);
     expect(await stillThere(host, leaked)).toHaveLength(20);
-  });
-});
-
-describe('a legacy agent whose loop leaks', () => {
-  const age = { LEAK_GRACE: 0 };
-
-  async function stateOfAgent(): Promise<string | undefined> {
-    return (await scene.host.inspect('rancher-agent'))?.State.Status;
-  }
-
-  it('is named; with --stop-agent it is stopped for the time of the cleanup and started again', async () => {
-    const { host } = scene;
-    const leaked = await leakHelpers(host, 60);
-    const agent = await startOldAgent(host);
-    await scene.waitFor('some more leaked helpers', async () =>
-      (await host.containers()).length > 65 ? true : undefined,
-    );
-    const told = await cleanup(['--dry-run'], age);
-    expect(told.stdout.replace(/\s+/g, ' ')).toMatch(/STILL LEAKING: .* from the loop of rancher-agent/);
-    expect(await stateOfAgent()).toBe('running');
-
-    let seen: string | undefined;
-    let restarter: string | undefined;
-    atRemoval(10, async () => {
-      seen = await stateOfAgent();
-      restarter = (await host.inspect('rancher-agent-restarter'))?.State.Status;
-    });
-    const result = await cleanup(['--yes', '--stop-agent', '--json'], age);
-    expect(result, result.stderr).toMatchObject({ status: 0 });
-    expect({ seen, restarter }).toEqual({ seen: 'exited', restarter: 'running' });
-    expect(reportOf(result)).toMatchObject({ leaking: true, agentRunsAgain: true });
-    expect((await host.inspect('rancher-agent'))?.Id).toBe(agent);
-    expect(await stateOfAgent()).toBe('running');
-    expect(await host.inspect('rancher-agent-restarter')).toBeUndefined();
-    expect(await stillThere(host, leaked)).toEqual([]);
-  });
-
-  it.each([
-    ['killed', undefined],
-    ['killed, on an engine of the incident (API 1.22),', '1.22'],
-  ])('runs again within seconds when the cleanup that stopped it is %s', async (_title, api) => {
-    const { host } = scene;
-    host.proxy.pinApi(api);
-    const leaked = await leakHelpers(host, 60);
-    const agent = await startOldAgent(host);
-    atRemoval(10, async () => {
-      expect(await stateOfAgent()).toBe('exited');
-      await host.docker('kill', cleaner);
-    });
-    expect(await cleanup(['--yes', '--stop-agent'], age)).toMatchObject({ status: 137 });
-    await scene.waitFor(
-      'the agent',
-      async () => ((await stateOfAgent()) === 'running' ? true : undefined),
-      20,
-    );
-    expect((await host.inspect('rancher-agent'))?.Id).toBe(agent);
-    await scene.waitFor('no agent restarter', async () =>
-      (await host.inspect('rancher-agent-restarter')) === undefined ? true : undefined,
-    );
-    expect((await stillThere(host, leaked)).length).toBeGreaterThan(0);
-  });
-
-  it('runs again when the power kills cleanup and agent restarter', async () => {
-    const { host } = scene;
-    await leakHelpers(host, 40);
-    await startOldAgent(host);
-    let isCut = false;
-    atRemoval(10, async () => {
-      await host.reboot();
-      isCut = true;
-    });
-    await cleanup(['--yes', '--stop-agent'], age);
-    await scene.waitFor('the agent', async () =>
-      isCut && (await stateOfAgent().catch(() => '')) === 'running' ? true : undefined,
-    );
-    await scene.waitFor('no agent restarter', async () =>
-      (await host.inspect('rancher-agent-restarter')) === undefined ? true : undefined,
-    );
-  });
-
-  it('is not stopped from a container whose exit would not show the end of the cleanup', async () => {
-    const { host } = scene;
-    await leakHelpers(host, 1);
-    await startOldAgent(host);
-    const atOnce = limits({ SWEEP_AGE: 0 });
-    const other = ['run', '--rm', ...socket, ...atOnce, '--entrypoint', 'sh', images.a, '-c'];
-    const result = await host.tryDocker(...other, '/run.sh cleanup --yes --stop-agent');
-    expect(result).toMatchObject({ status: 64 });
-    expect(result.stderr).toContain('--stop-agent needs a container of its own');
-    expect(await stateOfAgent()).toBe('running');
   });
 });

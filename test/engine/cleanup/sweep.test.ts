@@ -118,14 +118,16 @@ function longListsBy(command: string) {
   );
 }
 
-/** Old enough at once, since the containers of a test have just been made; and the replacement is not the subject here. */
+/**
+ * Old enough at once, since the containers of a test have just been made; and the replacement is not the subject here.
+ */
 const atOnce = { SWEEP_AGE: 0, STANDBY: 200, VERIFY: 500, VERIFY_POLL: 250 };
 
 describe.each([
   ['an engine of today', undefined],
   ['an engine of the incident (API 1.22)', '1.22'],
 ])('on %s, leaked helpers of the legacy entrypoint', (_title, api) => {
-  it('are removed by registration, upgrade and run, oldest first, so many per start, and nothing else is removed', async () => {
+  it('are removed by registration, upgrade and run, the oldest first, up to a limit per start, and nothing else is removed', async () => {
     scene.host.proxy.pinApi(api);
     const bystanders = await createBystanders();
     const leaked = await leakSixty();
@@ -168,7 +170,7 @@ describe.each([
 });
 
 describe('leaked helpers that cannot be removed', () => {
-  it('are told, keep neither the agent from running nor a later start from the others, and go in the end', async () => {
+  it('are reported, stop neither the agent nor the removal of the others, and are removed in the end', async () => {
     const sick = [await make(), await make({ start: true }), await make()];
     const others = [await make(), await make(), await make()];
     for (const id of sick) await scene.host.makeUnremovable(id);
@@ -194,7 +196,7 @@ describe('leaked helpers that cannot be removed', () => {
 });
 
 describe("the agent's own sweep", () => {
-  it('does not keep the bootstrap waiting, and ends as soon as a worker is at work', async () => {
+  it('does not delay the bootstrap, and stops as soon as a worker runs', async () => {
     const leaked: string[] = [];
     for (let count = 0; count < 6; count += 1) leaked.push(await make());
     let removals = 0;
@@ -224,7 +226,7 @@ describe("the agent's own sweep", () => {
 });
 
 describe('a container with a million labels, which a tenant has created and never started', () => {
-  it('costs agent, upgrade, doctor, status and cleanup one warning each, and nobody restarts', async () => {
+  it('costs agent, upgrade, doctor, status and cleanup one warning each, and no process restarts', async () => {
     const labels = Object.fromEntries(
       Array.from({ length: 1_000_000 }, (_, index) => [index.toString(36), '']),
     );

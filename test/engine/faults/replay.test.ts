@@ -7,7 +7,9 @@ const loaded = { delayMs: 400, pauseSeconds: 1 };
 const LOOK_MS = 500;
 /** Of these the worker watches the new bootstrap for 60 s before the parked agent goes. */
 const LIMIT_SECONDS = 150;
-/** Looks in a row that find nothing to do. Between the upgrade's worker and one that settles there may be one as well. */
+/**
+ * Looks in a row that find nothing to do. Between the upgrade's worker and one that settles there may be one as well.
+ */
 const QUIET_LOOKS = 12;
 
 const replays: Replay[] = [];
@@ -40,7 +42,7 @@ function quietOf(samples: readonly Sample[]): readonly Sample[] {
 }
 
 describe('the incident, replayed: an upgrade on a loaded host that is killed and started again all the time', () => {
-  it('the legacy entrypoint leaks a container a turn and never finishes; this one leaks none, finishes, and then is quiet', async () => {
+  it('the legacy entrypoint leaks one container per run and never finishes; this one leaks none, finishes, and then does nothing more', async () => {
     const [old, ours] = await Promise.all([
       watch('old', (samples) => (samples.at(-1)?.leaked ?? 0) >= 4),
       watch('ours', (samples) => quietOf(samples).length >= QUIET_LOOKS),

@@ -57,7 +57,7 @@ async function takeStock(): Promise<Record<string, number | readonly string[]>> 
   };
 }
 
-/** Memory (kB) and open files of the agent in office. */
+/** Memory (kB) and open files of the active agent. */
 async function weighAgent(): Promise<{ readonly kb: number; readonly files: number }> {
   const pid = (await scene.host.inspect('rancher-agent'))?.State.Pid ?? 0;
   const inHost = scene.host.pathInHost(`/proc/${pid}`);

@@ -59,7 +59,7 @@ async function expectDeferred(result: Awaited<ReturnType<Scene['upgrade']>>): Pr
 }
 
 describe('an upgrade on a host whose Docker root is nearly full', () => {
-  it('is put off before anything of the agent is made, with the numbers, and goes through when there is room', async () => {
+  it('is deferred with the figures before any container of the agent is created, and succeeds when there is room', async () => {
     await leaveFree(100 * mib);
     const result = await scene.upgrade(images.b);
     await expectDeferred(result);
@@ -72,7 +72,7 @@ describe('an upgrade on a host whose Docker root is nearly full', () => {
     expect((await scene.settled())[0]).toMatchObject({ image: images.b, state: 'running' });
   });
 
-  it('goes through where the limit is set lower, and is put off where it is set higher: bytes and inodes', async () => {
+  it('succeeds with a lower limit and is deferred with a higher one, for bytes and for inodes', async () => {
     await leaveFree(100 * mib);
     await expectDeferred(await scene.upgrade(images.b));
     await scene.host.proxy.reset();
@@ -87,7 +87,7 @@ describe('an upgrade on a host whose Docker root is nearly full', () => {
     });
   });
 
-  it('says the same where not even the worker that would look at the storage can be made', async () => {
+  it('is deferred with the same figures where not even the worker that checks the storage can be created', async () => {
     scene.host.proxy.addRule({
       match: ({ path, query }) =>
         path.endsWith('/containers/create') && query['name'] === 'rancher-agent-worker',
@@ -108,7 +108,7 @@ describe('an upgrade on a host whose Docker root is nearly full', () => {
 });
 
 describe('a disk that is full to the last byte', () => {
-  it('costs the host nothing but time: the agent stays, and does what the server requires when there is room', async () => {
+  it('costs the host nothing but time: the agent keeps running, and upgrades when there is room', async () => {
     scene.server.behaviour.bootstrapRun = 'exits';
     await mkdir(`${scene.host.stateDir}/etc`, { recursive: true });
     const shorter = ['VERIFY=1000', 'ATTEMPT_PAUSE_MIN=1000', 'UPGRADE_RETRY_MAX=4000'];
@@ -142,7 +142,7 @@ describe('a disk that is full to the last byte', () => {
 });
 
 describe('an upgrade on a host with a devicemapper pool like that of the incident', () => {
-  it('is put off with the use of data and metadata, and with what would make room', async () => {
+  it('is deferred with the use of data and metadata, and with what makes room', async () => {
     await showPool('73.1 MB', ({ userAgent }) => userAgent.includes('(worker)'));
     const result = await scene.upgrade(images.b);
     expect(result.stderr).toContain(
@@ -184,7 +184,7 @@ describe('a host whose pool has no metadata left', () => {
   const execute = async (...command: readonly string[]): Promise<CommandResult> =>
     scene.host.tryDocker('exec', '-e', 'AGENT_LIMIT_SWEEP_AGE=0', 'rancher-agent', '/run.sh', ...command);
 
-  it('removes and upgrades nothing, says in which order to repair it, and goes on when the pool was extended', async () => {
+  it('removes and upgrades nothing, says in which order to repair it, and continues when the pool has been extended', async () => {
     const lines = ['SWEEP_AGE=0', 'HOUSEKEEPING=200'].map((limit) => `export AGENT_LIMIT_${limit}\n`);
     await mkdir(`${scene.host.stateDir}/etc`, { recursive: true });
     await writeFile(`${scene.host.stateDir}/etc/agent.conf`, lines.join(''));
@@ -231,7 +231,7 @@ describe('a host whose pool has no metadata left', () => {
     expect(again.stdout).toContain('Removed 3, failed 0');
   });
 
-  it('that fills up meanwhile gets one removal: each leaves a dead container', async () => {
+  it('gets one removal when it fills up meanwhile, because each removal leaves a dead container', async () => {
     for (let count = 0; count < 5; count += 1)
       await makeLeak(scene.host.engineSocketPath, { image: images.a });
     await showPool('70 MB');
@@ -246,7 +246,7 @@ describe('a host whose pool has no metadata left', () => {
     expect(removals()).toHaveLength(1);
   });
 
-  it('that an upgrade by hand meets before there is a worker: the state is deferred', async () => {
+  it('defers an upgrade by hand before there is a worker, and the state says so', async () => {
     await showPool('71 MB');
     // Its own container, of which only the storage driver counts.
     let own = '';

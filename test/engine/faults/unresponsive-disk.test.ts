@@ -54,7 +54,7 @@ const soon = limits({
   FOLLOW_POLL: 4_000,
 });
 
-it('puts an upgrade off where the disk of the Docker root does not answer, and the worker ends', async () => {
+it('an upgrade is deferred where the disk of the Docker root does not answer, and its worker exits', async () => {
   const agent = await scene.host.inspect('rancher-agent');
   const silent = await mountUnresponsiveDisk(scene.host, '/var/lib/silent');
   disk = silent;
@@ -82,7 +82,7 @@ it.each([
     says: /read the status: no answer\s+within 1 s/,
   },
 ])(
-  'ends a worker whose status and lock are on a disk that goes silent, in $longest: $image acts; and goes on when it speaks again',
+  'a worker ends when the disk of its status and lock stops answering in $longest, $image is active, and the work continues when the disk answers again',
   async ({ longest, silentFrom, image, says }) => {
     const silent = await mountUnresponsiveDisk(scene.host, '/var/lib/rancher');
     disk = silent;
@@ -109,7 +109,7 @@ it.each([
   },
 );
 
-it('keeps nobody waiting for a worker that the kernel does not let end, and makes no second one', async () => {
+it('no caller waits for a worker that the kernel does not let exit, and no second worker is created', async () => {
   const frozen = await mountFrozenDisk(scene.host, '/var/lib/rancher');
   disk = frozen;
   const agent = await scene.host.inspect('rancher-agent');
@@ -136,7 +136,7 @@ it('keeps nobody waiting for a worker that the kernel does not let end, and make
   await expectNextUpgrade();
 });
 
-it('upgrades to the end where the disk goes silent in the middle, without waiting for it between two agents', async () => {
+it('an upgrade is completed when the disk stops answering in the middle, and does not wait for it between the two agents', async () => {
   const frozen = await mountFrozenDisk(scene.host, '/var/lib/rancher');
   disk = frozen;
   scene.host.proxy.addRule({

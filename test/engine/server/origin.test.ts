@@ -45,7 +45,10 @@ async function register(): Promise<void> {
   await scene.settled();
 }
 
-/** A managed container with keys of another registration, under one of our names; a person with the socket can create it. */
+/**
+ * A managed container with keys of another registration, under one of our names; a person with the socket can create
+ * it.
+ */
 async function placeOther(name: string, { url }: Pick<StubServer, 'url'>): Promise<void> {
   await scene.host.docker(
     ...['create', '--name', name, '--restart', 'always', '--privileged', '--net', 'host', '--pid', 'host'],
@@ -58,7 +61,7 @@ async function placeOther(name: string, { url }: Pick<StubServer, 'url'>): Promi
 }
 
 describe('the server of the keys', () => {
-  it('is kept by a registration for root alone, and plain http is warned about there and in status', async () => {
+  it('is stored by a registration for root only, and plain http causes a warning there and in status', async () => {
     const result = await scene.register();
     expect(result, result.stderr).toMatchObject({ status: 0 });
     await scene.settled();
@@ -71,7 +74,7 @@ describe('the server of the keys', () => {
     expect((JSON.parse(stdout) as { causes: readonly string[] }).causes).toContain('plain-http');
   });
 
-  it('is learnt from its agent on a host that was registered before, by the next upgrade or start', async () => {
+  it('is taken from the agent of a host that was registered before, by the next upgrade or start', async () => {
     await register();
     await rm(file());
     const upgraded = await scene.upgrade(images.b);
@@ -87,7 +90,7 @@ describe('the server of the keys', () => {
 });
 
 describe('keys of another server', () => {
-  it('are not what an upgrade creates an agent from, until a person says so with --server', async () => {
+  it('are not used for a new agent by an upgrade until a person allows it with --server', async () => {
     await register();
     await scene.host.docker('rm', '-f', 'rancher-agent');
     await placeOther('rancher-agent-previous', other);
@@ -113,7 +116,7 @@ describe('keys of another server', () => {
     await scene.settled();
   });
 
-  it('of another registration take no agent’s place when it is restarted, and are not removed for it', async () => {
+  it('in a parked container neither replace the agent when it restarts nor are removed', async () => {
     await register();
     const agent = await scene.host.inspect('rancher-agent');
     await placeOther('rancher-agent-previous', scene.server);
@@ -134,7 +137,7 @@ describe('keys of another server', () => {
     });
   });
 
-  it('run no script on a host that belongs to another server, and a new registration is a person’s word', async () => {
+  it('run no script on a host that belongs to another server, until a person registers the host again', async () => {
     await register();
     // Kept by somebody else's registration: a restored folder.
     await scene.host.docker('stop', '-t', '3', 'rancher-agent');

@@ -110,7 +110,7 @@ describe.each([
 });
 
 describe('a host that registers again', () => {
-  it('without the settings of the first time keeps what its server knows it by', async () => {
+  it('keeps the settings of its first registration that are not given again', async () => {
     const known = { CATTLE_AGENT_IP: passed.CATTLE_AGENT_IP, CATTLE_HOST_LABELS: passed.CATTLE_HOST_LABELS };
     expect(await scene.register(images.a, ...asOptions(known))).toMatchObject({ status: 0 });
     await scene.settled();
@@ -128,7 +128,7 @@ describe('a host that registers again', () => {
     });
   });
 
-  it('with the keys of an agent and the registration URL uses those, and is not registered', async () => {
+  it('uses the keys of an agent that it is given, and is not registered', async () => {
     expect(await scene.register()).toMatchObject({ status: 0 });
     await scene.settled();
     const keys = scene.server.agents.at(-1);
@@ -155,7 +155,7 @@ describe('a host that registers again', () => {
 });
 
 describe('a registration that cannot work', () => {
-  it('is refused where the host key cannot be kept: each time would make another host', async () => {
+  it('is refused where the host key cannot be stored, because each try would register another host', async () => {
     const before = scene.server.registrations.length;
     const onHost = async (...command: readonly string[]) =>
       promisify(execFile)('nsenter', [...enterHost(scene.host.initPid), ...command]);

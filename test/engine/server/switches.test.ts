@@ -112,7 +112,7 @@ it('a damaged key of the host is never replaced: another one would register the 
   await scene.settled();
 });
 
-describe('an agent in office, when the server does', () => {
+describe('an active agent, when the server does', () => {
   beforeAll(async () => {
     await scene.host.docker('rm', '-f', 'rancher-agent');
     await scene.host.docker('tag', images.a, 'mirror.example:5000/rancher/agent:alias');
@@ -131,7 +131,8 @@ describe('an agent in office, when the server does', () => {
     const before = await host.inspect('rancher-agent');
 
     for (const text of row.switches) await throwSwitch(server, fill(text));
-    // What is said first may still be about a turn that began before; of two ends of a turn, one whole turn lies between.
+    // What is said first may still be about a turn that began before; of two ends of a turn, one whole turn lies
+    // between.
     const begun = await agentSays(row.says, (await readAgent()).originalMessage.length);
     const asked = server.requests.length;
     const ended = await agentSays('; next in ', begun.originalMessage.length, 2);
@@ -214,7 +215,7 @@ function made(): readonly string[] {
     .map(({ query }) => query['name'] ?? 'a generated name');
 }
 
-/** What the agent in office asks for by itself. */
+/** What the active agent asks the server for on its own. */
 const ofTheAgent: readonly string[] = ['configcontent-schema', 'bootstrap', 'external-events'];
 
 function title({ switches, url, isNew, environment }: RegistrationRow): string {

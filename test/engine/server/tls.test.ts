@@ -119,7 +119,7 @@ describe('through a forward proxy that asks for a password', () => {
 
   const server = (): string => `${scene.host.gateway}:${scene.server.port}`;
 
-  it('a host registers at an https server, and so does its agent reach it', async () => {
+  it('a host registers at an https server, and its agent reaches that server', async () => {
     const asked = scene.server.requestsTo('bootstrap').length;
     const { status, originalMessage } = await register(scene.server.registrationUrl, {
       ...pinned,
@@ -135,7 +135,7 @@ describe('through a forward proxy that asks for a password', () => {
     await expectNoTraces(originalMessage);
   });
 
-  it('in capital letters as well', async () => {
+  it('the variable of the proxy works in capital letters as well', async () => {
     const before = (await proxy.readTunnels()).length;
     const asked = scene.server.requestsTo('bootstrap').length;
     const { status, originalMessage } = await register(scene.server.registrationUrl, {
@@ -177,7 +177,7 @@ describe('through a forward proxy that asks for a password', () => {
     },
   );
 
-  it('a password that the proxy does not take is told as such, and not shown', async () => {
+  it('a password that the proxy refuses is reported and not shown', async () => {
     const asked = scene.server.requests.length;
     const { status, originalMessage } = await register(scene.server.registrationUrl, {
       ...pinned,
@@ -190,7 +190,7 @@ describe('through a forward proxy that asks for a password', () => {
     await expectNoTraces(originalMessage, { 'the wrong password': 'c4nary0fs0m30n3' });
   });
 
-  it('an upgrade keeps the way to the server, its certificate is trusted by the tools of the container, and nothing is shown', async () => {
+  it('an upgrade keeps the proxy, the tools of the container trust the certificate of the server, and no secret is shown', async () => {
     const { status, originalMessage } = await register(scene.server.registrationUrl, {
       ...pinned,
       https_proxy: proxy.url,
@@ -216,7 +216,7 @@ describe('through a forward proxy that asks for a password', () => {
     await expectNoTraces(originalMessage + upgraded.stdout + upgraded.stderr);
   });
 
-  /** The agent that was put in office asks for its script, the last of its requests. */
+  /** The agent that was promoted asks for its script, the last of its requests. */
   async function anotherBootstrap(asked: number): Promise<void> {
     await scene.waitFor('a bootstrap', () =>
       Promise.resolve(scene.server.requestsTo('bootstrap').length > asked ? true : undefined),

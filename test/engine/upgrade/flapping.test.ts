@@ -46,8 +46,8 @@ async function letTimePass(ms: number): Promise<void> {
 const turn =
   /flapping requirement: the images alternate \(rancher\/agent:test-a at 20\S+Z, rancher\/agent:test-b at 20/;
 
-describe('two servers behind one address that require different images in turn', () => {
-  it("upgrades that their scripts start end with 75 after the second return, and the agent isn't touched", async () => {
+describe('two servers behind one address that require different images alternately', () => {
+  it('upgrades by their scripts exit 75 after the second return to an image, and the agent is not touched', async () => {
     for (const image of [images.b, images.a, images.b]) {
       const result = await upgrade(image);
       expect(result, result.stderr).toMatchObject({ status: 0 });
@@ -76,7 +76,7 @@ describe('two servers behind one address that require different images in turn',
     expect(later, later.stderr).toMatchObject({ status: 0 });
   });
 
-  it('the agent follows them three times at most, then makes no worker any more, until they agree', async () => {
+  it('the agent follows them at most three times, and then creates no worker until they agree', async () => {
     await mkdir(`${scene.host.stateDir}/etc`, { recursive: true });
     await writeFile(`${scene.host.stateDir}/etc/agent.conf`, 'export AGENT_LIMIT_VERIFY=1000\n');
     scene.server.behaviour.bootstrapRun = 'exits';

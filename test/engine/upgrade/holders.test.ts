@@ -23,7 +23,7 @@ async function unremovable(): Promise<readonly UnremovableContainer[]> {
   return ((await scene.readStatus())['unremovable'] ?? []) as readonly UnremovableContainer[];
 }
 
-it('an old agent that can’t be removed while a monitor holds its mounts: the monitor is named, with pid and container', async () => {
+it('a monitor that holds the mounts of an old agent is named with pid and container while the agent cannot be removed', async () => {
   const registered = await scene.register(images.a);
   expect(registered, registered.stderr).toMatchObject({ status: 0 });
   await scene.settled();

@@ -3,7 +3,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { startPullScene, type PullScene } from '../../support/scenes/pull-scene.ts';
 import { images, limits, quick, type Scene } from '../../support/scenes/scene.ts';
 
-/** `AGENT_IMAGES_ALLOWED`, on an engine that pulls from a registry. By itself the agent does not try again within a test. */
+/**
+ * `AGENT_IMAGES_ALLOWED`, on an engine that pulls from a registry. By itself the agent does not try again within a
+ * test.
+ */
 const hasty = [...quick, ...limits({ ATTEMPT_PAUSE_MIN: 120_000 })];
 
 let pulls: PullScene;
@@ -70,21 +73,24 @@ it.each([
   ],
   ['a value that is not understood', () => 'registry.corp/*', 78, 'bad-configuration'],
   ['an empty value', () => '', 78, 'bad-configuration'],
-])('%s refuses the image before a pull, and the agent serves on', async (_what, value, exitCode, cause) => {
-  const [image] = pulls.images;
-  await allow(value(image));
-  const before = await scene.host.inspect('rancher-agent');
-  const status = await require(image, 'failed');
-  expect(status).toMatchObject({ state: 'failed', exitCode, cause, target: image });
-  expect(requestsTo(/\/images\/create$/)).toEqual([]);
-  expect(requestsTo(/\/containers\/create$/)).toEqual(['rancher-agent-worker']);
-  const after = await scene.host.inspect('rancher-agent');
-  expect(after).toMatchObject({ Id: before?.Id, State: { Running: true } });
-  const asked = scene.server.requestsTo('bootstrap').length;
-  expect(asked).toBeGreaterThan(0);
-});
+])(
+  '%s refuses the image before a pull, and the agent keeps serving',
+  async (_what, value, exitCode, cause) => {
+    const [image] = pulls.images;
+    await allow(value(image));
+    const before = await scene.host.inspect('rancher-agent');
+    const status = await require(image, 'failed');
+    expect(status).toMatchObject({ state: 'failed', exitCode, cause, target: image });
+    expect(requestsTo(/\/images\/create$/)).toEqual([]);
+    expect(requestsTo(/\/containers\/create$/)).toEqual(['rancher-agent-worker']);
+    const after = await scene.host.inspect('rancher-agent');
+    expect(after).toMatchObject({ Id: before?.Id, State: { Running: true } });
+    const asked = scene.server.requestsTo('bootstrap').length;
+    expect(asked).toBeGreaterThan(0);
+  },
+);
 
-it('a digest is compared after a pull by tag: another image is refused, and that image is upgraded to', async () => {
+it('a digest is compared after a pull by tag: another image is refused, and the right one is upgraded to', async () => {
   const [allowed, other] = pulls.images;
   const digest = await digestOf(allowed);
   await allow(`registry.corp/rancher/, ${digest}`);
@@ -104,7 +110,7 @@ it('a digest is compared after a pull by tag: another image is refused, and that
   expect(after?.Config).toMatchObject({ Image: allowed });
 });
 
-it("the agent's own environment refuses an image for a person too, and goes along to the next agent", async () => {
+it("the agent's own environment refuses an image to a person too, and the next agent inherits it", async () => {
   const [id, next] = await Promise.all(
     [images.a, images.b].map(async (image) =>
       scene.host.docker('image', 'inspect', '--format', '{{.Id}}', image),

@@ -93,7 +93,7 @@ describe('docker stop of the worker', () => {
     },
   );
 
-  it('at "discard", when the new agent has shown that it runs, leaves that one, and the next start tidies up', async () => {
+  it('at "discard" keeps the new agent, which has shown that it runs, and the next start removes the old one', async () => {
     const stopping = stopAt('discard', 'rancher-agent-worker');
     const result = await scene.upgrade(images.b);
     expect([0, 143], result.stderr).toContain(result.status);
@@ -107,7 +107,7 @@ describe('docker stop of the worker', () => {
     await scene.settled();
   });
 
-  it('while it waits out a pause ends it at once', async () => {
+  it('ends it at once while it waits between two tries', async () => {
     const pause = limits({ ATTEMPT_PAUSE_MIN: 600_000 });
     expect(await scene.upgrade(images.broken, ...pause)).toMatchObject({ status: 73 });
     await scene.removeUpgradeContainer();
@@ -123,7 +123,7 @@ describe('docker stop of the worker', () => {
 });
 
 describe('docker stop of the caller', () => {
-  it('ends it in time with 1, and the worker goes on', async () => {
+  it('makes it exit with 1 in time, and the worker continues', async () => {
     const stopping = stopAt('promote', 'rancher-agent-upgrade');
     const result = await upgrade(images.b);
     expect(result, result.stderr).toMatchObject({ status: 1 });

@@ -28,7 +28,7 @@ function created(): readonly string[] {
 describe('the image that runs, required by another name', () => {
   const mirrored = 'mirror.example:5000/rancher/agent:v1.2.11';
 
-  it("is reached when the server's script starts an upgrade: nothing is created or stopped", async () => {
+  it("is accepted when the server's script starts an upgrade: no agent is created or stopped", async () => {
     await scene.host.docker('tag', images.a, mirrored);
     const before = await scene.host.inspect('rancher-agent');
     const result = await scene.upgrade(mirrored);
@@ -39,7 +39,7 @@ describe('the image that runs, required by another name', () => {
     expect(after).toMatchObject({ Id: before?.Id, State: { StartedAt: before?.State.StartedAt } });
   });
 
-  it("is reached for the agent's own decision: it doesn't even make a worker", async () => {
+  it('is accepted by the agent itself, which does not even create a worker', async () => {
     await scene.host.docker('tag', images.a, mirrored);
     scene.server.setRequiredImage(mirrored);
     const asked = scene.server.requestsTo('bootstrap').length;
@@ -56,7 +56,7 @@ describe('the image that runs, required by another name', () => {
 });
 
 describe('an upgrade to another image', () => {
-  it('reports in the log and in the state from which image to which it goes', async () => {
+  it('reports in the log and in the state the image before and the image after', async () => {
     const other = 'rancher/agent:other';
     await scene.host.docker('tag', images.b, other);
     const result = await scene.upgrade(other);
@@ -67,7 +67,7 @@ describe('an upgrade to another image', () => {
   });
 });
 
-describe('an image in a registry that wants a login', () => {
+describe('an image in a registry that requires a login', () => {
   const password = 'open sesame 42';
   const login = Buffer.from(`ops:${password}`).toString('base64');
 
@@ -102,7 +102,7 @@ describe('an image in a registry that wants a login', () => {
     });
   }
 
-  it('is asked for with the credentials that agent.conf leads to, and nothing tells the password', async () => {
+  it('is pulled with the credentials that agent.conf names, and no output shows the password', async () => {
     const registry = await startRegistry();
     try {
       const image = `${registry.address}/rancher/agent:v9`;

@@ -51,7 +51,7 @@ describe("an upgrade as the server's script starts it", () => {
     });
   });
 
-  it('does nothing when the agent is what was asked for', async () => {
+  it('does nothing when the agent already is what the upgrade would create', async () => {
     const before = await scene.host.inspect('rancher-agent');
     expect(await scene.upgrade(images.a)).toMatchObject({ status: 0 });
     expect((await scene.host.inspect('rancher-agent'))?.Id).toBe(before?.Id);
@@ -60,7 +60,7 @@ describe("an upgrade as the server's script starts it", () => {
     expect(await scene.names()).toEqual(['rancher-agent']);
   });
 
-  it('says once that the log of the worker cannot be followed, and waits for its end all the same', async () => {
+  it('says once that the log of the worker cannot be followed, and still waits for the worker to exit', async () => {
     scene.host.proxy.addRule({
       match: ({ path }) => path.endsWith('/logs'),
       action: {
@@ -117,8 +117,8 @@ describe.each([
         await scene.host.tryDocker('kill', '-s', 'KILL', 'rancher-agent-upgrade');
         await sleep(Math.max(0, 1000 - ms));
       }
-      // On a busy machine 0.2 or 0.5 s may be too short for a caller to have the worker started. Then nothing was touched,
-      // and the script's next cycle, which nobody kills, is the one that counts.
+      // On a busy machine 0.2 or 0.5 s may be too short for a caller to have the worker started. Then nothing was
+      // touched, and the script's next cycle, which nobody kills, is the one that counts.
       await scene.removeUpgradeContainer();
       const isAtWork = (await scene.host.inspect('rancher-agent-worker'))?.State.Running === true;
       if (!isAtWork && (await agentImage()) !== images.b) {
@@ -189,7 +189,7 @@ describe('an old agent that cannot be removed', () => {
 });
 
 describe('a dead next agent of an earlier upgrade that keeps its name, as on 1.10.3', () => {
-  it('blocks nothing: the new one is made under the spare name, and the dead one is named', async () => {
+  it('does not block an upgrade: the new one is created under a spare name, and the dead one is reported', async () => {
     const dead = await scene.host.docker('create', '--name', 'rancher-agent-next', images.broken, 'run');
     await scene.host.makeUnremovable(dead);
     expect(await scene.host.tryDocker('rm', dead)).toMatchObject({ status: 1 });
@@ -273,8 +273,8 @@ describe('a new image whose agent does not run', () => {
   });
 });
 
-describe('several at once', () => {
-  it('two upgrades and two registrations end with one agent, and all with 0 or 75', async () => {
+describe('several callers at once', () => {
+  it('two upgrades and two registrations leave one agent, and each of them exits with 0 or 75', async () => {
     const upgrade = (): ReturnType<Scene['upgrade']> =>
       scene.host.tryDocker(
         ...upgradeArguments(images.b)
@@ -296,7 +296,7 @@ describe('several at once', () => {
 });
 
 describe('an engine that does not answer at all', () => {
-  it('ends the upgrade within bounds, with a clear word, and the next start converges', async () => {
+  it('ends the upgrade within a limited time and with a clear message, and the next start reaches the target', async () => {
     await scene.host.freezeEngine();
     const frozen = scene.host.tryProxiedDocker('version');
     setTimeout(() => void scene.host.thawEngine(), 20_000);

@@ -156,7 +156,7 @@ describe('two callers under two names', () => {
 });
 
 describe('a dead worker that keeps its name, as on 1.10.3', () => {
-  it('blocks nothing: a spare name is used, the state names the dead one, and later it is removed', async () => {
+  it('blocks no upgrade: a spare name is used, the state names the dead worker, and later it is removed', async () => {
     const dead = await scene.host.docker(
       ...['create', '--name', first, '--label', roleLabel, '--privileged'],
       ...['-v', '/var/run/docker.sock:/var/run/docker.sock', images.a, 'worker', 'upgrade'],

@@ -1,10 +1,7 @@
-import { execFile } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { findSchemaErrors } from '../../support/images/bill.ts';
 import {
   findFaults,
@@ -13,127 +10,30 @@ import {
   type Envelope,
   type Statement,
 } from '../../support/signing/schemas.ts';
-import { pushImage, sha256, startOciRegistry, type OciRegistry } from '../../support/signing/oci-registry.ts';
+import { pushImage, startOciRegistry } from '../../support/signing/oci-registry.ts';
+import {
+  repository,
+  revision,
+  baseDigest,
+  labels,
+  password,
+  bcrypted,
+  folder,
+  registry,
+  image,
+  digest,
+  stageSigning,
+  billOf,
+  run,
+  signed,
+  sign,
+  verify,
+  tag,
+  encode,
+  isSigned,
+} from './signing-stage.ts';
 
-// Each case starts Node several times.
-vi.setConfig({ testTimeout: 60_000 });
-
-const execute = promisify(execFile);
-const root = join(import.meta.dirname, '../../..');
-const repository = 'rancher/agent';
-const revision = '0123456789abcdef0123456789abcdef01234567';
-const baseDigest = `sha256:${'b'.repeat(64)}`;
-const labels = {
-  'org.opencontainers.image.revision': revision,
-  'org.opencontainers.image.version': '0.1.0',
-  'org.opencontainers.image.base.name': 'rancher/agent:v1.2.11',
-  'org.opencontainers.image.base.digest': baseDigest,
-};
-const password = 'open sesame 42';
-/** The same, as htpasswd writes it. */
-const bcrypted = '$2b$05$abcdefghijklmnopqrstuuZFjH57Rl3EXSetbREE0bqBhcUkJQP6u';
-
-let folder: string;
-let registry: OciRegistry;
-/** Name and digest of an image that nobody has signed yet. */
-let image: string;
-let digest: string;
-let count = 0;
-
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'sign-'));
-  registry = await startOciRegistry();
-  await openssl('genpkey', '-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256', '-out', 'plain.key');
-  await writeFile(join(folder, 'password'), `${password}\n`);
-  await openssl('pkcs8', '-topk8', '-in', 'plain.key', '-out', 'key.pem', '-passout', 'file:password');
-  await openssl('pkey', '-in', 'plain.key', '-pubout', '-out', 'key.pub');
-  await openssl('genpkey', '-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256', '-out', 'other.key');
-  await openssl('pkey', '-in', 'other.key', '-pubout', '-out', 'other.pub');
-  await writeFile(join(folder, 'sbom.cdx.json'), JSON.stringify(billOf('amd64')));
-});
-beforeEach(async () => {
-  count += 1;
-  digest = await pushImage(registry, repository, { ...labels, count: String(count) });
-  image = `${registry.address}/${repository}@${digest}`;
-});
-afterAll(async () => {
-  await registry.close();
-  await rm(folder, { recursive: true, force: true });
-});
-
-async function openssl(...args: readonly string[]): Promise<string> {
-  return (await execute('openssl', args, { cwd: folder })).stdout;
-}
-
-/** As scripts/image/bill-of-materials.ts writes it, in short. */
-function billOf(architecture: string): object {
-  const name = (text: string): string => `rancher-agent-entrypoint:${text}`;
-  return {
-    $schema: 'http://cyclonedx.org/schema/bom-1.6.schema.json',
-    bomFormat: 'CycloneDX',
-    specVersion: '1.6',
-    version: 1,
-    metadata: {
-      component: {
-        type: 'application',
-        name: 'rancher-agent-entrypoint',
-        version: '0.1.0',
-        properties: [
-          { name: name('revision'), value: revision },
-          { name: name('architecture'), value: architecture },
-        ],
-      },
-    },
-  };
-}
-
-/** Without the wrapper's installs. @returns exit status and output */
-async function run(
-  args: readonly string[],
-  environment: Readonly<Record<string, string>> = {},
-): Promise<Result> {
-  const command = [join(root, 'scripts/signing/main.ts'), '--folder', folder, ...args];
-  const env = { PATH: process.env['PATH'], HOME: folder, ...environment };
-  try {
-    const { stdout, stderr } = await execute(process.execPath, command, { cwd: root, env });
-    return { status: 0, stdout, stderr };
-  } catch (error) {
-    const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };
-    return { status: code, stdout, stderr };
-  }
-}
-
-interface Result {
-  readonly status: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-const signed = ['--key', 'key.pem', '--password-file', 'password', '--sbom', 'sbom.cdx.json'];
-
-async function sign(...args: readonly string[]): Promise<Result> {
-  return run([...signed, ...args, image]);
-}
-
-async function verify(key = 'key.pub', name = image): Promise<Result> {
-  return run(['--verify', '--key', key, name]);
-}
-
-function tag(kind: 'sig' | 'att', of = digest): string {
-  return `${of.replace(':', '-')}.${kind}`;
-}
-
-/** The bytes that an envelope signs (DSSE v1 §"Signature Definition"), written down here a second time. */
-function encode(type: string, payload: Buffer): Buffer {
-  return Buffer.concat([Buffer.from(`DSSEv1 ${type.length} ${type} ${payload.length} `), payload]);
-}
-
-async function isSigned(bytes: Buffer, signature: string, key = 'key.pub'): Promise<boolean> {
-  await writeFile(join(folder, 'bytes'), bytes);
-  await writeFile(join(folder, 'signature'), Buffer.from(signature, 'base64'));
-  const check = openssl('dgst', '-sha256', '-verify', key, '-signature', 'signature', 'bytes');
-  return check.then((text) => text.includes('Verified OK')).catch(() => false);
-}
+stageSigning();
 
 describe('a signed image', () => {
   it('has a signature where cosign looks for it, which openssl verifies', async () => {
@@ -247,103 +147,6 @@ describe('a signed image', () => {
       expect(await run(['--verify', '--key', 'key.pub', name], environment)).toMatchObject({ status: 0 });
     } finally {
       await guarded.close();
-    }
-  });
-});
-
-describe('a verification refuses', () => {
-  it('an image that nobody has signed', async () => {
-    expect(await verify()).toMatchObject({
-      status: 1,
-      stdout: '',
-      stderr: 'sign: signature: none by this key\n',
-    });
-  });
-
-  it('another key', async () => {
-    await sign();
-    const result = await verify('other.pub');
-    expect(result).toMatchObject({ status: 1, stdout: '' });
-    expect(result.stderr).toContain('signature: none by this key (one is not signed by this key)');
-  });
-
-  it('signatures that were copied from another image', async () => {
-    await sign();
-    const second = await pushImage(registry, repository, { ...labels, count: 'second' });
-    for (const kind of ['sig', 'att'] as const)
-      await registry.putManifest(
-        repository,
-        tag(kind, second),
-        await registry.getManifest(repository, tag(kind)),
-      );
-    const result = await verify('key.pub', `${registry.address}/${repository}@${second}`);
-    expect(result).toMatchObject({ status: 1, stdout: '' });
-    expect(result.stderr).toContain('signature: none by this key (one is about another image)');
-  });
-
-  it('a payload that was changed', async () => {
-    await sign();
-    const manifest = await registry.getManifest(repository, tag('sig'));
-    const [layer] = manifest.layers;
-    const payload = (await registry.getBlob(repository, layer?.digest ?? '')).toString();
-    const changed = Buffer.from(payload.replace('"optional":null', '"optional":{}'));
-    await registry.putBlob(repository, changed);
-    const layers = [{ ...layer, size: changed.length, digest: sha256(changed) }];
-    await registry.putManifest(repository, tag('sig'), { ...manifest, layers });
-    expect(await verify()).toMatchObject({
-      status: 1,
-      stderr: expect.stringContaining('not signed') as string,
-    });
-  });
-
-  it.each(['https://cyclonedx.org/bom', 'https://slsa.dev/provenance/v1'])(
-    'a statement that was changed: %s',
-    async (type) => {
-      await sign();
-      const manifest = await registry.getManifest(repository, tag('att'));
-      const layers = [];
-      for (const layer of manifest.layers) {
-        if (layer.annotations?.['predicateType'] !== type) {
-          layers.push(layer);
-          continue;
-        }
-        const envelope = JSON.parse(
-          (await registry.getBlob(repository, layer.digest)).toString(),
-        ) as Envelope;
-        const statement = Buffer.from(envelope.payload, 'base64').toString().replace('0.1.0', '6.6.6');
-        const payload = Buffer.from(statement).toString('base64');
-        const bytes = Buffer.from(JSON.stringify({ ...envelope, payload }));
-        await registry.putBlob(repository, bytes);
-        layers.push({ ...layer, size: bytes.length, digest: sha256(bytes) });
-      }
-      await registry.putManifest(repository, tag('att'), { ...manifest, layers });
-      const result = await verify();
-      expect(result).toMatchObject({ status: 1, stdout: '' });
-      expect(result.stderr).toContain('no attestation by this key (one is not signed by this key)');
-    },
-  );
-
-  it('a signed image without attestations', async () => {
-    await sign();
-    await registry.putManifest(repository, tag('att'), {
-      ...(await registry.getManifest(repository, tag('att'))),
-      layers: [],
-    });
-    expect(await verify()).toMatchObject({
-      status: 1,
-      stderr: 'sign: cyclonedx: no attestation by this key\n',
-    });
-  });
-
-  it('a registry that gives another image for the digest', async () => {
-    const { startRegistryThatLies } = await import('../../support/signing/lying-registry.ts');
-    const lying = await startRegistryThatLies();
-    try {
-      const result = await verify('key.pub', `${lying.address}/${repository}@${digest}`);
-      expect(result).toMatchObject({ status: 1, stdout: '' });
-      expect(result.stderr).toContain('the registry gives something else for sha256:');
-    } finally {
-      lying.close();
     }
   });
 });

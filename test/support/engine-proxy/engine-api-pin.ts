@@ -1,12 +1,13 @@
 /**
  * Makes a new engine look like one that speaks nothing newer than a given API version. Measured on 1.10.3 (API 1.22):
- * no `Api-Version` header, `HEAD /_ping` is 404, a newer prefix is a 400, a list filtered by `removing` is a 500, errors
- * are plain text, lists say nothing of `State` and `Mounts`, and a dead container is listed but not to be inspected.
+ * no `Api-Version` header, `HEAD /_ping` is 404, a newer prefix is a 400, a list filtered by `removing` is a 500,
+ * errors are plain text, lists say nothing of `State` and `Mounts`, and a dead container is listed but not to be
+ * inspected.
  */
 export interface ApiPin {
   /** e.g. `1.22` */
   version: string;
-  /** The oldest version that the engine itself takes: requests of an older one are passed to it as that. */
+  /** The oldest version that the engine itself accepts. Requests of an older version are passed on with this one. */
   floor: string;
 }
 
@@ -24,7 +25,7 @@ interface PinnedAnswer {
   body?: unknown;
 }
 
-/** What such an engine says without doing anything, or undefined if it would do the request. */
+/** The answer with which such an engine refuses the request; undefined if it would do it. */
 export function answerOfOldEngine(pin: ApiPin, request: EngineRequest): PinnedAnswer | undefined {
   if (request.apiVersion !== undefined && compareVersions(request.apiVersion, pin.version) > 0) {
     const versions = `(client API version: ${request.apiVersion}, server API version: ${pin.version})`;
@@ -41,13 +42,13 @@ export function answerOfOldEngine(pin: ApiPin, request: EngineRequest): PinnedAn
   return undefined;
 }
 
-/** The same request as that engine would understand it: without a prefix it means the engine's own version. */
+/** The path as that engine would understand it. Without a prefix, the request has the version of the engine. */
 export function pinPath(pin: ApiPin, url: string): string {
   const [, version = pin.version, path = url] = /^\/v(\d+\.\d+)(\/.*)$/.exec(url) ?? [];
   return `/v${compareVersions(version, pin.floor) < 0 ? pin.floor : version}${path}`;
 }
 
-/** Whether such an engine would answer this otherwise. */
+/** Whether such an engine would give another answer. */
 export function rewritesBody(request: EngineRequest, status: number): boolean {
   if (status >= 400) return true;
   return (
@@ -117,7 +118,7 @@ function pinVersion(pin: ApiPin, answer: unknown): object {
   return { ...without(answer, 'MinAPIVersion', 'Components'), ApiVersion: pin.version };
 }
 
-/** The new engine's list goes on saying that a removal is in progress after it has failed; the old one's says `Dead`. */
+/** After a failed removal, a new engine still lists the container as being removed; the old one lists it as `Dead`. */
 function pinList(answer: unknown): object[] {
   return (answer as { Status: string }[]).map((entry) => ({
     ...without(entry, 'State', 'Mounts'),

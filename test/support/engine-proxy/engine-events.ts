@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline';
 import { images, type Scene } from '../scenes/scene.ts';
 
-/** What the engine itself reports of its containers: it misses nothing. */
+/** The events of the containers, as the engine reports them; none is missed. */
 export interface EngineEvents {
   /** `create rancher-agent-next` and the like, in order. */
   readonly seen: readonly string[];
@@ -17,7 +17,7 @@ export async function watchEngine(scene: Scene): Promise<EngineEvents> {
   if (child.stdout === null) throw new Error('docker events has no output');
   createInterface(child.stdout).on('line', (line) => seen.push(line));
   const watching = { seen, end: () => void child.kill() };
-  // Only when an event of ours has come through is it sure that none is missed.
+  // After the event of our own container has arrived, no later event is missed.
   await scene.waitFor('the stream of events', async () => {
     await scene.host.tryDocker('rm', '-f', 'witness');
     await scene.host.docker('create', '--name', 'witness', images.base, 'true');

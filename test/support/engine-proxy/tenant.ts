@@ -1,7 +1,7 @@
 /**
- * An unprivileged user of a test host's engine, behind an authorization filter as authorization plugins and socket proxies
- * are: name, labels, image, command, environment, named and anonymous volumes of a container are free; everything that
- * leads to the host is refused. Other people's containers can be seen and not be changed.
+ * An unprivileged user of a test host's engine, behind an authorization filter as authorization plugins and socket
+ * proxies are: name, labels, image, command, environment, named and anonymous volumes of a container are free;
+ * everything that leads to the host is refused. The tenant can list containers of others but cannot change them.
  */
 import { join } from 'node:path';
 import type { CommandResult, TestHost } from '../host/test-host.ts';
@@ -10,7 +10,7 @@ import { startEngineProxy, type RecordedRequest } from './engine-proxy.ts';
 export interface Tenant {
   /** Runs the Docker client as the tenant. @returns its output, trimmed @throws with its error output */
   docker: (...args: string[]) => Promise<string>;
-  /** The same, whatever comes out. */
+  /** The same without an error for another exit status than 0. */
   tryDocker: (...args: string[]) => Promise<CommandResult>;
   close: () => Promise<void>;
 }
@@ -37,7 +37,7 @@ export async function openTenant(host: TestHost): Promise<Tenant> {
   };
 }
 
-/** Steps of `docker run` after the create; they change nobody else's container for the worse. */
+/** The steps of `docker run` after the creation. They do no harm to containers of others. */
 const harmless = /^\/containers\/[^/]+\/(start|wait|attach|resize)$/;
 
 /** Why the filter refuses a request; undefined if it lets it through. */

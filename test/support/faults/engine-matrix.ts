@@ -1,9 +1,12 @@
-/** What `scripts/long/engine-matrix` found: which test file passed on which engine. docs/development/engine-matrix.json holds it. */
+/**
+ * What `scripts/long/engine-matrix` found: which test file passed on which engine. docs/development/engine-matrix.json
+ * holds it.
+ */
 
 export const engineNames = ['bookworm', 'trixie', 'sid'] as const;
 export type EngineName = (typeof engineNames)[number];
 
-/** Versions as the running engine says them. */
+/** The versions that the running engine reports. */
 export interface EngineVersions {
   readonly docker: string;
   readonly api: string;
@@ -31,12 +34,12 @@ export interface EngineCell {
 
 export interface EngineMatrix {
   readonly engines: Readonly<Partial<Record<EngineName, EngineVersions>>>;
-  /** Every test file that there was, run or not. */
+  /** Every test file that existed at the time, run or not. */
   readonly files: readonly string[];
   readonly cells: readonly EngineCell[];
 }
 
-/** Which combinations of engine and API are run when nothing is said. Newer engines refuse what is older than 1.24. */
+/** The combinations of engine and API that are run by default. Newer engines refuse an API older than 1.24. */
 export const columns: readonly Pick<EngineCell, 'engine' | 'api'>[] = [
   { engine: 'bookworm', api: 'own' },
   { engine: 'trixie', api: 'own' },

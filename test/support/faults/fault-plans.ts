@@ -1,4 +1,4 @@
-/** How each fault of the matrix is done to a host, and lifted again. */
+/** How each fault of the matrix is caused on a host, and how it is removed again. */
 import { execFile } from 'node:child_process';
 import { mkdir, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -12,18 +12,18 @@ import type { Way } from './upgrade-way.ts';
 
 const run = promisify(execFile);
 
-/** What strikes at a phase, and how it is lifted. */
+/** What happens at a phase, and how it is undone. */
 export interface Plan {
   /** Run once, right before the request that begins the phase. */
   readonly strike?: (request: RecordedRequest) => Promise<unknown>;
-  /** Done to requests that begin the phase instead. */
+  /** What the proxy does instead with the requests that begin the phase. */
   readonly action?: { readonly action: ProxyAction; readonly times?: number };
   /** Before the upgrade starts. */
   readonly prepare?: () => Promise<void>;
-  /** Waited for after the caller has exited. */
+  /** What the test waits for after the caller has exited. */
   readonly after?: () => Promise<unknown>;
   readonly lift?: () => Promise<unknown>;
-  /** What a person then reads in the status: the message of the engine or the server that refused. */
+  /** The message in the status: that of the engine or the server that refused. */
   readonly says?: RegExp;
 }
 
@@ -186,13 +186,13 @@ function planStatusFile({ host }: Scene, make: (file: string) => Promise<unknown
   return {
     strike: async () => {
       await make(made);
-      // At once: the caller may be writing the file just now.
+      // In one step, because the caller may write the file at the same time.
       await rename(made, file);
     },
   };
 }
 
-/** A lock of somebody that the engine knows nothing of, last touched at a time (seconds since 1970). */
+/** A lock whose owner is in no container of the engine. @param touched when it was last touched, seconds since 1970 */
 function planLock({ host }: Scene, touched: number): Plan {
   const folder = join(host.stateDir, 'entrypoint');
   const lock = join(folder, 'lock-900.lock');

@@ -20,7 +20,7 @@ const everywhere = process.env['MATRIX_API'];
 /** The phases of an upgrade to an image that is on the host. */
 export const unpulled = phases.filter((phase) => phase !== 'pull');
 
-/** A test for each cell of these faults' rows that makes sense, but for those of "pull". */
+/** Defines a test for each possible cell in the rows of these faults, except those of "pull". */
 export function defineMatrix(
   name: string,
   rows: readonly Fault[],
@@ -30,7 +30,7 @@ export function defineMatrix(
   defineCells(cells, everywhere, async (api) => startScriptStage({ name, ...diskFor(rows), ...api }));
 }
 
-/** A test for each of these faults at "pull" that makes sense. */
+/** Defines a test for each of these faults that is possible at "pull". */
 export function definePullMatrix(name: string, rows: readonly Fault[]): void {
   const cells = rows.map((fault) => ({ phase: 'pull', fault }) as const);
   defineCells(cells, everywhere, async (api) => {
@@ -39,7 +39,7 @@ export function definePullMatrix(name: string, rows: readonly Fault[]): void {
   });
 }
 
-/** A test for each of these cells on an engine of that API version. */
+/** Defines a test for each of these cells on an engine of that API version. */
 export function definePinnedSample(
   name: string,
   version: string,
@@ -56,7 +56,7 @@ async function startScriptStage(options: StartOptions): Promise<Stage> {
   return { way: byScript(scene), first: images.a, close: async () => scene.close() };
 }
 
-/** Small only where it has to be filled. */
+/** The disk is small only where a test fills it. */
 function diskFor(rows: readonly Fault[]): Pick<StartOptions, 'smallDisk'> {
   return rows.includes('no space') ? { smallDisk: { mib: 400, inodes: 4_000 } } : {};
 }

@@ -6,10 +6,13 @@ import type { CommandResult } from '../host/host.ts';
 import type { Scene } from '../scenes/scene.ts';
 import type { Way } from './upgrade-way.ts';
 
-/** At most so many containers are created by one struck upgrade and its followers: worker and next, twice each. */
+/** One disturbed upgrade and its followers create at most so many containers: worker and next, twice each. */
 const mostCreations = 6;
 
-/** Longest wait for an upgrade that nobody waits for: the worker has the limits of its image, and watches the bootstrap for 60 s. */
+/**
+ * Longest wait for an upgrade without a caller: the worker has the limits of its image, and watches the bootstrap for
+ * 60 s.
+ */
 const aloneSeconds = 150;
 
 /** Longest wait for a fault to strike where no caller reports the upgrade's end. */
@@ -51,7 +54,7 @@ function begins(phase: Phase, next: () => string | undefined): (request: Recorde
       });
     }
     case 'watch': {
-      // Promoted, the agent is looked for and verified; then it is looked for once more.
+      // After the promotion the agent is inspected and verified, and then inspected once more.
       let looks = -1;
       return of((request) => {
         if (request.path.endsWith('/rename') && request.query['name'] === 'rancher-agent') looks = 0;
@@ -64,7 +67,9 @@ function begins(phase: Phase, next: () => string | undefined): (request: Recorde
   }
 }
 
-/** One cell: strikes an upgrade of a registered host, checks its end, lifts the fault, and has the next start converge. */
+/**
+ * One cell: strikes an upgrade of a registered host, checks its end, lifts the fault, and has the next start converge.
+ */
 export async function runCell(way: Way, phase: Phase, fault: Fault, ending: Ending): Promise<void> {
   const { scene } = way;
   const { host } = scene;
@@ -197,7 +202,10 @@ async function reaches(scene: Scene, target: string): Promise<void> {
   });
 }
 
-/** The caller's exit status; where that is the agent, which goes on, the one in the status file once it is there. */
+/**
+ * The exit status of the caller. An agent that is the caller does not exit, so then it is the status in the status
+ * file.
+ */
 async function exitOf(scene: Scene, { result }: Struck): Promise<number> {
   if (result !== undefined) return result.status;
   return scene.waitFor('the end of the upgrade', async () => {
@@ -206,7 +214,7 @@ async function exitOf(scene: Scene, { result }: Struck): Promise<number> {
   });
 }
 
-/** Active, or on standby with a restart policy, which brings the host back. */
+/** An agent is active, or on standby with a restart policy, which is enough for the host to recover. */
 async function someAgentRuns(scene: Scene): Promise<void> {
   await scene.waitFor('an agent that runs', async () => {
     const running = (await scene.host.containers()).filter(

@@ -1,4 +1,4 @@
-/** Honest texts and JSON, spoilt in a few places, so that they pass the first check of their reader. */
+/** Valid texts and JSON that are damaged in a few places, so that they pass the first check of their reader. */
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -6,7 +6,7 @@ import { anyText } from '../server/any-text.ts';
 
 /** A file that is there if something hostile was executed. */
 export const mark = join(tmpdir(), `fuzz-executed-${process.pid}`);
-/** What an attacker would put in, and what breaks parsers. */
+/** What an attacker would insert, and what breaks parsers. */
 const hostile = [
   `$(touch ${mark})`,
   `\`touch ${mark}\``,
@@ -33,7 +33,7 @@ const hostile = [
   'a'.repeat(3_000),
 ];
 
-/** As it comes over the wire; what JSON has no text for is an empty body. */
+/** The body of an answer; a value that JSON cannot express is an empty body. */
 export function toJson(value: unknown): string {
   return value === undefined ? '' : JSON.stringify(value);
 }
@@ -65,7 +65,7 @@ const spoil: fc.Arbitrary<Spoil> = fc.oneof(
   ),
 );
 
-/** One of some honest texts, spoilt up to four times; now and then something else altogether. */
+/** One of the valid texts, damaged up to four times; sometimes a completely different text. */
 export function spoilt(...honest: readonly string[]): fc.Arbitrary<string> {
   const changed = fc
     .tuple(fc.constantFrom(...honest), fc.array(spoil, { maxLength: 4 }))
@@ -73,7 +73,7 @@ export function spoilt(...honest: readonly string[]): fc.Arbitrary<string> {
   return fc.oneof({ weight: 9, arbitrary: changed }, { weight: 1, arbitrary: anyText(200) });
 }
 
-/** An honest value with up to three of its parts replaced by any JSON, or left out. */
+/** A valid value, up to three parts of which are replaced by any JSON or left out. */
 export function spoiltJson(honest: unknown): fc.Arbitrary<unknown> {
   const anything = fc.oneof(
     fc.jsonValue({ maxDepth: 2 }),

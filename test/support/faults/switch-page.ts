@@ -8,7 +8,7 @@ import {
   type TlsRow,
 } from './switch-table.ts';
 
-/** Switches of control-plane §9.4 whose tests are others. */
+/** Switches of control-plane §9.4 that other tests cover. */
 const elsewhere: readonly (readonly [string, string, string])[] = [
   [
     '`required=` another image',

@@ -1,6 +1,6 @@
 import type { RegistrationRow } from './switch-table.ts';
 
-/** Requests as the rows name them: runs of the same one counted. */
+/** Requests as the rows write them: a repeated request has its count. */
 export function composeRequests(endpoints: readonly string[]): string {
   const groups: { name: string; count: number }[] = [];
   for (const name of endpoints) {
@@ -11,7 +11,7 @@ export function composeRequests(endpoints: readonly string[]): string {
   return groups.map(({ name, count }) => (count === 1 ? name : `${name}×${count}`)).join(', ');
 }
 
-/** Whether requests as they came in are those of a row; `name+` stands for one or more of it. */
+/** Whether the requests that arrived are those of a row; `name+` stands for one or more of it. */
 export function areRequestsOf(row: Pick<RegistrationRow, 'requests'>, endpoints: readonly string[]): boolean {
   const names = row.requests === '' ? [] : row.requests.split(', ');
   const pattern = names.map((each) => {

@@ -3,7 +3,7 @@ import type { ImageRegistry } from '../images/image-registry.ts';
 import type { PullScene } from '../scenes/pull-scene.ts';
 import { images, limits, type Scene } from '../scenes/scene.ts';
 
-/** Short waits; the deadlines of reads are shorter than the freeze, so that it is really sat out. */
+/** Short waits. The deadlines of reads are shorter than the freeze, so that they really pass during it. */
 const hastyLimits = {
   VERIFY: 1_000,
   VERIFY_POLL: 500,
@@ -34,7 +34,7 @@ const hastyLimits = {
 };
 export const hasty = limits(hastyLimits);
 
-/** For an agent that asks automatically: within a test it does not try again, the next start does. */
+/** For an agent that upgrades automatically: it does not try again within a test; its next start does. */
 export const hastyAgent = limits({ ...hastyLimits, ATTEMPT_PAUSE_MIN: 120_000 });
 
 /** How a host is upgraded. */
@@ -43,7 +43,7 @@ export interface Way {
   readonly registry?: ImageRegistry;
   /** Chooses what to upgrade to, given the image of the active agent. */
   chooseTarget(current: string | undefined): Promise<string>;
-  /** @returns how the caller exited; undefined where the agent itself is the caller and runs for ever */
+  /** @returns how the caller exited; undefined where the agent itself is the caller, because it keeps running */
   upgrade(target: string): Promise<CommandResult | undefined>;
   /** SIGKILLs the process that asked for the upgrade. */
   killCaller(): Promise<unknown>;
@@ -71,7 +71,7 @@ export function byAgent({ scene, registry, images: [a, b] }: PullScene): Way {
     },
     upgrade: async (target) => {
       scene.server.setRequiredImage(target);
-      // At its start it asks the server at once. It may be stopped just now, and another one become active.
+      // The agent asks the server when it starts. It may be stopped at this moment, and another one promoted.
       await scene.host.tryDocker('restart', '--time', '3', 'rancher-agent');
       return undefined;
     },

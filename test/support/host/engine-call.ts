@@ -2,13 +2,13 @@ import { request } from 'node:http';
 
 export interface EngineAnswer {
   status: number;
-  /** Parsed if it is JSON, else the text. */
+  /** The parsed JSON; the text if the answer is not JSON. */
   body: unknown;
 }
 
 /**
- * One request to an engine's unix socket, without the product's client, so that a test's own looks at a host don't depend
- * on the code under test.
+ * Sends one request to the unix socket of an engine, without the client of the product: what a test reads does not
+ * depend on the code under test.
  *
  * @param path with query; unversioned
  * @param timeoutMs the whole call, answer included

@@ -1,6 +1,7 @@
 /**
- * Which Docker engine the test hosts run: this machine's, or that of another Debian suite (`TEST_ENGINE=trixie`). A host
- * with an engine of another suite has that suite's root folder as its own, with its containerd, runc, iptables and tools.
+ * Which Docker engine the test hosts run: this machine's, or that of another Debian suite (`TEST_ENGINE=trixie`). A
+ * host with an engine of another suite has that suite's root folder as its own, with its containerd, runc, iptables and
+ * tools.
  */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
@@ -10,7 +11,7 @@ const run = promisify(execFile);
 const ROOT = join(import.meta.dirname, '..', '..', '..');
 const BUILD_DEADLINE_MS = 15 * 60_000;
 
-/** The root folder of the suite's machine, made if it isn't there; undefined for this machine itself. */
+/** The root folder of the suite's machine, created if it is missing; undefined for this machine itself. */
 export async function ensureEngineRoot(): Promise<string | undefined> {
   const suite = process.env['TEST_ENGINE'] ?? '';
   if (suite === '') return undefined;
@@ -25,7 +26,10 @@ export function pinnedApi(): string | undefined {
   return version === '' ? undefined : version;
 }
 
-/** Options of `docker run` and `docker exec` for a container with Docker's client of today: it has to be told that an engine is old. */
+/**
+ * Options of `docker run` and `docker exec` for a container with Docker's client of today: this client must be given
+ * the version of an old engine.
+ */
 export function toldApi(): readonly string[] {
   const api = pinnedApi();
   return api === undefined ? [] : ['-e', `DOCKER_API_VERSION=${api}`];

@@ -1,6 +1,6 @@
 /**
- * A folder of a test host on a disk that is frozen: whoever writes waits in the kernel, where no signal reaches it, as on
- * a disk or an NFS server that is gone.
+ * A folder of a test host on a disk that is frozen: a process that writes waits in the kernel, where no signal reaches
+ * it, as on a disk or an NFS server that is gone.
  */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
@@ -11,7 +11,7 @@ const run = promisify(execFile);
 
 export interface FrozenDisk {
   readonly freeze: () => Promise<void>;
-  /** What has waited goes on. */
+  /** Everything that waited continues. */
   readonly thaw: () => Promise<void>;
   /** The folder is as it was before. */
   readonly unmount: () => Promise<void>;

@@ -15,8 +15,8 @@ export interface SmallDisk {
 }
 
 /**
- * Puts a template's images into an empty data root. Layer files are hard links where both are on one file system: layers
- * are never written to, containers write to their own upper directory.
+ * Puts a template's images into an empty data root. Layer files are hard links where both are on one file system:
+ * layers are never written to, containers write to their own upper directory.
  */
 export async function copyTemplate(template: string, dataRoot: string): Promise<void> {
   await mkdir(dataRoot, { recursive: true });
@@ -33,14 +33,14 @@ export async function copyTemplate(template: string, dataRoot: string): Promise<
 export async function makeDisk(file: string, template: string | undefined, disk: SmallDisk): Promise<void> {
   const used = template === undefined ? { bytes: 0, inodes: 0 } : await measureFolder(template);
   const inodes = disk.inodes === undefined ? 65_536 + used.inodes : disk.inodes + used.inodes + ENGINE_INODES;
-  // 256 bytes an inode, and what ext4 keeps for itself.
+  // An inode takes 256 bytes, and ext4 reserves some space.
   const bytes = Math.ceil((used.bytes + disk.mib * MIB + inodes * 256) * 1.03) + 8 * MIB;
   await writeFile(file, '');
   await truncate(file, bytes);
   await run('mkfs.ext4', ['-q', '-F', '-m', '0', '-O', '^has_journal', '-N', String(inodes), file]);
 }
 
-/** What dockerd itself makes in an empty data root, roughly. */
+/** About as many as dockerd itself creates in an empty data root. */
 const ENGINE_INODES = 200;
 
 /** Takes every free byte of a file system. */

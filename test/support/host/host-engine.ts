@@ -11,13 +11,13 @@ import type { HostSlot } from './host-slot.ts';
 const run = promisify(execFile);
 const OCI_RUNTIME = join(import.meta.dirname, 'oci-runtime');
 const START_DEADLINE_MS = 60_000;
-/** From the fork until the process is called dockerd. */
+/** Time from the fork until the process has the name dockerd. */
 const EXEC_GRACE_MS = 1_000;
 const END_DEADLINE_MS = 30_000;
 const CAP_SYS_RESOURCE = 1n << 24n;
 
 export interface EngineOptions {
-  /** Containers survive the end of dockerd. */
+  /** Containers keep running when dockerd exits. */
   liveRestore: boolean;
   /** Containers see nothing of their cgroup, as with cgroup v2; else the engine's default. */
   privateCgroups?: boolean;
@@ -86,7 +86,7 @@ export async function endEngine(initPid: number, signal: 'SIGTERM' | 'SIGKILL'):
   }
 }
 
-/** What dockerd says, over all its starts. */
+/** The log of dockerd, of all its starts. */
 export function engineLogOf(slot: HostSlot): string {
   return join(slot.dir, 'engine.log');
 }
@@ -100,7 +100,7 @@ async function prepareEngineFiles(slot: HostSlot, options: EngineOptions): Promi
   };
   await writeFile(join(slot.dir, 'etc-docker', 'daemon.json'), JSON.stringify(settings));
   if (await mayUseAllCapabilities()) return;
-  // Found first on dockerd's PATH as `runc`, so that containers still show the default runtime.
+  // The first `runc` on the PATH of dockerd: containers still show the default runtime.
   await mkdir(join(slot.dir, 'bin'), { recursive: true });
   // Copied: a host with another machine's root sees /tmp and nothing else of this one.
   await copyFile(OCI_RUNTIME, join(slot.dir, 'bin', 'runc'));

@@ -14,7 +14,7 @@ import type { HostSlot } from './host-slot.ts';
 
 const run = promisify(execFile);
 const INIT_SCRIPT = join(import.meta.dirname, 'host-init');
-/** A thread in the kernel stops when it comes back from there. */
+/** A thread that is in the kernel stops only when it leaves the kernel. */
 const STOP_DEADLINE_MS = 10_000;
 
 export interface Namespaces {
@@ -116,7 +116,7 @@ async function linkNetworks(slot: number, initPid: number): Promise<void> {
 
 async function killInit(child: ChildProcess, initPid: number): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
-  // The kernel reaps process 1 of a pid namespace last, so that its end is the end of all.
+  // The kernel reaps process 1 of a pid namespace last, so when it has exited, all have.
   child.ref();
   const ended = once(child, 'exit');
   process.kill(initPid, 'SIGKILL');
@@ -124,8 +124,8 @@ async function killInit(child: ChildProcess, initPid: number): Promise<void> {
 }
 
 /**
- * SIGSTOPs a process and waits until all its threads have stopped: on a busy machine one may go on for milliseconds
- * after the signal was sent, long enough to answer a request.
+ * SIGSTOPs a process and waits until all its threads have stopped: on a busy machine a thread may run for some
+ * milliseconds after the signal was sent, long enough to answer a request.
  */
 export async function stopProcess(pid: number): Promise<void> {
   process.kill(pid, 'SIGSTOP');

@@ -1,4 +1,4 @@
-/** Brings a running test host back to how it was started, in much less time than a new one takes. */
+/** Resets a running test host to the state in which it was started. A new host would take much longer. */
 import { execFile } from 'node:child_process';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -26,7 +26,7 @@ export async function readImageTags(socketPath: string): Promise<ImageTags> {
   return new Map(images.flatMap(({ Id, RepoTags }) => (RepoTags ?? []).map((tag) => [tag, Id] as const)));
 }
 
-/** Removes every container by force, and lifts what a test did to make that fail. */
+/** Removes every container by force, and first undoes what a test did to make a removal fail. */
 export async function removeAllContainers(engine: Engine): Promise<void> {
   const deadline = Date.now() + EMPTY_DEADLINE_MS;
   for (;;) {
@@ -47,7 +47,7 @@ export async function removeVolumesAndNetworks(socketPath: string): Promise<void
 }
 
 /**
- * Makes the image names mean again what they meant in `wanted`, and removes all others.
+ * Gives the image names the meaning that they had in `wanted`, and removes all others.
  *
  * @returns false if one of the wanted images itself is gone
  */
@@ -82,9 +82,9 @@ async function listContainerIds(socketPath: string): Promise<string[]> {
 }
 
 /**
- * What an engine lists, without what it only believes to be there: Docker 20.10 that was killed beside a running container
- * with AutoRemove sometimes removes that one twice at its start, and then lists it, dead and without a name, until its next
- * start. It is on no disk, and inspect and DELETE are a 404. Whatever anybody makes has a name.
+ * What an engine lists, without what it only believes to be there: Docker 20.10 that was killed beside a running
+ * container with AutoRemove sometimes removes that one twice at its start, and then lists it, dead and without a name,
+ * until its next start. It is on no disk, and inspect and DELETE are a 404. Whatever anybody makes has a name.
  */
 export async function withoutGhosts<T extends { Id: string; Names: string[] | null }>(
   socketPath: string,

@@ -1,6 +1,6 @@
 /**
- * A slot is a small number that belongs to one test host at a time, machine-wide. It decides the host's folder, addresses
- * and cgroup, so that hosts of several test processes never meet.
+ * A slot is a small number that belongs to one test host at a time, machine-wide. It decides the host's folder,
+ * addresses and cgroup, so that hosts of several test processes never meet.
  *
  * A slot is held by binding an abstract unix socket: atomic, and given back by the kernel however its holder dies. So a
  * folder whose slot can be claimed is the leftover of a dead owner, and nobody has to look at process ids.
@@ -13,7 +13,7 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** Short, because unix socket paths end at 107 bytes. */
+/** Short, because the path of a unix socket may have at most 107 bytes. */
 const HOSTS_FOLDER = '/tmp/rah';
 const CGROUP_FOLDER = '/sys/fs/cgroup';
 const LAST_SLOT = 250;

@@ -3,10 +3,10 @@ import { access, writeFile } from 'node:fs/promises';
 const PERIOD_US = 100_000;
 
 /**
- * Bounds the CPU time of everything in a test host: engine and containers.
+ * Limits the CPU time of everything in a test host: engine and containers.
  *
  * @param cgroup relative to the root of the hierarchy
- * @param percent of one CPU; undefined lifts the bound
+ * @param percent of one CPU; undefined removes the limit
  */
 export async function throttleHost(cgroup: string, percent: number | undefined): Promise<void> {
   const quota = percent === undefined ? undefined : Math.round((PERIOD_US * percent) / 100);

@@ -20,7 +20,7 @@ export interface StartOptions extends HostOptions {
 
 /**
  * Starts a *host* for a test: a private, real Docker engine in namespaces of its own, with the images of images.ts.
- * Call `stop()` on it in the end, `reset()` between tests.
+ * Call `stop()` at the end, `reset()` between tests.
  */
 export async function startHost({ images = true, ...options }: StartOptions = {}): Promise<TestHost> {
   return startBareHost(options, await chooseTemplate(images));

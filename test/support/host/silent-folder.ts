@@ -4,8 +4,8 @@ import { mkdir, rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /*
- * A folder of a unit test on a disk that can stop answering: a FUSE file system whose process is stopped. Every call about it waits in
- * the kernel until it speaks again, as for an NFS server that is gone.
+ * A folder of a unit test on a disk that can stop answering: a FUSE file system whose process is stopped. Every call
+ * about it waits in the kernel until it answers again, as for an NFS server that is gone.
  */
 
 /** Whether this machine can have one: it needs root, and bindfs. */
@@ -14,11 +14,14 @@ export const hasSilentFolders = process.getuid?.() === 0 && existsSync('/usr/bin
 export interface SilentFolder {
   readonly path: string;
   readonly silence: () => void;
-  /** What has waited goes on. */
+  /** The folder answers again, and everything that waited continues. */
   readonly speak: () => void;
 }
 
-/** Does the work with such a folder, which answers at first, and takes it away. @param path of the folder; made if missing */
+/**
+ * Does the work with such a folder, which answers at first, and takes it away. @param path of the folder; made if
+ * missing
+ */
 export async function withSilentFolder<T>(
   path: string,
   work: (folder: SilentFolder) => Promise<T>,

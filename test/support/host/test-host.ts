@@ -47,7 +47,7 @@ export interface HostOptions {
   name?: string;
   /** /var/lib/docker on a small file system of its own. */
   smallDisk?: SmallDisk;
-  /** Containers survive the end of dockerd. */
+  /** Containers keep running when dockerd exits. */
   liveRestore?: boolean;
   /** Containers see nothing of their cgroup, as with cgroup v2. */
   privateCgroups?: boolean;
@@ -167,7 +167,7 @@ export class TestHost {
     return stdout.trim();
   }
 
-  /** Runs the Docker client against the engine itself, whatever comes out; status 124 after two minutes. */
+  /** The same without an error for another exit status than 0; status 124 after two minutes. */
   tryDocker(...args: string[]): Promise<CommandResult> {
     return this.#runDocker(this.engineSocketPath, args);
   }
@@ -241,7 +241,7 @@ export class TestHost {
   }
 
   /**
-   * Has the host know a name, by its /etc/hosts, which containers in its network get a copy of. Until the next boot.
+   * Adds a name to /etc/hosts of the host, of which containers in its network get a copy. Lasts until the next boot.
    */
   async knowName(name: string, address: string): Promise<void> {
     const file = join(this.dir, 'hosts');
@@ -263,7 +263,7 @@ export class TestHost {
     await endEngine(this.initPid, 'SIGKILL');
   }
 
-  /** Ends dockerd as a service manager does. */
+  /** Stops dockerd as a service manager does. */
   async stopEngine(): Promise<void> {
     await endEngine(this.initPid, 'SIGTERM');
   }
@@ -278,7 +278,7 @@ export class TestHost {
   async reboot(): Promise<void> {
     await this.#running.kill();
     this.#namespaces = undefined;
-    // The proxy lives outside the host and goes on listening.
+    // The proxy runs outside the host and keeps listening.
     await emptyFolder(join(this.dir, 'run'), ['docker.sock']);
     this.#namespaces = await this.#bootNamespaces();
     await this.startEngine();
@@ -291,7 +291,7 @@ export class TestHost {
     await run('nsenter', [...enterHost(this.initPid), 'kill', '-KILL', String(pid)]);
   }
 
-  /** From now on removing this container fails with a 500, as on a host with sick storage. */
+  /** From now on removing this container fails with a 500, as on a host with damaged storage. */
   async makeUnremovable(container: string): Promise<void> {
     const file = join(await this.#upperDir(container), UNREMOVABLE_FILE);
     await writeFile(file, '');
@@ -320,7 +320,7 @@ export class TestHost {
     process.kill(await this.#shimPid(containerId), 'SIGKILL');
   }
 
-  /** Bounds the CPU time of dockerd and all containers. @param percent of one CPU; undefined lifts it */
+  /** Limits the CPU time of dockerd and all containers. @param percent of one CPU; undefined removes the limit */
   async throttle(percent: number | undefined): Promise<void> {
     await throttleHost(this.#slot.cgroup, percent);
   }
@@ -359,7 +359,7 @@ export class TestHost {
     await this.proxy.reset();
   }
 
-  /** Ends everything of this host and removes its folder. */
+  /** Stops every process of this host and removes its folder. */
   async stop(): Promise<void> {
     await this.#proxy?.close();
     this.#proxy = undefined;
@@ -370,13 +370,13 @@ export class TestHost {
     await this.#slot.release();
   }
 
-  /** Engines before 25 take any. */
+  /** Engines before 25 accept any version. */
   async #oldestApi(): Promise<string> {
     const { body } = await callEngine(this.engineSocketPath, 'GET', '/version');
     return (body as { MinAPIVersion: string }).MinAPIVersion;
   }
 
-  /** Where a test removed an image for good. */
+  /** For when a test has removed an image that cannot be restored by its name. */
   async #restoreDataRoot(): Promise<void> {
     await this.stopEngine();
     await emptyFolder(this.dockerRoot);
@@ -409,7 +409,7 @@ export class TestHost {
       PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
       HOME: this.dir,
       DOCKER_HOST: `unix://${socketPath}`,
-      // Docker's client has to be told that an engine is old.
+      // The Docker client must be given the version of an old engine.
       ...(api !== undefined && socketPath === this.socketPath ? { DOCKER_API_VERSION: api } : {}),
     };
   }
@@ -455,7 +455,7 @@ function signalIfThere(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
   } catch {
-    // ended meanwhile
+    // It has exited meanwhile.
   }
 }
 

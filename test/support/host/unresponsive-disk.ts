@@ -9,7 +9,7 @@ const run = promisify(execFile);
 export interface UnresponsiveDisk {
   /** From now on every call about the folder waits, as for a disk that is gone. */
   silence: () => Promise<void>;
-  /** Answers everything, that which has waited as well. */
+  /** The disk answers again, also what has waited. */
   speak: () => void;
   /** The folder is as it was before. */
   unmount: () => Promise<void>;
@@ -19,8 +19,8 @@ export interface UnresponsiveDisk {
 export async function mountUnresponsiveDisk(host: TestHost, path: string): Promise<UnresponsiveDisk> {
   const inHost = async (...command: readonly string[]): Promise<unknown> =>
     run('nsenter', [...enterHost(host.initPid), ...command]);
-  // What is behind it has a path of its own: newer versions of bindfs go by that, and would wait for themselves. Older
-  // ones want an empty folder.
+  // The folder behind it has another path: newer versions of bindfs use the path, and would wait for themselves. Older
+  // versions require an empty folder.
   const behind = `/run/behind${path.replaceAll('/', '-')}`;
   await inHost('mkdir', '-p', path, behind, `${behind}.empty`);
   await inHost('mount', '--bind', path, behind);

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 const CLIENT = '/usr/bin/docker';
-/** With Debian's packages and npm's, on a machine under load. */
+/** Enough to install the packages of Debian and npm on a machine under load. */
 const COMMAND_DEADLINE_MS = 12 * 60_000;
 const ENTER = `
   mount --bind "$1" "$1"
@@ -39,7 +39,7 @@ export async function makeBareMachine(root: string): Promise<void> {
  * Runs a command of busybox's shell in the project's folder of the machine.
  *
  * @param socket of the engine, which is /var/run/docker.sock in there
- * @returns what it prints @throws with what it complains about
+ * @returns what it prints @throws with its error output
  */
 export async function runInBareMachine(root: string, socket: string, command: string): Promise<string> {
   const args = ['--mount', '--propagation', 'private', 'bash', '-euc', ENTER, 'bash', root, socket, command];

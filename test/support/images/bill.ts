@@ -23,12 +23,12 @@ export interface Bill {
   readonly dependencies: readonly { readonly ref: string; readonly dependsOn?: readonly string[] }[];
 }
 
-/** What the schema of CycloneDX has against it; null if nothing. */
+/** The errors that the schema of CycloneDX finds; null if it finds none. */
 export async function findSchemaErrors(text: string): Promise<unknown> {
   return new Validation.JsonStrictValidator(Spec.Version.v1dot6).validate(text);
 }
 
-/** Each with all that is in it. */
+/** Each component, and all components within it. */
 export function flatten(components: readonly BillComponent[]): readonly BillComponent[] {
   return components.flatMap((it) => [it, ...flatten(it.components ?? [])]);
 }

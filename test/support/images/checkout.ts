@@ -1,4 +1,4 @@
-/** Clean checkouts of the project as it stands, whether that is committed or not. */
+/** Clean checkouts of the project in its present state, committed or not. */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { cp, mkdir, rm } from 'node:fs/promises';
@@ -8,10 +8,10 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 const ROOT = join(import.meta.dirname, '..', '..', '..');
 const author = ['-c', 'user.name=tests', '-c', 'user.email=tests@localhost'];
-/** With npm ci, on a machine that has none of the packages yet. */
+/** Enough for npm ci on a machine that has none of the packages. */
 const BUILD_DEADLINE_MS = 5 * 60_000;
 
-/** A repository at `folder` whose newest commit holds every file that is here, but those that git ignores. */
+/** Creates a repository at `folder`. Its newest commit has every file of the project that git does not ignore. */
 export async function makeOrigin(folder: string): Promise<void> {
   if (!existsSync(join(ROOT, '.git'))) {
     await makeOriginOfTarball(folder);
@@ -30,7 +30,7 @@ export async function makeOrigin(folder: string): Promise<void> {
     await git(folder, ...author, 'commit', '--quiet', '--message', 'As it stands');
 }
 
-/** From a tarball there is no history to begin with. */
+/** A project from a tarball has no history, so the repository is a new one. */
 async function makeOriginOfTarball(folder: string): Promise<void> {
   const left = ['node_modules', '.cache'].map((name) => join(ROOT, name));
   await cp(ROOT, folder, { recursive: true, filter: (source) => !left.includes(source) });
@@ -52,11 +52,11 @@ export interface BuildOptions {
   /** Where the engine listens. */
   readonly socketPath: string;
   readonly environment?: Readonly<Record<string, string>>;
-  /** Octal, as a shell has it. */
+  /** Octal, as a shell prints it. */
   readonly umask?: string;
 }
 
-/** Runs scripts/build-image in a checkout. @returns what it prints @throws with what it complains about */
+/** Runs scripts/build-image in a checkout. @returns what it prints @throws with its error output */
 export async function buildImageIn(
   folder: string,
   { socketPath, environment = {}, umask = '022' }: BuildOptions,
@@ -66,7 +66,7 @@ export async function buildImageIn(
   const { stdout } = await run(
     'bash',
     ['-c', command, 'bash', '--host', `unix://${socketPath}`, ...args],
-    // Nothing of the test run's own environment, in which the project's Node comes first.
+    // The environment of the test run is left out, because the project's Node is first in its PATH.
     {
       cwd: folder,
       env: { PATH: '/usr/local/bin:/usr/bin:/bin', HOME: process.env['HOME'], ...environment },

@@ -19,7 +19,9 @@ export async function hasEarlierCommit(): Promise<boolean> {
   );
 }
 
-/** Builds version 0.1 with its own build script. @param engine options of scripts/build-image that name engine and base */
+/**
+ * Builds version 0.1 with its own build script. @param engine options of scripts/build-image that name engine and base
+ */
 export async function buildEarlierVersion(tag: string, engine: readonly string[]): Promise<void> {
   const folder = await mkdtemp(join(ROOT, '.cache', 'earlier-'));
   try {
@@ -37,7 +39,7 @@ export async function buildEarlierVersion(tag: string, engine: readonly string[]
   }
 }
 
-/** Otherwise the build script installs those of that time. */
+/** If they differ, the build script installs the packages of that commit. */
 async function hasSamePackages(folder: string): Promise<boolean> {
   const [then, now] = await Promise.all(
     [folder, ROOT].map(async (root) => readFile(join(root, 'package-lock.json'), 'utf8')),

@@ -1,6 +1,6 @@
 /**
- * A small image registry (registry API v2, pull only) that a test host's engine can reach: it serves real images, and it
- * can be away, hang in the middle of a layer, or not have what it is asked for.
+ * A small image registry (registry API v2, pull only) that a test host's engine can reach: it serves real images. It
+ * can also be stopped, hang in the middle of a layer, or not know an image.
  */
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -9,7 +9,9 @@ import type { AddressInfo, Socket } from 'node:net';
 /** What the registry does with requests. `hangs` stops in the middle of every layer. */
 export type RegistryMood = 'well' | 'hangs' | 'knows nothing';
 
-/** An image as a registry keeps it. Layers without bytes are never sent: whoever pulls has them. */
+/**
+ * An image as a registry keeps it. Layers without bytes are never sent, because the engine that pulls already has them.
+ */
 export interface RegistryImage {
   /** Path and tag, e.g. `rancher/agent:v1`. */
   readonly name: string;
@@ -34,7 +36,7 @@ export interface ImageRegistry {
   /** Closes the port: connections are refused until `resume`. */
   pause(): Promise<void>;
   resume(): Promise<void>;
-  /** There and well again. */
+  /** Serves every request again. */
   reset(): Promise<void>;
 }
 
@@ -141,7 +143,7 @@ function send(response: ServerResponse, type: string, bytes: Buffer | undefined)
   response.end(bytes);
 }
 
-/** And not a byte more, until somebody gives up. */
+/** Sends no more bytes until the client closes the connection. */
 function sendHalf(response: ServerResponse, bytes: Buffer = Buffer.alloc(0)): void {
   response.writeHead(200, { 'content-type': types.blob, 'content-length': bytes.length });
   response.write(bytes.subarray(0, bytes.length / 2));

@@ -5,12 +5,14 @@
  * - `agent-test-base`: a small Debian, scripts/fixtures/build-test-base
  * - `rancher/agent:test-a`, `rancher/agent:test-b`: the product, two image ids
  * - `rancher/agent:test-broken`: the same, but its `run` ends at once with status 3
- * - `rancher/agent:v1.0-test-a`, `-b`, `ghcr.io/pasturestack/node-agent:test-a`, `-b`: the product in its other profiles
+ * - `rancher/agent:v1.0-test-a`, `-b`, `ghcr.io/pasturestack/node-agent:test-a`, `-b`: the product in its other
+ *   profiles
  * - `rancher/agent:v1.0.1`: no product, an agent of another entrypoint
- * - only in the template of `ensureBasesTemplate`: `rancher/agent:on-bullseye-a`, `-b` and so on, the product on the other
- *   bases of scripts/fixtures/build-other-bases, and `rancher/agent:on-busybox-without-bash`
+ * - only in the template of `ensureBasesTemplate`: `rancher/agent:on-bullseye-a`, `-b` and so on, the product on the
+ *   other bases of scripts/fixtures/build-other-bases, and `rancher/agent:on-busybox-without-bash`
  * - only in the template of `ensureReadinessTemplate`: `rancher/agent:ready-*`, see readiness-images/Dockerfile
- * - only in the template of `ensureEarlierTemplate`: `rancher/agent:test-earlier`, version 0.1, or what stands in for it
+ * - only in the template of `ensureEarlierTemplate`: `rancher/agent:test-earlier`, version 0.1, or what stands in for
+ *   it
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -78,7 +80,8 @@ async function ensureImageTemplate(): Promise<string> {
   const base = await ensureBaseTemplate();
   const key = await hashFiles(IMAGE_SOURCES, [base, process.version]);
   return ensure(`images-${key}`, base, async (host) => {
-    // The tests go on where Debian has newer libraries; what a release gets is test/repo/build/assemble-runtime.test.ts's to say.
+    // The tests also run where Debian has newer libraries. test/repo/build/assemble-runtime.test.ts checks those of a
+    // release.
     const socket = `unix://${host.engineSocketPath}`;
     const engine = ['--host', socket, '--unlocked', '--base', 'agent-test-base'];
     await runScript('scripts/build-image', ...engine, '--tag', 'rancher/agent:test-a', '--revision', 'a');

@@ -1,4 +1,6 @@
-/** A server on this machine that speaks the API of OSV (https://google.github.io/osv.dev/api/), with what a test plants. */
+/**
+ * A server on this machine that speaks the API of OSV (https://google.github.io/osv.dev/api/), with what a test plants.
+ */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
@@ -21,16 +23,16 @@ export interface OsvServer {
   planted: readonly Planted[];
   /** Whether it knows that old versions have vulnerabilities; a list of databases that it knows them of. */
   knowsOld: readonly string[];
-  /** Answers a call in another way, if it says so by `true`. */
+  /** Answers a request itself if it returns true. */
   disturb: (request: IncomingMessage, response: ServerResponse) => boolean;
-  /** How many ids of one answer are on a page; with 0 it never ends. */
+  /** How many ids are on a page of an answer; 0: the pages never end. */
   pageSize: number;
   readonly queries: OsvQuery[];
   close(): Promise<void>;
 }
 
 const databases = ['npm', 'GIT', 'Bitnami', 'Debian:12'];
-/** Versions that are as old as that in each of them. */
+/** One old version for each of these databases. */
 const OLD = /^(4\.17\.15|v?18\.0\.0|openssl-3\.0\.0|2\.36-9)$/;
 
 export async function startOsvServer(): Promise<OsvServer> {
@@ -77,7 +79,7 @@ async function answer(state: OsvServer, request: IncomingMessage, response: Serv
   response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ results }));
 }
 
-/** As OSV: nothing at all where nothing is known. */
+/** Like OSV, an empty object where nothing is known. */
 function resultOf({ planted, knowsOld, pageSize }: OsvServer, query: OsvQuery): object {
   if (OLD.test(query.version))
     return knowsOld.includes(query.package.ecosystem) ? { vulns: [{ id: 'OLD' }] } : {};

@@ -1,6 +1,6 @@
 /**
- * A small project with the real scripts of scripts/image, and with packages of the test's own instead of Debian's and npm's:
- * for tests that change a byte, or that sign with a key of their own.
+ * A small project with the real scripts of scripts/image, and with packages of the test's own instead of Debian's and
+ * npm's: for tests that change a byte, or that sign with a key of their own.
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -12,13 +12,13 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 const ROOT = join(import.meta.dirname, '..', '..', '..');
 export const nodeVersion = '24.99.9';
-/** What stands for Node: no library is needed by it. */
+/** The stand-in for Node, which needs no library. */
 export const nodeText = 'a Node of the test';
 
 /** Its path in the package, and its text. */
 type Files = Readonly<Record<string, string>>;
 
-/** What the script takes from Debian, each with what it needs of it. */
+/** The packages that the script takes from Debian, each with the files that it needs. */
 const debian: readonly { name: string; source: string; files: Files }[] = [
   {
     name: 'base-files',

@@ -4,14 +4,14 @@ import { expect } from 'vitest';
 const sizes = [8_000, 32_000, 128_000] as const;
 /** Between the two: room for a busy machine, and for V8, which compiles what it runs often, and collects garbage. */
 const mostGrowth = 9;
-/** Below this there is nothing to measure, and above it nobody waits for the next size. All in ms. */
+/** Shorter times cannot be measured, and after a longer one the next size is not tried. All in ms. */
 const least = 0.1;
 const most = 400;
 const tries = 4;
 
 /**
- * Fails unless work on a text takes linear time. It is measured in three sizes, and again if it seems not to be: a busy machine may spoil
- * a measurement, and quadratic work is quadratic each time.
+ * Fails unless work on a text takes linear time. It is measured in three sizes, and again if it seems not to be: a busy
+ * machine may spoil a measurement, and quadratic work is quadratic each time.
  * @param make a text of about that many characters
  */
 export function expectLinear(work: (text: string) => unknown, make: (length: number) => string): void {
@@ -32,7 +32,7 @@ export function expectLinear(work: (text: string) => unknown, make: (length: num
   expect.fail(`not linear: ${shown} ms for ${sizes.join(', ')} characters`);
 }
 
-/** The least of some measurements, in ms: what others do on the machine is not in it. */
+/** The shortest of some measurements, in ms: the one that other processes of the machine have disturbed least. */
 function leastTimeOf(work: () => unknown): number {
   let found = Number.POSITIVE_INFINITY;
   const ends = performance.now() + 10;

@@ -1,6 +1,6 @@
 /**
  * Secrets may stand in the environment of the containers that need them, and in the request that carries them: nowhere
- * else. Whatever a scene left behind is searched for the secrets it worked with.
+ * else. Everything that a scene leaves behind is searched for the secrets it worked with.
  */
 import { readdir, readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
@@ -53,8 +53,8 @@ export async function placesOf(scene: Scene): Promise<Places> {
 }
 
 /**
- * An agent that runs writes each file under another name first and renames it: one that vanished before it was read has its
- * own name by now, so all are read again.
+ * An agent that runs writes each file under another name first and renames it: one that vanished before it was read has
+ * its own name by now, so all are read again.
  */
 async function readFiles(folder: string): Promise<Places> {
   for (let tries = 1; ; tries++) {
@@ -100,7 +100,7 @@ export function findSecrets(secrets: Secrets, places: Places): string[] {
 
 function formsOf(secret: string): readonly string[] {
   const base64 = Buffer.from(secret).toString('base64').replace(/=+$/, '');
-  // The last character of base64 depends on what follows.
+  // The last character of base64 depends on the bytes that follow.
   return [secret, encodeURIComponent(secret), base64.slice(0, -1)];
 }
 

@@ -1,6 +1,6 @@
 /**
- * Creates containers as the legacy entrypoint leaked them, thousands of them, fast: over the engine's API, several at a time and
- * on connections that stay open.
+ * Creates containers as the legacy entrypoint leaked them, thousands of them, fast: over the engine's API, several at a
+ * time and on connections that stay open.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { Agent, request } from 'node:http';
@@ -8,7 +8,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { TestHost } from '../host/test-host.ts';
 
-/** What `docker run --rm --privileged …` of the legacy entrypoint asks the engine for; a test may change parts of it. */
+/**
+ * What `docker run --rm --privileged …` of the legacy entrypoint asks the engine for; a test may change parts of it.
+ */
 export interface Leak {
   readonly image: string;
   readonly name?: string;
@@ -25,7 +27,7 @@ export const shareMnt: readonly string[] = [
   ...['--', 'norun'],
 ];
 
-/** More than this is not faster on two cores. */
+/** A higher number is not faster on two cores. */
 const PARALLEL = 8;
 const CALL_DEADLINE_MS = 120_000;
 
@@ -101,8 +103,8 @@ function post(
 }
 
 /**
- * Lets containers look as if they had been created and had exited at another time, as their engine would have written it down.
- * The engine is restarted for it.
+ * Lets containers look as if they had been created and had exited at another time, as their engine would have written
+ * it down. The engine is restarted for it.
  */
 export async function ageContainers(
   host: Pick<TestHost, 'dockerRoot' | 'stopEngine' | 'startEngine' | 'containers'>,
@@ -127,7 +129,7 @@ export async function ageContainers(
   await host.startEngine();
 }
 
-/** One that runs while its engine is away is listed as exited at the time when that came back. */
+/** An engine lists a container that ran during its restart as exited at the time of the restart. */
 async function waitUntilEnded(host: Pick<TestHost, 'containers'>, ids: ReadonlySet<string>): Promise<void> {
   const deadline = Date.now() + CALL_DEADLINE_MS;
   while ((await host.containers()).some(({ id, state }) => ids.has(id) && state === 'running')) {

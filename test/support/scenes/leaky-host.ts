@@ -1,4 +1,7 @@
-/** A host as the incident left it: leaked helpers, what only looks like them, and the agent whose loop leaks more. */
+/**
+ * A host as the incident left it: leaked helpers, containers that only look like them, and the agent whose loop leaks
+ * more.
+ */
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ageContainers, makeLeak, makeLeaks, shareMnt, type Leak } from './leak-maker.ts';
@@ -45,8 +48,8 @@ export async function leakHelpers(host: TestHost, count: number): Promise<readon
 }
 
 /**
- * Creates 50 containers that look like leaked helpers in all but one respect. Some of them, and all of `leaked`, are a day old
- * then.
+ * Creates 50 containers that look like leaked helpers in all but one respect. Some of them, and all of `leaked`, are a
+ * day old then.
  * @returns their ids
  */
 export async function createBystanders(
@@ -106,7 +109,7 @@ export async function stillThere(host: TestHost, ids: readonly string[]): Promis
   return ids.filter((id) => there.has(id));
 }
 
-/** A name is taken once. */
+/** Two containers cannot have one name. */
 function withoutName(leak: Leak, index: number): Leak {
   return leak.name === undefined ? leak : { ...leak, name: `${leak.name}-copy-${index}` };
 }

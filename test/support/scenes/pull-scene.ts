@@ -46,7 +46,7 @@ interface ImageConfig {
 
 /**
  * Serves the product's image with one small layer more, and with other limits. The layers below are those that the host
- * has already: it is told so, as if it had pulled them from here before.
+ * has already: its records say that it has pulled them from this registry before.
  */
 async function serveVariant(
   host: TestHost,
@@ -78,7 +78,9 @@ async function readImageConfig(host: TestHost): Promise<ImageConfig> {
   return JSON.parse(await readFile(file, 'utf8')) as ImageConfig;
 }
 
-/** Where the engine looks up whether it has a registry's layer under another digest: here, uncompressed, the same one. */
+/**
+ * Where the engine looks up whether it has a registry's layer under another digest: here, uncompressed, the same one.
+ */
 async function markAsPulled({ dockerRoot }: TestHost, layers: readonly string[]): Promise<void> {
   const folder = join(dockerRoot, 'image/overlay2/distribution/diffid-by-digest/sha256');
   await mkdir(folder, { recursive: true });

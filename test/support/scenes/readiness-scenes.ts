@@ -1,6 +1,7 @@
 /**
  * The table of readiness §2, §3, as data: what a next agent on standby meets, and the result of the upgrade.
- * test/engine/readiness/readiness.test.ts runs every row from a hardened agent and, by the server's own script, from a legacy agent.
+ * test/engine/readiness/readiness.test.ts runs every row from a hardened agent and, by the server's own script, from a
+ * legacy agent.
  */
 import type { ReadinessStage } from '../images/readiness-images.ts';
 
@@ -11,8 +12,8 @@ export interface ReadinessEnding {
   /** Stable code in the status file. */
   readonly cause: RegExp;
   /**
-   * `untouched`: the next agent is removed, the old one goes on. `held`: the old one goes on, worker and next agent stay.
-   * `promoted`: the new agent is active.
+   * `untouched`: the next agent is removed, the old one goes on. `held`: the old one goes on, worker and next agent
+   * stay. `promoted`: the new agent is active.
    */
   readonly host: 'untouched' | 'held' | 'promoted';
 }
@@ -21,7 +22,7 @@ export interface ReadinessRow {
   readonly title: string;
   /** Of the image that the server requires. */
   readonly image: ReadinessStage;
-  /** What is wrong with the server from the creation of the next agent on, as scripts/stub-server takes it. */
+  /** The faults of the server once the next agent is created, as scripts/stub-server accepts them. */
   readonly switches: readonly string[];
   readonly fromHardened: ReadinessEnding;
   readonly fromLegacy: ReadinessEnding;

@@ -1,7 +1,7 @@
 /**
  * The incident on a host of its own: an old agent whose loop runs the server's script every few seconds, a server that
- * requires a newer image from the first second on, and an engine that takes its time for every call. Whose entrypoint is
- * in the newer image is the difference: the legacy one (images/legacy-stand-in/run.sh, our own words) or this one.
+ * requires a newer image from the first second on, and an engine that takes its time for every call. Whose entrypoint
+ * is in the newer image is the difference: the legacy one (images/legacy-stand-in/run.sh, our own words) or this one.
  */
 import { join } from 'node:path';
 import { pinnedApi } from '../host/engine-root.ts';
@@ -14,24 +14,24 @@ export type Way = (typeof ways)[number];
 
 export interface ReplayOptions {
   readonly way: Way;
-  /** What the engine takes longer for each call that concerns a container or an image, in ms. */
+  /** Additional time of the engine for each call about a container or an image, in ms. */
   readonly delayMs: number;
   /** Between two runs of the server's script; the old agent's five seconds when not given. */
   readonly pauseSeconds?: number;
 }
 
-/** What there is at one moment. */
+/** What is on the host at one moment. */
 export interface Sample {
-  /** Since the old agent was started. */
+  /** Seconds since the old agent was started. */
   readonly seconds: number;
   readonly containers: number;
-  /** Helpers of the legacy entrypoint that nothing runs in: nobody is left who would remove them. */
+  /** Helpers of the legacy entrypoint that have exited: no process is left that would remove them. */
   readonly leaked: number;
   /** Containers in the agent's name that run. */
   readonly agents: number;
   /** Whether the agent is the one that the server requires. */
   readonly upgraded: boolean;
-  /** And the only container. */
+  /** Whether, in addition, no other container is there. */
   readonly converged: boolean;
   /** Containers created since then, requests to the engine and CPU seconds. */
   readonly created: number;
@@ -83,7 +83,7 @@ export async function startReplay({ way, delayMs, pauseSeconds = 5 }: ReplayOpti
   }
 }
 
-/** On a loaded host the engine still says at once what it is: nothing has to be locked or read from the disk for that. */
+/** A loaded engine still answers these at once, because it needs no lock and no disk for them. */
 const atOnce = ['/_ping', '/version', '/info'];
 
 function slowDown({ host }: Scene, delayMs: number): void {
@@ -132,7 +132,7 @@ function describe(
   };
 }
 
-/** Those that are younger than an upgrade that runs are its own, which it may yet remove. */
+/** A running upgrade may still remove the helpers that are younger than it. */
 function countLeaked(newestFirst: readonly ContainerSummary[]): number {
   const upgrade = newestFirst.findIndex(
     ({ name, state }) => name === 'rancher-agent-upgrade' && state === 'running',

@@ -27,7 +27,7 @@ export const images = {
   upstream: 'rancher/agent:v1.0.1',
 } as const;
 
-/** Pauses that make sense on a host with people, made short for a test. */
+/** The pauses of a real host, made short for a test. */
 export const quick: readonly string[] = limits({
   VERIFY: 2_000,
   VERIFY_POLL: 1_000,
@@ -70,12 +70,12 @@ export class Scene {
     );
   }
 
-  /** An agent as the registration makes it, by hand, with options of the test's own; the server must know its keys. */
+  /** Starts an agent as a registration creates it, with options of the test. The server must know its keys. */
   async startAgent(keys: AgentKeys, ...options: readonly string[]): Promise<void> {
     await this.host.docker(
       ...['run', '-d', '--name', 'rancher-agent', '--restart', 'always', '--privileged'],
       ...['--net', 'host', '--pid', 'host'],
-      // A second bind at the same place is refused.
+      // The engine refuses a second bind at the same path.
       ...(options.some((it) => it.endsWith(':/var/run/docker.sock'))
         ? []
         : ['-v', '/var/run/docker.sock:/var/run/docker.sock']),
@@ -98,7 +98,10 @@ export class Scene {
     return this.host.tryDocker(...upgradeArguments(image, ...options));
   }
 
-  /** As the server's script before it starts an upgrade: by force, until it is gone. The agent may be at it as well. */
+  /**
+   * Removes the upgrade container by force, as the server's script does before an upgrade. The agent may do the same
+   * meanwhile.
+   */
   async removeUpgradeContainer(): Promise<void> {
     await this.waitFor('no upgrade container', async () => {
       if ((await this.host.inspect('rancher-agent-upgrade')) === undefined) return true;
@@ -112,14 +115,14 @@ export class Scene {
     return (await this.host.containers()).map((container) => container.name).sort();
   }
 
-  /** Waits until nothing but the agent is there: the agent itself may still be tidying up behind an upgrade. */
+  /** Waits until nothing but the agent is there: the agent itself may still remove what an upgrade has left. */
   async settled(...allowed: readonly string[]): Promise<readonly ContainerSummary[]> {
     return this.only('rancher-agent', ...allowed);
   }
 
   /**
-   * Waits until there are these containers and no others. A worker with AutoRemove is still there for a moment after its
-   * caller has returned: Docker removes it after its exit.
+   * Waits until there are these containers and no others. A worker with AutoRemove is still there for a moment after
+   * its caller has returned: Docker removes it after its exit.
    */
   async only(...names: readonly string[]): Promise<readonly ContainerSummary[]> {
     const expected = [...names].sort();
@@ -130,7 +133,7 @@ export class Scene {
     });
   }
 
-  /** Looks until `look` finds something. @throws after `seconds` with what was there */
+  /** Calls `look` until it finds something. @throws after `seconds`, with the state of the host */
   async waitFor<T>(what: string, look: () => Promise<T | undefined>, seconds = 120): Promise<T> {
     const end = Date.now() + seconds * 1000;
     for (;;) {
@@ -142,7 +145,7 @@ export class Scene {
     }
   }
 
-  /** Everything that helps to understand a failed test. */
+  /** The state of the host, for the message of a failed test. */
   async describe(): Promise<string> {
     const containers = await this.host.containers();
     const lines = containers.map(
@@ -157,7 +160,7 @@ export class Scene {
     ].join('\n');
   }
 
-  /** What the entrypoint keeps for people on the host, as it stands. */
+  /** The text of the status file on the host. */
   async readStatusText(): Promise<string> {
     const { readFile } = await import('node:fs/promises');
     return readFile(`${this.host.stateDir}/entrypoint/status.json`, 'utf8').catch(String);

@@ -12,9 +12,9 @@ export const certificates = {
   expired: { cert: read('expired.crt'), key: read('expired.key') },
   /** Signed by `authority`. */
   intermediate: read('intermediate.crt'),
-  /** Signed by `intermediate`, which does not come along. */
+  /** Signed by `intermediate`, whose certificate is not sent with it. */
   chained: { cert: read('chained.crt'), key: read('chained.key') },
-  /** With its intermediate authority. */
+  /** The same, sent with the certificate of its intermediate authority. */
   chain: { cert: read('chained.crt') + read('intermediate.crt'), key: read('chained.key') },
   /** An RSA key of 1024 bits. */
   shortKey: { cert: read('short-key.crt'), key: read('short-key.key') },

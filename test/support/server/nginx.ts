@@ -18,7 +18,7 @@ export interface NginxOptions {
   readonly lines?: readonly string[];
   /** Diffie-Hellman parameters, in PEM. */
   readonly dhparam?: string;
-  /** Where requests go; without it each is answered with 200 and `well`. */
+  /** Where requests are forwarded to. Without it, every request gets 200 and `well`. */
   readonly upstream?: string;
   /** `127.0.0.1` when not given. */
   readonly host?: string;

@@ -8,7 +8,7 @@ export interface SocksServer {
   close(): Promise<void>;
 }
 
-/** @param login asked for when given */
+/** @param login that a client must give; undefined: none */
 export async function startSocksServer(login?: {
   readonly user: string;
   readonly password: string;

@@ -6,7 +6,7 @@ import { defaultLimits, type Limits } from '../../../src/support/limits/limits.t
 import { createLog } from '../../../src/support/log.ts';
 import { createSecrets } from '../../../src/support/secrets.ts';
 
-/** Every bound small enough for a test, and every one in force. */
+/** Every limit is short enough for a test, and none is switched off. */
 export const shortLimits: Limits = {
   ...defaultLimits,
   HTTP_CONNECT: 300,
@@ -51,7 +51,7 @@ export function createTestConnection(options: TestConnectionOptions = {}): Conne
   return { ...parts, client, lines };
 }
 
-/** What a promise rejects with; fails when it does not. */
+/** The error that a promise rejects with. Fails when the promise does not reject. */
 export async function rejectionOf(promise: Promise<unknown>): Promise<Error> {
   const settled = await promise.then(
     (value) => ({ value }),

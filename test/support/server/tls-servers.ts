@@ -1,6 +1,6 @@
 import { certificates } from './certificates.ts';
 
-/** How the https servers of the table speak TLS. */
+/** The TLS settings of the https servers in the table. */
 export const tlsServers = {
   server: certificates.server,
   expired: certificates.expired,
@@ -17,7 +17,7 @@ export const tlsServers = {
   },
 } as const;
 
-/** What may stand in ca.crt. */
+/** The possible contents of ca.crt. */
 export const caFiles = {
   authority: certificates.authority,
   intermediate: certificates.intermediate,

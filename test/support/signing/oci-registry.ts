@@ -1,4 +1,7 @@
-/** A registry that is not ours: Debian's docker-registry (distribution 2.8), on this machine, with its data in memory or a folder. */
+/**
+ * A registry that is not ours: Debian's docker-registry (distribution 2.8), on this machine, with its data in memory or
+ * a folder.
+ */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
@@ -33,7 +36,7 @@ export interface TestManifest {
 
 const ociManifest = 'application/vnd.oci.image.manifest.v1+json';
 
-/** @param htpasswd a file of users; with it, nobody gets in without a login, which is then `login` */
+/** @param htpasswd a file of users; with it, a request needs a login, which is `login` */
 export async function startOciRegistry(access?: {
   readonly htpasswd: string;
   readonly login: string;

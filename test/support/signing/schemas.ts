@@ -1,7 +1,7 @@
 /** What the specifications of in-toto and SLSA ask for, for a validator of JSON schemas. */
 import { Ajv } from 'ajv';
 
-/** @returns what the schema has against the value */
+/** @returns the errors that the schema finds in the value */
 export function findFaults(schema: object, value: unknown): unknown {
   const validate = new Ajv({ allErrors: true }).compile(schema);
   return validate(value) ? [] : validate.errors;

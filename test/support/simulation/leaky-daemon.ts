@@ -1,6 +1,7 @@
 /**
- * An engine on a real Unix socket, with as many leaked helpers as wanted, for what no real engine can be made to hold in a
- * test: 100,000 containers, or one with a million labels. It keeps nothing of a container but whether it was removed.
+ * An engine on a real Unix socket, with as many leaked helpers as wanted, because a test cannot make a real engine hold
+ * as many: 100,000 containers, or one with a million labels. It keeps nothing of a container but whether it was
+ * removed.
  */
 import { createServer, type ServerResponse } from 'node:http';
 import { once } from 'node:events';

@@ -1,4 +1,6 @@
-/** How an agent reconnects, in simulated time: its share of time offline, and what a server sees of a thousand hosts. */
+/**
+ * How an agent reconnects, in simulated time: its share of time offline, and what a server sees of a thousand hosts.
+ */
 import { variableOf, type LimitName, type Limits } from '../../../src/support/limits/limits.ts';
 import { healthyAnswer, startSimulatedAgent, unreachable } from './simulated-agent.ts';
 import { SimulatedTime } from './simulated-time.ts';
@@ -15,7 +17,7 @@ export interface Reconnecting {
   readonly totalMs?: number;
   /** From the start of a bootstrap to its connection, in ms: the same for both, and offline time for both. */
   readonly startUpMs?: number;
-  /** How each run exits. */
+  /** The exit status of each run. */
   readonly status?: number;
   readonly limits?: Partial<Limits>;
 }

@@ -16,7 +16,7 @@ import type { SimulatedTime } from './simulated-time.ts';
 
 export interface SimulatedAgent {
   readonly time: SimulatedTime;
-  /** The seed of its chance. */
+  /** The seed of its random numbers. */
   readonly number: number;
   readonly answer: (request: HttpRequest) => HttpResponse | Promise<HttpResponse>;
   /** A run of the bootstrap: sleeps for as long as it lasts. */
@@ -120,7 +120,7 @@ export const refusedKeys = jsonAnswer(401, {
   message: 'Unauthorized',
 });
 
-/** Nobody listens. */
+/** A server on whose port nothing listens. */
 export function unreachable(): never {
   throw new ServerUnavailableError('GET http://server/v1: connection refused');
 }

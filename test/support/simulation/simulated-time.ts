@@ -5,7 +5,7 @@ interface Sleeper {
   readonly wake: () => void;
 }
 
-/** Time that passes only when everybody sleeps. */
+/** Time that passes only while every task sleeps. */
 export class SimulatedTime {
   now = 0;
   readonly #sleepers = new Set<Sleeper>();
@@ -34,7 +34,7 @@ export class SimulatedTime {
     });
   }
 
-  /** Wakes those who sleep, in the order of their times, until a point in time. */
+  /** Wakes the sleeping tasks, in the order of their times, up to a point in time. */
   async passUntil(end: number): Promise<void> {
     for (;;) {
       await new Promise((resolve) => setImmediate(resolve));
@@ -47,7 +47,7 @@ export class SimulatedTime {
     this.now = end;
   }
 
-  /** A clock for one host, with chance of its own. */
+  /** A clock for one host, with its own random numbers. */
   clockOf(host: number): Clock {
     const random = seeded(host);
     return {

@@ -6,8 +6,7 @@ import {
   stopWithRestarter,
   type RestarterView,
 } from '../../../src/cleanup/agent-restarter.ts';
-import { selectProfile } from '../../../src/agent/identity/profile.ts';
-import { labels, namesOf } from '../../../src/agent/identity/roles.ts';
+import { labels } from '../../../src/agent/identity/roles.ts';
 import type { ContainerDetails, ContainerSpec, ContainerState, Engine } from '../../../src/engine/engine.ts';
 import { EngineError } from '../../../src/engine/errors.ts';
 import {
@@ -18,9 +17,8 @@ import {
 import { defaultLimits } from '../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../src/support/log.ts';
 import { leakedDetails } from '../fakes/leaked.ts';
-import { VirtualClock } from '../fakes/simulated-engine.ts';
-
-const names = namesOf(selectProfile('rancher-1.2', {}));
+import { VirtualClock } from '../fakes/simulated-host.ts';
+import { names } from '../fakes/role-names.ts';
 
 let containers: Map<string, ContainerDetails>;
 let calls: string[];

@@ -12,8 +12,7 @@ import {
   isOldEnough,
 } from '../../../src/cleanup/leaks.ts';
 import { findGateway, inspectHost, leakedDetails, leakedSummary, now, shareMnt } from '../fakes/leaked.ts';
-
-const names = namesOf(selectProfile('rancher-1.2', {}));
+import { names } from '../fakes/role-names.ts';
 const rules = { names, now, age: 600_000 };
 const leak = (kind: string) => ({ class: 'leaked-helper', kind });
 const kept = (reason: string) => ({ class: 'not-a-leak', reason });

@@ -1,14 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { selectProfile } from '../../../src/agent/identity/profile.ts';
-import { namesOf } from '../../../src/agent/identity/roles.ts';
-import { connectEngine } from '../../../src/engine/docker-engine.ts';
 import type { Engine } from '../../../src/engine/engine.ts';
 import { createRemover, listLeaks } from '../../../src/cleanup/remove.ts';
 import { sweepLeaks, type SweepResult } from '../../../src/cleanup/sweep.ts';
 import { systemClock } from '../../../src/support/clock.ts';
 import { defaultLimits } from '../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../src/support/log.ts';
-import { empty, FakeDaemon, json, text, type Answer } from '../fakes/fake-daemon.ts';
+import { empty, FakeDaemon, engineOfTheIncident, json, text, type Answer } from '../fakes/fake-daemon.ts';
+import { names } from '../fakes/role-names.ts';
 
 /*
  * The engine of the incident, 1.10.3, answering as engine-notes §2 records it: no `State` in lists, filters ignored, an
@@ -28,9 +26,8 @@ let daemon: FakeDaemon;
 let listed: object[];
 
 beforeEach(async () => {
-  daemon = await FakeDaemon.start();
+  daemon = await FakeDaemon.start(engineOfTheIncident);
   listed = [];
-  daemon.on('GET', '/version', json(200, { Version: '1.10.3', ApiVersion: '1.22' }));
 });
 
 afterEach(async () => {
@@ -79,19 +76,13 @@ function inspection(digit: string, image: string, state: object = {}): Answer {
 
 async function connect(): Promise<Engine> {
   daemon.on('GET', '/containers/json', json(200, listed));
-  return connectEngine({
-    socketPath: daemon.socketPath,
-    apiVersion: undefined,
-    userAgent: 'test',
-    limits: defaultLimits,
-    log: silentLog,
-  });
+  return daemon.connect();
 }
 
 async function sweep(): Promise<SweepResult> {
   return sweepLeaks({
     engine: await connect(),
-    names: namesOf(selectProfile('rancher-1.2', {})),
+    names,
     limits: defaultLimits,
     clock: systemClock,
     log: silentLog,
@@ -153,7 +144,6 @@ describe('the engine of the incident (1.10.3)', () => {
 it('a removal during which 1.10.3 restarted leaves a dead container that it lists and cannot inspect: it is tried again', async () => {
   const id = container('a', {}, text(404, 'no such container\n'));
   const engine = await connect();
-  const names = namesOf(selectProfile('rancher-1.2', {}));
   const [suspect] = await listLeaks(engine, names);
   if (suspect === undefined) throw new Error('none was found');
   const remove = createRemover({ engine, names, limits: { SWEEP_AGE: 0 }, clock: systemClock });

@@ -3,7 +3,7 @@ import { countBeside, sweepBeside, type SweepStart } from '../../../src/cleanup/
 import type { CommandResult } from '../../../src/host/processes.ts';
 import { defaultLimits as limits } from '../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../src/support/log.ts';
-import { VirtualClock } from '../fakes/simulated-engine.ts';
+import { VirtualClock } from '../fakes/simulated-host.ts';
 
 /** @param result of the process */
 function scene(result: Partial<CommandResult>): SweepStart & { readonly seen: string[] } {

@@ -1,12 +1,11 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { selectProfile } from '../../../src/agent/identity/profile.ts';
-import { namesOf } from '../../../src/agent/identity/roles.ts';
 import type { Engine } from '../../../src/engine/engine.ts';
 import { sweepLeaks, type Sweep, type SweepResult } from '../../../src/cleanup/sweep.ts';
 import { defaultLimits } from '../../../src/support/limits/limits.ts';
 import { silentLog, type Log } from '../../../src/support/log.ts';
-import { VirtualClock } from '../fakes/simulated-engine.ts';
+import { VirtualClock } from '../fakes/simulated-host.ts';
 import { LeakyEngine } from '../fakes/leaky-engine.ts';
+import { names } from '../fakes/role-names.ts';
 
 let clock: VirtualClock;
 let engine: LeakyEngine;
@@ -38,7 +37,7 @@ async function sweep(parts: Omit<Partial<Sweep>, 'limits'> & { limits?: object }
   };
   return sweepLeaks({
     engine: engine as unknown as Engine,
-    names: namesOf(selectProfile('rancher-1.2', {})),
+    names,
     clock,
     log,
     signal: abort.signal,

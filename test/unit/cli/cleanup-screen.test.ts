@@ -14,13 +14,12 @@ import type { RemovalProgress } from '../../../src/cleanup/removal.ts';
 import { findLeaks } from '../../../src/cleanup/leaks.ts';
 import { countLeaks } from '../../../src/cleanup/leak-figures.ts';
 import type { Scan } from '../../../src/cleanup/scan.ts';
-import { namesOf } from '../../../src/agent/identity/roles.ts';
-import { selectProfile } from '../../../src/agent/identity/profile.ts';
 import { printableValue } from '../../../src/support/printable.ts';
 import { defaultLimits } from '../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../src/support/log.ts';
 import { createSecrets } from '../../../src/support/secrets.ts';
 import { leakedDetails, leakedSummary, now, shareMnt } from '../fakes/leaked.ts';
+import { names } from '../fakes/role-names.ts';
 
 const limits = defaultLimits;
 const plain = { columns: 80, colour: false };
@@ -172,8 +171,6 @@ describe('the screen of a cleanup', () => {
     expect(written).toBe('Inspect each of these 2 again and remove what is leaked? [y/N] ');
   });
 });
-
-const names = namesOf(selectProfile('rancher-1.2', {}));
 
 function scan(parts: Partial<Scan> = {}): Scan {
   const listed = Array.from({ length: 40 }, (_, index) =>

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
-  createContext,
+  type Context,
   ignoreOtherEngines,
   requireSoundConfiguration,
   requireThisEngine,
@@ -11,9 +11,8 @@ import {
 } from '../../../src/commands/context.ts';
 import { pathsBelow, readConfiguration } from '../../../src/support/configuration.ts';
 import { silentLog, type Log } from '../../../src/support/log.ts';
-import { createSecrets } from '../../../src/support/secrets.ts';
-import { keyboardOf, terminalOf } from '../../../src/support/terminal.ts';
 import { hasSilentFolders, withSilentFolder } from '../../support/host/silent-folder.ts';
+import { commandContext } from '../fakes/command-context.ts';
 
 let folder: string;
 let originalMessage: string[];
@@ -25,22 +24,16 @@ beforeEach(async () => {
 });
 afterEach(async () => rm(folder, { recursive: true, force: true }));
 
-function contextOf(environment: Record<string, string>): ReturnType<typeof createContext> {
+function contextOf(environment: Record<string, string>): Context {
   const log: Log = {
     ...silentLog,
     warn: (message) => void originalMessage.push(`WARN ${message}`),
     error: (message) => void originalMessage.push(`ERROR ${message}`),
   };
-  return createContext({
+  return commandContext({
     configuration: { ...readConfiguration(environment, 'host'), paths: pathsBelow(folder) },
     log,
-    secrets: createSecrets(),
-    version: 'test',
     command: 'run',
-    signal: new AbortController().signal,
-    write: () => undefined,
-    terminal: terminalOf(() => process.stdout, false),
-    keyboard: keyboardOf(() => process.stdin),
   });
 }
 

@@ -3,12 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { checkReadiness } from '../../../src/commands/ready.ts';
-import { createContext } from '../../../src/commands/context.ts';
 import { pathsBelow, readConfiguration } from '../../../src/support/configuration.ts';
 import { ConfigurationError } from '../../../src/support/errors.ts';
-import { silentLog } from '../../../src/support/log.ts';
-import { createSecrets } from '../../../src/support/secrets.ts';
-import { keyboardOf, terminalOf } from '../../../src/support/terminal.ts';
+import { commandContext } from '../fakes/command-context.ts';
 
 let folder: string;
 
@@ -24,16 +21,9 @@ const whole = {
 };
 
 async function errorOf(environment: Readonly<Record<string, string>>): Promise<unknown> {
-  const context = createContext({
+  const context = commandContext({
     configuration: { ...readConfiguration(environment, 'host'), paths: pathsBelow(folder) },
-    log: silentLog,
-    secrets: createSecrets(),
-    version: 'test',
     command: 'ready',
-    signal: new AbortController().signal,
-    write: () => undefined,
-    terminal: terminalOf(() => process.stdout, false),
-    keyboard: keyboardOf(() => process.stdin),
   });
   return checkReadiness(context).then(
     (result) => ({ result }),

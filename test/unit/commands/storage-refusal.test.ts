@@ -2,13 +2,12 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { createContext, type Context } from '../../../src/commands/context.ts';
+import { type Context } from '../../../src/commands/context.ts';
 import { reportingRefusal } from '../../../src/commands/storage-refusal.ts';
 import { StorageLowError } from '../../../src/host/errors.ts';
 import { pathsBelow, readConfiguration } from '../../../src/support/configuration.ts';
 import { silentLog } from '../../../src/support/log.ts';
-import { createSecrets } from '../../../src/support/secrets.ts';
-import { keyboardOf, terminalOf } from '../../../src/support/terminal.ts';
+import { commandContext } from '../fakes/command-context.ts';
 
 const refusal = new StorageLowError('the storage of this host is low: 91 % used', { hint: 'clean up' });
 let folder: string;
@@ -23,19 +22,13 @@ afterEach(async () => rm(folder, { recursive: true, force: true }));
 async function contextOf(mounted: boolean, told: string[] = []): Promise<Context> {
   const line = mounted ? `30 20 8:1 /x ${folder}/rancher rw - ext4 /dev/sda1 rw\n` : '';
   await writeFile(join(folder, 'proc/self/mountinfo'), line);
-  return createContext({
+  return commandContext({
     configuration: {
       ...readConfiguration({}, 'host'),
       paths: pathsBelow(join(folder, 'rancher'), join(folder, 'proc')),
     },
     log: { ...silentLog, info: (message) => told.push(message) },
-    secrets: createSecrets(),
-    version: 'test',
     command: 'upgrade',
-    signal: new AbortController().signal,
-    write: () => undefined,
-    terminal: terminalOf(() => process.stdout, false),
-    keyboard: keyboardOf(() => process.stdin),
   });
 }
 

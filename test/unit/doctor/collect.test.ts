@@ -2,14 +2,12 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { connectEngine } from '../../../src/engine/docker-engine.ts';
 import { diagnose } from '../../../src/doctor/diagnosis.ts';
 import { collect } from '../../../src/doctor/collect.ts';
 import type { HostSnapshot } from '../../../src/doctor/snapshot.ts';
 import { systemClock } from '../../../src/support/clock.ts';
 import { pathsBelow, readConfiguration } from '../../../src/support/configuration.ts';
 import { defaultLimits, type Limits } from '../../../src/support/limits/limits.ts';
-import { silentLog } from '../../../src/support/log.ts';
 import { createSecrets } from '../../../src/support/secrets.ts';
 import { FakeDaemon, json, silence, text } from '../fakes/fake-daemon.ts';
 import { names } from '../fakes/healthy-host.ts';
@@ -58,10 +56,7 @@ async function collectHere(changes: Partial<Limits> = {}): Promise<HostSnapshot>
     signal: new AbortController().signal,
     kernelRelease: '3.10.0-327.el7.x86_64',
     connect: async () =>
-      connectEngine({
-        socketPath: daemon.socketPath,
-        apiVersion: undefined,
-        userAgent: 'test',
+      daemon.connect({
         limits: {
           ...limits,
           CALL_TRIES: 1,
@@ -69,7 +64,6 @@ async function collectHere(changes: Partial<Limits> = {}): Promise<HostSnapshot>
           LIST: each,
           INSPECT: limits.DOCTOR_INSPECT,
         },
-        log: silentLog,
       }),
   });
 }

@@ -1,17 +1,9 @@
 import { expect, it } from 'vitest';
-import type { HostSnapshot } from '../../../src/doctor/snapshot.ts';
 import { agent, diagnosisOf, known, now } from '../fakes/healthy-host.ts';
-
-const minute = 60_000;
-const id = (letter: string): string => letter.repeat(64);
+import { id, minute, type DiagnosisTable } from './diagnosis-table.ts';
 
 /** What has the names of roles, the causes that the doctor must name, and no other, and its exit status. */
-const table: readonly (readonly [
-  title: string,
-  parts: Partial<HostSnapshot>,
-  causes: readonly string[],
-  exit: number,
-])[] = [
+const table: DiagnosisTable = [
   [
     'an unmanaged container with the name, and the agent under the name of a next one',
     {

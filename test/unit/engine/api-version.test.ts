@@ -1,7 +1,5 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { connectEngine } from '../../../src/engine/docker-engine.ts';
 import type { Engine } from '../../../src/engine/engine.ts';
-import { defaultLimits } from '../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../src/support/log.ts';
 import { FakeDaemon, json } from '../fakes/fake-daemon.ts';
 
@@ -17,11 +15,7 @@ beforeEach(async () => {
 afterEach(async () => daemon.stop());
 
 async function connect(parts: { apiVersion?: string } = {}): Promise<Engine> {
-  return connectEngine({
-    socketPath: daemon.socketPath,
-    apiVersion: undefined,
-    userAgent: 'test',
-    limits: defaultLimits,
+  return daemon.connect({
     log: { ...silentLog, warn: (message) => void warnings.push(message) },
     ...parts,
   });

@@ -1,11 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { connectEngine } from '../../../src/engine/docker-engine.ts';
 import type { ExecuteCall, ExecuteResult } from '../../../src/engine/engine.ts';
 import { EngineError } from '../../../src/engine/errors.ts';
 import { EngineUnavailableError, InterruptedError } from '../../../src/support/errors.ts';
 import { systemClock } from '../../../src/support/clock.ts';
-import { defaultLimits } from '../../../src/support/limits/limits.ts';
-import { silentLog } from '../../../src/support/log.ts';
 import { cutInTheBody, FakeDaemon, json, silence, text, type Answer } from '../fakes/fake-daemon.ts';
 
 const id = 'a'.repeat(64);
@@ -46,12 +43,8 @@ function printing(...pieces: readonly Buffer[]): Answer {
 }
 
 async function execute(parts: Partial<ExecuteCall> = {}, apiVersion?: string): Promise<ExecuteResult> {
-  const connected = await connectEngine({
-    socketPath: daemon.socketPath,
+  const connected = await daemon.connect({
     apiVersion,
-    userAgent: 'test',
-    limits: defaultLimits,
-    log: silentLog,
     clock: systemClock,
   });
   return connected.execute(id, { command: ['cat', '/file'], deadlineMs: 5_000, maxBytes: 1_000, ...parts });

@@ -5,7 +5,7 @@ import type { Engine } from '../../../src/engine/engine.ts';
 import { listedLabels } from '../../../src/engine/json/shapes.ts';
 import { defaultLimits as limits } from '../../../src/support/limits/limits.ts';
 import { silentLog, type Log } from '../../../src/support/log.ts';
-import { FakeDaemon, json } from '../fakes/fake-daemon.ts';
+import { FakeDaemon, engineOfToday, json } from '../fakes/fake-daemon.ts';
 
 const id = 'f'.repeat(64);
 const system = 'io.rancher.container.system';
@@ -19,8 +19,7 @@ const details = {
 let daemon: FakeDaemon;
 
 beforeEach(async () => {
-  daemon = await FakeDaemon.start();
-  daemon.on('GET', '/version', json(200, { Version: '20.10.24', ApiVersion: '1.41' }));
+  daemon = await FakeDaemon.start(engineOfToday);
 });
 
 afterEach(async () => {

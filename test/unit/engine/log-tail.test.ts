@@ -1,9 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { connectEngine } from '../../../src/engine/docker-engine.ts';
 import type { Engine } from '../../../src/engine/engine.ts';
 import { defaultLimits } from '../../../src/support/limits/limits.ts';
-import { silentLog } from '../../../src/support/log.ts';
-import { FakeDaemon, json, text } from '../fakes/fake-daemon.ts';
+import { FakeDaemon, engineOfTheIncident, json, text } from '../fakes/fake-daemon.ts';
 
 const id = 'e'.repeat(64);
 const path = `/containers/${id}/logs`;
@@ -12,14 +10,9 @@ let daemon: FakeDaemon;
 let engine: Engine;
 
 beforeEach(async () => {
-  daemon = await FakeDaemon.start();
-  daemon.on('GET', '/version', json(200, { Version: '1.10.3', ApiVersion: '1.22' }));
-  engine = await connectEngine({
-    socketPath: daemon.socketPath,
-    apiVersion: undefined,
-    userAgent: 'test',
+  daemon = await FakeDaemon.start(engineOfTheIncident);
+  engine = await daemon.connect({
     limits: { ...defaultLimits, LOG_TAIL: 300, LOG_TAIL_LINES: 7, LOG_TAIL_READ: 100 },
-    log: silentLog,
   });
 });
 afterEach(async () => daemon.stop());

@@ -1,9 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { connectEngine } from '../../../src/engine/docker-engine.ts';
 import type { Engine } from '../../../src/engine/engine.ts';
 import { isEngineError } from '../../../src/engine/errors.ts';
 import { defaultLimits } from '../../../src/support/limits/limits.ts';
-import { silentLog } from '../../../src/support/log.ts';
 import { FakeDaemon, json, text } from '../fakes/fake-daemon.ts';
 
 /*
@@ -28,12 +26,8 @@ beforeEach(async () => {
     '/version',
     json(200, { Version: '28.5.2+dfsg4', ApiVersion: '1.51', MinAPIVersion: '1.24' }),
   );
-  engine = await connectEngine({
-    socketPath: daemon.socketPath,
-    apiVersion: undefined,
-    userAgent: 'test',
+  engine = await daemon.connect({
     limits: { ...defaultLimits, CALL_TRIES: 1 },
-    log: silentLog,
   });
 });
 afterEach(async () => daemon.stop());

@@ -1,28 +1,16 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { observeRoles } from '../../../src/agent/transaction/observe.ts';
-import { selectProfile } from '../../../src/agent/identity/profile.ts';
-import { namesOf } from '../../../src/agent/identity/roles.ts';
-import { connectEngine } from '../../../src/engine/docker-engine.ts';
 import type { Engine } from '../../../src/engine/engine.ts';
 import { isEngineError } from '../../../src/engine/errors.ts';
-import type { Clock } from '../../../src/support/clock.ts';
-import { defaultLimits } from '../../../src/support/limits/limits.ts';
-import { silentLog } from '../../../src/support/log.ts';
+import { clockWithoutPauses } from '../fakes/clocks.ts';
 import { empty, FakeDaemon, json, text, type Answer } from '../fakes/fake-daemon.ts';
+import { names } from '../fakes/role-names.ts';
 
 /*
  * The engine of the incident, 1.10.3 (API 1.22), answering as engine-notes §2 records it, in what a new engine pinned to 1.22
  * does not imitate. What the sweep makes of it: cleanup/old-engine.test.ts; what callers of workers do:
  * agent/worker/client.test.ts.
  */
-
-const clock: Clock = {
-  now: Date.now,
-  elapsed: Date.now,
-  sleep: async () => Promise.resolve(),
-  random: () => 0,
-};
-const names = namesOf(selectProfile('rancher-1.2', {}));
 const id = 'd'.repeat(64);
 
 let daemon: FakeDaemon;
@@ -35,13 +23,9 @@ beforeEach(async () => {
 afterEach(async () => daemon.stop());
 
 async function connect(apiVersion?: string): Promise<Engine> {
-  return connectEngine({
-    socketPath: daemon.socketPath,
+  return daemon.connect({
     apiVersion,
-    userAgent: 'test',
-    limits: defaultLimits,
-    log: silentLog,
-    clock,
+    clock: clockWithoutPauses,
   });
 }
 

@@ -1,9 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { connectEngine } from '../../../src/engine/docker-engine.ts';
 import type { Engine } from '../../../src/engine/engine.ts';
-import { defaultLimits } from '../../../src/support/limits/limits.ts';
-import { silentLog } from '../../../src/support/log.ts';
-import { FakeDaemon, json } from '../fakes/fake-daemon.ts';
+import { FakeDaemon, engineOfToday } from '../fakes/fake-daemon.ts';
 
 const id = 'e'.repeat(64);
 const forEver = new AbortController().signal;
@@ -12,15 +9,8 @@ let daemon: FakeDaemon;
 let engine: Engine;
 
 beforeEach(async () => {
-  daemon = await FakeDaemon.start();
-  daemon.on('GET', '/version', json(200, { Version: '20.10.24', ApiVersion: '1.41' }));
-  engine = await connectEngine({
-    socketPath: daemon.socketPath,
-    apiVersion: undefined,
-    userAgent: 'test',
-    limits: defaultLimits,
-    log: silentLog,
-  });
+  daemon = await FakeDaemon.start(engineOfToday);
+  engine = await daemon.connect();
 });
 afterEach(async () => daemon.stop());
 

@@ -2,6 +2,19 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connectEngine } from '../../../src/engine/docker-engine.ts';
+import type { Engine } from '../../../src/engine/engine.ts';
+import type { EngineOptions } from '../../../src/engine/reads.ts';
+import { defaultLimits } from '../../../src/support/limits/limits.ts';
+import { silentLog } from '../../../src/support/log.ts';
+
+export interface EngineVersion {
+  readonly Version: string;
+  readonly ApiVersion: string;
+}
+
+export const engineOfToday: EngineVersion = { Version: '20.10.24', ApiVersion: '1.41' };
+export const engineOfTheIncident: EngineVersion = { Version: '1.10.3', ApiVersion: '1.22' };
 
 /** A request as the daemon saw it. */
 export interface Seen {
@@ -29,10 +42,18 @@ export class FakeDaemon {
     });
   }
 
-  static async start(): Promise<FakeDaemon> {
+  /** @param version what it answers to a request for its version; without it, it answers 404 to that as well */
+  static async start(version?: EngineVersion): Promise<FakeDaemon> {
     const daemon = new FakeDaemon(await mkdtemp(join(tmpdir(), 'fake-daemon-')));
     await new Promise<void>((resolve) => daemon.#server.listen(daemon.socketPath, resolve));
-    return daemon;
+    return version === undefined ? daemon : daemon.on('GET', '/version', json(200, version));
+  }
+
+  /** Connects to this daemon as the program does. */
+  async connect(parts: Partial<EngineOptions> = {}): Promise<Engine> {
+    const { socketPath } = this;
+    const usual = { apiVersion: undefined, userAgent: 'test', limits: defaultLimits, log: silentLog };
+    return connectEngine({ socketPath, ...usual, ...parts });
   }
 
   /**
@@ -92,7 +113,7 @@ export function empty(status: number): Answer {
   };
 }
 
-/** A frozen daemon: the connection is taken, and nothing comes. */
+/** A frozen daemon: it accepts the connection and sends nothing. */
 export const silence: Answer = () => undefined;
 
 /** A daemon that is killed after it has sent the headers and a piece of the body. */

@@ -1,5 +1,3 @@
-import { namesOf } from '../../../src/agent/identity/roles.ts';
-import { selectProfile } from '../../../src/agent/identity/profile.ts';
 import type { ServingRecord } from '../../../src/host/files/serving-record.ts';
 import type { ContainerSummary } from '../../../src/engine/engine.ts';
 import { featuresOf } from '../../../src/engine/features.ts';
@@ -8,9 +6,11 @@ import { findLeaks } from '../../../src/cleanup/leaks.ts';
 import { diagnose, type Diagnosis } from '../../../src/doctor/diagnosis.ts';
 import type { AgentSnapshot, HostSnapshot, Seen } from '../../../src/doctor/snapshot.ts';
 import { defaultLimits, type Limits } from '../../../src/support/limits/limits.ts';
+import { names } from './role-names.ts';
+
+export { names };
 
 export const now = Date.parse('2016-07-08T00:00:00Z');
-export const names = namesOf(selectProfile('rancher-1.2', {}));
 const agentId = 'a'.repeat(64);
 const managed = {
   'io.rancher.container.system': 'rancher-agent',

@@ -1,7 +1,7 @@
 import { labels } from '../../../src/agent/identity/roles.ts';
 import type { ContainerDetails, ContainerSummary } from '../../../src/engine/engine.ts';
 
-/** One of the 6,000 of the incident, a week later. */
+/** One of the 6,000 leaked helpers of the incident, a week later. */
 export const now = Date.parse('2016-07-08T00:00:00Z');
 const made = Date.parse('2016-07-01T12:00:00Z');
 const id = '0123456789ab'.padEnd(64, 'c');

@@ -11,14 +11,14 @@ import type { Clock } from '../../../src/support/clock.ts';
 import { EngineUnavailableError } from '../../../src/support/errors.ts';
 import { leakedDetails, leakedSummary } from './leaked.ts';
 
-/** How the engine takes a removal: `sick` is the 500 of a layer that can't be deleted, `hung` never answers. */
+/** How the engine answers a removal: `unhealthy` is the 500 of a layer that cannot be deleted, `hung` never answers. */
 export type Removal = 'works' | 'unhealthy' | 'hung' | 'conflict' | 'pool-full';
 
 export interface Leaked {
   readonly id: string;
-  /** What the list says differently from a leaked helper of the incident. */
+  /** In what the list differs from a leaked helper of the incident. */
   readonly listed: Partial<ContainerSummary>;
-  /** What an inspection says differently; undefined: the engine can't inspect it. */
+  /** In what the inspection differs; undefined: the engine cannot inspect it. */
   inspected: Partial<ContainerDetails> | undefined;
   removal: Removal;
 }
@@ -59,7 +59,7 @@ export class LeakyEngine implements Pick<
     return this.calls.filter((call) => call.startsWith('remove')).map((call) => call.slice('remove '.length));
   }
 
-  /** Not in `calls`: it changes nothing, and few tests are about the storage. */
+  /** It is not recorded in `calls`, because it changes nothing and few tests are about the storage. */
   async readInfo(): Promise<EngineInfo> {
     const { storageDriver, driverStatus } = this;
     return Promise.resolve({ operatingSystem: '', rootDirectory: '', storageDriver, driverStatus, text: '' });

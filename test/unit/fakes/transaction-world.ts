@@ -2,8 +2,7 @@ import type { ApplyContext } from '../../../src/agent/transaction/apply.ts';
 import { findKeyHolder, observeRoles } from '../../../src/agent/transaction/observe.ts';
 import { RunHistory } from '../../../src/agent/transaction/run-history.ts';
 import type { Goal, Step } from '../../../src/agent/transaction/steps.ts';
-import { labels, namesOf, type RoleNames } from '../../../src/agent/identity/roles.ts';
-import { selectProfile } from '../../../src/agent/identity/profile.ts';
+import { labels } from '../../../src/agent/identity/roles.ts';
 import {
   BootstrapFailsError,
   HoldError,
@@ -11,88 +10,34 @@ import {
   NotReadyError,
 } from '../../../src/agent/transaction/not-ready.ts';
 import { runTransaction, type TransactionResult } from '../../../src/agent/transaction/transaction.ts';
-import type { ContainerSpec, RestartPolicy } from '../../../src/engine/engine.ts';
+import type { ContainerSpec } from '../../../src/engine/engine.ts';
 import { defaultLimits, type Limits } from '../../../src/support/limits/limits.ts';
 import { InterruptedError, TryAgainLaterError } from '../../../src/support/errors.ts';
 import { silentLog } from '../../../src/support/log.ts';
+import { SimulatedHost, type SimulatedContainer, type SimulatedImage } from './simulated-host.ts';
+import { SimulatedEngine, type Call, type Fault } from './simulated-engine.ts';
 import {
-  SimulatedEngine,
-  SimulatedHost,
-  type Call,
-  type Fault,
-  type Health,
-  type Removal,
-  type SimulatedContainer,
-  type SimulatedImage,
-} from './simulated-engine.ts';
+  names,
+  keys,
+  forgedKeys,
+  wantedDigest,
+  references,
+  imageOf,
+  bodies,
+  healthOf,
+  labelsOf,
+  type Actor,
+  type Proof,
+  type Watch,
+  type SceneDescription,
+} from './transaction-scene.ts';
 
-/** Scenes as data, the host they make, and somebody who watches the host while transactions run on it. */
-
-export const profileName = 'pasturestack';
-export const names: RoleNames = namesOf(selectProfile(profileName, {}));
-export const keys = { CATTLE_ACCESS_KEY: 'access', CATTLE_SECRET_KEY: 'secret' };
-const forgedKeys = {
-  CATTLE_URL: 'http://evil.example/v1',
-  CATTLE_ACCESS_KEY: 'forged',
-  CATTLE_SECRET_KEY: 'forged',
-};
-const wantedDigest = 'digest-of-the-wanted-agent';
-
-/**
- * Who made a container: us for this goal, us for an earlier one, us from an image that cannot be on standby, the legacy entrypoint's
- * script, somebody else, a tenant who gives it our label, an agent's image and keys and may not have more.
- */
-export type Maker = 'wanted' | 'managed' | 'managed-cold' | 'upstream' | 'unmanaged' | 'forged';
-export type Body = 'running' | 'exited' | 'created' | 'paused' | 'dead' | 'crash-looping';
-
-export interface Actor {
-  readonly maker: Maker;
-  readonly body: Body;
-  readonly removal: Removal;
-  readonly stoppable: boolean;
-  /** Its restart policy; `always` unless a person has changed it. */
-  readonly policy?: RestartPolicy;
-}
-
-/** What a next agent's proof, or the watch over its bootstrap, comes to. */
-export type Proof = 'ready' | 'refused' | 'deferred' | 'held';
-export type Watch = 'proven' | 'keep-parked' | 'fails';
-
-export interface SceneDescription {
-  /** Whether the wanted image proves on standby that it can serve, and what that comes to. */
-  readonly proof?: Proof | undefined;
-  readonly watch?: Watch;
-  readonly oldEngine: boolean;
-  /** Whether the wanted image's `run` is ours. */
-  readonly canStandBy: boolean;
-  readonly health: Health;
-  readonly agent: Actor | undefined;
-  readonly next: Actor | undefined;
-  /** What has the other names of a next agent. */
-  readonly otherNexts?: readonly (Actor | undefined)[];
-  readonly previous: readonly (Actor | undefined)[];
-  readonly legacy: Actor | undefined;
-}
-
-/** An actor that nothing is wrong with. */
-export function actor(maker: Maker, body: Body, parts: Partial<Actor> = {}): Actor {
-  return { maker, body, removal: body === 'dead' ? 'dies' : 'works', stoppable: true, ...parts };
-}
-
-export const emptyScene: SceneDescription = {
-  oldEngine: false,
-  canStandBy: true,
-  health: 'good',
-  agent: undefined,
-  next: undefined,
-  previous: [],
-  legacy: undefined,
-};
+/* The host of a scene, with checks of the invariants at every call of a transaction. */
 
 /** How a run ended, and what the host was asked for. */
 export interface Run {
   readonly result: TransactionResult | undefined;
-  /** What was thrown; a killed process throws too. */
+  /** The error that was thrown; a killed process throws one, too. */
   readonly thrown: unknown;
   readonly steps: readonly Step['do'][];
   readonly calls: readonly Call[];
@@ -100,15 +45,15 @@ export interface Run {
 
 export interface RunOptions {
   readonly faultOf?: (call: Call) => Fault | undefined;
-  /** SIGTERM arrives before this call, */
+  /** SIGTERM arrives before the call of this number. */
   readonly interruptAt?: number;
-  /** or the lock is lost there. */
+  /** The lock is lost before the call of this number. */
   readonly lockLostAt?: number;
   readonly goal?: 'replace' | 'reconcile';
   readonly limits?: Partial<Limits>;
 }
 
-/** A host with a scene on it, and a list of everything that went against an invariant. */
+/** A host with a scene, and a list of all violations of an invariant. */
 export class World {
   readonly host: SimulatedHost;
   readonly wanted: SimulatedImage;
@@ -140,7 +85,8 @@ export class World {
       this.#reconcile(name, scene.previous[parkedIndex]);
     this.#reconcile(names.legacyAgents[0], scene.legacy);
     this.host.clock.advance(60_000);
-    // A dead container that an engine lists and cannot inspect may be removed by what it claims to be, and is never believed.
+    // A dead container that the engine lists but cannot inspect may be removed by its labels. Nothing else of it is
+    // believed.
     const mayBeRemoved = ({ body, labels: own }: SimulatedContainer): boolean =>
       scene.oldEngine && body === 'dead' && labels.role in own;
     const untouchable = this.unmanagedContainers().filter((container) => !mayBeRemoved(container));
@@ -281,12 +227,12 @@ export class World {
       startedAt,
       removal,
       policy,
-      // A process that hangs doesn't end by itself either.
+      // Only a healthy process can hang: the others exit anyway.
       stoppable: stoppable || image.health !== 'good',
     });
   }
 
-  /** The invariants of docs/architecture.md, looked at after every call, whether it took effect or not. */
+  /** Checks the invariants of docs/architecture.md after every call, whether it took effect or not. */
   #check(call: Call): void {
     if (call.verb === 'list' || call.verb === 'inspect') return;
     if (call.id !== undefined && this.#unmanagedContainers.has(call.id))
@@ -298,7 +244,7 @@ export class World {
     this.#checkActing(call);
   }
 
-  /** A spare name is only for when dead or unmanaged containers have all lower ones. */
+  /** A spare name may be used only if dead or unmanaged containers have all names before it. */
   #checkName(call: Call): void {
     const isBlocked = (name: string): boolean => {
       const holder = this.host.named(name);
@@ -317,18 +263,23 @@ export class World {
     this.#keysWereSafe ||= safe;
   }
 
-  /** No call of ours makes a second one act; two that came up together at a reboot may wait for their turn. */
+  /**
+   * No call may make a second agent active. Two that were started together by a reboot may stay until the next call.
+   */
   #checkActing(call: Call): void {
     const acting = this.acting().length;
     if (acting > 1 && acting > this.#acting) this.#note(call, `makes ${acting} act at once`);
     this.#acting = acting;
   }
 
-  /** Looked at before a call: whoever stops or removes an agent leaves another container that can be one. */
+  /**
+   * Checked before a call: when an agent is stopped or removed, another container must remain that can be the agent.
+   */
   #checkReplacement(call: Call): void {
     if (call.verb !== 'stop' && call.verb !== 'remove') return;
     const alive = this.managed().filter(({ body }) => body !== 'dead');
-    // A rename stops a container that crashes again and again, which takes nothing from the host: it had no agent.
+    // A rename stops a container that crashes again and again, and the host loses nothing, because it had no agent that
+    // ran.
     if (call.verb === 'stop' && alive.every((each) => this.host.stateOf(each) === 'restarting')) return;
     if (alive.length === 1 && alive[0]?.id === call.id)
       this.#note(call, 'touches the last container that could be the agent');
@@ -350,38 +301,7 @@ export class World {
 
 const proofErrors = { refused: NotReadyError, deferred: NotProvenError, held: HoldError };
 
-const references = {
-  managed: 'rancher/agent:earlier',
-  'managed-cold': 'rancher/agent:v1.2.10',
-  upstream: 'rancher/agent:v1.2.11',
-  unmanaged: 'nginx:latest',
-  forged: 'rancher/agent:evil',
-} as const;
-
-function imageOf(reference: string, canStandBy: boolean, health: Health): SimulatedImage {
-  return { reference, id: `sha256:${reference}/${health}`, canStandBy, health };
-}
-
-const bodies = {
-  running: 'started',
-  'crash-looping': 'started',
-  exited: 'exited',
-  created: 'created',
-  paused: 'paused',
-  dead: 'dead',
-} as const satisfies Record<Body, SimulatedContainer['body']>;
-
-function healthOf(body: Body): Health {
-  return body === 'crash-looping' ? 'exits-at-once' : 'good';
-}
-
-function labelsOf(maker: Maker): Readonly<Record<string, string>> {
-  if (maker === 'wanted') return { [labels.role]: 'agent', [labels.spec]: wantedDigest };
-  const isOurWork = maker === 'managed' || maker === 'managed-cold' || maker === 'forged';
-  return isOurWork ? { [labels.role]: 'agent', [labels.spec]: 'digest-of-an-earlier-agent' } : {};
-}
-
-/** By what a tenant cannot have, and not by the function under test. */
+/** Decided by what a tenant cannot have, and not by the function under test. */
 function isOurs({ privileged, binds }: SimulatedContainer): boolean {
   return privileged && binds.some((bind) => bind.startsWith('/var/run/docker.sock:'));
 }

@@ -17,19 +17,20 @@ import type { ServingRecord } from '../../../src/host/files/serving-record.ts';
 import type { Work } from '../../../src/agent/worker/session.ts';
 import type { ContainerDetails, Engine, ExecuteCall, ExecuteResult } from '../../../src/engine/engine.ts';
 import { featuresOf } from '../../../src/engine/features.ts';
-import type { Clock } from '../../../src/support/clock.ts';
 import { pathsBelow, readConfiguration, type ProfileName } from '../../../src/support/configuration.ts';
 import type { Limits } from '../../../src/support/limits/limits.ts';
 import { createLog } from '../../../src/support/log.ts';
 import { createSecrets } from '../../../src/support/secrets.ts';
 import { shortLimits } from '../../support/server/test-connection.ts';
+import { SceneClock, startedAt } from './clocks.ts';
+
+export { startedAt };
 
 /**
  * A worker's view of a host: containers in memory, their files in a real folder, and time that passes only in sleep.
  */
 
 export const agentKeys = { accessKey: 'AGENTKEY', secretKey: 'agent-secret-key' };
-export const startedAt = Date.UTC(2026, 0, 1);
 
 /** Labels of a hardened image, of one without readiness, and of a legacy one. */
 export const hardened = {
@@ -64,34 +65,6 @@ export interface Executed extends ExecuteCall {
   readonly id: string;
 }
 
-/** Sleeps take no time; what is planned for a moment happens in the sleep that reaches it. */
-class SceneClock implements Clock {
-  #elapsed = 1_000_000;
-  #plans: { readonly at: number; readonly act: () => void | Promise<void> }[] = [];
-
-  now(): number {
-    return startedAt + this.#elapsed;
-  }
-  elapsed(): number {
-    return this.#elapsed;
-  }
-  random(): number {
-    return 0.5;
-  }
-  /** @param ms from now */
-  after(ms: number, act: () => void | Promise<void>): void {
-    this.#plans.push({ at: this.#elapsed + ms, act });
-  }
-  async sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    signal?.throwIfAborted();
-    this.#elapsed += ms;
-    const due = this.#plans.filter(({ at }) => at <= this.#elapsed);
-    this.#plans = this.#plans.filter(({ at }) => at > this.#elapsed);
-    for (const { act } of due) await act();
-    signal?.throwIfAborted();
-  }
-}
-
 export class WorkerScene {
   readonly clock = new SceneClock();
   readonly containers = new Map<string, ContainerDetails>();
@@ -99,14 +72,14 @@ export class WorkerScene {
   readonly told: string[] = [];
   readonly lines: string[] = [];
   readonly stop = new AbortController();
-  /** The worker's own time. */
+  /** Aborted at the end of the worker's own time. */
   readonly life = new AbortController();
   readonly work: Work;
   /** How a command in a container ends. */
   onExecute: (call: Executed) => ExecuteResult | Promise<ExecuteResult> = () => {
     throw new Error('nothing is to be executed in this scene');
   };
-  /** Called before each inspection: throws where the engine is to fail. */
+  /** Called before each inspection. It throws where the engine must fail. */
   onInspect: () => void = () => undefined;
   readonly #folder: string;
   #servingTurn = 0;
@@ -146,7 +119,8 @@ export class WorkerScene {
   }
 
   /**
-   * A container under a name; running, made from a hardened image, with the host's keys, unless it is said otherwise.
+   * A container under a name; running, made from a hardened image, with the host's keys, unless the parts say
+   * otherwise.
    */
   add(name: string, parts: Partial<ContainerDetails> = {}): ContainerDetails {
     const number = this.containers.size + 1;
@@ -250,7 +224,7 @@ export class WorkerScene {
     );
   }
 
-  /** The agent's event loop stops turning: record and heartbeat stay as they are. */
+  /** The event loop of the agent hangs: record and heartbeat are not written any more. */
   hang(): void {
     this.#servingTurn += 1;
   }
@@ -309,7 +283,7 @@ export interface SceneOptions {
 
 export interface ServingParts extends Partial<Omit<ServingRecord, 'bootstrap'>> {
   readonly bootstrap?: Partial<ServingRecord['bootstrap']>;
-  /** What stands there in the place of what is true. */
+  /** False values that replace the true ones in the record. */
   readonly forged?: Partial<ServingRecord>;
 }
 

@@ -1,13 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { waitUntilAlone } from '../../../../src/agent/run/alone.ts';
-import { selectProfile } from '../../../../src/agent/identity/profile.ts';
-import { labels, namesOf } from '../../../../src/agent/identity/roles.ts';
+import { labels } from '../../../../src/agent/identity/roles.ts';
 import type { ContainerDetails, ContainerState, Engine } from '../../../../src/engine/engine.ts';
 import { defaultLimits } from '../../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../../src/support/log.ts';
-import { VirtualClock } from '../../fakes/simulated-engine.ts';
-
-const names = namesOf(selectProfile('rancher-1.2', {}));
+import { VirtualClock } from '../../fakes/simulated-host.ts';
+import { names } from '../../fakes/role-names.ts';
 
 interface Facts {
   readonly state?: ContainerState;

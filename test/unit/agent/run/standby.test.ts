@@ -1,14 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { waitForPromotion, roleOf } from '../../../../src/agent/run/standby.ts';
-import { selectProfile } from '../../../../src/agent/identity/profile.ts';
-import { namesOf } from '../../../../src/agent/identity/roles.ts';
 import type { ContainerDetails, ContainerSummary, Engine } from '../../../../src/engine/engine.ts';
 import { systemClock } from '../../../../src/support/clock.ts';
 import { EngineUnavailableError } from '../../../../src/support/errors.ts';
 import { defaultLimits } from '../../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../../src/support/log.ts';
-
-const names = namesOf(selectProfile('rancher-1.2', {}));
+import { names } from '../../fakes/role-names.ts';
 
 it.each([
   ['rancher-agent', 'agent'],

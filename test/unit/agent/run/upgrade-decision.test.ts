@@ -12,7 +12,7 @@ import { pathsBelow } from '../../../../src/support/configuration.ts';
 import { defaultLimits } from '../../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../../src/support/log.ts';
 import { createSecrets } from '../../../../src/support/secrets.ts';
-import { VirtualClock } from '../../fakes/simulated-engine.ts';
+import { VirtualClock } from '../../fakes/simulated-host.ts';
 
 const a = 'rancher/agent:v1.2.10';
 const b = 'rancher/agent:v1.2.11';

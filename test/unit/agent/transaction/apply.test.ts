@@ -3,7 +3,8 @@ import { performStep } from '../../../../src/agent/transaction/apply.ts';
 import type { Observed } from '../../../../src/agent/transaction/observe.ts';
 import { EngineError } from '../../../../src/engine/errors.ts';
 import { SimulatedEngine } from '../../fakes/simulated-engine.ts';
-import { actor, emptyScene, names, stepContext, World } from '../../fakes/transaction-world.ts';
+import { actor, emptyScene, names } from '../../fakes/transaction-scene.ts';
+import { stepContext, World } from '../../fakes/transaction-world.ts';
 
 describe('parking', () => {
   const world = new World({ ...emptyScene, agent: actor('upstream', 'exited') });

@@ -4,7 +4,8 @@ import { judgeTransaction } from '../../../../src/agent/report/outcome.ts';
 import { EngineError } from '../../../../src/engine/errors.ts';
 import { defaultLimits } from '../../../../src/support/limits/limits.ts';
 import { createSecrets } from '../../../../src/support/secrets.ts';
-import { actor, emptyScene, World } from '../../fakes/transaction-world.ts';
+import { actor, emptyScene } from '../../fakes/transaction-scene.ts';
+import { World } from '../../fakes/transaction-world.ts';
 
 const limits = { ...defaultLimits, LOG_TAIL_LINES: 3, LOG_TAIL_BYTES: 40 };
 const asItIs = (text: string): string => text;

@@ -11,7 +11,8 @@ import { pathsBelow } from '../../../../src/support/configuration.ts';
 import { defaultLimits } from '../../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../../src/support/log.ts';
 import { SimulatedEngine } from '../../fakes/simulated-engine.ts';
-import { actor, emptyScene, stepContext, World } from '../../fakes/transaction-world.ts';
+import { actor, emptyScene } from '../../fakes/transaction-scene.ts';
+import { stepContext, World } from '../../fakes/transaction-world.ts';
 
 const layer = '1a7e'.repeat(16);
 const imageLayer = 'ba5e'.repeat(16);

@@ -7,7 +7,8 @@ import {
 } from '../../../../src/agent/transaction/observe.ts';
 import { isAgentImage } from '../../../../src/agent/identity/roles.ts';
 import { SimulatedEngine } from '../../fakes/simulated-engine.ts';
-import { actor, emptyScene, names, World, type SceneDescription } from '../../fakes/transaction-world.ts';
+import { actor, emptyScene, names, type SceneDescription } from '../../fakes/transaction-scene.ts';
+import { World } from '../../fakes/transaction-world.ts';
 
 async function observe(scene: Partial<SceneDescription>): Promise<Observation> {
   const { host } = new World({ ...emptyScene, ...scene });

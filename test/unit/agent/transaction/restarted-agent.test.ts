@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { defaultLimits } from '../../../../src/support/limits/limits.ts';
 import type { Call } from '../../fakes/simulated-engine.ts';
-import { actor, emptyScene, names, World, type Run } from '../../fakes/transaction-world.ts';
+import { actor, emptyScene, names } from '../../fakes/transaction-scene.ts';
+import { World, type Run } from '../../fakes/transaction-world.ts';
 
 /**
  * Found in the fault matrix under load: `docker restart rancher-agent` right after a promotion. The new agent exits with

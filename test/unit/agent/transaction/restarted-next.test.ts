@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Call } from '../../fakes/simulated-engine.ts';
-import { actor, emptyScene, names, World } from '../../fakes/transaction-world.ts';
+import { actor, emptyScene, names } from '../../fakes/transaction-scene.ts';
+import { World } from '../../fakes/transaction-world.ts';
 
 /** What somebody does to the next agent, or to the old one, between the steps of an upgrade. */
 describe('an upgrade to an image that proves its readiness', () => {

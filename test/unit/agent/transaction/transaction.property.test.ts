@@ -2,27 +2,23 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { EngineUnavailableError } from '../../../../src/support/errors.ts';
 import {
-  changingVerbs,
   ProcessDied,
-  type Fault,
   type Health,
   type Removal,
   type SimulatedContainer,
-  type Verb,
-} from '../../fakes/simulated-engine.ts';
+} from '../../fakes/simulated-host.ts';
+import { changingVerbs, type Fault, type Verb } from '../../fakes/simulated-engine.ts';
 import {
   actor,
   names,
-  World,
   type Actor,
   type Body,
   type Maker,
   type Proof,
-  type Run,
-  type RunOptions,
   type SceneDescription,
   type Watch,
-} from '../../fakes/transaction-world.ts';
+} from '../../fakes/transaction-scene.ts';
+import { World, type Run, type RunOptions } from '../../fakes/transaction-world.ts';
 
 const seed = Number(process.env['FC_SEED'] ?? 20_160_713);
 const numRuns = Number(process.env['FC_RUNS'] ?? 15_000);

@@ -9,15 +9,8 @@ import { buildWorkerSpec, describeCaller, readOwnership } from '../../../../src/
 import { defaultLimits } from '../../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../../src/support/log.ts';
 import { changingVerbs, SimulatedEngine, type Call } from '../../fakes/simulated-engine.ts';
-import {
-  actor,
-  emptyScene,
-  keys,
-  names,
-  stepContext,
-  World,
-  type SceneDescription,
-} from '../../fakes/transaction-world.ts';
+import { actor, emptyScene, keys, names, type SceneDescription } from '../../fakes/transaction-scene.ts';
+import { stepContext, World } from '../../fakes/transaction-world.ts';
 
 interface Host {
   readonly world: World;

@@ -1,45 +1,40 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ensureImage, type Target } from '../../../../src/agent/worker/pull-image.ts';
-import { connectEngine } from '../../../../src/engine/docker-engine.ts';
-import type { Clock } from '../../../../src/support/clock.ts';
 import { InterruptedError } from '../../../../src/support/errors.ts';
 import { defaultLimits, type Limits } from '../../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../../src/support/log.ts';
-import { cutAtOnce, FakeDaemon, json, silence, text, type Answer } from '../../fakes/fake-daemon.ts';
+import { clockWithoutPauses } from '../../fakes/clocks.ts';
+import {
+  cutAtOnce,
+  FakeDaemon,
+  engineOfToday,
+  json,
+  silence,
+  text,
+  type Answer,
+} from '../../fakes/fake-daemon.ts';
 
 const reference = 'mirror.example:5000/rancher/agent:v2';
 const path = `/images/${reference.split('/').map(encodeURIComponent).join('/')}/json`;
 const image = json(200, { Id: 'sha256:2' });
 const missing = text(404, `no such image: ${reference}\n`);
 
-/** Pauses between tries cost nothing here. */
-const clock: Clock = {
-  now: Date.now,
-  elapsed: Date.now,
-  sleep: async () => Promise.resolve(),
-  random: () => 0,
-};
 const quick: Limits = { ...defaultLimits, PULL_SILENCE: 200, INSPECT: 5_000 };
 
 let daemon: FakeDaemon;
 
 beforeEach(async () => {
-  daemon = await FakeDaemon.start();
-  daemon.on('GET', '/version', json(200, { Version: '20.10.24', ApiVersion: '1.41' }));
+  daemon = await FakeDaemon.start(engineOfToday);
   daemon.on('GET', path, missing);
 });
 afterEach(async () => daemon.stop());
 
 async function ensure(limits: Limits = quick, signal = new AbortController().signal): Promise<Target> {
-  const engine = await connectEngine({
-    socketPath: daemon.socketPath,
-    apiVersion: undefined,
-    userAgent: 'test',
+  const engine = await daemon.connect({
     limits,
-    log: silentLog,
-    clock,
+    clock: clockWithoutPauses,
   });
-  return ensureImage({ engine, limits, clock, log: silentLog, signal }, reference);
+  return ensureImage({ engine, limits, clock: clockWithoutPauses, log: silentLog, signal }, reference);
 }
 
 /** What the daemon answers to each pull; the image is there once one of them was a success. */

@@ -1,41 +1,17 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { BootstrapFailsError, DownloadFailsError } from '../../../../../src/agent/transaction/not-ready.ts';
-import {
-  watchBootstrap,
-  type BootstrapWatch,
-  type WatchResult,
-} from '../../../../../src/agent/worker/proof/bootstrap-watch.ts';
 import { judgeDownload } from '../../../../../src/agent/worker/proof/download.ts';
-import type { ContainerDetails } from '../../../../../src/engine/engine.ts';
-import { startStubServer, type StubServer } from '../../../../support/server/stub/stub-server.ts';
-import { agentKeys, environmentFor, hardened, lastExit, WorkerScene } from '../../../fakes/worker-scene.ts';
+import { type StubServer } from '../../../../support/server/stub/stub-server.ts';
+import { hardened, lastExit } from '../../../fakes/worker-scene.ts';
+import { scene, server } from './proof-stage.ts';
+import { agent, park, stageActiveAgent, watch } from './watch-stage.ts';
 
 /* What is no proof, and what is no fault of an image, while the bootstrap of a promoted agent is watched. */
-let server: StubServer;
-let scene: WorkerScene;
-let agent: ContainerDetails;
 
-beforeAll(async () => {
-  server = await startStubServer({ agents: [agentKeys] });
+stageActiveAgent();
+beforeEach(() => {
+  park(hardened);
 });
-beforeEach(async () => {
-  await server.heal();
-  scene = await WorkerScene.create();
-  const environment = environmentFor(`${server.url}/v1`);
-  agent = scene.add('rancher-agent', { environment });
-  const image = 'rancher/agent:v1.2.11';
-  scene.add('rancher-agent-previous', { labels: hardened, image, state: 'exited', environment });
-});
-afterEach(async () => scene.remove());
-afterAll(async () => server.close());
-
-async function watch(parts: Partial<BootstrapWatch> = {}): Promise<WatchResult> {
-  return watchBootstrap(
-    { work: scene.work, wasReady: true, isRescue: false, ...parts },
-    await scene.observed('rancher-agent'),
-    await scene.observe(),
-  );
-}
 
 describe('a bootstrap that holds no connection', () => {
   const began = () => scene.clock.elapsed();

@@ -1,39 +1,24 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { NotProvenError, NotReadyError } from '../../../../../src/agent/transaction/not-ready.ts';
 import type { ReadinessFailure, ReadinessResult } from '../../../../../src/agent/run/readiness/result.ts';
-import { awaitReadiness, type Passage } from '../../../../../src/agent/worker/proof/gate.ts';
 import type { ContainerDetails } from '../../../../../src/engine/engine.ts';
-import { startStubServer, type StubServer } from '../../../../support/server/stub/stub-server.ts';
-import {
-  agentKeys,
-  environmentFor,
-  failureWith,
-  hardened,
-  WorkerScene,
-} from '../../../fakes/worker-scene.ts';
+import { failureWith, hardened } from '../../../fakes/worker-scene.ts';
+import { agentEnvironment, refusalAtGate, scene, stageEachTest } from './proof-stage.ts';
 
 /* More than one answer of each side decides; one answer proves little. */
 
-let server: StubServer;
-let scene: WorkerScene;
 let next: ContainerDetails;
 let old: ContainerDetails;
 
-beforeAll(async () => {
-  server = await startStubServer({ agents: [agentKeys] });
-});
-beforeEach(async () => {
-  scene = await WorkerScene.create();
+stageEachTest(() => {
   stage();
 });
-afterEach(async () => scene.remove());
-afterAll(async () => server.close());
 
 function stage(
   ofNext: Readonly<Record<string, string>> = {},
   ofOld: Readonly<Record<string, string>> = {},
 ): void {
-  const environment = environmentFor(`${server.url}/v1`);
+  const environment = agentEnvironment();
   scene.containers.clear();
   next = scene.add('rancher-agent-next', { environment: { ...environment, ...ofNext } });
   old = scene.add('rancher-agent', {
@@ -44,13 +29,7 @@ function stage(
 }
 
 async function outcome(): Promise<unknown> {
-  const gate = { work: scene.work, offline: false, target: 'rancher/agent:wanted', isReconciling: false };
-  const observed = await scene.observed(next.name);
-  const observation = await scene.observe();
-  return awaitReadiness({ ...gate, lifetime: scene.life.signal }, observed, observation).then(
-    (passage: Passage) => ({ passed: passage }),
-    (error: unknown) => error,
-  );
+  return refusalAtGate(next);
 }
 
 /** One result after the other, the last one for ever. */

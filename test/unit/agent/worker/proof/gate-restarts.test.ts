@@ -1,49 +1,27 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { NotProvenError, NotReadyError } from '../../../../../src/agent/transaction/not-ready.ts';
 import type { ReadinessResult } from '../../../../../src/agent/run/readiness/result.ts';
-import { awaitReadiness, type Passage } from '../../../../../src/agent/worker/proof/gate.ts';
 import type { ContainerDetails } from '../../../../../src/engine/engine.ts';
-import { startStubServer, type StubServer } from '../../../../support/server/stub/stub-server.ts';
+import { failureWith, hardened, legacy, startedAt } from '../../../fakes/worker-scene.ts';
 import {
-  agentKeys,
-  environmentFor,
-  failureWith,
-  hardened,
-  legacy,
-  startedAt,
-  WorkerScene,
-} from '../../../fakes/worker-scene.ts';
+  addNext,
+  agentEnvironment,
+  passGate,
+  refusalAtGate,
+  scene,
+  server,
+  stageEachTest,
+} from './proof-stage.ts';
 
 /* Somebody restarts, kills or removes a next agent while it has to prove that it can serve. */
 
-let server: StubServer;
-let scene: WorkerScene;
 let next: ContainerDetails;
 
-beforeAll(async () => {
-  server = await startStubServer({ agents: [agentKeys] });
-});
-beforeEach(async () => {
-  scene = await WorkerScene.create();
-  const environment = environmentFor(`${server.url}/v1`);
-  next = scene.add('rancher-agent-next', { environment });
+stageEachTest(() => {
+  next = addNext();
+  const environment = agentEnvironment();
   scene.add('rancher-agent', { labels: hardened, environment, image: 'rancher/agent:old' });
 });
-afterEach(async () => scene.remove());
-afterAll(async () => server.close());
-
-async function pass(): Promise<Passage> {
-  const gate = { work: scene.work, offline: false, target: 'rancher/agent:wanted', isReconciling: false };
-  const observed = await scene.observed(next.name);
-  return awaitReadiness({ ...gate, lifetime: scene.life.signal }, observed, await scene.observe());
-}
-
-async function errorOf(): Promise<unknown> {
-  return pass().then(
-    (passage) => ({ passed: passage }),
-    (error: unknown) => error,
-  );
-}
 
 /** What the container is like now. */
 function present(): ContainerDetails {
@@ -96,7 +74,7 @@ describe('a restart', () => {
     await report({ failure: failureWith() });
     restart(5_000, 600);
     scene.clock.after(20_000, async () => report());
-    const passage = await pass();
+    const passage = await passGate(next);
     expect(passage).toEqual({ isRescue: false, start: `${present().startedAt ?? 0}/0` });
     expect(present().startedAt).not.toBe(startedAt);
     expect(scene.lines.join('')).toContain('rancher-agent-next was restarted');
@@ -105,7 +83,7 @@ describe('a restart', () => {
   it.each([137, 143, 1])('by the engine after status %i: the new start goes on', async (exitCode) => {
     crash(5_000, exitCode, 1);
     scene.clock.after(20_000, async () => report());
-    expect(await pass()).toMatchObject({ start: `${present().startedAt ?? 0}/1` });
+    expect(await passGate(next)).toMatchObject({ start: `${present().startedAt ?? 0}/1` });
   });
 
   it('between two looks is noticed: what the former process reported does not count', async () => {
@@ -118,19 +96,19 @@ describe('a restart', () => {
     scene.clock.after(6_000, async () => report(forged));
     scene.clock.after(9_000, async () => report());
     const begun = scene.clock.elapsed();
-    expect(await pass()).toMatchObject({ start: `${present().startedAt ?? 0}/1` });
+    expect(await passGate(next)).toMatchObject({ start: `${present().startedAt ?? 0}/1` });
     expect(scene.clock.elapsed() - begun).toBe(9_000);
   });
 
   it('gives the new start its own time', async () => {
     restart(50_000, 600);
     scene.clock.after(100_000, async () => report());
-    expect(await pass()).toMatchObject({ isRescue: false });
+    expect(await passGate(next)).toMatchObject({ isRescue: false });
   });
 
   it('again and again by somebody ends the wait, and is nobody’s fault', async () => {
     for (let turn = 0; turn < 10; turn += 1) restart(5_000 * (turn + 1), 600);
-    const error = await errorOf();
+    const error = await refusalAtGate(next);
     expect(error).toBeInstanceOf(NotProvenError);
     expect(error).toMatchObject({ code: 'next-stopped', exitCode: 75 });
     expect(scene.clock.elapsed() - 1_000_000).toBeLessThan(25_000);
@@ -140,7 +118,7 @@ describe('a restart', () => {
 describe('an image is at fault', () => {
   it('whose process exits by itself again and again', async () => {
     for (const turn of [1, 2, 3, 4, 5]) crash(2_000 * turn, 1, turn);
-    const error = await errorOf();
+    const error = await refusalAtGate(next);
     expect(error).toBeInstanceOf(NotReadyError);
     expect(error).toMatchObject({ code: 'next-does-not-run', exitCode: 73 });
     const end = (error as NotReadyError).originalMessage;
@@ -154,7 +132,7 @@ describe('an image is at fault', () => {
     scene.clock.after(2_000, () => {
       change({ ...parts, exitCode: 2 });
     });
-    const error = await errorOf();
+    const error = await refusalAtGate(next);
     expect(error).toBeInstanceOf(NotReadyError);
     expect(error).toMatchObject({ code: 'next-does-not-run' });
     expect((error as NotReadyError).originalMessage).toContain('exit status 2');
@@ -167,7 +145,7 @@ describe('an image is at fault', () => {
         change({ state: 'restarting', exitCode: 127, restartCount: turn, pid: 0 });
       });
     }
-    const error = await errorOf();
+    const error = await refusalAtGate(next);
     expect(error).toMatchObject({
       code: 'next-does-not-run',
       originalMessage:
@@ -181,8 +159,7 @@ describe('an image is at fault', () => {
     const old = [...scene.containers.values()].find(({ name }) => name === 'rancher-agent');
     scene.change(old?.id ?? '', { labels: legacy });
     for (const turn of [1, 2, 3, 4, 5]) crash(2_000 * turn, 1, turn);
-    const error = await errorOf();
-    await server.heal();
+    const error = await refusalAtGate(next);
     expect(error).toMatchObject({
       code: 'no-active-agent',
       exitCode: 73,
@@ -193,12 +170,12 @@ describe('an image is at fault', () => {
 
   it('although somebody has killed it as well', async () => {
     for (const turn of [1, 2, 3, 4, 5]) crash(2_000 * turn, turn === 2 ? 1 : 137, turn);
-    expect(await errorOf()).toMatchObject({ code: 'next-does-not-run' });
+    expect(await refusalAtGate(next)).toMatchObject({ code: 'next-does-not-run' });
   });
 
   it('if nobody saw how its processes ended', async () => {
     for (const turn of [1, 2, 3, 4, 5]) crash(2_000 * turn, 1, turn, false);
-    expect(await errorOf()).toMatchObject({
+    expect(await refusalAtGate(next)).toMatchObject({
       code: 'next-does-not-run',
       originalMessage: 'state running, restarted 4 times; exit statuses: not seen',
     });
@@ -208,7 +185,7 @@ describe('an image is at fault', () => {
 describe('no image is at fault', () => {
   it.each([137, 143])('if its process is killed again and again (%i)', async (exitCode) => {
     for (const turn of [1, 2, 3, 4, 5]) crash(2_000 * turn, exitCode, turn);
-    const error = await errorOf();
+    const error = await refusalAtGate(next);
     expect(error).toBeInstanceOf(NotProvenError);
     expect(error).toMatchObject({ code: 'next-stopped', exitCode: 75 });
     expect(String(error)).not.toContain('does not stay up');
@@ -224,7 +201,7 @@ describe('no image is at fault', () => {
       change(parts);
     });
     const begun = scene.clock.elapsed();
-    const error = await errorOf();
+    const error = await refusalAtGate(next);
     expect(error).toBeInstanceOf(NotProvenError);
     expect(error).toMatchObject({ code: 'next-stopped', exitCode: 75 });
     const { RESTART_GAP } = scene.work.configuration.limits;
@@ -236,7 +213,7 @@ describe('no image is at fault', () => {
       if (how === 'gone') scene.containers.delete(next.id);
       else change({ state: how });
     });
-    const error = await errorOf();
+    const error = await refusalAtGate(next);
     expect(error).toBeInstanceOf(NotProvenError);
     expect(error).toMatchObject({ code: 'next-removed', exitCode: 75 });
     expect(String(error)).toContain('somebody removed the new agent');

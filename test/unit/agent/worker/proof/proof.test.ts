@@ -1,34 +1,17 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { TransactionResult } from '../../../../../src/agent/transaction/transaction.ts';
 import { createProof, type Proof } from '../../../../../src/agent/worker/proof/proof.ts';
 import type { ContainerDetails } from '../../../../../src/engine/engine.ts';
-import { startStubServer, type StubServer } from '../../../../support/server/stub/stub-server.ts';
-import {
-  agentKeys,
-  earlier,
-  environmentFor,
-  failureWith,
-  hardened,
-  legacy,
-  WorkerScene,
-} from '../../../fakes/worker-scene.ts';
+import { earlier, failureWith, hardened, legacy } from '../../../fakes/worker-scene.ts';
+import { addNext, agentEnvironment, scene, server, stageEachTest } from './proof-stage.ts';
 
-let server: StubServer;
-let scene: WorkerScene;
 let next: ContainerDetails;
 let readyCount: number;
 
-beforeAll(async () => {
-  server = await startStubServer({ agents: [agentKeys] });
-});
-beforeEach(async () => {
-  await server.heal();
-  scene = await WorkerScene.create();
-  next = scene.add('rancher-agent-next', { environment: environmentFor(`${server.url}/v1`) });
+stageEachTest(() => {
+  next = addNext();
   readyCount = 0;
 });
-afterEach(async () => scene.remove());
-afterAll(async () => server.close());
 
 function prove(environment: Readonly<Record<string, string>> = {}): Proof {
   return createProof({
@@ -69,7 +52,7 @@ async function resultWith(name?: string): Promise<TransactionResult> {
 }
 
 function addOld(parts: Partial<ContainerDetails> = {}): void {
-  scene.add('rancher-agent', { environment: environmentFor(`${server.url}/v1`), ...parts });
+  scene.add('rancher-agent', { environment: agentEnvironment(), ...parts });
 }
 
 describe('a proof from standby to the end', () => {

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { Observed } from '../../../../../src/agent/transaction/observe.ts';
 import type { ReadinessFailure } from '../../../../../src/agent/run/readiness/result.ts';
 import { measureReach, reachOf, readReadyAnswer } from '../../../../../src/agent/worker/proof/reach.ts';
@@ -10,7 +10,6 @@ import { EngineError } from '../../../../../src/engine/errors.ts';
 import { InterruptedError } from '../../../../../src/support/errors.ts';
 import { runCommand } from '../../../../../src/host/processes.ts';
 import type { Fault } from '../../../../support/server/stub/stub-faults.ts';
-import { startStubServer, type StubServer } from '../../../../support/server/stub/stub-server.ts';
 import {
   agentKeys,
   earlier,
@@ -18,21 +17,10 @@ import {
   failureWith,
   hardened,
   legacy,
-  WorkerScene,
 } from '../../../fakes/worker-scene.ts';
+import { agentEnvironment, scene, server, stageEachTest } from './proof-stage.ts';
 
-let server: StubServer;
-let scene: WorkerScene;
-
-beforeAll(async () => {
-  server = await startStubServer({ agents: [agentKeys] });
-});
-beforeEach(async () => {
-  await server.heal();
-  scene = await WorkerScene.create();
-});
-afterEach(async () => scene.remove());
-afterAll(async () => server.close());
+stageEachTest();
 
 const notMeasured = { server: 'not-measured', keys: 'not-measured' };
 
@@ -268,7 +256,7 @@ describe('nothing is measured, and nothing executed, where', () => {
   });
 
   it('it does not run', async () => {
-    scene.add('rancher-agent', { environment: environmentFor(`${server.url}/v1`), state: 'exited' });
+    scene.add('rancher-agent', { environment: agentEnvironment(), state: 'exited' });
     const agent = await scene.observed('rancher-agent');
     expect(await measureReach(scene.work, agent, server.url)).toEqual(notMeasured);
     expect(scene.executed).toEqual([]);

@@ -1,24 +1,13 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import type { Observed } from '../../../../../src/agent/transaction/observe.ts';
 import { askRequirement } from '../../../../../src/agent/worker/proof/requirement.ts';
 import { InterruptedError } from '../../../../../src/support/errors.ts';
-import { startStubServer, type StubServer } from '../../../../support/server/stub/stub-server.ts';
-import { agentKeys, environmentFor, legacy, WorkerScene } from '../../../fakes/worker-scene.ts';
+import { agentKeys, legacy } from '../../../fakes/worker-scene.ts';
+import { agentEnvironment, scene, server, stageEachTest } from './proof-stage.ts';
 
-let server: StubServer;
-let scene: WorkerScene;
+stageEachTest();
 
-beforeAll(async () => {
-  server = await startStubServer({ agents: [agentKeys] });
-});
-beforeEach(async () => {
-  await server.heal();
-  scene = await WorkerScene.create();
-});
-afterEach(async () => scene.remove());
-afterAll(async () => server.close());
-
-async function agent(environment = environmentFor(`${server.url}/v1`)): Promise<Observed> {
+async function agent(environment = agentEnvironment()): Promise<Observed> {
   scene.add('rancher-agent', { labels: legacy, environment });
   return scene.observed('rancher-agent');
 }

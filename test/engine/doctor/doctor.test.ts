@@ -1,103 +1,25 @@
-import { execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { appendFile, mkdir, readFile, statfs, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, statfs, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify, stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { Diagnosis } from '../../src/doctor/diagnosis.ts';
-import { callEngine } from '../support/host/engine-call.ts';
-import { images, limits, quick, startScene, type Scene } from '../support/scenes/scene.ts';
+import { callEngine } from '../../support/host/engine-call.ts';
+import { images, limits } from '../../support/scenes/scene.ts';
+import {
+  run,
+  mib,
+  oldImage,
+  scene,
+  stageHost,
+  socket,
+  runDoctor,
+  expectCauses,
+  lineOf,
+  registered,
+  startAgent,
+} from './doctor-stage.ts';
 
-const run = promisify(execFile);
-const mib = 1024 * 1024;
-/** Of an agent that the server knows from the start. */
-const keys = { accessKey: 'TESTACCESSKEY0000001', secretKey: 'testsecretkey000000000000000000000000001' };
-const oldImage = 'rancher/agent:v1.0.2';
+stageHost();
 
-let scene: Scene;
-
-beforeAll(async () => {
-  scene = await startScene({ name: 'doctor', smallDisk: { mib: 3000 }, stub: { agents: [keys] } });
-});
-afterAll(async () => scene.close());
-
-const socket = ['-v', '/var/run/docker.sock:/var/run/docker.sock'];
-/** As the README has it. */
-const full = ['--rm', '--privileged', '--pid=host', ...socket, '-v', '/var/lib/rancher:/var/lib/rancher'];
-
-interface Diagnosed {
-  readonly status: number;
-  readonly diagnosis: Diagnosis;
-}
-
-/** Runs the doctor as a program would; of the engine it asks only what changes nothing. */
-async function runDoctor(...options: readonly string[]): Promise<Diagnosed> {
-  const before = scene.host.proxy.requests.length;
-  const result = await scene.host.tryDocker('run', ...full, ...options, images.a, 'doctor', '--json');
-  const asked = scene.host.proxy.requests
-    .slice(before)
-    .filter(({ userAgent }) => userAgent.includes('(doctor)'));
-  expect(asked.map(({ method }) => method).filter((method) => method !== 'GET')).toEqual([]);
-  expect(result.stdout, result.stderr).toMatch(/^\{/);
-  for (const secret of [
-    keys.secretKey,
-    scene.server.token,
-    ...scene.server.agents.map((each) => each.secretKey),
-  ])
-    expect(result.stdout + result.stderr).not.toContain(secret);
-  return { status: result.status, diagnosis: JSON.parse(result.stdout) as Diagnosis };
-}
-
-/** The lines that stay unknown on a host with a legacy agent: nobody observes whether it serves. */
-const legacyUnknown: readonly string[] = ['serving'];
-
-/** The diagnosis has these causes and this exit status; every other line is ok, and nothing is unknown. */
-async function expectCauses(
-  causes: readonly string[],
-  status: number,
-  ...options: readonly string[]
-): Promise<Diagnosis> {
-  const { diagnosis, status: exit } = await runDoctor(...options);
-  const shown = diagnosis.findings.map(({ check, level, text }) => `${level} ${check}: ${text}`).join('\n');
-  expect(diagnosis.causes, shown).toEqual(causes);
-  expect(exit, shown).toBe(status);
-  const isLegacy = diagnosis.findings.some(({ text }) => text.includes('(legacy entrypoint)'));
-  expect(diagnosis.unknown, shown).toEqual(isLegacy ? legacyUnknown : []);
-  const wrong = diagnosis.findings.filter(({ level }) => level !== 'ok' && level !== 'unknown');
-  expect(
-    wrong.every(({ cause, advice }) => causes.includes(cause ?? '') && advice !== undefined),
-    shown,
-  ).toBe(true);
-  return diagnosis;
-}
-
-function lineOf(diagnosis: Diagnosis, check: string) {
-  return diagnosis.findings.find((finding) => finding.check === check);
-}
-
-/** Plain http is accepted, as the operator of a trusted network has it: engine/server/origin.test.ts has the warning. */
-async function registered(): Promise<void> {
-  await mkdir(join(scene.host.stateDir, 'etc'), { recursive: true });
-  await appendFile(join(scene.host.stateDir, 'etc/agent.conf'), 'export AGENT_REQUIRE_HTTPS=false\n');
-  const result = await scene.register(images.a);
-  expect(result, result.stderr).toMatchObject({ status: 0 });
-  await scene.settled();
-}
-
-async function startAgent(name: string, image: string, ...options: readonly string[]): Promise<void> {
-  await scene.host.docker(
-    ...['run', '-d', '--name', name, '--restart', 'always', '--privileged', '--net', 'host', '--pid', 'host'],
-    ...[...socket, '-v', '/proc:/host/proc', '-v', '/var/lib/rancher:/var/lib/rancher'],
-    ...['-e', `CATTLE_URL=${scene.server.url}/v1`],
-    ...['-e', `CATTLE_ACCESS_KEY=${keys.accessKey}`, '-e', `CATTLE_SECRET_KEY=${keys.secretKey}`],
-    ...quick,
-    ...options,
-    image,
-    'run',
-  );
-}
-
-describe('the doctor, on hosts with a registered agent', () => {
+describe('the doctor on a host with a registered agent', () => {
   beforeAll(registered);
   afterAll(async () => scene.reset());
   afterEach(async () => {
@@ -107,7 +29,7 @@ describe('the doctor, on hosts with a registered agent', () => {
     await scene.host.docker('start', 'rancher-agent');
   });
 
-  it('1, healthy: reports it, from a container of its own and from within the agent', async () => {
+  it('reports a healthy host, from a container of its own and from within the agent', async () => {
     const diagnosis = await expectCauses([], 0);
     expect(diagnosis).toMatchObject({ version: 2, verdict: 'healthy' });
     const { body } = await callEngine(scene.host.socketPath, 'GET', '/version');
@@ -129,7 +51,7 @@ describe('the doctor, on hosts with a registered agent', () => {
     expect(await scene.names()).toEqual(['rancher-agent']);
   });
 
-  it('reports what it cannot check where mounts are missing, with warnings as its verdict', async () => {
+  it('lists what it cannot check where mounts are missing, and its verdict is warnings', async () => {
     const blind = await scene.host.tryDocker('run', '--rm', ...socket, images.a, 'doctor');
     expect(blind.status).toBe(1);
     expect(blind.stdout).toContain('Start it with --privileged --pid=host.');
@@ -153,7 +75,7 @@ describe('the doctor, on hosts with a registered agent', () => {
     expect(rooted, rooted.stdout).toMatchObject({ status: 0 });
   });
 
-  it('names the processes that hold the mounts of others, and that this kernel removes the containers all the same', async () => {
+  it('names the processes that hold the mounts of other containers, and says that this kernel removes those containers anyway', async () => {
     await scene.host.docker(
       'run',
       '-d',
@@ -172,13 +94,13 @@ describe('the doctor, on hosts with a registered agent', () => {
     await scene.host.docker('rm', '-f', 'monitor');
   });
 
-  it('2, two agents', async () => {
+  it('reports two agents', async () => {
     await startAgent('spare-agent', images.a);
     const diagnosis = await expectCauses(['two-agents'], 2);
     expect(lineOf(diagnosis, 'agents')?.text).toMatch(/^2 agents run: rancher-agent \(.*spare-agent \(/s);
   });
 
-  it('3, dead agent', async () => {
+  it('reports an agent that does not run', async () => {
     await scene.host.docker('kill', 'rancher-agent');
     const diagnosis = await expectCauses(['agent-stopped'], 2);
     expect(lineOf(diagnosis, 'agents')?.text).toMatch(
@@ -187,7 +109,7 @@ describe('the doctor, on hosts with a registered agent', () => {
     expect(lineOf(diagnosis, 'agents')?.advice).toContain('docker start rancher-agent');
   });
 
-  it('4, lock stale: left by a worker that was killed', async () => {
+  it('reports a stale lock that a killed worker has left', async () => {
     const folder = join(scene.host.stateDir, 'entrypoint');
     const before = await readFile(join(folder, 'lock-owner.json'), 'utf8');
     const owner = JSON.parse(before) as { generation: number };
@@ -207,7 +129,7 @@ describe('the doctor, on hosts with a registered agent', () => {
     await writeFile(join(folder, 'lock-owner.json'), before);
   });
 
-  it('5, storage low', async () => {
+  it('reports low storage', async () => {
     const { bavail, bsize } = await statfs(scene.host.dockerRoot);
     await run('fallocate', [
       '-l',
@@ -218,7 +140,7 @@ describe('the doctor, on hosts with a registered agent', () => {
     expect(lineOf(diagnosis, 'storage')?.text).toMatch(/^overlay2; free: 1\d\d MB of /);
   });
 
-  it('6, the devicemapper pool of the incident: 75.5 MB of metadata, deferred removal and deletion off', async () => {
+  it('reports the devicemapper pool of the incident: 75.5 MB of metadata, deferred removal and deletion off', async () => {
     const { body } = await callEngine(scene.host.engineSocketPath, 'GET', '/info');
     const pool = (used: string) => [
       ['Pool Name', 'docker-thinpool'],
@@ -247,7 +169,7 @@ describe('the doctor, on hosts with a registered agent', () => {
     await expectCauses(['storage-low', 'deferred-off'], 2);
   });
 
-  it('7, keys revoked', async () => {
+  it('reports revoked keys', async () => {
     scene.server.behaviour.agentKeys = 'revoked';
     await expectCauses(['keys-revoked'], 2);
     // The agent has noticed as well: still one cause.
@@ -264,7 +186,7 @@ describe('the doctor, on hosts with a registered agent', () => {
     );
   });
 
-  it('8, server away', async () => {
+  it('reports a server that does not answer', async () => {
     await scene.server.pause();
     try {
       const diagnosis = await expectCauses(['server-unavailable'], 2);
@@ -274,7 +196,7 @@ describe('the doctor, on hosts with a registered agent', () => {
     }
   });
 
-  it('an engine that freezes: the rest is shown within a limited time', async () => {
+  it('shows the rest within a limited time when the engine is frozen', async () => {
     await scene.host.freezeEngine();
     const begun = Date.now();
     // Nothing can be started by a frozen engine: the runbook's way into the agent's container.
@@ -297,7 +219,7 @@ describe('the doctor, on hosts with a registered agent', () => {
     expect(result).toMatchObject({ code: 2 });
   });
 
-  it('an agent whose shim hangs: named, and back when the shim is killed as the runbook says', async () => {
+  it('names an agent whose shim hangs, and the agent returns when the shim is killed as the runbook says', async () => {
     const { Id = '' } = (await scene.host.inspect('rancher-agent')) ?? {};
     await scene.host.freezeShim(Id);
     // What a person tries first. From then on the engine answers nothing about this container.
@@ -320,122 +242,20 @@ describe('the doctor, on hosts with a registered agent', () => {
     await expectCauses([], 0);
   });
 
-  it('an engine that takes seconds for each answer gets the time it needs', async () => {
+  it('waits for an engine that takes seconds for each answer', async () => {
     scene.host.proxy.delayEach(2_000);
     await expectCauses([], 0);
   });
 });
 
-describe('metrics and status, on a host whose agent.conf names a textfile', () => {
-  const file = '/var/lib/textfile/rancher_agent.prom';
-  const readMetrics = async (): Promise<string> => readFile(scene.host.pathInHost(file), 'utf8');
-  const status = ['run', '--rm', ...socket, '-v', '/var/lib/rancher:/var/lib/rancher'];
-
-  beforeAll(async () => {
-    await mkdir(scene.host.pathInHost('/var/lib/textfile'));
-    await mkdir(join(scene.host.stateDir, 'etc'), { recursive: true });
-    await writeFile(join(scene.host.stateDir, 'etc/agent.conf'), `export AGENT_METRICS_FILE=${file}\n`);
-    await registered();
-  });
-  afterAll(async () => scene.reset());
-
-  it('the textfile follows the state, and has what the agent counts', async () => {
-    // By the worker of the registration, on the host itself.
-    expect(await readMetrics()).toContain('rancher_agent_state{state="ok"} 1\n');
-    const counted = await scene.waitFor('the count by the agent', async () => {
-      const text = await readMetrics();
-      return text.includes('rancher_agent_leaked_helpers 0\n') ? text : undefined;
-    });
-    expect(counted).toContain('rancher_agent_state{state="failed"} 0\n');
-    scene.server.behaviour.agentKeys = 'revoked';
-    await scene.host.docker('restart', '-t', '2', 'rancher-agent');
-    const failed = await scene.waitFor('the failure', async () => {
-      const text = await readMetrics();
-      return text.includes('rancher_agent_state{state="failed"} 1\n') ? text : undefined;
-    });
-    scene.server.behaviour.agentKeys = 'live';
-    expect(failed).toMatch(/^rancher_agent_last_success_timestamp_seconds \d{10}/m);
-    expect(failed).toContain('rancher_agent_leaked_helpers 0\n');
-  });
-
-  it('a folder that is gone costs the metrics and nothing else', async () => {
-    await run('rm', ['-r', scene.host.pathInHost('/var/lib/textfile')]);
-    const result = await scene.upgrade(images.b);
-    expect(result, result.stderr).toMatchObject({ status: 0 });
-    expect(result.stderr.match(/the metrics cannot be written/g)).toHaveLength(1);
-    await scene.removeUpgradeContainer();
-    await scene.settled();
-    expect(await scene.readStatus()).toMatchObject({ state: 'ok' });
-  });
-
-  it('status --watch prints a line for each change, and Ctrl-C ends it with 0', async () => {
-    const quickly = limits({ STATUS_REFRESH: 200 });
-    const watching = scene.host.spawnDocker(...status, ...quickly, images.a, 'status', '--watch');
-    let shown = '';
-    watching.stdout?.on('data', (chunk: Buffer) => (shown += chunk.toString()));
-    const lines = async (count: number): Promise<true> =>
-      scene.waitFor(`${count} lines`, () =>
-        Promise.resolve(shown.split('\n').length > count ? true : undefined),
-      );
-    await lines(1);
-    await scene.host.docker('kill', 'rancher-agent');
-    await lines(2);
-    await scene.host.docker('start', 'rancher-agent');
-    await lines(3);
-    watching.kill('SIGINT');
-    const [exit] = (await once(watching, 'exit')) as [number];
-    expect(exit).toBe(0);
-    expect(
-      shown
-        .trimEnd()
-        .split('\n')
-        .map((line) => line.replace(/^\S+ | \|.*$/g, '')),
-    ).toEqual([
-      expect.stringMatching(/^(healthy|warnings): rancher-agent runs for \d+ s: /),
-      expect.stringMatching(
-        /^unhealthy: rancher-agent \([0-9a-f]{12}\) does not run: exited for \d+ s \(status 137\)$/,
-      ),
-      expect.stringMatching(/^(healthy|warnings): rancher-agent runs for \d+ s: /),
-    ]);
-  });
-
-  it('status --watch redraws its screen on a terminal, in colours unless NO_COLOR', async () => {
-    const watch = async (...options: readonly string[]): Promise<{ status: number; screen: string }> => {
-      const command = ['docker', ...status, '-it', ...limits({ STATUS_REFRESH: 200 }), ...options, images.a];
-      const typed = `stty cols 80 rows 30; exec ${command.join(' ')} status --watch`;
-      const terminal = spawn('script', ['-qec', typed, '/dev/null'], {
-        env: { PATH: process.env['PATH'] ?? '', DOCKER_HOST: `unix://${scene.host.engineSocketPath}` },
-      });
-      let screen = '';
-      terminal.stdout.on('data', (chunk: Buffer) => (screen += chunk.toString()));
-      await scene.waitFor('two screens', () =>
-        Promise.resolve(screen.split('\u001B[H\u001B[J').length > 2 ? true : undefined),
-      );
-      terminal.stdin.write('\u0003');
-      const [exit] = (await once(terminal, 'exit')) as [number];
-      return { status: exit, screen };
-    };
-    const coloured = await watch();
-    expect(coloured.status, coloured.screen).toBe(0);
-    expect(coloured.screen).toContain('\u001B[32m');
-    const plain = await watch('-e', 'NO_COLOR=1');
-    expect(plain.status).toBe(0);
-    expect(plain.screen).toContain('host       ');
-    expect(plain.screen).not.toMatch(/\u001B\[\d+m/);
-    for (const line of plain.screen.split(/\r?\n/)) {
-      expect(stripVTControlCharacters(line).length, line).toBeLessThanOrEqual(80);
-    }
-  });
-});
-
-describe('the doctor, on hosts that leak', () => {
+describe('the doctor on a host that leaks', () => {
   beforeAll(async () => {
     await scene.host.docker(
       'build',
       '-q',
       '-t',
       oldImage,
-      join(import.meta.dirname, '../support/images/old-agent-image'),
+      join(import.meta.dirname, '../../support/images/old-agent-image'),
     );
     await registered();
     await scene.host.docker('rm', '-f', 'rancher-agent');
@@ -448,7 +268,7 @@ describe('the doctor, on hosts that leak', () => {
       .map(({ id }) => id);
   }
 
-  it('9, leaking now: how many, how fast, by whose loop, for which server; also where the API is 1.22', async () => {
+  it('reports helpers that leak now: how many, how fast, by whose loop, for which server; also with API 1.22', async () => {
     await startAgent('rancher-agent', oldImage, '-e', `AGENT_IMAGE=${oldImage}`);
     await scene.waitFor('five leaks', async () => ((await leaked()).length >= 5 ? true : undefined));
     const settled = limits({ LEAK_GRACE: 1_000 });
@@ -472,7 +292,7 @@ describe('the doctor, on hosts that leak', () => {
     await scene.host.docker('rm', 'rancher-agent');
   });
 
-  it('10, leaked before: nothing creates new ones, and the agent is hardened', async () => {
+  it('reports helpers that leaked before: nothing creates new ones, and the agent is hardened', async () => {
     const left = await leaked();
     await scene.host.stopEngine();
     await Promise.all(left.map(makeOlder));
