@@ -191,6 +191,8 @@ export interface ContainerDetails {
   readonly layers?: readonly string[];
   /** `overlay2`, `devicemapper`, …; empty if the engine does not say. */
   readonly storageDriver?: string;
+  /** The engine's own settings, if the container was created without any; undefined if the engine does not say. */
+  readonly logging?: LogSettings;
 }
 
 export interface ContainerMount {
@@ -226,6 +228,15 @@ export interface ContainerSpec {
   readonly anonymousVolumes?: readonly string[];
   /** Left out where the engine does not know it (API below 1.41). */
   readonly hostCgroupNamespace?: boolean;
+  /** Without it the engine's own settings count. */
+  readonly logging?: LogSettings;
+}
+
+/** Where an engine keeps what a container prints. */
+export interface LogSettings {
+  /** `json-file`, `journald`, `none`, … */
+  readonly driver: string;
+  readonly options: Readonly<Record<string, string>>;
 }
 
 /** How a container exited: its status, or `gone` if it was removed before the status could be read. */
