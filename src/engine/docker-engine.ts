@@ -194,6 +194,19 @@ class DockerEngine implements Engine {
     await copyLog(stream, write);
   }
 
+  async attach(...[id, signal]: Parameters<Engine['attach']>): ReturnType<Engine['attach']> {
+    const stream = await this.#transport.openStream({
+      what: `attach to container ${id}`,
+      method: 'POST',
+      path: `/containers/${id}/attach`,
+      query: { stream: '1', stdout: '1', stderr: '1' },
+      accept: [200],
+      deadlineMs: this.#limits.INSPECT,
+      signal,
+    });
+    return async (write) => copyLog(stream, write);
+  }
+
   async readLogTail(id: string): Promise<string> {
     const { LOG_TAIL, LOG_TAIL_LINES, LOG_TAIL_READ } = this.#limits;
     const request: EngineRequest = {

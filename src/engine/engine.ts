@@ -39,6 +39,12 @@ export interface Engine {
   /** Copies a container's log, from its beginning, until the container exits or the signal is aborted. */
   followLog(id: string, write: LogWriter, signal: AbortSignal): Promise<void>;
   /**
+   * Attaches to what a container prints from now on, whatever its log driver is: a log may be one that cannot be read.
+   * Resolves when the engine has accepted it, so that nothing is missed of a container that is started after that.
+   * @returns copies what comes, until the container exits or the signal is aborted; to be called once
+   */
+  attach(id: string, signal: AbortSignal): Promise<(write: LogWriter) => Promise<void>>;
+  /**
    * The end of a container's log, stdout and stderr in the engine's order, as the container wrote it: at most LOG_TAIL_LINES
    * lines, read within LOG_TAIL. Log drivers that cannot be read are an EngineError.
    */

@@ -1,0 +1,101 @@
+import { createServer, type Server } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { images, startScene, type Scene } from '../support/scenes/scene.ts';
+
+/* Engines that a person has set up in another way than Docker's own defaults: engine-notes §9. */
+
+let scene: Scene;
+
+const rancher = ['-v', '/var/lib/rancher:/var/lib/rancher'];
+const socket = ['-v', '/var/run/docker.sock:/var/run/docker.sock'];
+
+async function hostConfigOf(name: string): Promise<Record<string, unknown>> {
+  const text = await scene.host.docker('inspect', '-f', '{{json .HostConfig}}', name);
+  return JSON.parse(text) as Record<string, unknown>;
+}
+
+describe('an engine with log settings of its own', () => {
+  let syslog: Server | undefined;
+
+  beforeAll(async () => {
+    scene = await startScene({ name: 'logs' });
+  });
+  afterEach(async () => {
+    syslog?.close();
+    syslog = undefined;
+    await scene.reset();
+  });
+  afterAll(async () => scene.close());
+
+  /** `inspect-host` without the host's folder, as an old server's script calls it: a worker looks. */
+  async function inspectHost(): ReturnType<Scene['host']['tryDocker']> {
+    return scene.host.tryDocker('run', '--rm', '--privileged', ...socket, images.a, 'inspect-host');
+  }
+
+  it('json-file without an end: the agent gets one', async () => {
+    expect((await scene.register()).status).toBe(0);
+    expect(await hostConfigOf('rancher-agent')).toMatchObject({
+      LogConfig: { Type: 'json-file', Config: { 'max-size': '10000000', 'max-file': '5' } },
+    });
+  });
+
+  it('none: what the worker finds and says arrives', async () => {
+    await scene.host.restartEngine({ 'log-driver': 'none' });
+    const inspected = await inspectHost();
+    expect(inspected.stdout).toMatch(/^INFO: env "TOKEN=/m);
+    expect(inspected.stderr).not.toMatch(/cannot follow/);
+    const registered = await scene.register();
+    expect(registered.status).toBe(0);
+    expect(registered.stderr).toMatch(/rancher-agent runs|registered/i);
+    expect((await hostConfigOf('rancher-agent'))['LogConfig']).toEqual({ Type: 'none', Config: {} });
+    const failed = await scene.upgrade(images.broken);
+    expect(failed.status).toBe(73);
+    expect(failed.stderr).toMatch(/ERROR/);
+    await scene.settled('rancher-agent-upgrade');
+  });
+
+  it('syslog without a cache: the same', async () => {
+    syslog = createServer((connection) => connection.resume());
+    await new Promise<void>((resolve) => syslog?.listen(join(scene.host.dir, 'run', 'syslog.sock'), resolve));
+    await scene.host.restartEngine({
+      'log-driver': 'syslog',
+      'log-opts': { 'syslog-address': 'unix:///run/syslog.sock', 'cache-disabled': 'true' },
+    });
+    expect((await inspectHost()).stdout).toMatch(/^INFO: env "TOKEN=/m);
+    expect((await scene.register()).status).toBe(0);
+  });
+
+  it('fluentd that does not answer: the failure names the log driver, and nothing is left', async () => {
+    await scene.host.restartEngine({
+      'log-driver': 'fluentd',
+      'log-opts': { 'fluentd-address': '127.0.0.1:24224' },
+    });
+    const registered = await scene.register(images.a, '--log-driver', 'json-file');
+    expect(registered.status).toBe(73);
+    expect(registered.stderr).toMatch(
+      /what to do: the engine's log driver does not work: start its log server/,
+    );
+    await scene.only();
+  });
+});
+
+describe('an engine with userns-remap', () => {
+  beforeAll(async () => {
+    scene = await startScene({ name: 'userns', userns: true });
+  });
+  afterAll(async () => scene.close());
+
+  it('registers and upgrades in the user namespace of the host', async () => {
+    const registered = await scene.register(images.a, '--userns', 'host');
+    expect(registered).toMatchObject({ status: 0 });
+    expect(await hostConfigOf('rancher-agent')).toMatchObject({ Privileged: true, UsernsMode: 'host' });
+    const upgraded = await scene.upgrade(images.b, '--userns', 'host', ...rancher);
+    expect(upgraded).toMatchObject({ status: 0 });
+    await scene.waitFor('the upgrade', async () =>
+      (await scene.readStatus())['state'] === 'ok' ? true : undefined,
+    );
+    const status = await scene.host.docker('exec', 'rancher-agent', '/run.sh', 'status', '--json');
+    expect(JSON.parse(status)).toMatchObject({ verdict: 'healthy' });
+  });
+});
