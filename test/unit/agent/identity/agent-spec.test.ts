@@ -106,7 +106,11 @@ describe('the log of an agent', () => {
   it.each([
     ['an engine that sets no size', { driver: 'json-file', options: {} }, limited],
     ['other settings', { driver: 'json-file', options: { labels: 'x' } }, { ...limited, labels: 'x' }],
-    ['a number of files', { driver: 'json-file', options: { 'max-file': '2' } }, { ...limited, 'max-file': '2' }],
+    [
+      'a number of files',
+      { driver: 'json-file', options: { 'max-file': '2' } },
+      { ...limited, 'max-file': '2' },
+    ],
   ])('json-file without an end gets one: %s', (_, usualLogging, options) => {
     expect(specOf('rancher-1.2', { usualLogging }).logging).toEqual({ driver: 'json-file', options });
   });
