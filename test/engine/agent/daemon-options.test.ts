@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { images, startScene, type Scene } from '../support/scenes/scene.ts';
+import { images, startScene, type Scene } from '../../support/scenes/scene.ts';
 
 /* Engines that a person has set up in another way than Docker's own defaults: engine-notes §9. */
 
