@@ -120,7 +120,7 @@ describe('what a restart of the agent cures', () => {
     await prepareLeakyHost(scene.host);
     const leaked = await leakHelpers(scene.host, 120);
     await scene.startAgent(keys, ...soon, ...limits({ SOCKET_PATIENCE: 600_000 }), ...ownSocket);
-    await stateBecomes({ state: 'ok' });
+    await checkSays(/^healthy$/m);
     const cleaner = ['run', '-d', '--name', 'cleaner', '--privileged', '--pid', 'host', ...ownSocket];
     const slowly = limits({ SWEEP_AGE: 0, CLEANUP_PARALLEL: 1 });
     await scene.host.docker(...cleaner, ...slowly, images.a, 'cleanup', '--yes');
