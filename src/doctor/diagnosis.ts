@@ -5,6 +5,7 @@ import { checkCertificates } from './checks/certificates.ts';
 import { checkEngine } from './checks/engine.ts';
 import { checkKey, checkLock } from './checks/lock-and-key.ts';
 import { checkLeaks } from './checks/leaks.ts';
+import { checkLogs } from './checks/logs.ts';
 import { checkMounts } from './checks/mounts.ts';
 import { checkAgentRestarts, checkRestarts } from './checks/restarts.ts';
 import { checkClock, checkServer } from './checks/server.ts';
@@ -40,6 +41,7 @@ export function diagnose(snapshot: HostSnapshot, limits: Limits, tookMs: number)
   const findings = [
     ...checkEngine(snapshot),
     ...checkStorage(snapshot, limits),
+    ...checkLogs(snapshot, limits),
     ...checkPool(snapshot, limits),
     ...checkAgents(snapshot, limits),
     ...checkLeaks(snapshot),

@@ -111,6 +111,15 @@ export interface MountSnapshot {
   readonly kernelDetaches: boolean;
 }
 
+/** The log of a container that takes much of the disk. */
+export interface LogSnapshot {
+  /** Of the container. */
+  readonly name: string;
+  readonly bytes: number;
+  /** On the host. */
+  readonly path: string;
+}
+
 /** When a target image that failed is tried again. */
 export interface AttemptSummary {
   readonly image: string;
@@ -135,6 +144,8 @@ export interface HostSnapshot {
   readonly engine: Seen<EngineSnapshot>;
   readonly info: Seen<EngineInfo>;
   readonly fileSystem: Seen<FileSystemFacts>;
+  /** Of at least DOCTOR_LOG bytes, the largest first. */
+  readonly logs: Seen<readonly LogSnapshot[]>;
   /** Every container, whatever its state. */
   readonly containers: Seen<readonly ContainerSummary[]>;
   readonly agents: Seen<readonly AgentSnapshot[]>;

@@ -1,9 +1,16 @@
+import { execFile } from 'node:child_process';
+import { truncate } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Diagnosis } from '../../../src/doctor/diagnosis.ts';
+import { enterHost } from '../../support/host/host-namespaces.ts';
 import { images, startScene, type Scene } from '../../support/scenes/scene.ts';
 
 /* Engines that a person has set up in another way than Docker's own defaults: engine-notes §9. */
+
+const run = promisify(execFile);
 
 let scene: Scene;
 
@@ -38,6 +45,21 @@ describe('an engine with log settings of its own', () => {
     expect(await hostConfigOf('rancher-agent')).toMatchObject({
       LogConfig: { Type: 'json-file', Config: { 'max-size': '10000000', 'max-file': '5' } },
     });
+  });
+
+  it('a log of gigabytes is named by the doctor, whose advice frees the disk', async () => {
+    await scene.host.docker('run', '-d', '--name', 'shop', '--entrypoint', 'sleep', images.upstream, '600');
+    const path = await scene.host.docker('inspect', '-f', '{{.LogPath}}', 'shop');
+    await truncate(scene.host.pathInHost(path), 3_100_000_000);
+    const doctor = ['run', '--rm', '--privileged', '--pid=host', ...socket, ...rancher, images.a, 'doctor'];
+    const look = async (): Promise<Diagnosis> =>
+      JSON.parse((await scene.host.tryDocker(...doctor, '--json')).stdout) as Diagnosis;
+    const { findings } = await look();
+    const line = findings.find(({ cause }) => cause === 'log-large');
+    expect(line?.text).toBe('large logs of containers: shop (3.1 GB)');
+    const [command = 'no command'] = /truncate -s 0 \S+\b/.exec(line?.advice ?? '') ?? [];
+    await run('nsenter', [...enterHost(scene.host.initPid), ...command.split(' ')]);
+    expect((await look()).causes).not.toContain('log-large');
   });
 
   it('none: what the worker finds and says arrives', async () => {
