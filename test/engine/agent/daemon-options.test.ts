@@ -102,6 +102,39 @@ describe('an engine with log settings of its own', () => {
   });
 });
 
+describe('an engine with mounts of its own, as from MountFlags=slave', () => {
+  beforeAll(async () => {
+    scene = await startScene({ name: 'mounts', ownMounts: true });
+  });
+  afterAll(async () => scene.close());
+
+  async function mountsOfDaemon(): Promise<readonly string[]> {
+    const inside = ['sh', '-c', 'cat /proc/$(cat /var/run/docker.pid)/mountinfo'];
+    const { stdout } = await run('nsenter', [...enterHost(scene.host.initPid), ...inside]);
+    return stdout.split('\n').filter((line) => line.includes(' /var/lib/rancher/volumes '));
+  }
+
+  it('containers may share the folder of the volumes, and see what another one mounts there', async () => {
+    expect((await scene.register()).status).toBe(0);
+    await scene.waitFor('the shared mount', async () =>
+      (await mountsOfDaemon()).some((line) => line.includes(' shared:')) ? true : undefined,
+    );
+    const volumes = '/var/lib/rancher/volumes:/var/lib/rancher/volumes';
+    const shell = ['--entrypoint', 'sh', images.upstream, '-c'];
+    const driver = 'mkdir -p /var/lib/rancher/volumes/v && mount -t tmpfs none /var/lib/rancher/volumes/v';
+    const stored = await scene.host.tryDocker(
+      ...['run', '--rm', '--privileged', '-v', `${volumes}:shared`, ...shell, driver],
+    );
+    expect(stored, stored.stderr).toMatchObject({ status: 0 });
+    const seen = await scene.host.tryDocker('run', '--rm', '-v', volumes, ...shell, 'cat /proc/mounts');
+    expect(seen.stdout).toMatch(/ \/var\/lib\/rancher\/volumes\/v tmpfs /);
+    const before = await mountsOfDaemon();
+    await scene.host.docker('restart', 'rancher-agent');
+    await scene.settled();
+    expect(await mountsOfDaemon()).toEqual(before);
+  });
+});
+
 describe('an engine with userns-remap', () => {
   beforeAll(async () => {
     scene = await startScene({ name: 'userns', userns: true });
