@@ -20,6 +20,7 @@ import {
   probeLogs,
   probeMachine,
   probeMounts,
+  probePoolMode,
   probeTransport,
   requireFolder,
 } from './probe-host.ts';
@@ -107,7 +108,16 @@ async function collectRoles(collection: StatusCollection, allowed: ProbeLimits):
 
 type EnginePart = Pick<
   HostSnapshot,
-  'engine' | 'info' | 'fileSystem' | 'logs' | 'containers' | 'agents' | 'leaks' | 'server' | 'address'
+  | 'engine'
+  | 'info'
+  | 'fileSystem'
+  | 'poolMode'
+  | 'logs'
+  | 'containers'
+  | 'agents'
+  | 'leaks'
+  | 'server'
+  | 'address'
 >;
 
 async function collectEngine(collection: Collection, allowed: ProbeLimits): Promise<EnginePart> {
@@ -130,6 +140,7 @@ async function collectEngine(collection: Collection, allowed: ProbeLimits): Prom
       agents: unknown,
       leaks: unknown,
       logs: unknown,
+      poolMode: unknown,
       fileSystem: await usual,
       server,
       address,
@@ -145,7 +156,7 @@ async function collectEngine(collection: Collection, allowed: ProbeLimits): Prom
     probe('read the info of the engine', allowed, async () => engine.readInfo()),
     probe('list containers', allowed, async () => engine.listContainers({ states: containerStates })),
   ]);
-  const [agents, fileSystem, logs] = await Promise.all([
+  const [agents, fileSystem, logs, poolMode] = await Promise.all([
     containers.known
       ? collectAgents(collection, allowed, engine, containers.value)
       : Promise.resolve(unknownBecause('unknown without the list of containers')),
@@ -153,6 +164,9 @@ async function collectEngine(collection: Collection, allowed: ProbeLimits): Prom
       ? collectFileSystem(collection, allowed, info.value.rootDirectory)
       : usual,
     collectLogs(collection, allowed, info, containers),
+    info.known
+      ? probe('ask about the pool', allowed, async () => probePoolMode(configuration, info.value))
+      : info,
   ]);
   const environment = environmentOf(agents) ?? configuration.environment;
   const [server, address] = await Promise.all([
@@ -171,6 +185,7 @@ async function collectEngine(collection: Collection, allowed: ProbeLimits): Prom
       : containers,
     fileSystem,
     logs,
+    poolMode,
     server,
     address,
     agents: agents.known ? { known: true, value: agents.value.map(({ agent }) => agent) } : agents,

@@ -12,6 +12,7 @@ import { checkClock, checkServer } from './checks/server.ts';
 import { checkServing } from './checks/serving.ts';
 import { checkState } from './checks/state.ts';
 import { checkTransport } from './checks/transport.ts';
+import { checkPoolMode } from './checks/pool-mode.ts';
 import { checkPool, checkStorage } from './checks/storage.ts';
 import type { Finding, Level } from './finding.ts';
 import type { HostSnapshot, StatusSnapshot } from './snapshot.ts';
@@ -43,6 +44,7 @@ export function diagnose(snapshot: HostSnapshot, limits: Limits, tookMs: number)
     ...checkStorage(snapshot, limits),
     ...checkLogs(snapshot, limits),
     ...checkPool(snapshot, limits),
+    ...checkPoolMode(snapshot),
     ...checkAgents(snapshot, limits),
     ...checkLeaks(snapshot),
     ...checkRestarts(snapshot, limits),

@@ -9,8 +9,10 @@ import { readMachine, type MachineReading } from '../host/machine.ts';
 import { selectMounts, type Mount } from '../host/mounts/table.ts';
 import { seesHostMounts } from '../host/mounts/namespace.ts';
 import { resolveInRoot } from '../host/mounts/root.ts';
+import { readPoolMode, type PoolMode } from '../host/pool-mode.ts';
+import { runCommand } from '../host/processes.ts';
 import { readStorage, type FileSystemFacts } from '../host/storage.ts';
-import type { ContainerSummary } from '../engine/engine.ts';
+import type { ContainerSummary, EngineInfo } from '../engine/engine.ts';
 import type { Clock } from '../support/clock.ts';
 import {
   pathsBelow,
@@ -64,6 +66,21 @@ export async function probeFileSystem(
   const { fileSystem } = await readStorage(paths, { driver: '', driverStatus: [], dockerRoot }, limits);
   if (fileSystem === undefined) throw new NotVisibleError(`${dockerRoot} cannot be read`, needsHostPid);
   return fileSystem;
+}
+
+/**
+ * @returns undefined for another storage driver
+ * @throws NotVisibleError without the host's processes; as `readPoolMode`
+ */
+export async function probePoolMode(
+  { paths, limits }: Pick<Configuration, 'paths' | 'limits'>,
+  { storageDriver, driverStatus }: EngineInfo,
+): Promise<PoolMode | undefined> {
+  const [, pool] = driverStatus.find(([name]) => name === 'Pool Name') ?? [];
+  if (storageDriver !== 'devicemapper' || pool === undefined) return undefined;
+  if (!(await seesHostMounts(paths)))
+    throw new NotVisibleError('the pool cannot be seen from here', needsHostPid);
+  return readPoolMode({ paths, limits, run: runCommand }, pool);
 }
 
 /** @throws NotVisibleError without the host's processes */
