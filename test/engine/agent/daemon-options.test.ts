@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Diagnosis } from '../../../src/doctor/diagnosis.ts';
+import { callEngine } from '../../support/host/engine-call.ts';
 import { enterHost } from '../../support/host/host-namespaces.ts';
 import { images, startScene, type Scene } from '../../support/scenes/scene.ts';
 
@@ -132,6 +133,37 @@ describe('an engine with mounts of its own, as from MountFlags=slave', () => {
     await scene.host.docker('restart', 'rancher-agent');
     await scene.settled();
     expect(await mountsOfDaemon()).toEqual(before);
+  });
+});
+
+describe('an engine on devicemapper', () => {
+  beforeAll(async () => {
+    scene = await startScene({ name: 'pool' });
+  });
+  afterAll(async () => scene.close());
+
+  it('whose pool needs a check: the doctor says what the dmsetup of the host says', async () => {
+    const { body } = await callEngine(scene.host.engineSocketPath, 'GET', '/info');
+    const driver = { Driver: 'devicemapper', DriverStatus: [['Pool Name', 'docker-thinpool']] };
+    scene.host.proxy.addRule({
+      match: ({ path }) => path === '/info',
+      action: { kind: 'answer', status: 200, body: { ...(body as object), ...driver } },
+    });
+    const status =
+      '0 12582912 thin-pool 3 283/2048 5435/98304 - ro discard_passdown queue_if_no_space needs_check 1024';
+    const setUp = [
+      'mount -t tmpfs none /usr/local/sbin',
+      `printf '#!/bin/sh\\n[ "$*" = "status --noflush docker-thinpool" ] && echo "%s"\\n' '${status}' >/usr/local/sbin/dmsetup`,
+      'chmod 755 /usr/local/sbin/dmsetup',
+    ];
+    await run('nsenter', [...enterHost(scene.host.initPid), 'sh', '-c', setUp.join(' && ')]);
+    const doctor = ['run', '--rm', '--privileged', '--pid=host', ...socket, ...rancher, images.a, 'doctor'];
+    const { stdout } = await scene.host.tryDocker(...doctor, '--json');
+    const { findings } = JSON.parse(stdout) as Diagnosis;
+    expect(findings.find(({ cause }) => cause === 'pool-read-only')).toMatchObject({
+      level: 'unhealthy',
+      figures: { mode: 'ro', needsCheck: true },
+    });
   });
 });
 
