@@ -3,6 +3,7 @@ import { namesOf, readNames } from '../agent/identity/roles.ts';
 import { selectProfile } from '../agent/identity/profile.ts';
 import type { EngineOptions } from '../engine/reads.ts';
 import type { ContainerDetails, Engine, EngineInfo } from '../engine/engine.ts';
+import type { WhenRefused } from '../engine/transport.ts';
 import { diskHint } from '../host/errors.ts';
 import { systemClock } from '../support/clock.ts';
 import {
@@ -143,10 +144,19 @@ export async function askEngineInfo(context: Context, signal: AbortSignal): Prom
   return readEngineInfo(engineOptions(context, signal));
 }
 
+/** A daemon with live-restore is restarted, and this container goes on with the socket that it had before. */
+export function whenRefusedIn({ paths, socketPath }: Configuration): WhenRefused {
+  return async () => {
+    const { findReplacedSocket } = await import('../host/replaced-socket.ts');
+    return findReplacedSocket(paths, socketPath);
+  };
+}
+
 function engineOptions(context: Context, signal: AbortSignal | undefined): EngineOptions {
   const { configuration, log, version, command, clock } = context;
   return {
     socketPath: configuration.socketPath,
+    whenRefused: whenRefusedIn(configuration),
     apiVersion: configuration.apiVersion,
     userAgent: `rancher-agent-entrypoint/${version} (${command})`,
     limits: configuration.limits,

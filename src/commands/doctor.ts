@@ -6,7 +6,7 @@ import { diagnose, type Diagnosis } from '../doctor/diagnosis.ts';
 import type { HostSnapshot } from '../doctor/snapshot.ts';
 import type { Limits } from '../support/limits/limits.ts';
 import { silentLog } from '../support/log.ts';
-import type { Context } from './context.ts';
+import { whenRefusedIn, type Context } from './context.ts';
 
 /** What the doctor has collected, and what is wrong. */
 export interface Examination {
@@ -40,6 +40,7 @@ export async function connectPatiently(context: Context, changes: Partial<Limits
   const { DOCTOR_CALL, DOCTOR_INSPECT } = configuration.limits;
   return connectEngine({
     socketPath: configuration.socketPath,
+    whenRefused: whenRefusedIn(configuration),
     apiVersion: configuration.apiVersion,
     userAgent: `rancher-agent-entrypoint/${version} (${command})`,
     limits: {

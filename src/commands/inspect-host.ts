@@ -1,5 +1,5 @@
 import { isRancherFolderMounted } from '../host/mounts/rancher-folder.ts';
-import { ExitCode, messageOf } from '../support/errors.ts';
+import { EngineUnavailableError, ExitCode, messageOf } from '../support/errors.ts';
 import { askEngineInfo, openEngine, type Context } from './context.ts';
 
 /**
@@ -20,8 +20,25 @@ export async function inspectHost(context: Context): Promise<number> {
   const workerImage = ownImageOf(own, configuration);
   const { delegate } = await import('../agent/worker/delegate.ts');
   const { hostOf } = await import('../agent/host.ts');
-  const caller = { ...hostOf(context, engine), write: context.write };
-  return delegate(caller, { task: 'inspect-host', workerImage, own });
+  let printed = 0;
+  const write: Context['write'] = (chunk, stream) => {
+    if (stream === 'stdout') printed += chunk.length;
+    context.write(chunk, stream);
+  };
+  const status = await delegate(
+    { ...hostOf(context, engine), write },
+    { task: 'inspect-host', workerImage, own },
+  );
+  // Whoever asked would go on with nothing.
+  if (status === ExitCode.ok && printed === 0) {
+    throw new EngineUnavailableError(
+      'the worker has inspected the host, and its output did not arrive here',
+      {
+        hint: 'start this command with -v /var/lib/rancher:/var/lib/rancher: then it needs no worker',
+      },
+    );
+  }
+  return status;
 }
 
 /** Inspects the host from a container that has its `/var/lib/rancher`. */

@@ -7,7 +7,7 @@ import { connectEngine } from '../engine/docker-engine.ts';
 import type { Engine } from '../engine/engine.ts';
 import { deadlineIn } from '../support/deadline.ts';
 import { silentLog } from '../support/log.ts';
-import { adoptNames, type Context } from './context.ts';
+import { adoptNames, whenRefusedIn, type Context } from './context.ts';
 
 /** Collects what `status` shows of this host. Changes nothing; what cannot be read does not hide the rest. */
 export async function readStatusReport(
@@ -56,6 +56,7 @@ export async function watchStatus(context: Context, show: (report: StatusReport)
 async function connect({ configuration, version, command, clock, signal }: Context): Promise<Engine> {
   return connectEngine({
     socketPath: configuration.socketPath,
+    whenRefused: whenRefusedIn(configuration),
     apiVersion: configuration.apiVersion,
     userAgent: `rancher-agent-entrypoint/${version} (${command})`,
     limits: { ...configuration.limits, CALL_TRIES: 1 },

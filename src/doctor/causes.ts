@@ -22,6 +22,11 @@ export const doctorCauses = {
     meaning: 'the Docker root or the devicemapper pool is full: no upgrade begins',
   },
   'storage-tight': { levels: warning, meaning: 'the same soon' },
+  'log-large': { levels: warning, meaning: 'the log of a container has gigabytes' },
+  'pool-read-only': {
+    levels: unhealthy,
+    meaning: 'the kernel lets nobody write to the devicemapper pool, or it needs a check',
+  },
   'deferred-off': { levels: warning, meaning: 'devicemapper without deferred removal or deletion' },
   'loopback-pool': { levels: warning, meaning: 'devicemapper on loopback files' },
   'no-agent': { levels: unhealthy, meaning: 'the host has no agent' },

@@ -17,8 +17,10 @@ import {
   probeAttempts,
   probeFileSystem,
   probeKey,
+  probeLogs,
   probeMachine,
   probeMounts,
+  probePoolMode,
   probeTransport,
   requireFolder,
 } from './probe-host.ts';
@@ -106,7 +108,16 @@ async function collectRoles(collection: StatusCollection, allowed: ProbeLimits):
 
 type EnginePart = Pick<
   HostSnapshot,
-  'engine' | 'info' | 'fileSystem' | 'containers' | 'agents' | 'leaks' | 'server' | 'address'
+  | 'engine'
+  | 'info'
+  | 'fileSystem'
+  | 'poolMode'
+  | 'logs'
+  | 'containers'
+  | 'agents'
+  | 'leaks'
+  | 'server'
+  | 'address'
 >;
 
 async function collectEngine(collection: Collection, allowed: ProbeLimits): Promise<EnginePart> {
@@ -128,6 +139,8 @@ async function collectEngine(collection: Collection, allowed: ProbeLimits): Prom
       containers: unknown,
       agents: unknown,
       leaks: unknown,
+      logs: unknown,
+      poolMode: unknown,
       fileSystem: await usual,
       server,
       address,
@@ -143,13 +156,17 @@ async function collectEngine(collection: Collection, allowed: ProbeLimits): Prom
     probe('read the info of the engine', allowed, async () => engine.readInfo()),
     probe('list containers', allowed, async () => engine.listContainers({ states: containerStates })),
   ]);
-  const [agents, fileSystem] = await Promise.all([
+  const [agents, fileSystem, logs, poolMode] = await Promise.all([
     containers.known
       ? collectAgents(collection, allowed, engine, containers.value)
       : Promise.resolve(unknownBecause('unknown without the list of containers')),
     info.known && info.value.rootDirectory !== usualRoot
       ? collectFileSystem(collection, allowed, info.value.rootDirectory)
       : usual,
+    collectLogs(collection, allowed, info, containers),
+    info.known
+      ? probe('ask about the pool', allowed, async () => probePoolMode(configuration, info.value))
+      : info,
   ]);
   const environment = environmentOf(agents) ?? configuration.environment;
   const [server, address] = await Promise.all([
@@ -167,6 +184,8 @@ async function collectEngine(collection: Collection, allowed: ProbeLimits): Prom
         }
       : containers,
     fileSystem,
+    logs,
+    poolMode,
     server,
     address,
     agents: agents.known ? { known: true, value: agents.value.map(({ agent }) => agent) } : agents,
@@ -196,6 +215,19 @@ async function collectFileSystem(
   dockerRoot: string,
 ): Promise<HostSnapshot['fileSystem']> {
   return probe('read the Docker root', allowed, async () => probeFileSystem(configuration, dockerRoot));
+}
+
+async function collectLogs(
+  { configuration }: Collection,
+  allowed: ProbeLimits,
+  info: HostSnapshot['info'],
+  containers: HostSnapshot['containers'],
+): Promise<HostSnapshot['logs']> {
+  if (!info.known) return info;
+  if (!containers.known) return containers;
+  return probe('read the sizes of logs', allowed, async () =>
+    probeLogs(configuration, info.value.rootDirectory, containers.value),
+  );
 }
 
 async function collectServer(

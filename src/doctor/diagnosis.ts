@@ -5,12 +5,14 @@ import { checkCertificates } from './checks/certificates.ts';
 import { checkEngine } from './checks/engine.ts';
 import { checkKey, checkLock } from './checks/lock-and-key.ts';
 import { checkLeaks } from './checks/leaks.ts';
+import { checkLogs } from './checks/logs.ts';
 import { checkMounts } from './checks/mounts.ts';
 import { checkAgentRestarts, checkRestarts } from './checks/restarts.ts';
 import { checkClock, checkServer } from './checks/server.ts';
 import { checkServing } from './checks/serving.ts';
 import { checkState } from './checks/state.ts';
 import { checkTransport } from './checks/transport.ts';
+import { checkPoolMode } from './checks/pool-mode.ts';
 import { checkPool, checkStorage } from './checks/storage.ts';
 import type { Finding, Level } from './finding.ts';
 import type { HostSnapshot, StatusSnapshot } from './snapshot.ts';
@@ -40,7 +42,9 @@ export function diagnose(snapshot: HostSnapshot, limits: Limits, tookMs: number)
   const findings = [
     ...checkEngine(snapshot),
     ...checkStorage(snapshot, limits),
+    ...checkLogs(snapshot, limits),
     ...checkPool(snapshot, limits),
+    ...checkPoolMode(snapshot),
     ...checkAgents(snapshot, limits),
     ...checkLeaks(snapshot),
     ...checkRestarts(snapshot, limits),

@@ -2,13 +2,17 @@ import { join } from 'node:path';
 import { readServerFiles } from '../agent/origin/origin.ts';
 import { nextAttemptAt, readAttempts } from '../host/files/attempts.ts';
 import { readHostAddresses } from '../host/addresses.ts';
+import { findLargeLogs } from '../host/container-logs.ts';
 import { detachesMounts, findOtherHolders } from '../host/mounts/of-containers.ts';
 import { readRegistrationKey } from '../host/identity.ts';
 import { readMachine, type MachineReading } from '../host/machine.ts';
 import { selectMounts, type Mount } from '../host/mounts/table.ts';
 import { seesHostMounts } from '../host/mounts/namespace.ts';
 import { resolveInRoot } from '../host/mounts/root.ts';
+import { readPoolMode, type PoolMode } from '../host/pool-mode.ts';
+import { runCommand } from '../host/processes.ts';
 import { readStorage, type FileSystemFacts } from '../host/storage.ts';
+import type { ContainerSummary, EngineInfo } from '../engine/engine.ts';
 import type { Clock } from '../support/clock.ts';
 import {
   pathsBelow,
@@ -21,7 +25,13 @@ import { ConfigurationError } from '../support/errors.ts';
 import type { Limits } from '../support/limits/limits.ts';
 import { silentLog } from '../support/log.ts';
 import { NotVisibleError } from './probe.ts';
-import type { AddressSnapshot, AttemptSummary, MountSnapshot, TransportSnapshot } from './snapshot.ts';
+import type {
+  AddressSnapshot,
+  AttemptSummary,
+  LogSnapshot,
+  MountSnapshot,
+  TransportSnapshot,
+} from './snapshot.ts';
 
 const needsHostPid = 'Start it with --privileged --pid=host.';
 
@@ -56,6 +66,36 @@ export async function probeFileSystem(
   const { fileSystem } = await readStorage(paths, { driver: '', driverStatus: [], dockerRoot }, limits);
   if (fileSystem === undefined) throw new NotVisibleError(`${dockerRoot} cannot be read`, needsHostPid);
   return fileSystem;
+}
+
+/**
+ * @returns undefined for another storage driver
+ * @throws NotVisibleError without the host's processes; as `readPoolMode`
+ */
+export async function probePoolMode(
+  { paths, limits }: Pick<Configuration, 'paths' | 'limits'>,
+  { storageDriver, driverStatus }: EngineInfo,
+): Promise<PoolMode | undefined> {
+  const [, pool] = driverStatus.find(([name]) => name === 'Pool Name') ?? [];
+  if (storageDriver !== 'devicemapper' || pool === undefined) return undefined;
+  if (!(await seesHostMounts(paths)))
+    throw new NotVisibleError('the pool cannot be seen from here', needsHostPid);
+  return readPoolMode({ paths, limits, run: runCommand }, pool);
+}
+
+/** @throws NotVisibleError without the host's processes */
+export async function probeLogs(
+  { paths, limits }: Pick<Configuration, 'paths' | 'limits'>,
+  dockerRoot: string,
+  containers: readonly ContainerSummary[],
+): Promise<readonly LogSnapshot[]> {
+  if (!(await seesHostMounts(paths)))
+    throw new NotVisibleError('the logs of containers cannot be seen from here', needsHostPid);
+  // One that never started has no log, and a host that leaks has thousands of those.
+  const started = containers.filter(({ state }) => state !== 'created').slice(0, limits.DOCTOR_LOGS);
+  const names = new Map(started.map(({ id, name }) => [id, name]));
+  const large = await findLargeLogs(paths, dockerRoot, [...names.keys()], limits.DOCTOR_LOG);
+  return large.map(({ containerId, bytes, path }) => ({ name: names.get(containerId) ?? '', bytes, path }));
 }
 
 /** @throws NotVisibleError without the host's processes */

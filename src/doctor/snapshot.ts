@@ -9,6 +9,7 @@ import type { LockHolder } from '../host/files/lock.ts';
 import type { MachineReading } from '../host/machine.ts';
 import type { MountHolder } from '../host/mounts/holders.ts';
 import type { StatusReading } from '../host/files/status.ts';
+import type { PoolMode } from '../host/pool-mode.ts';
 import type { FileSystemFacts } from '../host/storage.ts';
 import type { HttpsRule } from '../support/configuration.ts';
 
@@ -111,6 +112,15 @@ export interface MountSnapshot {
   readonly kernelDetaches: boolean;
 }
 
+/** The log of a container that takes much of the disk. */
+export interface LogSnapshot {
+  /** Of the container. */
+  readonly name: string;
+  readonly bytes: number;
+  /** On the host. */
+  readonly path: string;
+}
+
 /** When a target image that failed is tried again. */
 export interface AttemptSummary {
   readonly image: string;
@@ -135,6 +145,10 @@ export interface HostSnapshot {
   readonly engine: Seen<EngineSnapshot>;
   readonly info: Seen<EngineInfo>;
   readonly fileSystem: Seen<FileSystemFacts>;
+  /** Undefined without a devicemapper pool. */
+  readonly poolMode: Seen<PoolMode | undefined>;
+  /** Of at least DOCTOR_LOG bytes, the largest first. */
+  readonly logs: Seen<readonly LogSnapshot[]>;
   /** Every container, whatever its state. */
   readonly containers: Seen<readonly ContainerSummary[]>;
   readonly agents: Seen<readonly AgentSnapshot[]>;

@@ -49,6 +49,7 @@ const detailsAnswer = v.object({
       Privileged: v.optional(v.nullish(v.boolean(), false), false),
       NetworkMode: text,
       RestartPolicy: v.nullish(v.object({ Name: text }), {}),
+      LogConfig: v.nullish(v.object({ Type: text, Config: labels }), {}),
     }),
     {},
   ),
@@ -116,6 +117,9 @@ export function readDetails(answer: unknown): ContainerDetails {
     })),
     layers: readLayers(raw.GraphDriver?.Data ?? {}),
     storageDriver: raw.Driver,
+    ...(raw.HostConfig.LogConfig.Type === ''
+      ? {}
+      : { logging: { driver: raw.HostConfig.LogConfig.Type, options: raw.HostConfig.LogConfig.Config } }),
   };
 }
 

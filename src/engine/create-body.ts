@@ -23,6 +23,11 @@ export function buildCreateBody(spec: ContainerSpec, features: EngineFeatures): 
       ...(spec.memoryBytes === undefined ? {} : { Memory: spec.memoryBytes }),
       ...(spec.pidsLimit !== undefined && features.pidsLimit ? { PidsLimit: spec.pidsLimit } : {}),
       ...(spec.hostPid ? { PidMode: 'host' } : {}),
+      // All that we create works on the host. With `userns-remap` an engine refuses `Privileged` and `NetworkMode: host` without it.
+      ...(features.userNamespace ? { UsernsMode: 'host' } : {}),
+      ...(spec.logging === undefined
+        ? {}
+        : { LogConfig: { Type: spec.logging.driver, Config: spec.logging.options } }),
       ...(spec.oomScoreAdjust === undefined ? {} : { OomScoreAdj: spec.oomScoreAdjust }),
       ...(spec.volumesFrom === undefined ? {} : { VolumesFrom: spec.volumesFrom }),
       ...(spec.autoRemove && features.autoRemove ? { AutoRemove: true } : {}),

@@ -33,8 +33,8 @@ import { createTransport, type EngineAnswer, type EngineRequest, type Transport 
  * @throws EngineUnavailableError, NotPermittedError
  */
 export async function connectEngine(options: EngineOptions): Promise<Engine> {
-  const { socketPath, userAgent, keepsConnections } = options;
-  const unversioned = createTransport(socketPath, undefined, userAgent, keepsConnections);
+  const { socketPath, userAgent, keepsConnections, whenRefused } = options;
+  const unversioned = createTransport(socketPath, undefined, userAgent, keepsConnections, whenRefused);
   const answer = await readRepeatedly(options, unversioned, {
     what: 'ask the engine for its version',
     method: 'GET',
@@ -53,7 +53,7 @@ export async function connectEngine(options: EngineOptions): Promise<Engine> {
   const transport =
     options.apiVersion === undefined
       ? unversioned
-      : createTransport(socketPath, version.api, userAgent, keepsConnections);
+      : createTransport(socketPath, version.api, userAgent, keepsConnections, whenRefused);
   return new DockerEngine(options, transport, version);
 }
 
@@ -192,6 +192,19 @@ class DockerEngine implements Engine {
       signal,
     });
     await copyLog(stream, write);
+  }
+
+  async attach(...[id, signal]: Parameters<Engine['attach']>): ReturnType<Engine['attach']> {
+    const stream = await this.#transport.openStream({
+      what: `attach to container ${id}`,
+      method: 'POST',
+      path: `/containers/${id}/attach`,
+      query: { stream: '1', stdout: '1', stderr: '1' },
+      accept: [200],
+      deadlineMs: this.#limits.INSPECT,
+      signal,
+    });
+    return async (write) => copyLog(stream, write);
   }
 
   async readLogTail(id: string): Promise<string> {

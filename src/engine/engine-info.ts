@@ -9,7 +9,8 @@ import { createTransport, type Transport } from './transport.ts';
  */
 export async function readEngineInfo(options: EngineOptions): Promise<EngineInfo> {
   // Kept to the end of the process: Node opens stderr, for its own log, when it closes a connection.
-  return askInfo(options, createTransport(options.socketPath, undefined, options.userAgent, true));
+  const { socketPath, userAgent, whenRefused } = options;
+  return askInfo(options, createTransport(socketPath, undefined, userAgent, true, whenRefused));
 }
 
 /** The same over an existing transport. */

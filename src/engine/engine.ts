@@ -39,6 +39,12 @@ export interface Engine {
   /** Copies a container's log, from its beginning, until the container exits or the signal is aborted. */
   followLog(id: string, write: LogWriter, signal: AbortSignal): Promise<void>;
   /**
+   * Attaches to what a container prints from now on, whatever its log driver is: a log may be one that cannot be read.
+   * Resolves when the engine has accepted it, so that nothing is missed of a container that is started after that.
+   * @returns copies what comes, until the container exits or the signal is aborted; to be called once
+   */
+  attach(id: string, signal: AbortSignal): Promise<(write: LogWriter) => Promise<void>>;
+  /**
    * The end of a container's log, stdout and stderr in the engine's order, as the container wrote it: at most LOG_TAIL_LINES
    * lines, read within LOG_TAIL. Log drivers that cannot be read are an EngineError.
    */
@@ -191,6 +197,8 @@ export interface ContainerDetails {
   readonly layers?: readonly string[];
   /** `overlay2`, `devicemapper`, …; empty if the engine does not say. */
   readonly storageDriver?: string;
+  /** The engine's own settings, if the container was created without any; undefined if the engine does not say. */
+  readonly logging?: LogSettings;
 }
 
 export interface ContainerMount {
@@ -226,6 +234,15 @@ export interface ContainerSpec {
   readonly anonymousVolumes?: readonly string[];
   /** Left out where the engine does not know it (API below 1.41). */
   readonly hostCgroupNamespace?: boolean;
+  /** Without it the engine's own settings count. */
+  readonly logging?: LogSettings;
+}
+
+/** Where an engine keeps what a container prints. */
+export interface LogSettings {
+  /** `json-file`, `journald`, `none`, … */
+  readonly driver: string;
+  readonly options: Readonly<Record<string, string>>;
 }
 
 /** How a container exited: its status, or `gone` if it was removed before the status could be read. */

@@ -61,7 +61,16 @@ export function isNoSpace(engineMessage: string): boolean {
   return /no space left on device/i.test(engineMessage);
 }
 
+/** Whether a message of the engine says that it cannot start a container, because its log driver does not work. */
+export function isLogDriverTrouble(engineMessage: string): boolean {
+  return /logging driver|log driver/i.test(engineMessage);
+}
+
 /** What a person can do about it. */
+export const logDriverHint =
+  "the engine's log driver does not work: start its log server, or change log-driver in /etc/docker/daemon.json";
+
+/** What a person can do about a full disk. */
 export const noSpaceHint = 'free space or inodes below the Docker root, then try again';
 
 /** The engine's message in an answer body: JSON `{"message":…}` or, on old engines, plain text. */

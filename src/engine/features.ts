@@ -6,6 +6,8 @@ export interface EngineFeatures {
   readonly waitConditions: boolean;
   /** The restart policy can be changed later; 1.22 answers 200 and ignores it (1.23). */
   readonly restartUpdate: boolean;
+  /** `UsernsMode` (1.23). */
+  readonly userNamespace: boolean;
   /** The number of processes of a container can be limited (1.23). */
   readonly pidsLimit: boolean;
   /** A security option has an equals sign between name and value (1.23); a colon before. */
@@ -26,6 +28,7 @@ export function featuresOf(apiVersion: string): EngineFeatures {
     autoRemove: minor >= 25,
     waitConditions: minor >= 30,
     restartUpdate: minor >= 23,
+    userNamespace: minor >= 23,
     pidsLimit: minor >= 23,
     equalsInSecurityOptions: minor >= 23,
     deadInspection: minor >= 25,

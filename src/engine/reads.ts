@@ -4,10 +4,12 @@ import type { Limits } from '../support/limits/limits.ts';
 import type { Log } from '../support/log.ts';
 import { doubling, retry } from '../support/retry.ts';
 import { isOutage } from './errors.ts';
-import type { EngineAnswer, EngineRequest, Transport } from './transport.ts';
+import type { EngineAnswer, EngineRequest, Transport, WhenRefused } from './transport.ts';
 
 export interface EngineOptions {
   readonly socketPath: string;
+  /** Asked when nothing listens there: a daemon with live-restore has another socket after a restart. */
+  readonly whenRefused?: WhenRefused;
   /** Pins the API version (`DOCKER_API_VERSION`), as far as the engine takes it. */
   readonly apiVersion: string | undefined;
   readonly userAgent: string;

@@ -40,6 +40,15 @@ export interface EngineAnswer {
   readonly isSkimmed: boolean;
 }
 
+/** A socket file that the daemon has replaced by another one: nothing will ever listen on it again. */
+export interface ReplacedSocket {
+  /** Where this process sees the file that is on the host now; undefined: it does not see the host. */
+  readonly present: string | undefined;
+}
+
+/** Tells whether the socket was replaced; undefined: no, or nobody knows. */
+export type WhenRefused = () => Promise<ReplacedSocket | undefined>;
+
 export interface Transport {
   request(request: EngineRequest): Promise<EngineAnswer>;
   /** For an answer that may be too big to be held as one text: `read` takes it piece by piece, within the deadline. */
@@ -54,6 +63,7 @@ export interface Transport {
  *
  * @param apiVersion prefix for every path, e.g. `1.22`; undefined talks to the engine's newest
  * @param userAgent shows in the log of the engine (and of a proxy) who asked
+ * @param whenRefused asked each time that nothing listens on the socket
  * @param keepsConnections reuses connections, for thousands of small requests. A request can then fail because the engine
  * was restarted after the last one
  */
@@ -62,20 +72,18 @@ export function createTransport(
   apiVersion: string | undefined,
   userAgent: string,
   keepsConnections = false,
+  whenRefused: WhenRefused = notReplaced,
 ): Transport {
-  // The types of dockerode know no agent.
-  const connection = { socketPath, agent: new EngineAgent(keepsConnections) };
-  const docker = withoutDockerHost(
-    () => new Docker({ ...connection, ...(apiVersion === undefined ? {} : { version: `v${apiVersion}` }) }),
-  );
-  type DialOptions = Parameters<typeof docker.modem.dial>[0];
-  const dial = promisify<DialOptions, IncomingMessage>((options, callback) => {
-    docker.modem.dial(options, (error: Error | null, answer) => {
-      callback(error, answer as IncomingMessage);
-    });
-  });
+  const dialAt = (path: string): ReturnType<typeof createDial> =>
+    createDial(path, apiVersion, new EngineAgent(keepsConnections));
+  const dialHere = dialAt(socketPath);
+  let there: { readonly path: string; readonly dial: typeof dialHere } | undefined;
 
-  const open = async (request: EngineRequest, signal: AbortSignal): Promise<IncomingMessage> =>
+  const openOver = async (
+    dial: typeof dialHere,
+    request: EngineRequest,
+    signal: AbortSignal,
+  ): Promise<IncomingMessage> =>
     dial({
       path: `${request.path}?`,
       method: request.method,
@@ -86,6 +94,23 @@ export function createTransport(
       headers: { 'User-Agent': userAgent },
       statusCodes: everyStatus,
     });
+
+  const open = async (request: EngineRequest, signal: AbortSignal): Promise<IncomingMessage> => {
+    try {
+      return await openOver(dialHere, request, signal);
+    } catch (error) {
+      // Nothing was sent, so even a change may be sent again.
+      const replaced = systemCodeOf(error) === 'ECONNREFUSED' ? await whenRefused() : undefined;
+      if (replaced === undefined) throw error;
+      if (replaced.present === undefined) throw deadSocketError(request.what, error);
+      if (there?.path !== replaced.present)
+        there = { path: replaced.present, dial: dialAt(replaced.present) };
+      return await openOver(there.dial, request, signal).catch((second: unknown) => {
+        // The daemon is still down: what the first socket says is as true, and its advice is better.
+        throw ['ENOENT', 'ECONNREFUSED'].includes(systemCodeOf(second) ?? '') ? error : second;
+      });
+    }
+  };
 
   /** The deadline closes a connection without headers. After the headers only `request.signal` closes it. */
   const openUntil = async (request: EngineRequest, deadline: AbortSignal): Promise<IncomingMessage> => {
@@ -135,6 +160,32 @@ export function createTransport(
       });
     },
   };
+}
+
+/** The modem's way to ask, over one socket. */
+function createDial(socketPath: string, apiVersion: string | undefined, agent: Agent) {
+  // The types of dockerode know no agent.
+  const connection = { socketPath, agent };
+  const docker = withoutDockerHost(
+    () => new Docker({ ...connection, ...(apiVersion === undefined ? {} : { version: `v${apiVersion}` }) }),
+  );
+  type DialOptions = Parameters<typeof docker.modem.dial>[0];
+  return promisify<DialOptions, IncomingMessage>((options, callback) => {
+    docker.modem.dial(options, (error: Error | null, answer) => {
+      callback(error, answer as IncomingMessage);
+    });
+  });
+}
+
+async function notReplaced(): Promise<undefined> {
+  return Promise.resolve(undefined);
+}
+
+function deadSocketError(what: string, cause: unknown): EngineUnavailableError {
+  return new EngineUnavailableError(
+    `${what}: the Docker socket in this container is dead: the daemon has been restarted since the container started`,
+    { hint: 'start this command again; with --pid=host it finds the new socket', cause },
+  );
 }
 
 /**

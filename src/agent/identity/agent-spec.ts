@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import type { ContainerSpec } from '../../engine/engine.ts';
+import type { ContainerSpec, LogSettings } from '../../engine/engine.ts';
 import { imagesAllowedVariable, transportVariables, type Environment } from '../../support/configuration.ts';
+import { fixedLimits } from '../../support/limits/fixed.ts';
 import type { Profile } from './profile.ts';
 import { labels } from './roles.ts';
 
@@ -22,6 +23,8 @@ export interface AgentIngredients {
   readonly systemd?: boolean;
   /** Where the engine's socket is on the host: `hostSocketOf`. */
   readonly hostSocket: string;
+  /** What a container gets that asks for nothing, as far as it is known: the engine's own log settings. */
+  readonly usualLogging?: LogSettings | undefined;
 }
 
 /** What the agent's container is created from (contract §4), field by field. */
@@ -50,13 +53,29 @@ export function buildAgentSpec(ingredients: AgentIngredients): ContainerSpec {
   const digest = digestOf({ ...spec, image: '' }, ingredients.imageId);
   // Names that were overridden are not passed in the environment (contract §4), and the agent's own `run` needs them.
   const isNamed = Object.keys(profile.overrides).length > 0;
+  const logging = limitLog(ingredients.usualLogging);
   return {
     ...spec,
+    // Not in the digest: no agent is replaced because of its log.
+    ...(logging === undefined ? {} : { logging }),
     labels: {
       [labels.role]: 'agent',
       [labels.spec]: digest,
       ...(isNamed ? { [labels.names]: JSON.stringify(profile.overrides) } : {}),
     },
+  };
+}
+
+/**
+ * A json-file log has no end unless somebody sets one, and an agent lives for years: it filled disks (engine-notes §9). Any
+ * other driver, and a size that a person has set for the engine, is left as it is.
+ */
+function limitLog(usual: LogSettings | undefined): LogSettings | undefined {
+  if (usual?.driver !== 'json-file' || 'max-size' in usual.options) return undefined;
+  const { AGENT_LOG_SIZE, AGENT_LOG_FILES } = fixedLimits;
+  return {
+    driver: usual.driver,
+    options: { 'max-size': String(AGENT_LOG_SIZE), 'max-file': String(AGENT_LOG_FILES), ...usual.options },
   };
 }
 

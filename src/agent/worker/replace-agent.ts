@@ -89,6 +89,8 @@ export async function replaceAgent(work: Work, replacement: Replacement): Promis
     varLibWritable: facts.varLibWritable,
     systemd: facts.systemd,
     hostSocket: await hostSocketOf(profile, environment, work.own, configuration.socketPath),
+    // The worker was created without log settings.
+    usualLogging: work.own.logging,
     ...(await provideState(work, replacement)),
   });
   let change: string | undefined;

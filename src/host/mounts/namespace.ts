@@ -15,17 +15,25 @@ export interface HostCommands {
   readonly signal?: AbortSignal;
 }
 
-/** The arguments of `nsenter` that run a command in the mount namespace of the host's init. */
-export function inHostMounts(paths: Paths, command: readonly string[]): readonly string[] {
-  return [`--mount=${paths.proc}/1/ns/mnt`, '--', ...command];
+/**
+ * The arguments of `nsenter` that run a command in the mount namespace of the host's init.
+ * @param pid or in that of this process
+ */
+export function inHostMounts(paths: Paths, command: readonly string[], pid = 1): readonly string[] {
+  return [`--mount=${paths.proc}/${pid}/ns/mnt`, '--', ...command];
 }
 
 /**
  * Runs a command, with the host's programs, in the host's mount namespace.
+ * @param pid or in that of this process
  * @throws CommandError when it cannot be started or exits with another status than 0; DeadlineError
  */
-export async function runOnHost(host: HostCommands, command: readonly string[]): Promise<CommandResult> {
-  return runChecked(host, 'nsenter', inHostMounts(host.paths, command));
+export async function runOnHost(
+  host: HostCommands,
+  command: readonly string[],
+  pid = 1,
+): Promise<CommandResult> {
+  return runChecked(host, 'nsenter', inHostMounts(host.paths, command, pid));
 }
 
 /**

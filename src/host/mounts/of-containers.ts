@@ -12,7 +12,8 @@ const containerMount =
   /\/(?:(?:overlay2?|btrfs\/subvolumes|zfs\/graph|vfs\/dir|aufs\/mnt|devicemapper\/mnt)\/[0-9a-f]{64}(?:-init)?(?:\/merged|\/rootfs)?|containers\/[0-9a-f]{64}\/(?:mounts\/)?shm)$/;
 
 /** The engine and its helpers need the mounts of running containers, perhaps in a namespace of their own. */
-const engineProcess = /^(dockerd|docker|docker-current|docker-containe|containerd|containerd-shim.*)$/;
+const engineProcess =
+  /^(dockerd|dockerd-current|docker|docker-current|docker-containe|containerd|containerd-shim.*)$/;
 
 /** Whether a mount is one of a container, by its mount point. */
 export function isContainerMount({ mountPoint }: Pick<Mount, 'mountPoint'>): boolean {

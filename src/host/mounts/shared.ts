@@ -1,4 +1,5 @@
 import { access } from 'node:fs/promises';
+import { findDaemonsApart } from './daemons.ts';
 import { runChecked, runOnHost, seesHostMounts, tryOrWarn, type HostCommands } from './namespace.ts';
 import { findMount, requireMounts, type Mount } from './table.ts';
 
@@ -10,7 +11,7 @@ const hostDev = '/host/dev';
 
 /**
  * Prepares the mounts as `run` needs them (contract §5): the host's `/dev` over our own, and two folders of the host as shared
- * mounts. Existing mounts are not repeated: a hundred restarts stack no mounts. A failure is logged and the agent continues
+ * mounts, also where a daemon with mounts of its own looks. Existing mounts are not repeated: a hundred restarts stack no mounts. A failure is logged and the agent continues
  * without the mount, as the legacy entrypoint did.
  */
 export async function prepareMounts(host: HostCommands): Promise<void> {
@@ -20,8 +21,14 @@ export async function prepareMounts(host: HostCommands): Promise<void> {
     return;
   }
   for (const folder of sharedFolders) {
-    await tryOrWarn(host, `making ${folder} a shared mount`, () => shareFolder(host, folder));
+    await tryOrWarn(host, `making ${folder} a shared mount`, () => shareFolder(host, folder, 1));
   }
+  await tryOrWarn(host, 'making shared mounts for a daemon with mounts of its own', async () => {
+    // Not before: what the host has just mounted is there already, as a slave.
+    for (const pid of await findDaemonsApart(host.paths, host.limits.HOLDERS_PROCESSES)) {
+      for (const folder of sharedFolders) await shareFolder(host, folder, pid);
+    }
+  });
 }
 
 /** The command that shows the host's devices under `/dev`, or undefined if they are there already. */
@@ -57,13 +64,14 @@ async function bindHostDevices(host: HostCommands): Promise<void> {
   if (file !== undefined) await runChecked(host, file, args);
 }
 
-async function shareFolder(host: HostCommands, folder: string): Promise<void> {
-  await runOnHost(host, ['mkdir', '-p', folder]);
+/** @param pid of a process that has the mounts: the host's init, or a daemon */
+async function shareFolder(host: HostCommands, folder: string, pid: number): Promise<void> {
+  await runOnHost(host, ['mkdir', '-p', folder], pid);
   // Only the resolved path is in mountinfo; with the unresolved one, every start would stack one more mount.
-  const resolved = (await runOnHost(host, ['readlink', '-f', folder])).stdout.trim();
+  const resolved = (await runOnHost(host, ['readlink', '-f', folder], pid)).stdout.trim();
   const mounts = await requireMounts(
-    `${host.paths.proc}/1/mountinfo`,
+    `${host.paths.proc}/${pid}/mountinfo`,
     ({ mountPoint }) => mountPoint === resolved,
   );
-  for (const command of planSharedMount(mounts, resolved)) await runOnHost(host, command);
+  for (const command of planSharedMount(mounts, resolved)) await runOnHost(host, command, pid);
 }

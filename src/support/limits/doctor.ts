@@ -12,6 +12,10 @@ export const doctorLimits = {
   DOCTOR_FREE: 1_073_741_824,
   /** Inodes: one image of the usual size above the limit that defers upgrades. */
   DOCTOR_FREE_INODES: 20_000,
+  /** Bytes: nobody reads such a log, and logs of 9.4 GB have filled disks. */
+  DOCTOR_LOG: 2_000_000_000,
+  /** Containers whose logs are looked at; those of a host without a leak are some hundred. */
+  DOCTOR_LOGS: 5_000,
   /** Percent: leaves time to act before upgrades are deferred. */
   DOCTOR_POOL_DATA: 80,
   /** Percent: the pools of the incident went from half full to dead within hours. */

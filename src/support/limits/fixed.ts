@@ -77,6 +77,10 @@ export const fixedLimits = {
   WORKER_MEMORY: 536_870_912,
   /** Processes and threads of a worker: two Nodes with ten each, and a few commands of the host at a time. */
   WORKER_PIDS: 128,
+  /** Bytes of one file of the agent's log: an hour's trouble has some 100 kB, and the bootstrap may print much more. */
+  AGENT_LOG_SIZE: 10_000_000,
+  /** Files of the agent's log: 50 MB reach back for weeks, and no disk is too small for them. */
+  AGENT_LOG_FILES: 5,
   /** Bytes of the agent restarter's container: heap and Node, and some room. */
   RESTARTER_MEMORY: 268_435_456,
   /** Processes and threads of the agent restarter: one Node with ten. */

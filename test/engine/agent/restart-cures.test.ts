@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { enterHost } from '../../support/host/host-namespaces.ts';
+import { leakHelpers, prepareLeakyHost, stillThere } from '../../support/scenes/leaky-host.ts';
 import { images, limits, startScene, type Scene } from '../../support/scenes/scene.ts';
 
 /*
@@ -112,6 +113,31 @@ describe('what a restart of the agent cures', () => {
     expect(JSON.parse(listed)).toMatchObject({ containers: [{ role: 'agent', state: 'running' }] });
     const { stdout, stderr } = await scene.host.tryDocker('logs', 'rancher-agent');
     expect(stdout + stderr).toMatch(/the engine's socket in this container is dead: restarting/);
+  });
+
+  it('until then its commands, and a clean-up that was under way, use the present socket', async () => {
+    const ownSocket = ['-v', '/run/engine.sock:/var/run/docker.sock'];
+    await prepareLeakyHost(scene.host);
+    const leaked = await leakHelpers(scene.host, 120);
+    await scene.startAgent(keys, ...soon, ...limits({ SOCKET_PATIENCE: 600_000 }), ...ownSocket);
+    await checkSays(/^healthy$/m);
+    const cleaner = ['run', '-d', '--name', 'cleaner', '--privileged', '--pid', 'host', ...ownSocket];
+    const slowly = limits({ SWEEP_AGE: 0, CLEANUP_PARALLEL: 1 });
+    await scene.host.docker(...cleaner, ...slowly, images.a, 'cleanup', '--yes');
+    await scene.waitFor('a few are gone', async () =>
+      (await stillThere(scene.host, leaked)).length < leaked.length - 5 ? true : undefined,
+    );
+    await scene.host.stopEngine();
+    await scene.host.startEngine();
+    const status = await scene.host.tryDocker('exec', 'rancher-agent', '/run.sh', 'status', '--json');
+    expect(JSON.parse(status.stdout)).toMatchObject({ containers: [{ role: 'agent', state: 'running' }] });
+    const exited = await scene.waitFor('the end of the clean-up', async () => {
+      const state = (await scene.host.inspect('cleaner'))?.State;
+      return state?.Running === false ? state : undefined;
+    });
+    const said = await scene.host.tryDocker('logs', 'cleaner');
+    expect(exited.ExitCode, said.stdout + said.stderr).toBe(0);
+    expect(await stillThere(scene.host, leaked)).toEqual([]);
   });
 
   it('a host gets its name servers after the agent has started', async () => {

@@ -60,15 +60,29 @@ describe("an upgrade as the server's script starts it", () => {
     expect(await scene.names()).toEqual(['rancher-agent']);
   });
 
-  it('says once that the log of the worker cannot be followed, and still waits for the worker to exit', async () => {
+  /** The engine refuses these requests, as with a log driver that cannot be read. */
+  function refuse(...ends: readonly string[]): void {
     scene.host.proxy.addRule({
-      match: ({ path }) => path.endsWith('/logs'),
+      match: ({ path }) => ends.some((end) => path.endsWith(end)),
       action: {
         kind: 'answer',
         status: 500,
         body: { message: 'configured logging driver does not support reading' },
       },
     });
+  }
+
+  it('shows what the worker says also where its log cannot be read', async () => {
+    refuse('/logs');
+    const result = await scene.upgrade(images.b);
+    expect(result).toMatchObject({ status: 0 });
+    expect(result.stderr).toMatch(/creating rancher-agent-next from/);
+    expect(result.stderr).not.toContain('cannot follow the log of the worker');
+    await scene.removeUpgradeContainer();
+  });
+
+  it('says once that the log of the worker cannot be followed, and still waits for the worker to exit', async () => {
+    refuse('/logs', '/attach');
     const result = await scene.upgrade(images.a);
     expect(result).toMatchObject({ status: 0 });
     expect(result.stderr.split('cannot follow the log of the worker').length).toBe(2);

@@ -21,7 +21,16 @@ export interface EngineOptions {
   liveRestore: boolean;
   /** Containers see nothing of their cgroup, as with cgroup v2; else the engine's default. */
   privateCgroups?: boolean;
+  /** Containers have other user ids than the host (`userns-remap`). */
+  userns?: boolean;
+  /** dockerd has a mount namespace of its own, to which mounts of the host propagate (`MountFlags=slave`). */
+  ownMounts?: boolean;
+  /** Further settings of dockerd, as in daemon.json. */
+  settings?: Readonly<Record<string, unknown>>;
 }
+
+/** Where the images and layers of an engine with `userns` are, below its data root. */
+export const remappedRoot = '100000.100000';
 
 /** Where dockerd listens, as the test process sees it; inside the host it is /run/engine.sock. */
 export function engineSocketOf(slot: HostSlot): string {
@@ -35,7 +44,9 @@ export async function launchEngine(slot: HostSlot, initPid: number, options: Eng
   await rm(join(slot.dir, 'run', 'docker.pid'), { force: true });
   const flags = ['--host', 'unix:///run/engine.sock', '--bip', linkAddresses(slot.number).bridge];
   flags.push('--cgroup-parent', `/${slot.cgroup}/docker`, '--shutdown-timeout', '3');
-  const inside = 'setsid dockerd "$@" </dev/null >>"$LOG" 2>&1 &';
+  if (options.userns === true) await giveSubordinateIds(slot, initPid);
+  const apart = options.ownMounts === true ? 'unshare --mount --propagation slave ' : '';
+  const inside = `setsid ${apart}dockerd "$@" </dev/null >>"$LOG" 2>&1 &`;
   const joinCgroup = `for f in /sys/fs/cgroup/cpu/${slot.cgroup} /sys/fs/cgroup/cpuacct/${slot.cgroup} \
     /sys/fs/cgroup/${slot.cgroup}; do
     [ ! -e "$f/engine/cgroup.procs" ] || echo $$ >"$f/engine/cgroup.procs"; done`;
@@ -97,6 +108,8 @@ async function prepareEngineFiles(slot: HostSlot, options: EngineOptions): Promi
   const settings = {
     ...{ 'live-restore': options.liveRestore, 'insecure-registries': registries },
     ...(options.privateCgroups === true ? { 'default-cgroupns-mode': 'private' } : {}),
+    ...(options.userns === true ? { 'userns-remap': 'nobody:nogroup' } : {}),
+    ...options.settings,
   };
   await writeFile(join(slot.dir, 'etc-docker', 'daemon.json'), JSON.stringify(settings));
   if (await mayUseAllCapabilities()) return;
@@ -105,6 +118,14 @@ async function prepareEngineFiles(slot: HostSlot, options: EngineOptions): Promi
   // Copied: a host with another machine's root sees /tmp and nothing else of this one.
   await copyFile(OCI_RUNTIME, join(slot.dir, 'bin', 'runc'));
   if (options.privateCgroups === true) await writeFile(join(slot.dir, 'bin', 'hide-cgroups'), '');
+}
+
+/** The ids of `remappedRoot`. */
+async function giveSubordinateIds(slot: HostSlot, initPid: number): Promise<void> {
+  const ids = join(slot.dir, 'subordinate-ids');
+  await writeFile(ids, 'nobody:100000:65536\nnogroup:100000:65536\n');
+  for (const file of ['/etc/subuid', '/etc/subgid'])
+    await run('nsenter', [...enterHost(initPid), 'mount', '--bind', ids, file]);
 }
 
 async function mayUseAllCapabilities(): Promise<boolean> {

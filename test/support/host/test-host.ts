@@ -15,7 +15,15 @@ import { startEngineProxy, type EngineProxy } from '../engine-proxy/engine-proxy
 import { copyTemplate, fillDisk, fillInodes, freeDisk, makeDisk, type SmallDisk } from './host-disk.ts';
 import { readCpuSeconds, type CpuSeconds } from './host-cpu.ts';
 import { pinnedApi } from './engine-root.ts';
-import { endEngine, engineLogOf, engineSocketOf, findEngine, findShim, launchEngine } from './host-engine.ts';
+import {
+  endEngine,
+  engineLogOf,
+  engineSocketOf,
+  findEngine,
+  findShim,
+  launchEngine,
+  remappedRoot,
+} from './host-engine.ts';
 import {
   bootNamespaces,
   enterHost,
@@ -51,6 +59,12 @@ export interface HostOptions {
   liveRestore?: boolean;
   /** Containers see nothing of their cgroup, as with cgroup v2. */
   privateCgroups?: boolean;
+  /** Containers have other user ids than the host (`userns-remap`). */
+  userns?: boolean;
+  /** dockerd has a mount namespace of its own, as with `MountFlags=slave`. */
+  ownMounts?: boolean;
+  /** Further settings of dockerd, as in daemon.json. */
+  settings?: Readonly<Record<string, unknown>>;
   /** Containers see an engine of this API version, e.g. `1.22`; default: what `TEST_API` says. */
   api?: string;
 }
@@ -104,7 +118,7 @@ export class TestHost {
   /** What the host sees as /var/lib/rancher. */
   readonly stateDir: string;
   readonly #slot: HostSlot;
-  readonly #options: HostOptions;
+  #options: HostOptions;
   readonly #template: string | undefined;
   #namespaces: Namespaces | undefined;
   #proxy: EngineProxy | undefined;
@@ -129,7 +143,8 @@ export class TestHost {
 
   /** The host's /var/lib/docker, as the test process sees it. */
   get dockerRoot(): string {
-    return this.#options.smallDisk ? this.pathInHost('/var/lib/docker') : join(this.dir, 'lib', 'docker');
+    if (this.#options.smallDisk) return this.pathInHost('/var/lib/docker');
+    return join(this.dir, 'lib', 'docker', ...(this.#options.userns === true ? [remappedRoot] : []));
   }
 
   get proxy(): EngineProxy {
@@ -270,8 +285,14 @@ export class TestHost {
 
   /** Starts dockerd on the same data and waits until it answers. */
   async startEngine(): Promise<void> {
-    const { liveRestore = false, privateCgroups = false } = this.#options;
-    await launchEngine(this.#slot, this.initPid, { liveRestore, privateCgroups });
+    await launchEngine(this.#slot, this.initPid, { liveRestore: false, ...this.#options });
+  }
+
+  /** Restarts dockerd with other settings, as in daemon.json; none: as the host was made. */
+  async restartEngine(settings: Readonly<Record<string, unknown>> = {}): Promise<void> {
+    await this.stopEngine();
+    this.#options = { ...this.#options, settings };
+    await this.startEngine();
   }
 
   /** Power cut: SIGKILLs every process of the host, empties /run, and boots again on the same data. */

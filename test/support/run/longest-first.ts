@@ -34,6 +34,8 @@ export const longFiles: Readonly<Record<string, number>> = {
   'test/engine/readiness/readiness-answers.test.ts': 80,
   'test/engine/agent/reconnect.test.ts': 75,
   'test/engine/trust/identity.test.ts': 75,
+  'test/engine/agent/daemon-options.test.ts': 75,
+  'test/engine/agent/restart-cures.test.ts': 75,
 };
 
 /** Starts the long files first, the longest at the beginning; the others follow in vitest's own order. */

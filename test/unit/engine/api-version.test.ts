@@ -56,6 +56,7 @@ it('takes an engine that doesn’t tell for the oldest', async () => {
     deadInspection: false,
     waitConditions: false,
     restartUpdate: false,
+    userNamespace: false,
     pidsLimit: false,
     equalsInSecurityOptions: false,
     cgroupNamespace: false,

@@ -30,6 +30,7 @@ describe('the body of a create', () => {
         RestartPolicy: { Name: 'no', MaximumRetryCount: 0 },
         NetworkMode: 'default',
         PidMode: 'host',
+        UsernsMode: 'host',
         AutoRemove: true,
         CgroupnsMode: 'host',
       },
@@ -38,7 +39,16 @@ describe('the body of a create', () => {
 
   it('for the engine of the incident: nothing it would ignore or refuse', () => {
     expect(buildCreateBody(spec, featuresOf('1.22'))).not.toMatchObject({ HostConfig: { AutoRemove: true } });
-    expect(JSON.stringify(buildCreateBody(spec, featuresOf('1.22')))).not.toMatch(/AutoRemove|CgroupnsMode/);
+    expect(JSON.stringify(buildCreateBody(spec, featuresOf('1.22')))).not.toMatch(
+      /AutoRemove|CgroupnsMode|UsernsMode|LogConfig/,
+    );
+  });
+
+  it('with log settings, if the container has some of its own', () => {
+    const logging = { driver: 'json-file', options: { 'max-size': '10000000' } };
+    expect(buildCreateBody({ ...spec, logging }, featuresOf('1.22'))).toMatchObject({
+      HostConfig: { LogConfig: { Type: 'json-file', Config: { 'max-size': '10000000' } } },
+    });
   });
 
   it('has security options and limits as each engine takes them', () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { featuresOf, lowerVersion } from '../../../src/engine/features.ts';
 
-const since123 = ['pidsLimit', 'equalsInSecurityOptions'];
+const since123 = ['userNamespace', 'pidsLimit', 'equalsInSecurityOptions'];
 
 describe('what an engine can do', () => {
   it.each([

@@ -1,6 +1,6 @@
 import { createServer, type Server as HttpServer } from 'node:http';
 import { createServer as listen, type Server, type Socket } from 'node:net';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { link, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -30,6 +30,54 @@ beforeEach(async () => {
 
 afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
+});
+
+describe('the transport and a socket that the daemon has replaced', () => {
+  const refusing = (): string => join(folder, 'old.sock');
+
+  beforeEach(async () => {
+    // The file stays, and nobody listens: as one of a daemon that was killed.
+    const old = listen();
+    await new Promise<void>((resolve) => old.listen(join(folder, 'first.sock'), resolve));
+    await link(join(folder, 'first.sock'), refusing());
+    await new Promise((resolve) => old.close(resolve));
+  });
+
+  it.each(kinds)('takes the present one (%s), for requests and streams', async (_, kept) => {
+    const seen: string[] = [];
+    const server = createServer((request, response) => {
+      seen.push(`${request.method ?? ''} ${request.url ?? ''}`);
+      response.end('{}');
+    });
+    await new Promise<void>((resolve) => server.listen(socketPath, resolve));
+    const transport = createTransport(refusing(), '1.41', 'test', kept, async () =>
+      Promise.resolve({ present: socketPath }),
+    );
+    expect((await transport.request({ ...question, method: 'POST' })).text).toBe('{}');
+    expect((await transport.request(question)).text).toBe('{}');
+    (await transport.openStream(question)).destroy();
+    expect(seen).toEqual(['POST', 'GET', 'GET'].map((method) => `${method} /v1.41/containers/x/json?`));
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  });
+
+  it.each([
+    ['it was not replaced', undefined, 'nothing listens on the Docker socket'],
+    ['the host cannot be seen', { present: undefined }, 'the Docker socket in this container is dead'],
+    [
+      'the daemon has not started yet',
+      { present: '/nowhere/docker.sock' },
+      'nothing listens on the Docker socket',
+    ],
+  ])('says what is wrong: %s', async (_, replaced, words) => {
+    const transport = createTransport(refusing(), undefined, 'test', false, async () =>
+      Promise.resolve(replaced),
+    );
+    await expect(transport.request(question)).rejects.toMatchObject({
+      code: 'engine-unavailable',
+      message: expect.stringContaining(words) as string,
+    });
+  });
 });
 
 describe('the transport and a server of Node', () => {

@@ -98,6 +98,8 @@ export function host(parts: Partial<HostSnapshot> = {}): HostSnapshot {
       text: '',
     }),
     fileSystem: known({ freeBytes: 12e9, totalBytes: 100e9, freeInodes: 6e6, totalInodes: 7e6 }),
+    logs: known([]),
+    poolMode: known(undefined),
     containers,
     leaks: containers.known
       ? known(countLeaks(findLeaks(containers.value, names), now, defaultLimits))

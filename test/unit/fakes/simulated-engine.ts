@@ -105,6 +105,7 @@ export class SimulatedEngine implements Engine {
   readInfo = notSimulated;
   awaitExit = notSimulated;
   followLog = notSimulated;
+  attach = notSimulated;
   followRenames = notSimulated;
 
   async readLogTail(id: string): Promise<string> {

@@ -1,4 +1,4 @@
-import type { ContainerDetails, ContainerExit } from '../../../engine/engine.ts';
+import type { ContainerDetails, ContainerExit, LogWriter } from '../../../engine/engine.ts';
 import type { Host } from '../../host.ts';
 
 /**
@@ -16,6 +16,8 @@ export interface WorkerCall extends Pick<Host, 'engine' | 'names' | 'limits' | '
 /** A worker that can be followed: this caller has created it, or it is managed. */
 export interface Worker extends Pick<ContainerDetails, 'id' | 'name' | 'labels' | 'startedAt'> {
   readonly exit?: Promise<ContainerExit>;
+  /** Copies all that it prints; missing for one that somebody else has created, whose log is followed instead. */
+  readonly copyOutput?: (write: LogWriter) => Promise<void>;
 }
 
 /** Hung: its work is over, but its process cannot exit until a disk of the host responds. */

@@ -1,6 +1,13 @@
 import { describeContainer, isDead, shortId } from '../../../engine/containers.ts';
 import type { ContainerDetails, ContainerSummary } from '../../../engine/engine.ts';
-import { daemonLogHint, isEngineError, isNoSpace, noSpaceHint } from '../../../engine/errors.ts';
+import {
+  daemonLogHint,
+  isEngineError,
+  isLogDriverTrouble,
+  isNoSpace,
+  logDriverHint,
+  noSpaceHint,
+} from '../../../engine/errors.ts';
 import { StorageLowError } from '../../../host/errors.ts';
 import type { Deadline } from '../../../support/deadline.ts';
 import { CannotChangeError, messageOf } from '../../../support/errors.ts';
@@ -177,12 +184,25 @@ async function createFrom(
   try {
     // Waits for the exit from before the start, if the engine allows it: a fast worker could be gone before a later request.
     const armed = engine.features.waitConditions ? await engine.awaitExit(id, call.signal) : undefined;
+    const copyOutput = await attachTo(call, id);
     await engine.startContainer(id);
     const { exit } = armed ?? (await engine.awaitExit(id, call.signal));
-    return { id, name, labels: spec.labels, startedAt: clock.now(), exit };
+    const output = copyOutput === undefined ? {} : { copyOutput };
+    return { id, name, labels: spec.labels, startedAt: clock.now(), exit, ...output };
   } catch (error) {
     await removeQuietly(call, id);
     throw error;
+  }
+}
+
+/** Its output is for people: a worker does its work without it, and its log may still be read. */
+async function attachTo({ engine, log, signal }: WorkerCall, id: string): Promise<Worker['copyOutput']> {
+  try {
+    return await engine.attach(id, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    log.info('cannot attach to the worker: its log is followed instead', { error: messageOf(error) });
+    return undefined;
   }
 }
 
@@ -252,6 +272,6 @@ function asOutcome(error: unknown, request: WorkerRequest): unknown {
   }
   return new CannotChangeError('cannot create the worker', {
     ...details,
-    hint: daemonLogHint,
+    hint: isLogDriverTrouble(error.originalMessage) ? logDriverHint : daemonLogHint,
   });
 }

@@ -33,12 +33,12 @@ export async function followWorker(call: WorkerCall, worker: Worker, deadline: D
     call.write(safe[stream](chunk), stream);
     listen(chunk);
   };
-  const copying = engine.followLog(worker.id, write, signal).catch((error: unknown) => {
+  const copying = copyOutput(engine, worker, write, signal).catch((error: unknown) => {
     // A fast worker that is gone has written its result into the status.
     if (signal.aborted || isEngineError(error, 'not-found')) return;
     log.warn('cannot follow the log of the worker from here; the worker continues', {
       error: messageOf(error),
-      hint: `docker logs -f ${worker.name}`,
+      hint: `docker logs -f ${worker.name}; it also keeps a log on the host: /var/lib/rancher/entrypoint/worker.log`,
     });
   });
   try {
@@ -54,6 +54,23 @@ export async function followWorker(call: WorkerCall, worker: Worker, deadline: D
     throw error;
   } finally {
     over.abort(new Error('the worker has exited'));
+  }
+}
+
+/** All that our own worker prints; of another one its log or, if the engine cannot read that, what it prints from now on. */
+async function copyOutput(
+  engine: WorkerCall['engine'],
+  worker: Worker,
+  write: WorkerCall['write'],
+  signal: AbortSignal,
+): Promise<void> {
+  if (worker.copyOutput !== undefined) return worker.copyOutput(write);
+  try {
+    await engine.followLog(worker.id, write, signal);
+  } catch (error) {
+    if (!isEngineError(error, 'failed')) throw error;
+    const copy = await engine.attach(worker.id, signal);
+    await copy(write);
   }
 }
 

@@ -101,6 +101,36 @@ describe('an agent of every profile', () => {
   });
 });
 
+describe('the log of an agent', () => {
+  const limited = { 'max-size': '10000000', 'max-file': '5' };
+  it.each([
+    ['an engine that sets no size', { driver: 'json-file', options: {} }, limited],
+    ['other settings', { driver: 'json-file', options: { labels: 'x' } }, { ...limited, labels: 'x' }],
+    [
+      'a number of files',
+      { driver: 'json-file', options: { 'max-file': '2' } },
+      { ...limited, 'max-file': '2' },
+    ],
+  ])('json-file without an end gets one: %s', (_, usualLogging, options) => {
+    expect(specOf('rancher-1.2', { usualLogging }).logging).toEqual({ driver: 'json-file', options });
+  });
+
+  it.each([
+    ['a size that a person has set', { driver: 'json-file', options: { 'max-size': '1g' } }],
+    ['the journal', { driver: 'journald', options: {} }],
+    ['a bounded file', { driver: 'local', options: {} }],
+    ['no log at all', { driver: 'none', options: {} }],
+    ['an engine that does not say', undefined],
+  ])('is left to the engine: %s', (_, usualLogging) => {
+    expect(specOf('rancher-1.2', { usualLogging })).not.toHaveProperty('logging');
+  });
+
+  it('is no reason to replace an agent', () => {
+    const unlimited = { driver: 'json-file', options: {} };
+    expect(specOf('rancher-1.2', { usualLogging: unlimited }).labels).toEqual(specOf('rancher-1.2').labels);
+  });
+});
+
 describe('what differs between the profiles', () => {
   it('rancher-1.2: binds, and the OOM score that lets the agent outlive its containers', () => {
     const spec = specOf('rancher-1.2');

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../../../src/support/clock.ts';
 import { defaultLimits, type Limits } from '../../../../src/support/limits/limits.ts';
 import { hungLine } from '../../../../src/agent/worker/hung-worker.ts';
@@ -11,7 +11,11 @@ describe('a worker on the engine of the incident (1.10.3)', () => {
   it('is waited for after its start, since a wait before it would end at once, and removed by its caller', async () => {
     expect(await ask()).toBe(0);
     const order = changes().filter((change) => !change.endsWith('/logs'));
-    expect(order).toEqual(['POST create', `POST ${made}/start`, `POST ${made}/wait`, `DELETE ${made}`]);
+    expect(order).toEqual([
+      'POST create',
+      ...['attach', 'start', 'wait'].map((what) => `POST ${made}/${what}`),
+      `DELETE ${made}`,
+    ]);
     expect(JSON.parse(daemon.seen.find(({ url }) => url.includes('/create'))?.body ?? '')).not.toHaveProperty(
       'HostConfig.AutoRemove',
     );
@@ -60,7 +64,10 @@ it('on an engine of today it is waited for before its start, and the engine remo
   daemon.on('GET', '/version', json(200, { Version: '20.10.24', ApiVersion: '1.41' }));
   expect(await ask()).toBe(0);
   const order = changes().filter((change) => !change.endsWith('/logs'));
-  expect(order).toEqual(['POST create', `POST ${made}/wait`, `POST ${made}/start`]);
+  expect(order).toEqual([
+    'POST create',
+    ...['wait', 'attach', 'start'].map((what) => `POST ${made}/${what}`),
+  ]);
 });
 
 describe('a worker that can not end, a disk of its host being silent', () => {
@@ -131,6 +138,44 @@ describe('on a loaded host', () => {
   });
 });
 
+describe('what a worker prints, on an engine whose log driver cannot be read', () => {
+  const unreadable = text(501, 'configured logging driver does not support reading');
+  const said: string[] = [];
+  const listen = async (): Promise<number> =>
+    ask(defaultLimits, systemClock, (chunk) => said.push(chunk.toString()));
+
+  beforeEach(() => {
+    said.length = 0;
+    daemon.on('GET', '/version', json(200, { Version: '20.10.24', ApiVersion: '1.41' }));
+    daemon.on('GET', `/containers/${made}/logs`, unreadable);
+    daemon.on('POST', `/containers/${made}/attach`, text(200, 'INFO: env "TOKEN=1"\n'));
+  });
+
+  it('arrives all the same: its caller attaches before the start', async () => {
+    expect(await listen()).toBe(0);
+    expect(said.join('')).toBe('INFO: env "TOKEN=1"\n');
+    expect(daemon.countOf('GET', `/containers/${made}/logs`)).toBe(0);
+    const asked = daemon.seen.find(({ url }) => url.includes('/attach'))?.url ?? '';
+    expect(Object.fromEntries(new URLSearchParams(asked.split('?')[1]))).toEqual({
+      ...{ stream: '1', stdout: '1', stderr: '1' },
+    });
+  });
+
+  it('of a worker that was found arrives from then on', async () => {
+    daemon.on('POST', '/containers/create', taken);
+    daemon.on('GET', `/containers/${names.workers[0] ?? ''}/json`, inspection(made, 'running'));
+    expect(await listen()).toBe(0);
+    expect(said.join('')).toBe('INFO: env "TOKEN=1"\n');
+  });
+
+  it('is read in the log, where the engine does not let us attach', async () => {
+    daemon.on('POST', `/containers/${made}/attach`, text(500, 'no'));
+    daemon.on('GET', `/containers/${made}/logs`, text(200, 'INFO: from the log\n'));
+    expect(await listen()).toBe(0);
+    expect(said.join('')).toBe('INFO: from the log\n');
+  });
+});
+
 it('what a worker logs reaches a terminal without what a terminal would obey', async () => {
   const line = Buffer.from('INFO: \u001B]0;title\u0007ü\u202Ex\n');
   daemon.on('GET', `/containers/${made}/logs`, (response) => {
@@ -142,6 +187,16 @@ it('what a worker logs reaches a terminal without what a terminal would obey', a
   const shown: Buffer[] = [];
   expect(await ask(defaultLimits, systemClock, (chunk) => shown.push(chunk))).toBe(0);
   expect(Buffer.concat(shown).toString()).toBe('INFO: \\x1b]0;title\\x07ü\\u202ex\n');
+});
+
+it('a log server that does not answer is named, since it keeps a worker from its start', async () => {
+  const message =
+    'failed to initialize logging driver: dial tcp 127.0.0.1:24224: connect: connection refused';
+  daemon.on('POST', `/containers/${made}/start`, json(500, { message }));
+  await expect(ask()).rejects.toMatchObject({
+    exitCode: 73,
+    hint: expect.stringContaining('start its log server') as string,
+  });
 });
 
 it('a missing image of the worker is named, and no name is called taken', async () => {
