@@ -48,7 +48,7 @@ export interface SearchOptions {
 
 /**
  * Finds who holds a container's mounts, in the mounts of all processes. Each mount namespace is read once; processes that
- * exit meanwhile or cannot be read are skipped.
+ * exit meanwhile or cannot be read are skipped, and so are slave mounts: they hold nothing.
  */
 export async function findMountHolders({ ids, ...options }: HolderOptions): Promise<HolderSearch> {
   return searchMounts(options, (mount) => isMountOf(mount, ids));
@@ -112,7 +112,8 @@ async function lookAt(
   let mountedFor: string | undefined;
   const isWhole = await readTable(join(paths.proc, String(pid), 'mountinfo'), (mount) => {
     mountedFor ??= findContainerInMount(mount);
-    if (!counts(mount)) return;
+    // An unmount propagates into a slave mount (engine-notes §3), so that this one keeps nothing busy.
+    if (mount.slave || !counts(mount)) return;
     mounts += 1;
     if (mounts <= limits.HOLDERS_MOUNTS) mountPoints.push(mount.mountPoint);
   });

@@ -66,6 +66,14 @@ describe('findMountHolders', () => {
       ...over,
     });
 
+  it('leaves out a process with nothing but slave mounts: an unmount reaches those', async () => {
+    await addProcess(1, '100', { mountinfo: '', comm: 'systemd\n' });
+    const slave = mountinfo.replaceAll(' - ', ' master:7 - ');
+    expect(parseMountinfo(slave).every((mount) => mount.slave)).toBe(true);
+    await addProcess(20, '200', { mountinfo: slave, comm: 'systemd-udevd\n' });
+    expect(await find()).toEqual({ complete: true, holders: [] });
+  });
+
   it('names the process, its container, and how many share its namespace', async () => {
     await addProcess(1, '100', { mountinfo: '', comm: 'systemd\n' });
     await addProcess(20, '200', { mountinfo, comm: 'python\n', cgroup: '0::/\n' });
