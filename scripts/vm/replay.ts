@@ -15,9 +15,9 @@ const SHORT_MS = 2 * 60_000;
 const AGENT_MS = 12 * 60_000;
 const POLL_MS = 5_000;
 const MOST_HELPERS = 600;
-/** Of the doctor's table: warned above the first, refused above the second. */
-const WARNS_ABOVE = 70;
-const DEFERS_ABOVE = 90;
+/** One above the limits of the doctor and of an upgrade: percent are compared as whole numbers. */
+const WARNS_FROM = 71;
+const DEFERS_FROM = 91;
 /** A look at the pool takes longer than a helper: far from the aim, one look for several. */
 const NEAR_PERCENT = 8;
 const FAR_HELPERS = 8;
@@ -75,9 +75,9 @@ export class Replay {
 
   /** Helpers leak until the doctor warns and until an upgrade is deferred; cleanup makes room. */
   async untilCleanup(): Promise<void> {
-    await this.#step(`helpers leak until ${WARNS_ABOVE} %`, async () => this.#leakUntil(WARNS_ABOVE));
+    await this.#step(`helpers leak until ${WARNS_FROM} %`, async () => this.#leakUntil(WARNS_FROM));
     await this.#step('doctor warns', async () => this.#expectFinding('storage-tight'));
-    await this.#step(`helpers leak until ${DEFERS_ABOVE} %`, async () => this.#leakUntil(DEFERS_ABOVE));
+    await this.#step(`helpers leak until ${DEFERS_FROM} %`, async () => this.#leakUntil(DEFERS_FROM));
     await this.#step('the server requires another image: deferred', async () => {
       this.#server.setRequiredImage(imageB);
       return this.#expectState('deferred', 'storage-low');
@@ -148,7 +148,7 @@ export class Replay {
     while (this.#helpers - before < MOST_HELPERS) {
       this.#options.signal.throwIfAborted();
       const sample = await this.#readPool();
-      if (percentOf(sample) > percent || sample.mode !== 'rw') break;
+      if (percentOf(sample) >= percent || sample.mode !== 'rw') break;
       const count = percentOf(sample) < percent - NEAR_PERCENT ? FAR_HELPERS : 1;
       const made = await this.#leak(count);
       this.#helpers += made.count;
@@ -160,7 +160,7 @@ export class Replay {
     const { mode, needsCheck, ...sample } = await this.#readPool();
     const count = `${this.#helpers - before} helpers more, ${this.#helpers} in all`;
     const state = mode === 'rw' ? '' : `; the pool is ${mode}${needsCheck ? ', needs_check' : ''}`;
-    const isThere = percent < 100 ? percentOf(sample) > percent : mode !== 'rw';
+    const isThere = percent < 100 ? percentOf(sample) >= percent : mode !== 'rw';
     return { isAsDescribed: isThere, outcome: `${count}${state}${refusal === '' ? '' : `; ${refusal}`}` };
   }
 
