@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { makeLeak } from '../../test/support/scenes/leak-maker.ts';
-import { startStubServer, type StubServer } from '../../test/support/server/stub-server.ts';
+import { startStubServer, type StubServer } from '../../test/support/server/stub/stub-server.ts';
 import { imageA, imageB } from './images.ts';
 import { enginePort, outsideAddress, type Machine } from './machine.ts';
 import type { Figures, Step } from './page.ts';
