@@ -4,6 +4,7 @@
  *
  * exit status: 0 all went as described, 1 it did not, 64 usage
  */
+import { once } from 'node:events';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -37,15 +38,21 @@ async function main(): Promise<number> {
     });
     const keep = async (figures: Figures): Promise<void> => writeFigures(wish.to, figures);
     replay = await Replay.start({ machine, metadataMb: wish.metadata, keep, signal: ending.signal });
+    await replay.busyDevice();
     await replay.untilCleanup();
     if (!wish.short) await replay.fullPool();
     const figures = await replay.figures();
     await writeFigures(wish.to, figures);
     if (wish.page) await writePage(join(ROOT, 'docs', 'development'), figures);
-    return figures.steps.every(({ isAsDescribed }) => isAsDescribed) ? 0 : 1;
+    const isAsDescribed = figures.steps.every((step) => step.isAsDescribed);
+    if (wish.hold && !isAsDescribed) await hold(machine, ending.signal);
+    return isAsDescribed ? 0 : 1;
   } catch (error) {
     console.error(`incident-vm: ${error instanceof Error ? error.message : String(error)}`);
-    if (!ending.signal.aborted && machine !== undefined) console.error(await machine.describe());
+    if (!ending.signal.aborted && machine !== undefined) {
+      console.error(await machine.describe());
+      if (wish.hold) await hold(machine, ending.signal);
+    }
     return 1;
   } finally {
     await replay?.stop();
@@ -55,11 +62,20 @@ async function main(): Promise<number> {
   }
 }
 
+/** Leaves the machine to a person, until the script is told to end. */
+async function hold(machine: Machine, signal: AbortSignal): Promise<void> {
+  console.log(
+    `the machine runs until this script is ended (Ctrl-C, or kill ${process.pid}): ${machine.sshCommand}`,
+  );
+  if (!signal.aborted) await once(signal, 'abort');
+}
+
 interface Wish {
   readonly system: string;
   readonly metadata: number;
   readonly short: boolean;
   readonly page: boolean;
+  readonly hold: boolean;
   readonly to: string;
 }
 
@@ -71,12 +87,13 @@ function readArguments(): Wish | undefined {
         metadata: { type: 'string', default: '4' },
         short: { type: 'boolean', default: false },
         page: { type: 'boolean', default: false },
+        hold: { type: 'boolean', default: false },
         to: { type: 'string', default: join(CACHE, 'figures') },
       },
     });
     const metadata = Number(values.metadata);
-    if (!Number.isInteger(metadata) || metadata < 4 || metadata > 8)
-      throw new Error('--metadata: a whole number from 4 to 8');
+    if (!Number.isInteger(metadata) || metadata < 2 || metadata > 8)
+      throw new Error('--metadata: a whole number from 2 to 8');
     return { ...values, metadata };
   } catch (error) {
     console.error(`incident-vm: ${error instanceof Error ? error.message : String(error)} (see --help)`);

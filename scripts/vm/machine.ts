@@ -156,6 +156,11 @@ export class Machine {
     throw new Error(`the virtual machine does not come up; its console: ${this.#options.work}/console.log`);
   }
 
+  /** For a person's shell. */
+  get sshCommand(): string {
+    return ['ssh', ...this.#sshOptions(), 'root@127.0.0.1'].join(' ');
+  }
+
   #sshOptions(): readonly string[] {
     const { work, sockets } = this.#options;
     return [

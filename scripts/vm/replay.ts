@@ -1,19 +1,13 @@
 /** The steps of the incident, on an engine with devicemapper. */
-import { execFile } from 'node:child_process';
-import { performance } from 'node:perf_hooks';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { makeLeak } from '../../test/support/scenes/leak-maker.ts';
 import { startStubServer, type StubServer } from '../../test/support/server/stub/stub-server.ts';
 import { imageA, imageB } from './images.ts';
-import { enginePort, outsideAddress, type Machine } from './machine.ts';
+import { outsideAddress, type Machine } from './machine.ts';
 import type { Figures, Step } from './page.ts';
-import { parsePoolSample, percentOf, type PoolSample } from './pool.ts';
+import { parsePoolSample, percentOf } from './pool.ts';
+import { preparePool } from './prepare-pool.ts';
+import { COMMAND_MS, ReplayHost, SHORT_MS } from './replay-host.ts';
 
-const COMMAND_MS = 10 * 60_000;
-const SHORT_MS = 2 * 60_000;
-/** Until a state that the agent reaches without help. */
-const AGENT_MS = 12 * 60_000;
-const POLL_MS = 5_000;
 const MOST_HELPERS = 600;
 /** One above the limits of the doctor and of an upgrade: percent are compared as whole numbers. */
 const WARNS_FROM = 71;
@@ -33,21 +27,17 @@ export interface ReplayOptions {
   readonly keep: (figures: Figures) => Promise<void>;
 }
 
-interface Result {
-  readonly status: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 export class Replay {
   readonly #options: ReplayOptions;
   readonly #server: StubServer;
+  readonly #host: ReplayHost;
   readonly #steps: Step[] = [];
   #helpers = 0;
 
   private constructor(options: ReplayOptions, server: StubServer) {
     this.#options = options;
     this.#server = server;
+    this.#host = new ReplayHost(options.machine, options.signal);
   }
 
   /** Makes the pool, starts Docker on it, loads the images and registers the host. */
@@ -73,6 +63,11 @@ export class Replay {
     await this.#server.close();
   }
 
+  /** A removed container whose device a process holds: the doctor and the runbook's command name that process. */
+  async busyDevice(): Promise<void> {
+    await this.#step('a process holds the device of a removed container', async () => this.#expectHolder());
+  }
+
   /** Helpers leak until the doctor warns and until an upgrade is deferred; cleanup makes room. */
   async untilCleanup(): Promise<void> {
     await this.#step(`helpers leak until ${WARNS_FROM} %`, async () => this.#leakUntil(WARNS_FROM));
@@ -93,10 +88,15 @@ export class Replay {
       this.#server.setRequiredImage(imageA);
       return this.#expectState('deferred', 'storage-low');
     });
+    await this.#step('doctor on the full pool: extend, restart, clean up', async () => this.#expectAdvice());
+    await this.#step('`docker run` on the full pool', async () => this.#expectNoRun());
     await this.#step('cleanup on the full pool removes nothing', async () => this.#expectNothingRemoved());
+    await this.#step('the agent is restarted on the full pool: it removes nothing', async () =>
+      this.#expectNothingSwept(),
+    );
     await this.#step(`lvextend --poolmetadatasize +${GROWTH_MB}M, online`, async () => this.#extend());
     await this.#step('the agent is restarted, and the deferred upgrade goes through', async () => {
-      await this.#docker(COMMAND_MS, 'restart', '-t', '10', 'rancher-agent');
+      await this.#restartAgent();
       return this.#expectAgent(imageA);
     });
     await this.#step('cleanup after the repair', async () => this.#cleanUp());
@@ -104,9 +104,12 @@ export class Replay {
 
   /** What was recorded so far. */
   async figures(): Promise<Figures> {
-    const recorded = await this.#inMachine('cat /run/pool.log 2>/dev/null || true', SHORT_MS);
+    const recorded = await this.#host.inMachine('cat /run/pool.log 2>/dev/null || true', SHORT_MS);
     const samples = recorded.split('\n').flatMap((line) => parsePoolSample(line) ?? []);
-    const versions = await this.#inMachine('uname -r; docker version -f "{{.Server.Version}}"', SHORT_MS);
+    const versions = await this.#host.inMachine(
+      'uname -r; docker version -f "{{.Server.Version}}"',
+      SHORT_MS,
+    );
     const [kernel = '?', engine = '?'] = versions.trim().split('\n');
     const { metadataMb } = this.#options;
     const date = new Date().toISOString().slice(0, 10);
@@ -114,21 +117,23 @@ export class Replay {
   }
 
   async #prepare(): Promise<void> {
-    await this.#inMachine(preparePool(this.#options.metadataMb), COMMAND_MS);
+    await this.#host.inMachine(preparePool(this.#options.metadataMb), COMMAND_MS);
     await this.#step('Docker starts on an empty pool', async () => {
-      await this.#inMachine('systemctl start docker', COMMAND_MS);
+      await this.#host.inMachine('systemctl start docker', COMMAND_MS);
       return { isAsDescribed: true, outcome: 'storage driver devicemapper' };
     });
     await this.#step('two images are loaded', async () => {
-      await this.#inMachine('docker load -q </dev/vdc', COMMAND_MS);
+      await this.#host.inMachine('docker load -q </dev/vdc', COMMAND_MS);
       return { isAsDescribed: true, outcome: 'two images of the agent' };
     });
     await this.#step('the host is registered', async () => this.#register());
+    if (!this.#steps.every(({ isAsDescribed }) => isAsDescribed))
+      throw new Error('the host cannot be prepared');
   }
 
   async #register(): Promise<StepEnd> {
     const limits = quick.map((limit) => `export AGENT_LIMIT_${limit}\n`).join('');
-    await this.#inMachine(
+    await this.#host.inMachine(
       `mkdir -p /var/lib/rancher/etc && printf '%s' '${limits}' >/var/lib/rancher/etc/agent.conf`,
       SHORT_MS,
     );
@@ -136,7 +141,7 @@ export class Replay {
     const socket = '/var/run/docker.sock:/var/run/docker.sock';
     const limit = quick.flatMap((it) => ['-e', `AGENT_LIMIT_${it}`]);
     const run = ['run', '--rm', '--privileged', '-v', socket, ...limit, imageA, url];
-    const { status, stderr } = await this.#docker(COMMAND_MS, ...run);
+    const { status, stderr } = await this.#host.docker(COMMAND_MS, ...run);
     if (status !== 0) throw new Error(`the host cannot be registered: ${status}: ${stderr.slice(-2000)}`);
     return { isAsDescribed: true, outcome: 'exit status 0' };
   }
@@ -147,7 +152,7 @@ export class Replay {
     let refusal = '';
     while (this.#helpers - before < MOST_HELPERS) {
       this.#options.signal.throwIfAborted();
-      const sample = await this.#readPool();
+      const sample = await this.#host.readPool();
       if (percentOf(sample) >= percent || sample.mode !== 'rw') break;
       const count = percentOf(sample) < percent - NEAR_PERCENT ? FAR_HELPERS : 1;
       const made = await this.#leak(count);
@@ -157,7 +162,7 @@ export class Replay {
         break;
       }
     }
-    const { mode, needsCheck, ...sample } = await this.#readPool();
+    const { mode, needsCheck, ...sample } = await this.#host.readPool();
     const count = `${this.#helpers - before} helpers more, ${this.#helpers} in all`;
     const state = mode === 'rw' ? '' : `; the pool is ${mode}${needsCheck ? ', needs_check' : ''}`;
     const isThere = percent < 100 ? percentOf(sample) >= percent : mode !== 'rw';
@@ -175,98 +180,134 @@ export class Replay {
     return { count: wanted };
   }
 
+  /** As the runbook's "A container cannot be removed" does it, with a process that has kept all mounts of the host. */
+  async #expectHolder(): Promise<StepEnd> {
+    const run = ['run', '-d', '--name', 'held', '--entrypoint', 'sleep', imageA, '3600'];
+    const { stdout: id } = await this.#host.docker(COMMAND_MS, ...run);
+    const hold = 'unshare -m sleep 3600 </dev/null >/dev/null 2>&1 & echo $!';
+    const pid = (await this.#host.inMachine(hold, SHORT_MS)).trim();
+    const { stderr: refusal } = await this.#host.docker(COMMAND_MS, 'rm', '-f', 'held');
+    const mounts = (await this.#host.diagnose()).findings.find(({ check }) => check === 'mounts');
+    const name = "device=$(docker inspect -f '{{.GraphDriver.Data.DeviceName}}' held)";
+    const search = `${name}; grep -l -e ${id.trim()} -e \${device##*-} /proc/[0-9]*/mountinfo`;
+    const files = await this.#host.inMachine(search, SHORT_MS);
+    await this.#host.inMachine(`kill ${pid}`, SHORT_MS);
+    const { status } = await this.#host.docker(COMMAND_MS, 'rm', '-f', 'held');
+    const isNamed = new RegExp(`^held by sleep \\(pid ${pid}, on the host: [^,]*\\)$`).test(
+      mounts?.text ?? '',
+    );
+    const isFound = files.trim() === `/proc/${pid}/mountinfo`;
+    return {
+      isAsDescribed: isNamed && isFound && /busy/i.test(refusal) && status === 0,
+      outcome: `pid ${pid}: ${shorten(refusal)}; doctor: ${mounts?.text ?? 'silent'}; grep: ${files.trim().split('\n').join(' ')}; removed when it has exited: ${status}`,
+    };
+  }
+
   async #expectFinding(cause: string): Promise<StepEnd> {
-    const { status, stdout } = await this.#agent('doctor', '--json');
-    const { causes } = JSON.parse(stdout) as { causes: readonly string[] };
+    const { status, causes } = await this.#host.diagnose();
     return { isAsDescribed: causes.includes(cause), outcome: `exit status ${status}: ${causes.join(', ')}` };
   }
 
+  /** The advice for the full pool is in the order that works. */
+  async #expectAdvice(): Promise<StepEnd> {
+    const { status, findings } = await this.#host.diagnose();
+    const pool = findings.find(({ check }) => check === 'pool');
+    const { text = '', advice = '' } = pool ?? {};
+    const isInOrder = /lvextend.*docker restart.*cleanup/s.test(advice);
+    const isAsDescribed = pool?.cause === 'storage-low' && text.includes('read-only') && isInOrder;
+    return { isAsDescribed, outcome: `exit status ${status}: ${text}. ${advice}` };
+  }
+
+  async #expectNoRun(): Promise<StepEnd> {
+    const run = ['run', '--rm', '--entrypoint', 'true', imageA];
+    const { status, stderr } = await this.#host.docker(COMMAND_MS, ...run);
+    return { isAsDescribed: status === 125, outcome: `exit status ${status}: ${shorten(stderr)}` };
+  }
+
+  async #restartAgent(): Promise<void> {
+    const { status, stderr } = await this.#host.docker(COMMAND_MS, 'restart', '-t', '10', 'rancher-agent');
+    if (status !== 0) throw new Error(`docker restart: ${status}: ${stderr.slice(-300)}`);
+  }
+
   async #expectState(state: string, cause: string): Promise<StepEnd> {
-    const found = await this.#waitFor(async () => {
-      const status = await this.#readState();
+    const found = await this.#host.waitFor(async () => {
+      const status = await this.#host.readState();
       return status.state === state && status.cause === cause ? status : undefined;
     });
-    const { summary = 'never' } = found ?? (await this.#readState());
+    const { summary = 'never' } = found ?? (await this.#host.readState());
     return { isAsDescribed: found !== undefined, outcome: summary };
   }
 
   async #expectAgent(image: string): Promise<StepEnd> {
-    const done = await this.#waitFor(async () => {
+    const done = await this.#host.waitFor(async () => {
       const inspect = ['inspect', '-f', '{{.Config.Image}} {{.State.Running}}', 'rancher-agent'];
-      const { stdout } = await this.#docker(SHORT_MS, ...inspect);
+      const { stdout } = await this.#host.docker(SHORT_MS, ...inspect);
       if (stdout.trim() !== `${image} true`) return undefined;
-      const { state, summary } = await this.#readState();
+      const { state, summary } = await this.#host.readState();
       return state === 'ok' ? summary : undefined;
     });
-    const { summary = '' } = done === undefined ? await this.#readState() : { summary: done };
+    const { summary = '' } = done === undefined ? await this.#host.readState() : { summary: done };
     return { isAsDescribed: done !== undefined, outcome: summary };
   }
 
   /** The helpers are too young to be removed: the machine's clock goes an hour ahead. */
   async #cleanUp(): Promise<StepEnd> {
-    await this.#inMachine('date -s "+1 hour" >/dev/null', SHORT_MS);
-    const { status, stdout, stderr } = await this.#agent('cleanup', '--yes', '--json');
+    await this.#host.passAnHour();
+    const { status, stdout, stderr } = await this.#host.agent('cleanup', '--yes', '--json');
     const report = readReport(stdout);
     if (report === undefined) return { isAsDescribed: false, outcome: `${status}: ${stderr.slice(-300)}` };
     const { removed, failed, freedMetadataBytes } = report;
     const metadata =
       freedMetadataBytes === undefined ? '' : `, ${freedMetadataBytes} bytes of metadata freed`;
+    const dead = await this.#host.countDead();
     return {
-      isAsDescribed: status === 0 && failed === 0,
-      outcome: `${removed} removed, ${failed} failed${metadata}`,
+      isAsDescribed: status === 0 && failed === 0 && dead === 0,
+      outcome: `${removed} removed, ${failed} failed${metadata}; ${dead} dead`,
     };
   }
 
   async #expectNothingRemoved(): Promise<StepEnd> {
-    const before = await this.#countDead();
-    const { status, stdout } = await this.#agent('cleanup', '--yes', '--json');
-    const after = await this.#countDead();
+    const before = await this.#host.countDead();
+    await this.#host.passAnHour();
+    const { status, stdout, stderr } = await this.#host.agent('cleanup', '--yes', '--json');
+    const after = await this.#host.countDead();
     const removed = readReport(stdout)?.removed ?? 0;
-    const outcome = `exit status ${status}, ${removed} removed, dead containers: ${before} before, ${after} after`;
-    return { isAsDescribed: removed === 0 && after <= before, outcome };
+    const outcome = `exit status ${status}, ${removed} removed, ${after} dead: ${shorten(stderr)}`;
+    return { isAsDescribed: status === 75 && removed === 0 && after <= before, outcome };
   }
 
-  async #countDead(): Promise<number> {
-    const filters = ['--filter', 'status=dead', '--filter', 'status=removing'];
-    const { stdout } = await this.#docker(SHORT_MS, 'ps', '-aq', ...filters);
-    return stdout.split('\n').filter((line) => line !== '').length;
+  /** The helpers are old enough to be swept at the start of an agent: it must see that nothing can be removed. */
+  async #expectNothingSwept(): Promise<StepEnd> {
+    await this.#host.passAnHour();
+    const before = await this.#host.countContainers();
+    await this.#restartAgent();
+    const found = await this.#host.waitFor(async () => {
+      const { stdout, stderr } = await this.#host.docker(SHORT_MS, 'logs', '--tail', '200', 'rancher-agent');
+      return /the storage cannot take a change[^"]*/.exec(`${stdout}${stderr}`)?.[0];
+    });
+    const after = await this.#host.countContainers();
+    const dead = await this.#host.countDead();
+    const outcome = `containers: ${before} before, ${after} after, ${dead} dead; ${found ?? 'no word of the sweep'}`;
+    return { isAsDescribed: found !== undefined && after === before && dead === 0, outcome };
   }
 
   async #extend(): Promise<StepEnd> {
-    await this.#inMachine(`lvextend --poolmetadatasize +${GROWTH_MB}M docker/thinpool`, SHORT_MS);
-    const { mode } = await this.#readPool();
+    await this.#host.inMachine(`lvextend --poolmetadatasize +${GROWTH_MB}M docker/thinpool`, SHORT_MS);
+    const { mode } = await this.#host.readPool();
     return { isAsDescribed: mode === 'rw', outcome: `the pool is ${mode}` };
-  }
-
-  async #readPool(): Promise<PoolSample> {
-    const line = await this.#inMachine(lookAtPool, SHORT_MS);
-    const sample = parsePoolSample(line);
-    if (sample === undefined) throw new Error(`dmsetup status: ${line}`);
-    return sample;
-  }
-
-  async #readState(): Promise<AgentState> {
-    const file = '/var/lib/rancher/entrypoint/status.json';
-    const text = await this.#inMachine(`cat ${file} 2>/dev/null || echo '{}'`, SHORT_MS);
-    return JSON.parse(text) as AgentState;
-  }
-
-  async #waitFor<Value>(look: () => Promise<Value | undefined>): Promise<Value | undefined> {
-    const deadline = performance.now() + AGENT_MS;
-    while (performance.now() < deadline) {
-      this.#options.signal.throwIfAborted();
-      const value = await look();
-      if (value !== undefined) return value;
-      await sleep(POLL_MS, undefined, { signal: this.#options.signal });
-    }
-    return undefined;
   }
 
   async #step(name: string, act: () => Promise<StepEnd>): Promise<void> {
     this.#options.signal.throwIfAborted();
-    const before = await this.#readPool();
-    const end = await act();
-    const after = await this.#readPool();
+    const before = await this.#host.readPool();
+    const end = await act().catch((error: unknown): StepEnd => {
+      this.#options.signal.throwIfAborted();
+      return {
+        isAsDescribed: false,
+        outcome: shorten(error instanceof Error ? error.message : String(error)),
+      };
+    });
+    const after = await this.#host.readPool();
     const step: Step = { name, ...end, before, after };
     this.#steps.push(step);
     const seconds = Math.round(after.seconds - before.seconds);
@@ -275,56 +316,12 @@ export class Replay {
     );
     await this.#options.keep(await this.figures());
   }
-
-  async #agent(...args: readonly string[]): Promise<Result> {
-    return this.#docker(COMMAND_MS, 'exec', 'rancher-agent', '/run.sh', ...args);
-  }
-
-  /** The docker client of this machine, on the engine of the other one: emulation would slow it down. */
-  async #docker(deadlineMs: number, ...args: readonly string[]): Promise<Result> {
-    const { engineSocket } = this.#options.machine;
-    return new Promise((resolve) => {
-      const options = { timeout: deadlineMs, killSignal: 'SIGKILL', maxBuffer: 16 * 2 ** 20 } as const;
-      execFile('docker', ['--host', `unix://${engineSocket}`, ...args], options, (error, stdout, stderr) => {
-        const status = error === null ? 0 : typeof error.code === 'number' ? error.code : 124;
-        resolve({ status, stdout, stderr });
-      });
-    });
-  }
-
-  async #inMachine(command: string, deadlineMs: number): Promise<string> {
-    return this.#options.machine.run(command, deadlineMs);
-  }
-}
-
-/** What is read of the status file. */
-interface AgentState {
-  readonly state?: string;
-  readonly cause?: string;
-  readonly summary?: string;
 }
 
 type StepEnd = Pick<Step, 'isAsDescribed' | 'outcome'>;
 
-const lookAtPool = 'echo "$(cut -d" " -f1 /proc/uptime) $(dmsetup status docker-thinpool)"';
-
-const listen = `-H fd:// -H tcp://127.0.0.1:${enginePort} --tls=false --containerd=/run/containerd/containerd.sock`;
-
-/** In the machine: an LVM thin pool on the second disk, Docker's options, and a recorder of the pool's use. */
-function preparePool(metadataMb: number): string {
-  const options = ['dm.thinpooldev=/dev/mapper/docker-thinpool', 'dm.basesize=1G', 'dm.min_free_space=0%'];
-  const configuration = JSON.stringify({ 'storage-driver': 'devicemapper', 'storage-opts': options });
-  return [
-    'set -e',
-    'modprobe -a dm_thin_pool br_netfilter',
-    'pvcreate -q /dev/vdb && vgcreate -q docker /dev/vdb',
-    `lvcreate -q -y --type thin-pool -n thinpool -L 6G --poolmetadatasize ${metadataMb}M --zero n docker`,
-    `mkdir -p /etc/docker && echo '${configuration}' >/etc/docker/daemon.json`,
-    'mkdir -p /etc/systemd/system/docker.service.d',
-    `printf '[Service]\\nExecStart=\\nExecStart=/usr/sbin/dockerd ${listen}\\n' >/etc/systemd/system/docker.service.d/listen.conf`,
-    'systemctl daemon-reload',
-    `(while sleep 5; do ${lookAtPool}; done) </dev/null >/run/pool.log 2>/dev/null &`,
-  ].join('\n');
+function shorten(text: string): string {
+  return text.trim().slice(-300);
 }
 
 function readReport(
