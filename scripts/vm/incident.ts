@@ -92,8 +92,8 @@ function readArguments(): Wish | undefined {
       },
     });
     const metadata = Number(values.metadata);
-    if (!Number.isInteger(metadata) || metadata < 2 || metadata > 8)
-      throw new Error('--metadata: a whole number from 2 to 8');
+    if (!Number.isInteger(metadata) || metadata < 4 || metadata > 8)
+      throw new Error('--metadata: a whole number from 4 to 8');
     return { ...values, metadata };
   } catch (error) {
     console.error(`incident-vm: ${error instanceof Error ? error.message : String(error)} (see --help)`);

@@ -180,15 +180,14 @@ export class Replay {
     return { count: wanted };
   }
 
-  /** As the runbook's "A container cannot be removed" does it, with a process that has kept all mounts of the host. */
+  /** As the runbook's "A container cannot be removed" does it, with a process that has the container's root mounted elsewhere. */
   async #expectHolder(): Promise<StepEnd> {
     const run = ['run', '-d', '--name', 'held', '--entrypoint', 'sleep', imageA, '3600'];
     const { stdout: id } = await this.#host.docker(COMMAND_MS, ...run);
-    const hold = 'unshare -m sleep 3600 </dev/null >/dev/null 2>&1 & echo $!';
-    const pid = (await this.#host.inMachine(hold, SHORT_MS)).trim();
+    const name = "device=$(docker inspect -f '{{.GraphDriver.Data.DeviceName}}' held)";
+    const pid = (await this.#host.inMachine(`${name}; ${holdDevice}`, SHORT_MS)).trim();
     const { stderr: refusal } = await this.#host.docker(COMMAND_MS, 'rm', '-f', 'held');
     const mounts = (await this.#host.diagnose()).findings.find(({ check }) => check === 'mounts');
-    const name = "device=$(docker inspect -f '{{.GraphDriver.Data.DeviceName}}' held)";
     const search = `${name}; grep -l -e ${id.trim()} -e \${device##*-} /proc/[0-9]*/mountinfo`;
     const files = await this.#host.inMachine(search, SHORT_MS);
     await this.#host.inMachine(`kill ${pid}`, SHORT_MS);
@@ -319,6 +318,12 @@ export class Replay {
 }
 
 type StepEnd = Pick<Step, 'isAsDescribed' | 'outcome'>;
+
+/** At the place where the engine mounted it, a mount would hold nothing: the engine removes that place (engine-notes §8). */
+const holdDevice =
+  'mkdir -p /mnt/kept; ' +
+  "unshare -m sh -c 'mount --bind /var/lib/docker/devicemapper/mnt/$0 /mnt/kept && exec sleep 3600' ${device##*-} " +
+  '</dev/null >/dev/null 2>&1 & sleep 2; echo $!';
 
 function shorten(text: string): string {
   return text.trim().slice(-300);
