@@ -42,13 +42,7 @@ export class Replay {
 
   /** Makes the pool, starts Docker on it, loads the images and registers the host. */
   static async start(options: ReplayOptions): Promise<Replay> {
-    const bootstrap = { bootstrapRun: 'exits' } as const;
-    const server = await startStubServer({
-      host: '0.0.0.0',
-      port: 0,
-      requiredImages: [imageA],
-      ...bootstrap,
-    });
+    const server = await startStubServer({ host: '0.0.0.0', port: 0, requiredImages: [imageA] });
     const replay = new Replay(options, server);
     try {
       await replay.#prepare();
@@ -74,7 +68,7 @@ export class Replay {
     await this.#step('doctor warns', async () => this.#expectFinding('storage-tight'));
     await this.#step(`helpers leak until ${DEFERS_FROM} %`, async () => this.#leakUntil(DEFERS_FROM));
     await this.#step('the server requires another image: deferred', async () => {
-      this.#server.setRequiredImage(imageB);
+      await this.#requireImage(imageB);
       return this.#expectState('deferred', 'storage-low');
     });
     await this.#step('cleanup', async () => this.#cleanUp());
@@ -85,7 +79,7 @@ export class Replay {
   async fullPool(): Promise<void> {
     await this.#step('helpers leak until the pool is read-only', async () => this.#leakUntil(100));
     await this.#step('the server requires the first image: deferred', async () => {
-      this.#server.setRequiredImage(imageA);
+      await this.#requireImage(imageA);
       return this.#expectState('deferred', 'storage-low');
     });
     await this.#step('doctor on the full pool: extend, restart, clean up', async () => this.#expectAdvice());
@@ -228,6 +222,12 @@ export class Replay {
     if (status !== 0) throw new Error(`docker restart: ${status}: ${stderr.slice(-300)}`);
   }
 
+  /** As after an upgrade of the server: the agent's connection is gone, and the next bootstrap script requires the image. */
+  async #requireImage(image: string): Promise<void> {
+    this.#server.setRequiredImage(image);
+    await this.#host.inMachine('pkill -f "^sleep 86400"', SHORT_MS);
+  }
+
   async #expectState(state: string, cause: string): Promise<StepEnd> {
     const found = await this.#host.waitFor(async () => {
       const status = await this.#host.readState();
@@ -256,12 +256,11 @@ export class Replay {
     const report = readReport(stdout);
     if (report === undefined) return { isAsDescribed: false, outcome: `${status}: ${stderr.slice(-300)}` };
     const { removed, failed, freedMetadataBytes } = report;
-    const metadata =
-      freedMetadataBytes === undefined ? '' : `, ${freedMetadataBytes} bytes of metadata freed`;
+    const megabytes = ((freedMetadataBytes ?? 0) / 1e6).toFixed(2);
     const dead = await this.#host.countDead();
     return {
       isAsDescribed: status === 0 && failed === 0 && dead === 0,
-      outcome: `${removed} removed, ${failed} failed${metadata}; ${dead} dead`,
+      outcome: `${removed} removed, ${failed} failed, ${megabytes} MB of metadata freed; ${dead} dead`,
     };
   }
 
