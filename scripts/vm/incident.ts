@@ -38,7 +38,7 @@ async function main(): Promise<number> {
     });
     const keep = async (figures: Figures): Promise<void> => writeFigures(wish.to, figures);
     replay = await Replay.start({ machine, metadataMb: wish.metadata, keep, signal: ending.signal });
-    await replay.busyDevice();
+    await replay.heldDevice();
     await replay.untilCleanup();
     if (!wish.short) await replay.fullPool();
     const figures = await replay.figures();

@@ -12,6 +12,9 @@ export interface Step {
   readonly after: PoolSample;
 }
 
+/** What came of a step. */
+export type StepEnd = Pick<Step, 'isAsDescribed' | 'outcome'>;
+
 export interface Figures {
   readonly date: string;
   readonly kernel: string;
@@ -64,6 +67,11 @@ ${rows.join('\n')}
 
 What to do on such a host: [runbook](../runbook.md#the-storage-is-low).
 `;
+}
+
+/** The first line that says something, for a cell of the table. */
+export function shorten(text: string): string {
+  return text.trim().split('\n', 1).join('').slice(0, 300);
 }
 
 function escapeCell(text: string): string {

@@ -77,9 +77,10 @@ export class ReplayHost {
     return JSON.parse(text) as AgentState;
   }
 
-  /** What the doctor says, in the agent's container. */
-  async diagnose(): Promise<Diagnosis> {
-    const { status, stdout, stderr } = await this.agent('doctor', '--json');
+  /** What the doctor says, in the agent's container. @param options of `docker exec` */
+  async diagnose(...options: readonly string[]): Promise<Diagnosis> {
+    const doctor = ['exec', ...options, 'rancher-agent', '/run.sh', 'doctor', '--json'];
+    const { status, stdout, stderr } = await this.docker(COMMAND_MS, ...doctor);
     try {
       return { ...(JSON.parse(stdout) as Omit<Diagnosis, 'status'>), status };
     } catch {

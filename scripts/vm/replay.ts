@@ -3,9 +3,10 @@ import { makeLeak } from '../../test/support/scenes/leak-maker.ts';
 import { startStubServer, type StubServer } from '../../test/support/server/stub/stub-server.ts';
 import { imageA, imageB } from './images.ts';
 import { outsideAddress, type Machine } from './machine.ts';
-import type { Figures, Step } from './page.ts';
+import { expectBusy, expectLaterDeletion } from './holder.ts';
+import { shorten, type Figures, type Step, type StepEnd } from './page.ts';
 import { parsePoolSample, percentOf } from './pool.ts';
-import { preparePool } from './prepare-pool.ts';
+import { defer, preparePool } from './prepare-pool.ts';
 import { COMMAND_MS, ReplayHost, SHORT_MS } from './replay-host.ts';
 
 const MOST_HELPERS = 600;
@@ -57,9 +58,13 @@ export class Replay {
     await this.#server.close();
   }
 
-  /** A removed container whose device a process holds: the doctor and the runbook's command name that process. */
-  async busyDevice(): Promise<void> {
-    await this.#step('a process holds the device of a removed container', async () => this.#expectHolder());
+  /** A process holds the device of a removed container: with deferred removal, and without it as on the incident's hosts. */
+  async heldDevice(): Promise<void> {
+    await this.#step('deferred removal: a process holds the device of a removed container', async () =>
+      expectLaterDeletion(this.#host),
+    );
+    await this.#step('Docker restarts without deferred removal', async () => this.#restartEngine());
+    await this.#step('a process holds the device of a removed container', async () => expectBusy(this.#host));
   }
 
   /** Helpers leak until the doctor warns and until an upgrade is deferred; cleanup makes room. */
@@ -168,32 +173,10 @@ export class Replay {
       try {
         await makeLeak(this.#options.machine.engineSocket, { image: imageA });
       } catch (error) {
-        return { count, refusal: error instanceof Error ? error.message.slice(0, 160) : String(error) };
+        return { count, refusal: error instanceof Error ? shorten(error.message) : String(error) };
       }
     }
     return { count: wanted };
-  }
-
-  /** As the runbook's "A container cannot be removed" does it, with a process that has the container's root mounted elsewhere. */
-  async #expectHolder(): Promise<StepEnd> {
-    const run = ['run', '-d', '--name', 'held', '--entrypoint', 'sleep', imageA, '3600'];
-    const { stdout: id } = await this.#host.docker(COMMAND_MS, ...run);
-    const name = "device=$(docker inspect -f '{{.GraphDriver.Data.DeviceName}}' held)";
-    const pid = (await this.#host.inMachine(`${name}; ${holdDevice}`, SHORT_MS)).trim();
-    const { stderr: refusal } = await this.#host.docker(COMMAND_MS, 'rm', '-f', 'held');
-    const mounts = (await this.#host.diagnose()).findings.find(({ check }) => check === 'mounts');
-    const search = `${name}; grep -l -e ${id.trim()} -e \${device##*-} /proc/[0-9]*/mountinfo`;
-    const files = await this.#host.inMachine(search, SHORT_MS);
-    await this.#host.inMachine(`kill ${pid}`, SHORT_MS);
-    const { status } = await this.#host.docker(COMMAND_MS, 'rm', '-f', 'held');
-    const isNamed = new RegExp(`^held by sleep \\(pid ${pid}, on the host: [^,]*\\)$`).test(
-      mounts?.text ?? '',
-    );
-    const isFound = files.trim() === `/proc/${pid}/mountinfo`;
-    return {
-      isAsDescribed: isNamed && isFound && /busy/i.test(refusal) && status === 0,
-      outcome: `pid ${pid}: ${shorten(refusal)}; doctor: ${mounts?.text ?? 'silent'}; grep: ${files.trim().split('\n').join(' ')}; removed when it has exited: ${status}`,
-    };
   }
 
   async #expectFinding(cause: string): Promise<StepEnd> {
@@ -215,6 +198,12 @@ export class Replay {
     const run = ['run', '--rm', '--entrypoint', 'true', imageA];
     const { status, stderr } = await this.#host.docker(COMMAND_MS, ...run);
     return { isAsDescribed: status === 125, outcome: `exit status ${status}: ${shorten(stderr)}` };
+  }
+
+  /** The agent comes back by its restart policy. */
+  async #restartEngine(): Promise<StepEnd> {
+    await this.#host.inMachine(`${defer(false)} && systemctl restart docker`, COMMAND_MS);
+    return this.#expectAgent(imageA);
   }
 
   async #restartAgent(): Promise<void> {
@@ -267,10 +256,10 @@ export class Replay {
   async #expectNothingRemoved(): Promise<StepEnd> {
     const before = await this.#host.countDead();
     await this.#host.passAnHour();
-    const { status, stdout, stderr } = await this.#host.agent('cleanup', '--yes', '--json');
+    const { status, stdout } = await this.#host.agent('cleanup', '--yes', '--json');
     const after = await this.#host.countDead();
     const removed = readReport(stdout)?.removed ?? 0;
-    const outcome = `exit status ${status}, ${removed} removed, ${after} dead: ${shorten(stderr)}`;
+    const outcome = `exit status ${status}, ${removed} removed, ${after} dead`;
     return { isAsDescribed: status === 75 && removed === 0 && after <= before, outcome };
   }
 
@@ -281,7 +270,7 @@ export class Replay {
     await this.#restartAgent();
     const found = await this.#host.waitFor(async () => {
       const { stdout, stderr } = await this.#host.docker(SHORT_MS, 'logs', '--tail', '200', 'rancher-agent');
-      return /the storage cannot take a change[^"]*/.exec(`${stdout}${stderr}`)?.[0];
+      return /the storage cannot take a change[^"\n]*?(?= \w+=|"|$)/m.exec(`${stdout}${stderr}`)?.[0];
     });
     const after = await this.#host.countContainers();
     const dead = await this.#host.countDead();
@@ -314,18 +303,6 @@ export class Replay {
     );
     await this.#options.keep(await this.figures());
   }
-}
-
-type StepEnd = Pick<Step, 'isAsDescribed' | 'outcome'>;
-
-/** At the place where the engine mounted it, a mount would hold nothing: the engine removes that place (engine-notes §8). */
-const holdDevice =
-  'mkdir -p /mnt/kept; ' +
-  "unshare -m sh -c 'mount --bind /var/lib/docker/devicemapper/mnt/$0 /mnt/kept && exec sleep 3600' ${device##*-} " +
-  '</dev/null >/dev/null 2>&1 & sleep 2; echo $!';
-
-function shorten(text: string): string {
-  return text.trim().slice(-300);
 }
 
 function readReport(
