@@ -44,7 +44,8 @@ export async function writePage(folder: string, figures: Figures): Promise<void>
 }
 
 /** The page, as Markdown. */
-export function renderPage({ date, kernel, engine, metadataMb, steps }: Figures): string {
+export function renderPage(figures: Figures): string {
+  const { date, kernel, engine, metadataMb, steps } = figures;
   const rows = steps.map(({ name, before, after, isAsDescribed, outcome }) => {
     const seconds = Math.round(after.seconds - before.seconds);
     const blocks = `${before.used} → ${after.used} of ${after.total}`;
@@ -53,20 +54,30 @@ export function renderPage({ date, kernel, engine, metadataMb, steps }: Figures)
   });
   return `# The incident on devicemapper
 
-Measured by \`scripts/incident-vm\` on ${date}: a virtual machine in software emulation, kernel ${kernel}, Docker ${engine},
-devicemapper on an LVM thin pool with ${metadataMb} MB of metadata and 6 GB of data.
+Measured by \`scripts/incident-vm\` on ${date}: a virtual machine in software emulation, kernel ${kernel},
+Docker ${engine}, devicemapper on an LVM thin pool with ${metadataMb} MB of metadata and 6 GB of data.
+${describeHelpers(figures)}
 
-The blocks are those of a real host. The seconds are not: software emulation is many times slower, and the machine did other
-work at the same time. "Used" includes the kernel's reserve of 10 % of the metadata.
+The blocks of 4 kB are those of a real host. The seconds are not: software emulation is many times slower, and the
+machine did other work at the same time. Used blocks include the kernel's reserve of 10 % of the metadata. A step with ✓
+went as the [runbook](../runbook.md#the-storage-is-low) describes it.
 
 ![Metadata of the pool over time](incident-vm.svg)
 
 | step | seconds | metadata blocks | | outcome |
 |---|---|---|---|---|
 ${rows.join('\n')}
-
-What to do on such a host: [runbook](../runbook.md#the-storage-is-low).
 `;
+}
+
+/** How the names of the steps begin in which helpers leak. */
+export const leaking = 'helpers leak';
+
+function describeHelpers({ steps, helpers }: Figures): string {
+  const leaks = steps.filter(({ name }) => name.startsWith(leaking));
+  const blocks = leaks.reduce((sum, { before, after }) => sum + after.used - before.used, 0);
+  if (helpers === 0) return 'No helper leaked.';
+  return `A leaked helper took ${(blocks / helpers).toFixed(1)} blocks of metadata (${helpers} helpers).`;
 }
 
 /** The first line that says something, for a cell of the table. */

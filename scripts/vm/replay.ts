@@ -4,7 +4,7 @@ import { startStubServer, type StubServer } from '../../test/support/server/stub
 import { imageA, imageB } from './images.ts';
 import { outsideAddress, type Machine } from './machine.ts';
 import { expectBusy, expectLaterDeletion } from './holder.ts';
-import { shorten, type Figures, type Step, type StepEnd } from './page.ts';
+import { leaking, shorten, type Figures, type Step, type StepEnd } from './page.ts';
 import { parsePoolSample, percentOf } from './pool.ts';
 import { defer, preparePool } from './prepare-pool.ts';
 import { COMMAND_MS, ReplayHost, SHORT_MS } from './replay-host.ts';
@@ -69,9 +69,9 @@ export class Replay {
 
   /** Helpers leak until the doctor warns and until an upgrade is deferred; cleanup makes room. */
   async untilCleanup(): Promise<void> {
-    await this.#step(`helpers leak until ${WARNS_FROM} %`, async () => this.#leakUntil(WARNS_FROM));
+    await this.#step(`${leaking} until ${WARNS_FROM} %`, async () => this.#leakUntil(WARNS_FROM));
     await this.#step('doctor warns', async () => this.#expectFinding('storage-tight'));
-    await this.#step(`helpers leak until ${DEFERS_FROM} %`, async () => this.#leakUntil(DEFERS_FROM));
+    await this.#step(`${leaking} until ${DEFERS_FROM} %`, async () => this.#leakUntil(DEFERS_FROM));
     await this.#step('the server requires another image: deferred', async () => {
       await this.#requireImage(imageB);
       return this.#expectState('deferred', 'storage-low');
@@ -82,7 +82,7 @@ export class Replay {
 
   /** Helpers leak until the pool is read-only; nothing of ours makes it worse; it is extended while it is in use. */
   async fullPool(): Promise<void> {
-    await this.#step('helpers leak until the pool is read-only', async () => this.#leakUntil(100));
+    await this.#step(`${leaking} until the pool is read-only`, async () => this.#leakUntil(100));
     await this.#step('the server requires the first image: deferred', async () => {
       await this.#requireImage(imageA);
       return this.#expectState('deferred', 'storage-low');

@@ -60,6 +60,13 @@ describe('the page of scripts/incident-vm', () => {
     );
   });
 
+  it('says what a leaked helper costs', () => {
+    const step = { name: 'helpers leak until 71 %', isAsDescribed: true, outcome: '' };
+    const leaks = { ...step, before: sample(10, 150), after: sample(20, 640) };
+    expect(renderPage({ ...figures, steps: [leaks] })).toContain('took 5.0 blocks of metadata (98 helpers)');
+    expect(renderPage({ ...figures, helpers: 0 })).toContain('No helper leaked.');
+  });
+
   it('has a chart that marks when the pool was read-only', () => {
     const chart = drawPool(figures);
     expect(chart.match(/class="read-only"/g)).toHaveLength(1);
