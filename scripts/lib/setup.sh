@@ -6,7 +6,7 @@
 #   setup image     the same, and what builds the image
 #   setup tests     the same, and what the tests need
 #   setup engine    the same, for somebody who can start a private Docker engine: root
-#   install_packages node|image|tests    Debian's packages alone
+#   install_packages node|image|tests|vm    Debian's packages alone
 #   run_with node|image|tests|engine COMMAND…    prepares the machine, and becomes that command
 #   answer_help "$@"    prints the help and exits if that is what the first argument asks for
 #   show_help       prints the comment at the top of the script: that is its help
@@ -134,11 +134,18 @@ packages_tests=(
   /usr/bin/xz:xz-utils
   /usr/bin/docker-registry:docker-registry
 )
+packages_vm=(
+  /usr/bin/qemu-system-x86_64:qemu-system-x86
+  /usr/bin/ssh:openssh-client
+  /usr/bin/cpio:cpio
+  /usr/bin/busybox:busybox-static
+)
 
 missing_packages() {
   local requirement wanted=("${packages_node[@]}")
-  case $1 in image | tests | engine) wanted+=("${packages_image[@]}") ;; esac
-  case $1 in tests | engine) wanted+=("${packages_tests[@]}") ;; esac
+  case $1 in image | tests | engine | vm) wanted+=("${packages_image[@]}") ;; esac
+  case $1 in tests | engine | vm) wanted+=("${packages_tests[@]}") ;; esac
+  case $1 in vm) wanted+=("${packages_vm[@]}") ;; esac
   for requirement in "${wanted[@]}"; do
     PATH=$PATH:/usr/sbin:/sbin command -v "${requirement%%:*}" >/dev/null || [ -e "${requirement%%:*}" ] || echo "${requirement#*:}"
   done | tr , '\n' | sort -u

@@ -18,6 +18,8 @@ export interface DevicemapperFacts {
   readonly loopback: boolean;
   readonly deferredRemoval: boolean | undefined;
   readonly deferredDeletion: boolean | undefined;
+  /** Thin devices that the engine will delete as soon as nobody holds them. Undefined: the engine does not say. */
+  readonly devicesToDelete: number | undefined;
 }
 
 /** The file system of the Docker root. */
@@ -83,6 +85,7 @@ export function parseDevicemapper(driverStatus: readonly (readonly string[])[]):
     loopback: status.has('Data loop file') || (status.get('Data file') ?? '').startsWith('/dev/loop'),
     deferredRemoval: flagOf(status.get('Deferred Removal Enabled')),
     deferredDeletion: flagOf(status.get('Deferred Deletion Enabled')),
+    devicesToDelete: countOf(status.get('Deferred Deleted Device Count')),
   };
 }
 
@@ -167,6 +170,10 @@ function usageOf(status: ReadonlyMap<string, string>, what: 'Data' | 'Metadata')
 
 function flagOf(text: string | undefined): boolean | undefined {
   return text === undefined ? undefined : text.toLowerCase() === 'true';
+}
+
+function countOf(text: string | undefined): number | undefined {
+  return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : undefined;
 }
 
 function fileSystemShortages(facts: FileSystemFacts | undefined, limits: Limits): string[] {

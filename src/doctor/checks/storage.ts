@@ -56,7 +56,8 @@ export function checkPool({ info }: HostSnapshot, limits: Limits): readonly Find
 }
 
 function checkUse(pool: DevicemapperFacts, limits: Limits): Finding {
-  const text = `devicemapper; used: ${describeUse('data', pool.data)}, ${describeUse('metadata', pool.metadata)}`;
+  const used = `${describeUse('data', pool.data)}, ${describeUse('metadata', pool.metadata)}`;
+  const text = `devicemapper; used: ${used}${describeDeletions(pool)}`;
   const figures = poolFigures(pool);
   const verdict = judgeStorage({ driver: 'devicemapper', devicemapper: pool, fileSystem: undefined }, limits);
   if (verdict.kind === 'low') {
@@ -122,6 +123,13 @@ function describeUse(what: string, usage: PoolUsage): string {
   return `${what} ${percentOf(usage) ?? 0} % (${formatSize(usedBytes)} of ${formatSize(totalBytes)})`;
 }
 
+/** With deferred deletion, the room of a removed container comes back when its holder exits. */
+function describeDeletions({ devicesToDelete }: DevicemapperFacts): string {
+  if (devicesToDelete === undefined || devicesToDelete === 0) return '';
+  const devices = devicesToDelete === 1 ? '1 removed device is' : `${devicesToDelete} removed devices are`;
+  return `; ${devices} still held, and will be deleted later`;
+}
+
 function percentOf({ usedBytes, totalBytes }: PoolUsage): number | undefined {
   if (usedBytes === undefined || totalBytes === undefined || totalBytes === 0) return undefined;
   return Math.floor((usedBytes / totalBytes) * 100);
@@ -152,6 +160,7 @@ function poolFigures(pool: DevicemapperFacts): Figures {
     ...(metadata === undefined ? {} : { metadataPercent: metadata }),
     ...(pool.deferredRemoval === undefined ? {} : { deferredRemoval: pool.deferredRemoval }),
     ...(pool.deferredDeletion === undefined ? {} : { deferredDeletion: pool.deferredDeletion }),
+    ...(pool.devicesToDelete === undefined ? {} : { devicesToDelete: pool.devicesToDelete }),
     loopback: pool.loopback,
   };
 }

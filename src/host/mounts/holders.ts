@@ -48,7 +48,7 @@ export interface SearchOptions {
 
 /**
  * Finds who holds a container's mounts, in the mounts of all processes. Each mount namespace is read once; processes that
- * exit meanwhile or cannot be read are skipped.
+ * exit meanwhile or cannot be read are skipped, and so are mounts that hold nothing (see `letsGo`).
  */
 export async function findMountHolders({ ids, ...options }: HolderOptions): Promise<HolderSearch> {
   return searchMounts(options, (mount) => isMountOf(mount, ids));
@@ -95,6 +95,17 @@ export function isMountOf({ mountPoint, root, source }: Mount, ids: readonly str
   return ids.some((id) => id !== '' && [mountPoint, root, source].some((text) => text.includes(id)));
 }
 
+/** The engine mounts what belongs to a container at a place that has an id in its path. */
+const enginePlace = /\/[0-9a-f]{64}(?:-init)?(?:\/|$)/;
+
+/**
+ * Whether the engine's unmount reaches this mount too, so that it keeps nothing busy: a slave mount at the engine's own place
+ * (engine-notes §3), perhaps below the folder that a container has the host at. A bind to another place stays.
+ */
+function letsGo({ slave, mountPoint }: Mount): boolean {
+  return slave && enginePlace.test(mountPoint);
+}
+
 /** What one process shows of its mount namespace; undefined if it cannot be read. */
 interface Look {
   readonly holder: MountHolder | undefined;
@@ -112,7 +123,7 @@ async function lookAt(
   let mountedFor: string | undefined;
   const isWhole = await readTable(join(paths.proc, String(pid), 'mountinfo'), (mount) => {
     mountedFor ??= findContainerInMount(mount);
-    if (!counts(mount)) return;
+    if (letsGo(mount) || !counts(mount)) return;
     mounts += 1;
     if (mounts <= limits.HOLDERS_MOUNTS) mountPoints.push(mount.mountPoint);
   });

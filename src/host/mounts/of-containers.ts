@@ -11,13 +11,24 @@ import type { Mount } from './table.ts';
 const containerMount =
   /\/(?:(?:overlay2?|btrfs\/subvolumes|zfs\/graph|vfs\/dir|aufs\/mnt|devicemapper\/mnt)\/[0-9a-f]{64}(?:-init)?(?:\/merged|\/rootfs)?|containers\/[0-9a-f]{64}\/(?:mounts\/)?shm)$/;
 
+/**
+ * The devices that Docker's devicemapper driver makes; a container's root is the folder `rootfs` of one. Its mount may be anywhere,
+ * and its device is then still busy; a container sees its own at `/`.
+ */
+const containerDevice = /^\/dev\/mapper\/docker-.+-[0-9a-f]{64}(?:-init)?$/;
+
 /** The engine and its helpers need the mounts of running containers, perhaps in a namespace of their own. */
 const engineProcess =
   /^(dockerd|dockerd-current|docker|docker-current|docker-containe|containerd|containerd-shim.*)$/;
 
-/** Whether a mount is one of a container, by its mount point. */
-export function isContainerMount({ mountPoint }: Pick<Mount, 'mountPoint'>): boolean {
-  return containerMount.test(mountPoint);
+/** Whether a mount is one of a container, by its mount point, or by its device. */
+export function isContainerMount({
+  mountPoint,
+  root,
+  source,
+}: Pick<Mount, 'mountPoint' | 'root' | 'source'>): boolean {
+  if (containerMount.test(mountPoint)) return true;
+  return mountPoint !== '/' && /^\/(?:rootfs)?$/.test(root) && containerDevice.test(source);
 }
 
 /** Who holds mounts of containers that are not its own: containers that bind the Docker root or a folder above it,

@@ -11,6 +11,8 @@ export interface Mount {
   readonly mountPoint: string;
   /** Whether mounts below it propagate to its peers. */
   readonly shared: boolean;
+  /** Whether it gets what happens to another mount, also that this one is unmounted (`master:`). */
+  readonly slave: boolean;
   readonly source: string;
 }
 
@@ -107,11 +109,13 @@ function parseLine(line: string): Mount | undefined {
   const [, , device, root, mountPoint] = fields;
   if (separator === -1 || device === undefined || root === undefined || mountPoint === undefined)
     return undefined;
+  const optional = fields.slice(6, separator);
   return {
     device,
     root: unescape(root),
     mountPoint: unescape(mountPoint),
-    shared: fields.slice(6, separator).some((field) => field.startsWith('shared:')),
+    shared: optional.some((field) => field.startsWith('shared:')),
+    slave: optional.some((field) => field.startsWith('master:')),
     source: unescape(fields[separator + 2] ?? ''),
   };
 }

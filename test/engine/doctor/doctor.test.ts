@@ -2,6 +2,7 @@ import { mkdir, readFile, statfs, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { callEngine } from '../../support/host/engine-call.ts';
+import { enterHost } from '../../support/host/host-namespaces.ts';
 import { images, limits } from '../../support/scenes/scene.ts';
 import {
   run,
@@ -76,20 +77,18 @@ describe('the doctor on a host with a registered agent', () => {
   });
 
   it('names the processes that hold the mounts of other containers, and says that this kernel removes those containers anyway', async () => {
-    await scene.host.docker(
-      'run',
-      '-d',
-      '--name',
-      'monitor',
-      '-v',
-      '/:/rootfs:ro',
-      images.base,
-      'sleep',
-      '3600',
+    // A container that binds / has slave mounts (engine-notes §3): an unmount reaches those, they hold nothing.
+    const watching = ['-v', '/:/rootfs:ro', images.base, 'sleep', '3600'];
+    await scene.host.docker('run', '-d', '--name', 'monitor', ...watching);
+    const onHost = async (command: string): Promise<string> =>
+      (await run('nsenter', [...enterHost(scene.host.initPid), 'sh', '-c', command])).stdout.trim();
+    const pid = await onHost('unshare -m sleep 3600 </dev/null >/dev/null 2>&1 & echo $!');
+    expect(lineOf(await expectCauses([], 0), 'mounts')?.text).toMatch(
+      /^held by sleep \(pid \d+, on the host: \d+ mounts?\); this kernel removes the containers all the same$/,
     );
-    const diagnosis = await expectCauses([], 0);
-    expect(lineOf(diagnosis, 'mounts')?.text).toMatch(
-      /^held by sleep \(pid \d+, container monitor: \d+ mounts?\); this kernel removes the containers all the same$/,
+    await onHost(`kill ${pid}`);
+    expect(lineOf(await expectCauses([], 0), 'mounts')?.text).toMatch(
+      /^no process holds mounts of other containers/,
     );
     await scene.host.docker('rm', '-f', 'monitor');
   });

@@ -62,6 +62,7 @@ describe('parseDevicemapper', () => {
       loopback: true,
       deferredRemoval: false,
       deferredDeletion: false,
+      devicesToDelete: undefined,
     });
   });
 
@@ -73,11 +74,13 @@ describe('parseDevicemapper', () => {
       ['Data Space Available', '0.5 GiB'],
       ['Deferred Removal Enabled', 'true'],
       ['Deferred Deletion Enabled', 'true'],
+      ['Deferred Deleted Device Count', '3'],
     ]);
     expect(facts).toMatchObject({
       loopback: false,
       deferredRemoval: true,
       deferredDeletion: true,
+      devicesToDelete: 3,
       data: { usedBytes: 1_610_612_736, totalBytes: 2_147_483_648 },
       metadata: { usedBytes: undefined, totalBytes: undefined },
     });

@@ -66,6 +66,20 @@ describe('findMountHolders', () => {
       ...over,
     });
 
+  it('leaves out a process with nothing but slave mounts: an unmount reaches those', async () => {
+    await addProcess(1, '100', { mountinfo: '', comm: 'systemd\n' });
+    const slave = mountinfo.replaceAll(' - ', ' master:7 - ');
+    expect(parseMountinfo(slave).every((mount) => mount.slave)).toBe(true);
+    await addProcess(20, '200', { mountinfo: slave, comm: 'systemd-udevd\n' });
+    expect(await find()).toEqual({ complete: true, holders: [] });
+  });
+
+  it("names a slave mount at another place than the engine's: no unmount reaches that", async () => {
+    const bind = `36 35 254:1 /var/lib/docker/overlay2/${corpse}/diff /watched ro master:7 - ext4 /dev/vda1 rw`;
+    await addProcess(20, '200', { mountinfo: bind, comm: 'sleep\n' });
+    expect((await find()).holders).toMatchObject([{ pid: 20, mountPoints: ['/watched'] }]);
+  });
+
   it('names the process, its container, and how many share its namespace', async () => {
     await addProcess(1, '100', { mountinfo: '', comm: 'systemd\n' });
     await addProcess(20, '200', { mountinfo, comm: 'python\n', cgroup: '0::/\n' });

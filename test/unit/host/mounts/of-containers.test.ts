@@ -27,7 +27,20 @@ describe("others' containers' mounts", () => {
     expect(findContainerMounts(line(mountPoint))).toEqual([mountPoint]);
   });
 
+  const device = `/dev/mapper/docker-254:0-10699-${id}`;
+  const onDevice = (mountPoint: string, root: string): string =>
+    `36 35 254:3 ${root} ${mountPoint} rw,relatime - ext4 ${device} rw`;
+
   it.each([
+    ['/mnt/kept', '/rootfs'],
+    ['/mnt/kept', '/'],
+  ])("are known by their device at any other place: %s, of the device's folder %s", (mountPoint, root) => {
+    expect(findContainerMounts(onDevice(mountPoint, root))).toEqual([mountPoint]);
+  });
+
+  it.each([
+    ["a container's own root on devicemapper", onDevice('/', '/rootfs')],
+    ["a bind inside a container's own root", onDevice('/data', '/rootfs/srv')],
     ["a container's own files", line('/etc/hosts', `/var/lib/docker/containers/${id}/hosts`)],
     ["a container's own root", line('/')],
     ['the Docker root itself', line('/var/lib/docker/overlay2')],

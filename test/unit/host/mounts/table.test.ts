@@ -16,6 +16,7 @@ it('reads fields, propagation and escapes', () => {
       root: '/mnt1',
       mountPoint: '/mnt2',
       shared: false,
+      slave: true,
       source: '/dev/root',
     },
     {
@@ -23,6 +24,7 @@ it('reads fields, propagation and escapes', () => {
       root: '/a b',
       mountPoint: '/mnt/c\td\\eö',
       shared: true,
+      slave: true,
       source: 'sou rce',
     },
     {
@@ -30,6 +32,7 @@ it('reads fields, propagation and escapes', () => {
       root: '/',
       mountPoint: '/plain',
       shared: false,
+      slave: false,
       source: 'none',
     },
   ]);
