@@ -15,14 +15,14 @@ export interface LockOwner {
   readonly pid: number;
 }
 
-/** A lock each second for 30 years: a record with a higher number is damaged. */
-const highestRecorded = 1_000_000_000;
+/** A lock each second for 30 years: a record with a higher number is damaged, and a folder with one is a stray. */
+export const highestNumber = 1_000_000_000;
 
 const recordSchema = v.object({
   command: v.string(),
   container: v.optional(v.string()),
   pid: v.number(),
-  generation: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(highestRecorded)),
+  generation: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(highestNumber)),
   nonce: v.string(),
   since: v.pipe(v.string(), v.isoTimestamp()),
 });
@@ -72,7 +72,7 @@ export async function readStrayEntries(folder: string): Promise<LockEntry[]> {
 /** The highest number that a lock can have now. Without a record that can be read, any number may have been used. */
 async function findHighest(folder: string): Promise<number> {
   const record = await readLockRecord(folder);
-  return (record?.generation ?? highestRecorded) + mostAhead;
+  return record === undefined ? highestNumber : Math.min(record.generation + mostAhead, highestNumber);
 }
 
 async function readNumberedFolders(folder: string): Promise<LockEntry[]> {

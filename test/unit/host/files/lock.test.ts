@@ -290,6 +290,27 @@ describe('a stray beside the lock', () => {
       await mkdir(join(folder, 'lock-999999999999999.lock'));
       await writeFile(join(folder, 'lock-999999999999999.lock/file'), '');
     },
+    ...Object.fromEntries(
+      [1_000_000_000, 1_000_000_001, 1_000_001_000, 1_000_001_001].map((number) => [
+        `a folder ${number} that is not empty, and no record`,
+        async () => {
+          await rm(join(folder, 'lock-owner.json'));
+          await mkdir(join(folder, `lock-${number}.lock/folder`), { recursive: true });
+          await utimes(join(folder, `lock-${number}.lock`), 1, 1);
+        },
+      ]),
+    ),
+    'a record with the highest number, and a folder of it that is not empty': async () => {
+      await writeFile(
+        join(folder, 'lock-owner.json'),
+        JSON.stringify({
+          ...{ command: 'upgrade', pid: 1, nonce: 'a', since: '2016-07-01T12:00:00.000Z' },
+          generation: 1_000_000_000,
+        }),
+      );
+      await mkdir(join(folder, 'lock-1000000000.lock/folder'), { recursive: true });
+      await utimes(join(folder, 'lock-1000000000.lock'), 1, 1);
+    },
   };
 
   it.each(Object.entries(makeStray))(
