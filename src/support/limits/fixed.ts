@@ -20,6 +20,8 @@ export const fixedLimits = {
    * hour.
    */
   SETTINGS_TIME: 3_600_000,
+  /** Lines of agent.conf that are named because they are left out: a person corrects one after the other. */
+  CONF_PROBLEMS: 20,
   /** Bytes of a script of the server: a bootstrap script has some 10 kB, and the text is read as a shell reads it. */
   SERVER_SCRIPT: 262_144,
   /** Bytes of one file in /proc: a mount table with 10,000 containers has about 8 MB. */
