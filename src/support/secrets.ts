@@ -1,3 +1,5 @@
+import { printable } from './printable.ts';
+
 /**
  * Values that must not leave the process in clear. Whoever reads a secret adds it here; everything that is written for
  * people or programs passes through `scrub`, so that a secret inside somebody else's error message is masked as well.
@@ -39,6 +41,19 @@ export function createSecrets(): Secrets {
       return maskPatterns(clean);
     },
   };
+}
+
+/**
+ * The second argument of `JSON.stringify` or `JSON.parse`: masks each text and makes it printable. Not the JSON as a whole: a
+ * secret with a quote in it would not be found there, and a mask would swallow the backslash of a quote.
+ */
+export function safeValue(secrets: Pick<Secrets, 'scrub'>): (key: string, value: unknown) => unknown {
+  return (_key, value) => (typeof value === 'string' ? printable(secrets.scrub(value)) : value);
+}
+
+/** The same for every text of a report, before lines are made of it: a line end may cut a secret in two. */
+export function safeReport<T>(report: T, secrets: Pick<Secrets, 'scrub'>): T {
+  return JSON.parse(JSON.stringify(report), safeValue(secrets)) as T;
 }
 
 /** Whether a key (of an environment variable, header or JSON member) names a secret. */
