@@ -15,7 +15,7 @@ import {
   lockFolderOf,
   readLockEntries,
   readLockRecord,
-  readStrayEntries,
+  readStrays,
   writeLockRecord,
   type LockEntry,
   type LockOwner,
@@ -264,8 +264,8 @@ async function confirm(
     since: new Date(clock.now()).toISOString(),
   };
   await writeLockRecord(folder, record);
-  const strays = await readStrayEntries(folder);
-  for (const { generation } of [...others, ...strays]) await removeDead(lockFolderOf(folder, generation));
+  const dead = [...others.map(({ generation }) => generation), ...(await readStrays(folder))];
+  for (const generation of dead) await removeDead(lockFolderOf(folder, generation));
   return held;
 }
 

@@ -11,6 +11,8 @@ export const fixedLimits = {
   COMMAND_GRACE: 2_000,
   /** Bytes: `mount` and `modprobe` print a few lines. */
   COMMAND_OUTPUT: 262_144,
+  /** Folders beside the lock that are no locks and are removed by one holder: there are none, but somebody may make a million. */
+  STRAYS_AT_ONCE: 100,
   /** Bytes of a small file: state, keys and settings have some kB, a bundle of all public authorities 220 kB. */
   SMALL_FILE: 1_048_576,
   /** A small file on a disk under load; a disk that takes longer is unresponsive. */

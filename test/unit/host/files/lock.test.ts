@@ -329,6 +329,15 @@ describe('a stray beside the lock', () => {
     },
   );
 
+  it('is not looked at, and a holder removes a hundred of them', async () => {
+    await withHostLock(options(), () => Promise.resolve());
+    for (let number = 0; number < 300; number += 1)
+      await writeFile(join(folder, `lock-${1_000_000 + number}.lock`), '');
+    await withHostLock(options(), () => Promise.resolve());
+    const left = (await readdir(folder)).filter((name) => name.endsWith('.lock'));
+    expect(left).toHaveLength(200);
+  });
+
   it('is removed by the next holder, if it is an empty folder', async () => {
     await withHostLock(options(), () => Promise.resolve());
     await mkdir(join(folder, 'lock-999999999999999.lock'));
