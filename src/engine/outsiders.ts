@@ -6,10 +6,10 @@ import type { ContainerDetails, ContainerFilter, ContainerSummary } from './engi
 import { AnswerTooLargeError } from './transport.ts';
 
 /*
- * A user of the engine may keep it from answering about a container: whoever reads a container's archive slowly holds its lock,
- * and labels of 70 MB make an inspection that nobody reads to its end. Under one of our names, such a container would end every
- * upgrade. A list needs no lock, and shows the network: a container that is not on the host's network is no agent and no worker
- * of ours, and an unprivileged user cannot create one that is. Of any other container, nothing but its own answer counts.
+ * A user of the engine may keep it from answering about a container: a slow read of its archive holds its lock, and labels of
+ * 70 MB give an inspection that nobody reads to its end. Under one of our names, such a container would stop every upgrade. A
+ * list needs no lock, and shows the network: what is not on the host's network is no managed agent and no worker, and an
+ * unprivileged user cannot create one that is. Of any other container, nothing but its own answer counts.
  */
 
 /** Knows containers that are not on the host's network, and about which the engine gives no answer that could be read. */

@@ -51,7 +51,7 @@ export function safeValue(secrets: Pick<Secrets, 'scrub'>): (key: string, value:
   return (_key, value) => (typeof value === 'string' ? printable(secrets.scrub(value)) : value);
 }
 
-/** The same for every text of a report, before lines are made of it: a line end may cut a secret in two. */
+/** The same for every text of a report, before it is cut into lines: a line end may cut a secret in two. */
 export function safeReport<T>(report: T, secrets: Pick<Secrets, 'scrub'>): T {
   return JSON.parse(JSON.stringify(report), safeValue(secrets)) as T;
 }

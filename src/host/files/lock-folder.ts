@@ -63,7 +63,7 @@ export async function readLockEntries(folder: string): Promise<LockEntry[]> {
   const highest = await findHighest(folder);
   const entries: LockEntry[] = [];
   for (const generation of await numbersIn(folder)) {
-    // Strays are not looked at: somebody may have made a million of them.
+    // Strays are not looked at: somebody may have created a million of them.
     if (generation > highest) break;
     const touchedAt = await touchedAtIfThere(lockFolderOf(folder, generation));
     if (touchedAt !== undefined) entries.push({ generation, touchedAt });

@@ -6,7 +6,7 @@ export const engineLimits = {
   INSPECT: 10_000,
   /** A list of one container, where an inspection got no answer: it needs no lock of the engine. */
   LIST_ONE: 10_000,
-  /** So long a container that is not ours and cannot be inspected is not asked about again: a work has dozens of looks. */
+  /** So long an unmanaged container that cannot be inspected is not asked about again: an upgrade has dozens of looks. */
   OUTSIDER_KNOWN: 300_000,
   /** A list of 6,000 containers took seconds on the hosts of the incident. */
   LIST: 30_000,

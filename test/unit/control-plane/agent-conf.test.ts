@@ -45,7 +45,7 @@ describe('agent.conf', () => {
     expect(parseAgentConf(`${line}\n`)).toEqual({ variables: { A: value }, problems: [] });
   });
 
-  it('with half a million lines that are none makes a few lines of log', () => {
+  it('with half a million lines that are none writes a few lines into the log', () => {
     const { variables, problems } = parseAgentConf(`${'x\n'.repeat(500_000)}export A=b\n`);
     expect(variables).toEqual({ A: 'b' });
     expect(problems).toHaveLength(21);

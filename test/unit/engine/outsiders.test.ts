@@ -54,7 +54,7 @@ describe.each([
     },
   );
 
-  it('and the host’s network may be ours: an error, as before', { timeout: 30_000 }, async () => {
+  it('and the host’s network may be managed: an error, as before', { timeout: 30_000 }, async () => {
     daemon.on('GET', '/containers/json', json(200, [listed('host')]));
     daemon.on('GET', `/containers/${id}/json`, answer);
     await expect(engine.inspectContainer(id)).rejects.toThrow(/no answer within|longer than/);

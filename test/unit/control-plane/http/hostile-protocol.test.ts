@@ -7,7 +7,7 @@ import { defaultLimits } from '../../../../src/support/limits/limits.ts';
 import { silentLog } from '../../../../src/support/log.ts';
 import { createSecrets } from '../../../../src/support/secrets.ts';
 
-/* Whoever answers in the place of the server writes bytes as no server does, for as long as we listen. */
+/* An attacker answers in the place of the server, and writes bytes as no server does, for as long as we listen. */
 
 type Answer = (socket: Socket) => void;
 
