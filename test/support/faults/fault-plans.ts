@@ -88,7 +88,7 @@ export function planFault(way: Way, phase: Phase, fault: Fault): Plan {
     case 'worker killed, and its name taken':
       return planTakenWorker(scene);
     case 'storage read-only':
-      return planReadOnlyPool(scene);
+      return planReadOnlyPool(scene, phase);
     case 'hostile agent.conf':
       return planAgentConf(scene);
     case 'hostile lock files':
@@ -249,16 +249,19 @@ function planTakenWorker({ host }: Scene): Plan {
 }
 
 /** As the kernel leaves a devicemapper pool without metadata: what runs goes on; nothing is created, started or removed (engine-notes §8). */
-function planReadOnlyPool({ host }: Scene): Plan {
+function planReadOnlyPool({ host }: Scene, phase: Phase): Plan {
   let lift: (() => void) | undefined;
   const message =
     'devmapper: Error saving transaction metadata: devmapper: Error writing metadata: dm_task_run failed';
+  const action: ProxyAction = { kind: 'answer', status: 500, body: { message } };
+  // The request in hand is the first removal.
+  if (phase === 'discard') return { action: { action } };
   return {
     strike: async () => {
       lift = host.proxy.addRule({
         match: ({ method, path }) =>
           method === 'DELETE' || path === '/containers/create' || /^\/containers\/[^/]+\/start$/.test(path),
-        action: { kind: 'answer', status: 500, body: { message } },
+        action,
       });
       return Promise.resolve();
     },
@@ -266,7 +269,7 @@ function planReadOnlyPool({ host }: Scene): Plan {
   };
 }
 
-/** 1 MiB of lines that are none, and as many variables as a process can hardly be given. */
+/** 100,000 lines that are none, and as many variables as a process can hardly be given. */
 function planAgentConf({ host }: Scene): Plan {
   const folder = join(host.stateDir, 'etc');
   const file = join(folder, 'agent.conf');
@@ -278,7 +281,7 @@ function planAgentConf({ host }: Scene): Plan {
     strike: async () => {
       await mkdir(folder, { recursive: true });
       const text = `${variables.join('')}export __proto__=x\nexport constructor=\nexport X="\0"\n\u001b[2J\n`;
-      await writeFile(file, text + 'x\n'.repeat(350_000));
+      await writeFile(file, text + 'x\n'.repeat(100_000));
     },
     lift: async () => rm(file, { force: true }),
   };
