@@ -61,13 +61,31 @@ export function isSecretKey(key: string): boolean {
   return keyPattern.test(key.toLowerCase());
 }
 
-/** Adds to `secrets` every value of an environment list (`NAME=value`) whose name names a secret. */
+/** Adds to `secrets` every value of an environment whose name names a secret, and the password of every URL in it. */
 export function addEnvironmentSecrets(
   secrets: Secrets,
   environment: Readonly<Record<string, string | undefined>>,
 ): void {
   for (const [name, value] of Object.entries(environment)) {
     if (isSecretKey(name)) secrets.add(value);
+    secrets.add(...passwordsIn(value ?? ''));
+  }
+}
+
+/** The password of a URL, as it stands there and decoded. `user:password@host` is one as well: curl and requests take it. */
+function passwordsIn(value: string): readonly string[] {
+  if (!value.includes('@')) return [];
+  const url = URL.parse(value.includes('://') ? value : `http://${value}`);
+  if (url === null || url.password === '') return [];
+  const typed = /^[^@]*?:\/\/[^:]*:(.*)@/s.exec(value)?.[1];
+  return [url.password, decodeSafely(url.password), ...(typed === undefined ? [] : [typed])];
+}
+
+function decodeSafely(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
   }
 }
 

@@ -123,3 +123,16 @@ describe('a report', () => {
     expect(safeReport(['it says correct horse battery'], secrets)).toEqual(['it says ***']);
   });
 });
+
+it.each([
+  ['http://user:it%27s@proxy:3128', ['it%27s', "it's"]],
+  ["http://user:it's-me@proxy:3128", ["it's-me"]],
+  ['http://user:p@ss@word@proxy', ['p@ss@word']],
+  ['user:pass"word@proxy:3128', ['pass"word']],
+  ['https://user:$pa&s+s,@rancher.example/v1', ['$pa&s+s,']],
+])('of the environment %s, no form of the password gets through', (value, forms) => {
+  const secrets = createSecrets();
+  addEnvironmentSecrets(secrets, { HTTP_PROXY: value });
+  for (const text of [value, ...forms.map((form) => `the proxy says "${form}"`)])
+    for (const form of forms) if (form.length >= 6) expect(secrets.scrub(text)).not.toContain(form);
+});
