@@ -3,6 +3,7 @@ import type { CleanupScreen } from '../cleanup/clean-up-host.ts';
 import type { RemovalProgress } from '../cleanup/removal.ts';
 import { fixedLimits } from '../support/limits/fixed.ts';
 import type { Log } from '../support/log.ts';
+import { safeValue } from '../support/secrets.ts';
 import { createPaint } from './paint.ts';
 import { describeProgress, renderBar, SpeedMeter } from './progress-bar.ts';
 import { renderCleanupJson, renderCleanupPlan, renderCleanupReport } from './render-cleanup.ts';
@@ -64,8 +65,9 @@ export function createCleanupScreen(context: Context, asJson: boolean): CleanupS
     },
     showReport(report) {
       clearBar();
-      const parts = asJson ? renderCleanupJson(report) : renderCleanupReport(report, { terminal, limits });
-      writeParts(parts, write);
+      if (asJson)
+        writeParts(renderCleanupJson(report, safeValue(secrets)), (text) => context.write(text, 'stdout'));
+      else writeParts(renderCleanupReport(report, { terminal, limits }), write);
     },
   };
 }

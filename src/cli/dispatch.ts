@@ -8,7 +8,7 @@ import {
   messageOf,
   messageBeyond,
 } from '../support/errors.ts';
-import { printableValue } from '../support/printable.ts';
+import { safeReport } from '../support/secrets.ts';
 import {
   forceFlag,
   offlineFlag,
@@ -123,11 +123,11 @@ async function cleanUp(context: Context, args: readonly string[], asJson: boolea
 async function showStatus(context: Context, asJson: boolean): Promise<number> {
   const { readStatusReport } = await import('../commands/status.ts');
   const { renderStatus } = await import('./render-status.ts');
-  const report = await readStatusReport(context);
+  const report = safeReport(await readStatusReport(context), context.secrets);
   const text = asJson
-    ? `${JSON.stringify(report, printableValue, 2)}\n`
-    : renderStatus(report, context.clock.now(), context.terminal);
-  context.write(context.secrets.scrub(text), 'stdout');
+    ? `${JSON.stringify(report, undefined, 2)}\n`
+    : context.secrets.scrub(renderStatus(report, context.clock.now(), context.terminal));
+  context.write(text, 'stdout');
   return ExitCode.ok;
 }
 
@@ -137,7 +137,8 @@ async function watch(context: Context, asJson: boolean): Promise<number> {
   const { watchStatus } = await import('../commands/status.ts');
   const { renderChange, renderStatus } = await import('./render-status.ts');
   let before = '';
-  await watchStatus(context, (report) => {
+  await watchStatus(context, (found) => {
+    const report = safeReport(found, secrets);
     if (terminal.interactive && !asJson) {
       const hint = `${' '.repeat(11)}checked at ${report.checkedAt}; Ctrl-C stops\n`;
       write(clearScreen + secrets.scrub(renderStatus(report, clock.now(), terminal)) + hint, 'stdout');
@@ -146,10 +147,7 @@ async function watch(context: Context, asJson: boolean): Promise<number> {
     const change = changeOf(report);
     if (change === before) return;
     before = change;
-    write(
-      secrets.scrub(asJson ? `${JSON.stringify(report, printableValue)}\n` : renderChange(report)),
-      'stdout',
-    );
+    write(asJson ? `${JSON.stringify(report)}\n` : secrets.scrub(renderChange(report)), 'stdout');
   });
   return ExitCode.ok;
 }
@@ -175,14 +173,15 @@ async function showDiagnosis(
 ): Promise<number> {
   const { doctor } = await import('../commands/doctor.ts');
   const { renderDoctor, renderPlainDoctor } = await import('./render-doctor.ts');
-  const diagnosis =
+  const found =
     bundleFile === undefined
       ? await doctor(context)
       : await (await import('../commands/bundle.ts')).writeBundle(context, bundleFile, renderPlainDoctor);
+  const diagnosis = safeReport(found, context.secrets);
   const text = asJson
-    ? `${JSON.stringify(diagnosis, printableValue, 2)}\n`
-    : renderDoctor(diagnosis, context.terminal);
-  context.write(context.secrets.scrub(text), 'stdout');
+    ? `${JSON.stringify(diagnosis, undefined, 2)}\n`
+    : context.secrets.scrub(renderDoctor(diagnosis, context.terminal));
+  context.write(text, 'stdout');
   return diagnosis.exitCode;
 }
 
@@ -190,9 +189,11 @@ async function showDiagnosis(
 async function showReadiness(context: Context, asJson: boolean): Promise<number> {
   const { checkReadiness, exitCodeOfReadiness } = await import('../commands/ready.ts');
   const { renderReady } = await import('./render-ready.ts');
-  const result = await checkReadiness(context);
-  const text = asJson ? `${JSON.stringify(result, printableValue)}\n` : renderReady(result, context.terminal);
-  context.write(context.secrets.scrub(text), 'stdout');
+  const result = safeReport(await checkReadiness(context), context.secrets);
+  const text = asJson
+    ? `${JSON.stringify(result)}\n`
+    : context.secrets.scrub(renderReady(result, context.terminal));
+  context.write(text, 'stdout');
   return exitCodeOfReadiness(result);
 }
 

@@ -9,7 +9,7 @@ import { leakedHelpers, type Scan } from '../cleanup/scan.ts';
 import { shortId } from '../engine/containers.ts';
 import { formatAge, formatDuration } from '../support/deadline.ts';
 import type { Limits } from '../support/limits/limits.ts';
-import { printable, printableAll, printableValue } from '../support/printable.ts';
+import { printable, printableAll } from '../support/printable.ts';
 import type { Terminal } from '../support/terminal.ts';
 import { createPaint, type Paint } from './paint.ts';
 import { wrap } from './wrap.ts';
@@ -49,9 +49,15 @@ export function* renderCleanupReport(report: CleanupReport, view: View): Generat
   for (const line of lines) for (const part of wrapHanging(line, view.terminal.columns)) yield `${part}\n`;
 }
 
-/** The same as JSON, container by container. */
-export function* renderCleanupJson({ containers, ...report }: CleanupReport): Generator<string> {
-  const text = JSON.stringify(report, printableValue, 2);
+/**
+ * The same as JSON, container by container.
+ * @param safe makes each text safe: `safeValue`
+ */
+export function* renderCleanupJson(
+  { containers, ...report }: CleanupReport,
+  safe: (key: string, value: unknown) => unknown,
+): Generator<string> {
+  const text = JSON.stringify(report, safe, 2);
   if (containers === undefined) {
     yield `${text}\n`;
     return;
@@ -60,7 +66,7 @@ export function* renderCleanupJson({ containers, ...report }: CleanupReport): Ge
   yield `${text.slice(0, -2)},\n  "containers": [`;
   let separator = '\n    ';
   for (const container of containers) {
-    yield separator + JSON.stringify(container, printableValue, 2).replaceAll('\n', '\n    ');
+    yield separator + JSON.stringify(container, safe, 2).replaceAll('\n', '\n    ');
     separator = ',\n    ';
   }
   yield `${separator.startsWith(',') ? '\n  ' : ''}]\n}\n`;

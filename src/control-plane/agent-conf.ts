@@ -11,7 +11,7 @@ import { parseShellAssignment, quoteForShell } from './shell/assignment.ts';
 export interface AgentConf {
   /** Variables in the order of the file; of several of a name, the last. */
   readonly variables: Readonly<Record<string, string>>;
-  /** A sentence for each line that was left out, without its value. */
+  /** A sentence for each of the first lines that were left out, without its value, and how many more there are. */
   readonly problems: readonly string[];
 }
 
@@ -27,7 +27,14 @@ interface LeftOutLine {
  */
 export function parseAgentConf(text: string): AgentConf {
   const { variables, leftOut } = parseLines(text);
-  return { variables, problems: leftOut.map(({ problem }) => problem) };
+  return { variables, problems: nameFirst(leftOut.map(({ problem }) => problem)) };
+}
+
+/** A file of 1 MiB may have half a million lines that are none, and each would be a line in the log of every start. */
+function nameFirst(problems: readonly string[]): readonly string[] {
+  const more = problems.length - fixedLimits.CONF_PROBLEMS;
+  if (more <= 0) return problems;
+  return [...problems.slice(0, fixedLimits.CONF_PROBLEMS), `${more} more lines are left out`];
 }
 
 /** The same, with the lines that were left out: these may hold secrets. */

@@ -40,7 +40,8 @@ export async function inspectRoles(
 
 /**
  * The managed containers that run an agent's `run` under a name of their own. Anybody may create thousands that look like it
- * in a list, so at most DOCTOR_AGENTS are inspected, the oldest first, and apart from the roles: they cannot hide those.
+ * in a list, so at most DOCTOR_AGENTS are inspected, and apart from the roles: they cannot hide those. First come those on the
+ * host's network, where a tenant has none, then the oldest.
  */
 export async function inspectOthers(
   engine: Engine,
@@ -50,7 +51,7 @@ export async function inspectOthers(
 ): Promise<readonly ProbedAgent[]> {
   const candidates = listed
     .filter((container) => titleOf(container.name, names) === undefined && looksLikeAgent(container))
-    .sort((a, b) => a.createdAt - b.createdAt)
+    .sort((a, b) => Number(isOnHost(b)) - Number(isOnHost(a)) || a.createdAt - b.createdAt)
     .slice(0, limits.DOCTOR_AGENTS);
   const probed = await Promise.all(candidates.map(async (container) => probeAgent(engine, container, names)));
   // An unmanaged container that has none of our names is nobody's business here.
@@ -63,6 +64,10 @@ export function ranked(probed: readonly ProbedAgent[], names: RoleNames): readon
   const rankOf = ({ agent: { role } }: ProbedAgent): number =>
     role === 'other' ? titles.indexOf('worker') - 0.5 : titles.indexOf(role);
   return [...probed].sort((a, b) => rankOf(a) - rankOf(b));
+}
+
+function isOnHost({ networkMode }: ContainerSummary): boolean {
+  return networkMode === 'host';
 }
 
 function looksLikeAgent(container: ContainerSummary): boolean {

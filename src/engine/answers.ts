@@ -66,6 +66,7 @@ const summaryAnswer = v.object({
   Created: whole,
   State: text,
   Status: text,
+  HostConfig: v.nullish(v.object({ NetworkMode: text }), {}),
   Labels: labels,
 });
 
@@ -128,6 +129,7 @@ export function readSummary(entry: unknown): ContainerSummary | undefined {
   const parsed = v.safeParse(summaryAnswer, entry);
   if (!parsed.success) return undefined;
   const raw = parsed.output;
+  const networkMode = raw.HostConfig.NetworkMode;
   return {
     id: raw.Id,
     name: raw.Names.find(isOwnName)?.replace(/^\//, '') ?? '',
@@ -135,6 +137,7 @@ export function readSummary(entry: unknown): ContainerSummary | undefined {
     imageId: raw.ImageID,
     command: raw.Command,
     state: readState(raw.State, stateOfStatus(raw.Status)),
+    ...(networkMode === '' ? {} : { networkMode }),
     labels: raw.Labels,
     createdAt: raw.Created * 1000,
   };

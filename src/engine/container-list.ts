@@ -39,7 +39,7 @@ export async function collect(
  * containers are inspected that way where an inspection is not possible.
  */
 function reduce(whole: ContainerSummary, { isSkimmed }: Element, filter: ContainerFilter): ContainerSummary {
-  const { name, image, command } = whole;
+  const { name, image, command, networkMode } = whole;
   const keepsAll = filter.ids !== undefined && !isSkimmed;
   const labels = keepsAll ? whole.labels : selectLabels(whole.labels);
   const isPart = isSkimmed || Object.keys(labels).length < Object.keys(whole.labels).length;
@@ -48,6 +48,7 @@ function reduce(whole: ContainerSummary, { isSkimmed }: Element, filter: Contain
     name: cut(name),
     image: cut(image),
     command: cut(command),
+    ...(networkMode === undefined ? {} : { networkMode: cut(networkMode) }),
     labels,
     ...(isPart ? { hasOtherLabels: true } : {}),
   };
@@ -68,11 +69,12 @@ function cut(text: string): string {
 
 /** @returns a function that puts one and the same value in the place of equal ones */
 function createSharing(): (summary: ContainerSummary) => ContainerSummary {
-  const known = new Map<string, Pick<ContainerSummary, 'image' | 'imageId' | 'command' | 'labels'>>();
+  const known = new Map<string, Partial<ContainerSummary>>();
   return (summary) => {
-    const { image, imageId, command, labels } = summary;
-    const key = JSON.stringify([image, imageId, command, labels]);
-    const same = known.get(key) ?? { image, imageId, command, labels };
+    const { image, imageId, command, labels, networkMode } = summary;
+    const shared = { image, imageId, command, labels, ...(networkMode === undefined ? {} : { networkMode }) };
+    const key = JSON.stringify(shared);
+    const same = known.get(key) ?? shared;
     known.set(key, same);
     return { ...summary, ...same };
   };

@@ -1,4 +1,5 @@
 import { finished } from 'node:stream/promises';
+import { systemClock } from '../support/clock.ts';
 import { fixedLimits } from '../support/limits/fixed.ts';
 import type { Limits } from '../support/limits/limits.ts';
 import { readDetails, readImage, readVersion } from './answers.ts';
@@ -22,6 +23,7 @@ import { executeIn } from './execute.ts';
 import { featuresOf, lowerVersion } from './features.ts';
 import type { Shape } from './json/skimmer.ts';
 import { copyLog, readLog, readLogRefusal } from './log-stream.ts';
+import { Outsiders } from './outsiders.ts';
 import { pullOver } from './pull.ts';
 import { readRepeatedly, repeatRead, understand, type EngineOptions } from './reads.ts';
 import { detailsShape, imageShape } from './json/shapes.ts';
@@ -63,12 +65,16 @@ class DockerEngine implements Engine {
   readonly #options: EngineOptions;
   readonly #transport: Transport;
   readonly #limits: Limits;
+  readonly #outsiders: Outsiders;
   #hasWarned = false;
 
   constructor(options: EngineOptions, transport: Transport, version: EngineVersion) {
     this.#options = options;
     this.#transport = transport;
     this.#limits = options.limits;
+    const list = async (filter: ContainerFilter): Promise<readonly ContainerSummary[]> =>
+      this.#list(filter, options.limits.LIST_ONE);
+    this.#outsiders = new Outsiders(list, options.limits, options.clock ?? systemClock);
     this.version = version;
     this.features = featuresOf(version.api);
   }
@@ -78,6 +84,10 @@ class DockerEngine implements Engine {
   }
 
   async listContainers(filter: ContainerFilter): ReturnType<Engine['listContainers']> {
+    return repeatRead(this.#options, { what: listWhat }, async () => this.#list(filter, this.#limits.LIST));
+  }
+
+  async #list(filter: ContainerFilter, deadlineMs: number): ReturnType<Engine['listContainers']> {
     const filters = JSON.stringify({
       ...(filter.names === undefined ? {} : { name: filter.names }),
       ...(filter.ids === undefined ? {} : { id: filter.ids }),
@@ -86,28 +96,31 @@ class DockerEngine implements Engine {
     });
     const request: EngineRequest = {
       ...this.#withSignal(),
-      what: 'list containers',
+      what: listWhat,
       method: 'GET',
       path: '/containers/json',
       query: { all: '1', filters },
       accept: [200],
-      deadlineMs: this.#limits.LIST,
+      deadlineMs,
     };
-    return repeatRead(this.#options, request, async () =>
-      this.#transport.requestPieces(request, async (body) =>
-        collect(body, { filter, onTooLarge: this.#warnOfSize }),
-      ),
+    return this.#transport.requestPieces(request, async (body) =>
+      collect(body, { filter, onTooLarge: this.#warnOfSize }),
     );
   }
 
   async inspectContainer(nameOrId: string): ReturnType<Engine['inspectContainer']> {
     const path = `/containers/${encodeURIComponent(nameOrId)}/json`;
     const what = `inspect container ${nameOrId}`;
-    const answer = await this.#read(what, path, [200, 404], this.#limits.INSPECT, detailsShape);
-    if (answer.status === 404) return undefined;
-    const details = understand(what, () => readDetails(JSON.parse(answer.text)));
-    if (answer.isSkimmed) this.#warnOfSize(details, fixedLimits.ENGINE_ANSWER);
-    return details;
+    const request = this.#readRequest(what, path, [200, 404], this.#limits.INSPECT, detailsShape);
+    return repeatRead(this.#options, request, async () =>
+      this.#outsiders.inspectOr(nameOrId, async () => {
+        const answer = await this.#transport.request(request);
+        if (answer.status === 404) return undefined;
+        const details = understand(what, () => readDetails(JSON.parse(answer.text)));
+        if (answer.isSkimmed) this.#warnOfSize(details, fixedLimits.ENGINE_ANSWER);
+        return details;
+      }),
+    );
   }
 
   async createContainer(...[name, spec]: Parameters<Engine['createContainer']>): Promise<string> {
@@ -273,16 +286,18 @@ class DockerEngine implements Engine {
     deadlineMs: number,
     shape: Shape,
   ): Promise<EngineAnswer> {
-    const request: EngineRequest = {
-      ...this.#withSignal(),
-      what,
-      method: 'GET',
-      path,
-      accept,
-      deadlineMs,
-      shape,
-    };
+    const request = this.#readRequest(what, path, accept, deadlineMs, shape);
     return readRepeatedly(this.#options, this.#transport, request);
+  }
+
+  #readRequest(
+    what: string,
+    path: string,
+    accept: readonly number[],
+    deadlineMs: number,
+    shape: Shape,
+  ): EngineRequest {
+    return { ...this.#withSignal(), what, method: 'GET', path, accept, deadlineMs, shape };
   }
 
   async #change(
@@ -326,6 +341,8 @@ class DockerEngine implements Engine {
     return this.#options.signal === undefined ? {} : { signal: this.#options.signal };
   }
 }
+
+const listWhat = 'list containers';
 
 /** Slashes of a repository path stay; everything else that a URL cannot hold is encoded. */
 function encodeImagePath(reference: string): string {

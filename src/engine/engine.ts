@@ -154,6 +154,8 @@ export interface ContainerSummary {
   readonly imageId: string;
   readonly command: string;
   readonly state: ContainerState;
+  /** `default`, `host`, `container:ID`, …; left out where the engine does not say. */
+  readonly networkMode?: string;
   /** A list by id shows all of them, any other list only `listedLabels`. */
   readonly labels: Readonly<Record<string, string>>;
   /** It has labels that are not in `labels`. */

@@ -33,7 +33,7 @@ export async function readRepeatedly(
 
 export async function repeatRead<T>(
   options: EngineOptions,
-  request: EngineRequest,
+  request: Pick<EngineRequest, 'what'>,
   read: () => Promise<T>,
 ): Promise<T> {
   return retry(

@@ -245,6 +245,9 @@ const everyStatus: Readonly<Record<number, true>> = Object.fromEntries(
 
 type AnswerText = Pick<EngineAnswer, 'text' | 'isSkimmed'>;
 
+/** It was given up in the middle. */
+export class AnswerTooLargeError extends Error {}
+
 /** The whole answer as text. @throws Error when it is cut, or longer than ENGINE_ANSWER bytes */
 export async function readBody(response: IncomingMessage): Promise<string> {
   return (await readAnswer(response, undefined)).text;
@@ -264,7 +267,7 @@ async function readAnswer(response: IncomingMessage, shape: Shape | undefined): 
   response.on('data', (chunk: Buffer) => {
     size += chunk.length;
     if (size > most) {
-      response.destroy(new Error(`the answer is longer than ${most / 2 ** 20} MiB`));
+      response.destroy(new AnswerTooLargeError(`the answer is longer than ${most / 2 ** 20} MiB`));
       return;
     }
     chunks.push(chunk);

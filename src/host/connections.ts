@@ -2,7 +2,7 @@ import { readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { withDeadline } from '../support/deadline.ts';
 import { systemCodeOf } from '../support/errors.ts';
-import { readKernelText } from './files/read.ts';
+import { readKernelLines, readKernelText } from './files/read.ts';
 
 /** A process, and how much of it and its children is looked at. */
 export interface ConnectionLook {
@@ -102,31 +102,51 @@ async function childrenOf({ proc, maxFiles }: ConnectionLook, pid: number): Prom
 
 /** @returns inodes of the connections that processes of one network namespace have opened, to anywhere but this machine */
 async function readConnections(folder: string, localPorts: readonly number[]): Promise<ReadonlySet<string>> {
-  const tcp = await readKernelText(join(folder, 'net/tcp'));
+  const tables = [new ConnectionTable(localPorts), new ConnectionTable(localPorts)] as const;
+  await readKernelLines(join(folder, 'net/tcp'), (line) => tables[0].take(line));
   // Left out by a kernel without IPv6.
-  const tcp6 = (await unlessGone(async () => readKernelText(join(folder, 'net/tcp6')))) ?? '';
-  return new Set([tcp, tcp6].flatMap((table) => openedConnections(table, localPorts)));
+  await unlessGone(async () => readKernelLines(join(folder, 'net/tcp6'), (line) => tables[1].take(line)));
+  return new Set(tables.flatMap((table) => table.opened()));
 }
 
 const established = '01';
 const listening = '0A';
 
 /**
- * Reads a table of `/proc/PID/net/tcp` or `tcp6`. Pure. Connections that others have opened to a port that is listened at do not
- * count, nor those to this machine itself, unless their port is one of `localPorts`.
- * @returns the inodes of the established ones
+ * Reads a table of `/proc/PID/net/tcp` or `tcp6`, line by line: a flood from the network, or a busy server, makes hundreds of
+ * thousands of lines, and no more than two numbers are kept of each. Connections that others have opened to a port that is
+ * listened at do not count, nor those to this machine itself, unless their port is one of `localPorts`.
  */
-export function openedConnections(table: string, localPorts: readonly number[]): readonly string[] {
-  const rows = table.split('\n').map((line) => line.trim().split(/\s+/));
-  const listened = new Set(rows.filter((row) => row[3] === listening).map((row) => portOf(row[1])));
-  return rows
-    .filter(
-      ([, local, remote, state]) =>
-        state === established &&
-        !listened.has(portOf(local)) &&
-        (!isThisMachine(remote) || localPorts.includes(portOf(remote))),
-    )
-    .map((row) => row[9] ?? '');
+class ConnectionTable {
+  readonly #localPorts: readonly number[];
+  readonly #listened = new Set<number>();
+  /** The local port of each connection, by its inode. */
+  readonly #ports = new Map<number, number>();
+
+  constructor(localPorts: readonly number[]) {
+    this.#localPorts = localPorts;
+  }
+
+  take(line: string): void {
+    const [, local, remote, state, , , , , , inode] = line.trim().split(/\s+/);
+    if (state === listening) this.#listened.add(portOf(local));
+    if (state !== established) return;
+    if (isThisMachine(remote) && !this.#localPorts.includes(portOf(remote))) return;
+    this.#ports.set(Number(inode), portOf(local));
+  }
+
+  /** The inodes of the established ones. */
+  opened(): readonly string[] {
+    const found = [...this.#ports].filter(([, port]) => !this.#listened.has(port));
+    return found.map(([inode]) => String(inode));
+  }
+}
+
+/** The same for a whole table. Pure. */
+export function openedConnections(text: string, localPorts: readonly number[]): readonly string[] {
+  const table = new ConnectionTable(localPorts);
+  for (const line of text.split('\n')) table.take(line);
+  return table.opened();
 }
 
 function portOf(address = ''): number {

@@ -1,3 +1,5 @@
+import { printable } from './printable.ts';
+
 /**
  * Values that must not leave the process in clear. Whoever reads a secret adds it here; everything that is written for
  * people or programs passes through `scrub`, so that a secret inside somebody else's error message is masked as well.
@@ -41,18 +43,49 @@ export function createSecrets(): Secrets {
   };
 }
 
+/**
+ * The second argument of `JSON.stringify` or `JSON.parse`: masks each text and makes it printable. Not the JSON as a whole: a
+ * secret with a quote in it would not be found there, and a mask would swallow the backslash of a quote.
+ */
+export function safeValue(secrets: Pick<Secrets, 'scrub'>): (key: string, value: unknown) => unknown {
+  return (_key, value) => (typeof value === 'string' ? printable(secrets.scrub(value)) : value);
+}
+
+/** The same for every text of a report, before it is cut into lines: a line end may cut a secret in two. */
+export function safeReport<T>(report: T, secrets: Pick<Secrets, 'scrub'>): T {
+  return JSON.parse(JSON.stringify(report), safeValue(secrets)) as T;
+}
+
 /** Whether a key (of an environment variable, header or JSON member) names a secret. */
 export function isSecretKey(key: string): boolean {
   return keyPattern.test(key.toLowerCase());
 }
 
-/** Adds to `secrets` every value of an environment list (`NAME=value`) whose name names a secret. */
+/** Adds to `secrets` every value of an environment whose name names a secret, and the password of every URL in it. */
 export function addEnvironmentSecrets(
   secrets: Secrets,
   environment: Readonly<Record<string, string | undefined>>,
 ): void {
   for (const [name, value] of Object.entries(environment)) {
     if (isSecretKey(name)) secrets.add(value);
+    secrets.add(...passwordsIn(value ?? ''));
+  }
+}
+
+/** The password of a URL, as it stands there and decoded. `user:password@host` is one as well: curl and requests take it. */
+function passwordsIn(value: string): readonly string[] {
+  if (!value.includes('@')) return [];
+  const url = URL.parse(value.includes('://') ? value : `http://${value}`);
+  if (url === null || url.password === '') return [];
+  const typed = /^[^@]*?:\/\/[^:]*:(.*)@/s.exec(value)?.[1];
+  return [url.password, decodeSafely(url.password), ...(typed === undefined ? [] : [typed])];
+}
+
+function decodeSafely(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
   }
 }
 

@@ -123,7 +123,7 @@ describe('no text of others controls', () => {
     for (const dryRun of [true, false]) {
       const shown = { ...report, dryRun } as unknown as Parameters<typeof renderCleanupReport>[0];
       expectSafe([...renderCleanupReport(shown, { terminal: view, limits })].join(''));
-      expectSafe([...renderCleanupJson(shown)].join(''));
+      expectSafe([...renderCleanupJson(shown, printableValue)].join(''));
     }
   });
 

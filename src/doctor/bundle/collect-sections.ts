@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { parseAgentConf } from '../../control-plane/agent-conf.ts';
 import type { ContainerDetails, Engine } from '../../engine/engine.ts';
-import { readSmallFile } from '../../host/files/read.ts';
+import { readOwnFile } from '../../host/files/safe-folder.ts';
 import { readRegistrationKey } from '../../host/identity.ts';
 import type { Clock } from '../../support/clock.ts';
 import type { Configuration, Environment, Paths } from '../../support/configuration.ts';
@@ -137,7 +137,7 @@ async function addHostKey(folder: Paths, secrets: Secrets, allowed: ProbeLimits)
 async function collectAgentConf(folder: Paths, secrets: Secrets, allowed: ProbeLimits): Promise<Section> {
   const title = '/var/lib/rancher/etc/agent.conf';
   const text = await probe('read agent.conf', allowed, async () =>
-    readSmallFile(join(folder.rancher, 'etc/agent.conf'), { deadlineMs: allowed.each }),
+    readOwnFile(join(folder.rancher, 'etc/agent.conf'), { deadlineMs: allowed.each }),
   );
   if (!text.known) return noted(title, text.why);
   if (text.value === undefined) return noted(title, 'no such file');
@@ -149,7 +149,7 @@ async function collectAgentConf(folder: Paths, secrets: Secrets, allowed: ProbeL
 
 async function readText(path: string, allowed: ProbeLimits): Promise<string> {
   const text = await probe(`read ${path}`, allowed, async () =>
-    readSmallFile(path, { deadlineMs: allowed.each }),
+    readOwnFile(path, { deadlineMs: allowed.each }),
   );
   return text.known ? (text.value ?? 'no such file') : text.why;
 }

@@ -1,6 +1,6 @@
 import type { Limits } from '../../support/limits/limits.ts';
 import { printableLines } from '../../support/printable.ts';
-import type { Secrets } from '../../support/secrets.ts';
+import { safeValue, type Secrets } from '../../support/secrets.ts';
 
 /** One part of a support bundle. */
 export interface Section {
@@ -28,7 +28,7 @@ export function renderBundle(
   // Room for the names of what is left out.
   let left = limits.BUNDLE_BYTES - limits.BUNDLE_SECTION - bytesOf(introduction);
   for (const { title, content, keep } of sections) {
-    const body = shortenLines(safe(textOf(content, secrets), secrets), limits.BUNDLE_SECTION, keep);
+    const body = shortenLines(textOf(content, secrets), limits.BUNDLE_SECTION, keep);
     const part = `\n${headMark} ${safe(title, secrets).replaceAll('\n', ' ')} ${headMark}\n${body}\n`;
     if (bytesOf(part) > left) omitted.push(title);
     else {
@@ -42,14 +42,11 @@ export function renderBundle(
   );
 }
 
-/** In JSON a secret may be written in another way, so its strings are masked before. */
+/** In JSON a secret may be written in another way, and a mask would swallow the backslash of a quote: its strings are masked. */
 function textOf(content: unknown, secrets: Secrets): string {
-  if (typeof content === 'string') return content;
-  return JSON.stringify(
-    content,
-    (_key, value: unknown) => (typeof value === 'string' ? secrets.scrub(value) : value),
-    2,
-  );
+  return typeof content === 'string'
+    ? safe(content, secrets)
+    : JSON.stringify(content, safeValue(secrets), 2);
 }
 
 /** Masked; without control characters; and no line looks like the head of a section. */

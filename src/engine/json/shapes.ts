@@ -38,6 +38,7 @@ export const summaryShape: Shape = {
   members: {
     ...kept('Id', 'Image', 'ImageID', 'Command', 'Created', 'State', 'Status'),
     Names: { texts: isOwnName },
+    HostConfig: { members: kept('NetworkMode') },
     Labels: { members: kept(...listedLabels) },
   },
 };

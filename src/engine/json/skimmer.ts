@@ -174,7 +174,9 @@ export class Skimmer {
 function valueOf({ isText, bytes, isCut }: Token): unknown {
   const raw = Buffer.from(bytes).toString('utf8');
   if (!isText) return JSON.parse(raw);
-  // The cut may be in the middle of an escape.
-  const whole = isCut ? `${raw.replace(/\\(?:u[0-9a-f]{0,3})?$/i, '')}…` : raw;
+  // The cut may be in the middle of an escape: whole characters and whole escapes stay, from the beginning on.
+  const whole = isCut ? `${wholeEscapes.exec(raw)?.[0] ?? ''}…` : raw;
   return JSON.parse(`"${whole}"`);
 }
+
+const wholeEscapes = /^(?:[^\\]|\\(?:[^u]|u[0-9a-f]{4}))*/i;

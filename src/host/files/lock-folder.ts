@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { DeadlineError } from '../../support/deadline.ts';
 import { systemCodeOf } from '../../support/errors.ts';
+import { fixedLimits } from '../../support/limits/fixed.ts';
 import { writeFileAtomically } from './files.ts';
 import { parseJsonAs } from './json.ts';
 import { readOwnFile } from './safe-folder.ts';
@@ -15,14 +16,14 @@ export interface LockOwner {
   readonly pid: number;
 }
 
-/** A lock each second for 30 years: a record with a higher number is damaged. */
-const highestRecorded = 1_000_000_000;
+/** A lock each second for 30 years: a record with a higher number is damaged, and a folder with one is a stray. */
+export const highestNumber = 1_000_000_000;
 
 const recordSchema = v.object({
   command: v.string(),
   container: v.optional(v.string()),
   pid: v.number(),
-  generation: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(highestRecorded)),
+  generation: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(highestNumber)),
   nonce: v.string(),
   since: v.pipe(v.string(), v.isoTimestamp()),
 });
@@ -35,7 +36,7 @@ export interface LockEntry {
   readonly touchedAt: number;
 }
 
-const entryPattern = /^lock-(\d{1,15})\.lock$/;
+const entryPattern = /^lock-([1-9]\d{0,14})\.lock$/;
 
 /**
  * Numbers beyond the recorded one that a lock can have: each process that was killed between its lock and its record leaves one.
@@ -60,30 +61,36 @@ export function ownerFileOf(folder: string): string {
 /** All lock folders without strays, lowest generation first; none if the folder does not exist. */
 export async function readLockEntries(folder: string): Promise<LockEntry[]> {
   const highest = await findHighest(folder);
-  return (await readNumberedFolders(folder)).filter(({ generation }) => generation <= highest);
+  const entries: LockEntry[] = [];
+  for (const generation of await numbersIn(folder)) {
+    // Strays are not looked at: somebody may have created a million of them.
+    if (generation > highest) break;
+    const touchedAt = await touchedAtIfThere(lockFolderOf(folder, generation));
+    if (touchedAt !== undefined) entries.push({ generation, touchedAt });
+  }
+  return entries;
 }
 
-/** Folders that are named as locks, but have a number that no lock of this host can have. */
-export async function readStrayEntries(folder: string): Promise<LockEntry[]> {
+/** Numbers of folders that are named as locks, but have a number that no lock of this host can have: STRAYS_AT_ONCE at most. */
+export async function readStrays(folder: string): Promise<readonly number[]> {
   const highest = await findHighest(folder);
-  return (await readNumberedFolders(folder)).filter(({ generation }) => generation > highest);
+  const strays = (await numbersIn(folder)).filter((generation) => generation > highest);
+  return strays.slice(0, fixedLimits.STRAYS_AT_ONCE);
 }
 
 /** The highest number that a lock can have now. Without a record that can be read, any number may have been used. */
 async function findHighest(folder: string): Promise<number> {
   const record = await readLockRecord(folder);
-  return (record?.generation ?? highestRecorded) + mostAhead;
+  return record === undefined ? highestNumber : Math.min(record.generation + mostAhead, highestNumber);
 }
 
-async function readNumberedFolders(folder: string): Promise<LockEntry[]> {
-  const entries: LockEntry[] = [];
-  for (const name of await namesIn(folder)) {
-    const generation = entryPattern.exec(name)?.[1];
-    if (generation === undefined) continue;
-    const touchedAt = await touchedAtIfThere(join(folder, name));
-    if (touchedAt !== undefined) entries.push({ generation: Number(generation), touchedAt });
-  }
-  return entries.sort((a, b) => a.generation - b.generation);
+/** The lowest first. */
+async function numbersIn(folder: string): Promise<readonly number[]> {
+  return (await namesIn(folder))
+    .map((name) => entryPattern.exec(name)?.[1])
+    .filter((number) => number !== undefined)
+    .map(Number)
+    .sort((a, b) => a - b);
 }
 
 /**

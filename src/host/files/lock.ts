@@ -9,12 +9,13 @@ import type { Log } from '../../support/log.ts';
 import { explainWriteError } from '../errors.ts';
 import { makeFolder, removeTemporaryFiles } from './files.ts';
 import {
+  highestNumber,
   isLive,
   lockFileOf,
   lockFolderOf,
   readLockEntries,
   readLockRecord,
-  readStrayEntries,
+  readStrays,
   writeLockRecord,
   type LockEntry,
   type LockOwner,
@@ -33,7 +34,8 @@ import {
  *      lock, because its number is never used again.
  *   4. Only the new holder removes dead locks, and numbers are not used again (the owner file keeps the last one). So no
  *      process ever removes, refreshes or releases a lock of another live holder.
- *   5. A folder whose number is far beyond the last one is a stray, not a lock: nobody waits for it, and it is removed.
+ *   5. A folder whose number is far beyond the last one is a stray, not a lock: nobody waits for it, and it is removed. After
+ *      the highest number, which only a damaged or hostile file or folder can bring, the lowest free one comes next.
  */
 
 export interface HostLockOptions {
@@ -128,7 +130,15 @@ export function judgeStanding(
 ): Standing {
   const live = entries.findLast((entry) => isLive(entry, staleMs, now));
   if (live !== undefined) return { kind: 'held', by: live.generation };
-  return { kind: 'free', next: Math.max(lastKnown, entries.at(-1)?.generation ?? 0) + 1 };
+  const next = Math.max(lastKnown, entries.at(-1)?.generation ?? 0) + 1;
+  return { kind: 'free', next: next <= highestNumber ? next : lowestFree(entries) };
+}
+
+function lowestFree(entries: readonly LockEntry[]): number {
+  const taken = new Set(entries.map(({ generation }) => generation));
+  let free = 1;
+  while (taken.has(free)) free += 1;
+  return free;
 }
 
 /** Why this process does not hold the lock any more; undefined while it does. */
@@ -197,7 +207,7 @@ async function tryAcquire(
   const held = await makeLock(options, standing.next, onLost);
   if (held === undefined) return undefined;
   try {
-    return await confirm(options, held);
+    return await confirm(options, held, lastKnown);
   } catch (error) {
     await held.release();
     throw explainWriteError(folder, error);
@@ -229,12 +239,20 @@ async function makeLock(
   }
 }
 
-/** Steps 2 to 4: keeps the lock only if no other process has one, writes the owner file, removes dead locks. */
-async function confirm(options: HostLockOptions, held: HeldLock): Promise<HeldLock | undefined> {
+/**
+ * Steps 2 to 4: keeps the lock only if no other process has one, writes the owner file, removes dead locks.
+ * @param lastKnown the number in the owner file when the lock was judged free
+ */
+async function confirm(
+  options: HostLockOptions,
+  held: HeldLock,
+  lastKnown: number,
+): Promise<HeldLock | undefined> {
   const { folder, limits, clock, owner } = options;
   const others = (await readLockEntries(folder)).filter((entry) => entry.generation !== held.generation);
-  const lastKnown = (await readLockRecord(folder))?.generation ?? 0;
-  const late = lastKnown >= held.generation;
+  const known = (await readLockRecord(folder))?.generation ?? 0;
+  // After the highest number the lowest free one is lower than the last known one.
+  const late = known >= held.generation && known !== lastKnown;
   if (late || others.some((entry) => isLive(entry, limits.LOCK_STALE, clock.now()))) {
     await held.release();
     return undefined;
@@ -246,8 +264,8 @@ async function confirm(options: HostLockOptions, held: HeldLock): Promise<HeldLo
     since: new Date(clock.now()).toISOString(),
   };
   await writeLockRecord(folder, record);
-  const strays = await readStrayEntries(folder);
-  for (const { generation } of [...others, ...strays]) await removeDead(lockFolderOf(folder, generation));
+  const dead = [...others.map(({ generation }) => generation), ...(await readStrays(folder))];
+  for (const generation of dead) await removeDead(lockFolderOf(folder, generation));
   return held;
 }
 

@@ -58,6 +58,34 @@ export async function readKernelText(path: string): Promise<string> {
   });
 }
 
+/**
+ * The lines of a file in /proc that may be long, one by one: a busy host has hundreds of thousands of connections. Only the kernel
+ * writes there. Memory stays flat, and other work goes on between the pieces.
+ * @throws as `readKernelText`
+ */
+export async function readKernelLines(path: string, onLine: (line: string) => void): Promise<void> {
+  const { KERNEL_FILE, KERNEL_FILE_TIME } = fixedLimits;
+  await withDeadline(`read ${path}`, KERNEL_FILE_TIME, async (signal) => {
+    const file = await open(path, constants.O_RDONLY);
+    try {
+      let rest = '';
+      for (let size = 0; size <= KERNEL_FILE;) {
+        signal.throwIfAborted();
+        const piece = Buffer.alloc(pieceBytes);
+        const { bytesRead } = await file.read(piece, 0, piece.length);
+        size += bytesRead;
+        const lines = (rest + piece.toString('latin1', 0, bytesRead)).split('\n');
+        rest = bytesRead === 0 ? '' : (lines.pop() ?? '');
+        for (const line of lines) onLine(line);
+        if (bytesRead === 0) return;
+      }
+      throw tooLarge(KERNEL_FILE);
+    } finally {
+      await file.close();
+    }
+  });
+}
+
 /** O_NONBLOCK: a FIFO would wait for a writer, and some devices for theirs. */
 async function openRegular(path: string): Promise<FileHandle | undefined> {
   const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants;

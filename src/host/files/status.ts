@@ -122,10 +122,14 @@ export async function writeStatus(writing: StatusWriting, draft: StatusDraft): P
   const before = await readStatus(paths);
   if (before.kind === 'damaged') await keepDamaged(statusFileOf(paths));
   const status = scrubStatus(succeed(before, draft, now), scrub);
-  await writeFileAtomically(statusFileOf(paths), `${JSON.stringify(status, undefined, 2)}\n`, {
-    mode: 0o644,
-  });
-  await writeFileAtomically(stateFileOf(paths), `${status.state}\n`, { mode: 0o644 });
+  try {
+    await writeFileAtomically(statusFileOf(paths), `${JSON.stringify(status, undefined, 2)}\n`, {
+      mode: 0o644,
+    });
+  } finally {
+    // Health checks read this word alone: a folder in the place of the other file must not leave an old word there.
+    await writeFileAtomically(stateFileOf(paths), `${status.state}\n`, { mode: 0o644 });
+  }
   return status;
 }
 

@@ -11,6 +11,8 @@ export const fixedLimits = {
   COMMAND_GRACE: 2_000,
   /** Bytes: `mount` and `modprobe` print a few lines. */
   COMMAND_OUTPUT: 262_144,
+  /** Folders beside the lock that are no locks and are removed by one holder: there are none, but somebody may make a million. */
+  STRAYS_AT_ONCE: 100,
   /** Bytes of a small file: state, keys and settings have some kB, a bundle of all public authorities 220 kB. */
   SMALL_FILE: 1_048_576,
   /** A small file on a disk under load; a disk that takes longer is unresponsive. */
@@ -20,6 +22,8 @@ export const fixedLimits = {
    * hour.
    */
   SETTINGS_TIME: 3_600_000,
+  /** Lines of agent.conf that are named because they are left out: a person corrects one after the other. */
+  CONF_PROBLEMS: 20,
   /** Bytes of a script of the server: a bootstrap script has some 10 kB, and the text is read as a shell reads it. */
   SERVER_SCRIPT: 262_144,
   /** Bytes of one file in /proc: a mount table with 10,000 containers has about 8 MB. */

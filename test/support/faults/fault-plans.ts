@@ -1,6 +1,6 @@
 /** How each fault of the matrix is caused on a host, and how it is removed again. */
 import { execFile } from 'node:child_process';
-import { mkdir, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -85,10 +85,18 @@ export function planFault(way: Way, phase: Phase, fault: Fault): Plan {
       return planUnmanaged(scene, phase);
     case 'agent of a tenant appears':
       return planTenant(scene, phase);
+    case 'worker killed, and its name taken':
+      return planTakenWorker(scene);
+    case 'storage read-only':
+      return planReadOnlyPool(scene, phase);
+    case 'hostile agent.conf':
+      return planAgentConf(scene);
+    case 'hostile lock files':
+      return planLockFiles(scene);
     case 'status file is a FIFO':
       return planStatusFile(scene, async (file) => run('mkfifo', [file]));
     case 'status file is a link':
-      return planStatusFile(scene, async (file) => symlink('/etc/shadow', file));
+      return planStatusLink(scene);
     case 'status file of 100 MB':
       return planStatusFile(scene, async (file) => run('truncate', ['-s', '100M', file]));
     case 'lock stale':
@@ -188,6 +196,113 @@ function planStatusFile({ host }: Scene, make: (file: string) => Promise<unknown
       await make(made);
       // In one step, because the caller may write the file at the same time.
       await rename(made, file);
+    },
+  };
+}
+
+/** What the link leads to is read by nobody, and not written to. The link is resolved in the containers, where the folder is the same. */
+function planStatusLink(scene: Scene): Plan {
+  const secrets = join(scene.host.stateDir, 'secrets');
+  const text = 'root:$6$canary$hash\n';
+  return {
+    ...planStatusFile(scene, async (file) => {
+      await writeFile(secrets, text, { mode: 0o600 });
+      await symlink('/var/lib/rancher/secrets', file);
+    }),
+    after: async () => {
+      const found = await stat(secrets);
+      if ((await readFile(secrets, 'utf8')) !== text) throw new Error('it was written through the link');
+      if ((found.mode & 0o777) !== 0o600 || found.nlink !== 1)
+        throw new Error('the file behind the link was changed');
+      const { stdout } = await run('grep', ['-rl', 'canary', join(scene.host.stateDir, 'entrypoint')]).catch(
+        () => ({
+          stdout: '',
+        }),
+      );
+      if (stdout !== '') throw new Error(`it was read through the link: ${stdout}`);
+    },
+    lift: async () => rm(secrets, { force: true }),
+  };
+}
+
+/** A tenant waits for the moment in which the name of the worker is free. */
+function planTakenWorker({ host }: Scene): Plan {
+  const name = 'rancher-agent-worker';
+  let id = '';
+  return {
+    strike: async () => {
+      await host.tryDocker('kill', '-s', 'KILL', name);
+      for (let tries = 0; id === '' && tries < 200; tries += 1) {
+        const created = await host.tryDocker(
+          ...['create', '--name', name, '--label', 'io.rancher.agent-entrypoint.role=worker'],
+          ...[images.a, 'worker', 'upgrade'],
+        );
+        if (created.status === 0) id = created.stdout.trim();
+      }
+    },
+    after: async () => {
+      // If the caller was quicker, the name was never the tenant's.
+      if (id !== '' && (await host.inspect(name))?.Id !== id) throw new Error(`${name} was touched`);
+    },
+    lift: async () => (id === '' ? undefined : host.docker('rm', '-f', id)),
+  };
+}
+
+/** As the kernel leaves a devicemapper pool without metadata: what runs goes on; nothing is created, started or removed (engine-notes §8). */
+function planReadOnlyPool({ host }: Scene, phase: Phase): Plan {
+  let lift: (() => void) | undefined;
+  const message =
+    'devmapper: Error saving transaction metadata: devmapper: Error writing metadata: dm_task_run failed';
+  const action: ProxyAction = { kind: 'answer', status: 500, body: { message } };
+  // The request in hand is the first removal.
+  if (phase === 'discard') return { action: { action } };
+  return {
+    strike: async () => {
+      lift = host.proxy.addRule({
+        match: ({ method, path }) =>
+          method === 'DELETE' || path === '/containers/create' || /^\/containers\/[^/]+\/start$/.test(path),
+        action,
+      });
+      return Promise.resolve();
+    },
+    lift: async () => Promise.resolve(lift?.()),
+  };
+}
+
+/** 100,000 lines that are none, and as many variables as a process can hardly be given. */
+function planAgentConf({ host }: Scene): Plan {
+  const folder = join(host.stateDir, 'etc');
+  const file = join(folder, 'agent.conf');
+  const variables = Array.from(
+    { length: 2_000 },
+    (_, index) => `export __proto__${index}=${'v'.repeat(100)}\n`,
+  );
+  return {
+    strike: async () => {
+      await mkdir(folder, { recursive: true });
+      const text = `${variables.join('')}export __proto__=x\nexport constructor=\nexport X="\0"\n\u001b[2J\n`;
+      await writeFile(file, text + 'x\n'.repeat(100_000));
+    },
+    lift: async () => rm(file, { force: true }),
+  };
+}
+
+/** Nothing in them tells who has the lock: a link in the place of the owner file, and folders with numbers that no lock can have. */
+function planLockFiles({ host }: Scene): Plan {
+  const folder = join(host.stateDir, 'entrypoint');
+  const strays = ['lock-1000000000.lock', 'lock-1000001000.lock', `lock-${'9'.repeat(15)}.lock`];
+  return {
+    strike: async () => {
+      for (const stray of strays) {
+        await mkdir(join(folder, stray, 'folder'), { recursive: true });
+        await utimes(join(folder, stray), 1, 1);
+      }
+      const owner = join(folder, 'lock-owner.json');
+      await rm(owner, { force: true });
+      await symlink('/dev/zero', owner);
+    },
+    lift: async () => {
+      for (const stray of strays) await rm(join(folder, stray), { recursive: true, force: true });
     },
   };
 }

@@ -35,9 +35,13 @@ export const faults = [
   'removal impossible',
   'name taken by an unmanaged container',
   'agent of a tenant appears',
+  'worker killed, and its name taken',
+  'storage read-only',
   'status file is a FIFO',
   'status file is a link',
   'status file of 100 MB',
+  'hostile agent.conf',
+  'hostile lock files',
   'lock stale',
   'lock held by a live one',
   'status folder not writable',
@@ -119,9 +123,32 @@ const table: Readonly<Record<Fault, Row>> = {
     // It has the agent's own name, for which there is no spare one.
     promote: 'unfinished',
   },
+  // There is a spare name, and the caller goes on under it.
+  'worker killed, and its name taken': { otherwise: 'reached' },
+  'storage read-only': {
+    otherwise: 'degraded',
+    preflight: 'untouched',
+    'create next': 'untouched',
+    pull: { senseless: 'the engine refuses a pull as it refuses a creation' },
+  },
   'status file is a FIFO': { otherwise: 'reached' },
   'status file is a link': { otherwise: likeFifo, preflight: 'reached', park: 'reached', watch: 'reached' },
   'status file of 100 MB': { otherwise: likeFifo, preflight: 'reached', park: 'reached', watch: 'reached' },
+  'hostile agent.conf': {
+    otherwise: { senseless: 'nobody reads agent.conf in this phase' },
+    // The worker reads it before it creates the next agent; that one when it starts, and when it becomes active.
+    preflight: 'reached',
+    start: 'reached',
+    promote: 'reached',
+  },
+  'hostile lock files': {
+    otherwise: {
+      senseless: 'the holder looks after its lock every few seconds, in any phase; three show it',
+    },
+    preflight: 'reached',
+    ready: 'reached',
+    watch: 'reached',
+  },
   'lock stale': { otherwise: lockOnce, preflight: 'reached' },
   'lock held by a live one': { otherwise: lockOnce, preflight: 'deferred' },
   'status folder not writable': { otherwise: 'reached' },

@@ -100,7 +100,10 @@ function checkCreations(requests: readonly RecordedRequest[], fault: Fault): voi
   const made = creations.filter(({ status }) => status === 201);
   expect(made.length, `containers made: ${told.join('; ')}`).toBeLessThanOrEqual(mostCreations);
   const takesNames = ['name taken by an unmanaged container', 'agent of a tenant appears'].includes(fault);
-  const spare = takesNames ? ['rancher-agent-next-2'] : [];
+  const spare = [
+    ...(takesNames ? ['rancher-agent-next-2'] : []),
+    ...(fault === 'worker killed, and its name taken' ? ['rancher-agent-worker-2'] : []),
+  ];
   for (const { query } of creations) {
     expect(['rancher-agent-worker', 'rancher-agent-next', ...spare]).toContain(query['name']);
   }

@@ -13,6 +13,7 @@ export const longFiles: Readonly<Record<string, number>> = {
   'test/engine/faults/matrix-sickness.test.ts': 660,
   'test/engine/faults/matrix-pinned.test.ts': 630,
   'test/engine/upgrade/upgrade.test.ts': 310,
+  'test/engine/faults/matrix-hostile.test.ts': 330,
   'test/engine/agent/run.test.ts': 250,
   'test/image/bases.test.ts': 240,
   'test/engine/server/tls.test.ts': 230,

@@ -328,7 +328,9 @@ describe('the summary of a cleanup', () => {
     });
     for (const containers of [undefined, [], [container('1')], [container('1'), container('2')]]) {
       const whole = { ...report, ...(containers === undefined ? {} : { containers }) };
-      expect([...renderCleanupJson(whole)].join('')).toBe(`${JSON.stringify(whole, printableValue, 2)}\n`);
+      expect([...renderCleanupJson(whole, printableValue)].join('')).toBe(
+        `${JSON.stringify(whole, printableValue, 2)}\n`,
+      );
     }
   });
 

@@ -45,6 +45,13 @@ describe('agent.conf', () => {
     expect(parseAgentConf(`${line}\n`)).toEqual({ variables: { A: value }, problems: [] });
   });
 
+  it('with half a million lines that are none writes a few lines into the log', () => {
+    const { variables, problems } = parseAgentConf(`${'x\n'.repeat(500_000)}export A=b\n`);
+    expect(variables).toEqual({ A: 'b' });
+    expect(problems).toHaveLength(21);
+    expect(problems.at(-1)).toBe('499980 more lines are left out');
+  });
+
   it.each([
     'export A=$HOME',
     'export A="$(touch /tmp/x)"',

@@ -33,8 +33,11 @@ function hostOf(...containers: readonly Partial<ContainerDetails>[]): Host {
       ...parts,
     }),
   );
-  const list = all.map(({ id, name, image, imageId, command, state, labels, createdAt = 0 }) =>
-    listed({ id, name, image, imageId, command: command.join(' '), state, labels, createdAt }),
+  const list = all.map(
+    ({ id, name, image, imageId, command, state, labels, createdAt = 0, networkMode }) => ({
+      ...listed({ id, name, image, imageId, command: command.join(' '), state, labels, createdAt }),
+      ...(networkMode === undefined ? {} : { networkMode }),
+    }),
   );
   const inspected: string[] = [];
   const engine = {
@@ -65,6 +68,15 @@ describe('the agents of a host', () => {
     const others = await inspectOthers(engine, list, names, defaultLimits);
     expect(others.map(({ agent }) => [agent.role, agent.name])).toEqual([['other', 'my-agent']]);
     expect(inspected).toHaveLength(defaultLimits.DOCTOR_AGENTS);
+  });
+
+  it('under another name are found beside 50 older containers of a tenant, who has not the host’s network', async () => {
+    const forged = Array.from({ length: 50 }, (_, index) => ({
+      ...{ name: `job${index}`, networkMode: 'bridge', createdAt: 1 + index, ...tenant },
+    }));
+    const { engine, list } = hostOf(...forged, { name: 'my-agent', networkMode: 'host' });
+    const others = await inspectOthers(engine, list, names, defaultLimits);
+    expect(others.map(({ agent }) => agent.name)).toEqual(['my-agent']);
   });
 
   it('has no container of a tenant among them, and nobody is told to remove one (E29)', async () => {

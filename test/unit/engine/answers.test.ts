@@ -49,6 +49,7 @@ describe('a list', () => {
     expect(readSummary(listed)).toEqual({
       id,
       name: 'rancher-agent',
+      networkMode: 'host',
       image: 'rancher/agent:v1.0.2',
       imageId: 'sha256:1',
       command: '/run.sh run',

@@ -5,7 +5,7 @@ import type { Engine } from '../../../src/engine/engine.ts';
 import { listedLabels } from '../../../src/engine/json/shapes.ts';
 import { defaultLimits as limits } from '../../../src/support/limits/limits.ts';
 import { silentLog, type Log } from '../../../src/support/log.ts';
-import { FakeDaemon, engineOfToday, json } from '../fakes/fake-daemon.ts';
+import { FakeDaemon, engineOfToday, json, text } from '../fakes/fake-daemon.ts';
 
 const id = 'f'.repeat(64);
 const system = 'io.rancher.container.system';
@@ -110,6 +110,27 @@ describe('a container that a tenant has given 200,000 labels', () => {
     expect(await engine.inspectImage('x')).toMatchObject({ id: 'sha256:abc', repoTags: ['x'], labels: {} });
     expect(await engine.hasVolume('x')).toBe(true);
   });
+});
+
+it('a text that is cut in the middle of an escape hides no container', async () => {
+  const big = { big: 'y'.repeat(70_000) };
+  const repeated = ['\\', '\\\\', '"', '\n', '\u0001', '\\u12', '\\u0041', '\\x', '😀', 'é'];
+  const entries = repeated.flatMap((part) =>
+    Array.from({ length: 14 }, (_, index) => ({
+      ...{ Id: id, Names: ['/x'], State: 'exited', Labels: big },
+      Command: `${'a'.repeat(1_012 + index)}${part.repeat(200)}`,
+    })),
+  );
+  const escaped = JSON.stringify(entries).replace(
+    /[\u007f-\uffff]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+  for (const body of [JSON.stringify(entries), escaped]) {
+    daemon.on('GET', '/containers/json', text(200, body));
+    const found = await (await connect()).listContainers({ states: ['exited'] });
+    expect(found).toHaveLength(entries.length);
+    for (const { command } of found) expect(command).toMatch(/^a{1000,1024}[^…]*…$/su);
+  }
 });
 
 it.each([10_000, 50_000])(

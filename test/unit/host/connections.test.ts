@@ -1,7 +1,12 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo, type Server } from 'node:net';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { imageNodeFlags } from '../../support/run/image-flags.ts';
 import { lookForConnection, openedConnections, type ConnectionSight } from '../../../src/host/connections.ts';
 
 let server: Server;
@@ -109,4 +114,28 @@ describe('a table of the kernel', () => {
   ])('has a connection %s', (_what, rows, inodes) => {
     expect(openedConnections(`${header}\n${rows}\n`, [0x0c38])).toEqual(inodes);
   });
+
+  it.each([
+    ['none', 0],
+    ['open', 230_007],
+  ])(
+    'of 230,000 connections of a busy host leaves the heap of an agent: %s',
+    { timeout: 60_000 },
+    async (sight, inode) => {
+      const proc = await mkdtemp(join(tmpdir(), 'proc-'));
+      onTestFinished(() => rm(proc, { recursive: true, force: true }));
+      for (const folder of ['fd', 'ns', 'net', 'task/1'])
+        await mkdir(join(proc, '1', folder), { recursive: true });
+      await symlink(`socket:[${inode}]`, join(proc, '1/fd/3'));
+      await symlink('net:[1]', join(proc, '1/ns/net'));
+      await writeFile(join(proc, '1/comm'), 'agent\n');
+      await writeFile(join(proc, '1/task/1/children'), '');
+      await writeFile(join(proc, '1/net/tcp6'), `${header}\n`);
+      const rows = Array.from({ length: 230_000 }, (_, index) => row(own, other, '01', 8 + index));
+      await writeFile(join(proc, '1/net/tcp'), `${header}\n${rows.join('\n')}\n`);
+      const reader = join(import.meta.dirname, 'connections-reader.ts');
+      const { stdout } = await promisify(execFile)(process.execPath, [...imageNodeFlags(), reader, proc]);
+      expect(stdout).toBe(sight);
+    },
+  );
 });

@@ -1,6 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { addEnvironmentSecrets, createSecrets, isSecretKey } from '../../../src/support/secrets.ts';
+import {
+  addEnvironmentSecrets,
+  createSecrets,
+  isSecretKey,
+  safeReport,
+  safeValue,
+} from '../../../src/support/secrets.ts';
 
 describe('scrub', () => {
   it('masks a secret as it is, URL-encoded and as base64', () => {
@@ -89,4 +95,44 @@ describe('addEnvironmentSecrets', () => {
     });
     expect(secrets.scrub('abcdefgh at http://server')).toBe('*** at http://server');
   });
+});
+
+describe('a report', () => {
+  it('stays JSON, and shows no secret, whatever its texts are', () => {
+    const anyPart = fc.oneof(
+      fc.string(),
+      fc.constantFrom('"', '\\', "'", '\n', '\u2028', ' TOKEN=', 'CATTLE_SECRET_KEY="', '://a:b@', '?key='),
+    );
+    fc.assert(
+      fc.property(fc.array(anyPart, { maxLength: 8 }), fc.string({ minLength: 6 }), (parts, secret) => {
+        fc.pre(secret.trim() === secret && !'***'.includes(secret));
+        const secrets = createSecrets();
+        secrets.add(secret);
+        const found = { origin: `command "${parts.join('')}" ${secret}`, list: [{ text: secret }] };
+        const shown = JSON.parse(JSON.stringify(found, safeValue(secrets))) as typeof found;
+        expect(shown).toEqual(safeReport(found, secrets));
+        expect(shown.list).toEqual([{ text: '***' }]);
+        expect(shown.origin).not.toContain(secret);
+      }),
+    );
+  });
+
+  it('masks a secret with blanks before a line end can cut it in two', () => {
+    const secrets = createSecrets();
+    secrets.add('correct horse battery');
+    expect(safeReport(['it says correct horse battery'], secrets)).toEqual(['it says ***']);
+  });
+});
+
+it.each([
+  ['http://user:it%27s@proxy:3128', ['it%27s', "it's"]],
+  ["http://user:it's-me@proxy:3128", ["it's-me"]],
+  ['http://user:p@ss@word@proxy', ['p@ss@word']],
+  ['user:pass"word@proxy:3128', ['pass"word']],
+  ['https://user:$pa&s+s,@rancher.example/v1', ['$pa&s+s,']],
+])('of the environment %s, no form of the password gets through', (value, forms) => {
+  const secrets = createSecrets();
+  addEnvironmentSecrets(secrets, { HTTP_PROXY: value });
+  for (const text of [value, ...forms.map((form) => `the proxy says "${form}"`)])
+    for (const form of forms) if (form.length >= 6) expect(secrets.scrub(text)).not.toContain(form);
 });

@@ -4,7 +4,7 @@ import type { ServingRecord, ServingSummary } from '../../../host/files/serving-
 import type { HostStatus } from '../../../host/files/status.ts';
 import { formatDuration } from '../../../support/deadline.ts';
 import { messageOf } from '../../../support/errors.ts';
-import { printableValue } from '../../../support/printable.ts';
+import { safeValue } from '../../../support/secrets.ts';
 import type { Host } from '../../host.ts';
 import type { AgentReporter } from '../../report/reporter.ts';
 import { agentNotConnected } from './causes.ts';
@@ -264,7 +264,7 @@ class Tracker implements ServingTracker {
   #write(): void {
     const { clock, secrets } = this.#tracking;
     this.#writtenAt = clock.elapsed();
-    const text = secrets.scrub(`${JSON.stringify(this.#record(), printableValue, 2)}\n`);
+    const text = `${JSON.stringify(this.#record(), safeValue(secrets), 2)}\n`;
     for (const writer of this.#writers) writer.put(text);
   }
 

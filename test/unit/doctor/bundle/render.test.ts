@@ -21,6 +21,13 @@ describe('a support bundle', () => {
     expect(text.match(/\*\*\*/g)).toHaveLength(3);
   });
 
+  it('leaves JSON whole, whatever is masked in it', () => {
+    const content = { command: 'sh -c TOKEN=abc" x', url: 'http://a:b"c@d' };
+    const text = render([{ title: 'json', content, keep: 'begin' }]);
+    const json = text.slice(text.indexOf('{'), text.lastIndexOf('}') + 1);
+    expect(JSON.parse(json)).toMatchObject({ command: 'sh -c TOKEN=***" x' });
+  });
+
   it('masks before it shortens: half a secret at a cut would be nobody’s', () => {
     const content = `${'x'.repeat(150)}\n${'y'.repeat(30)} ${secret} ${'z'.repeat(100)}\n`;
     for (const keep of ['begin', 'end'] as const)

@@ -287,6 +287,27 @@ describe('a stray beside the lock', () => {
       await mkdir(join(folder, 'lock-999999999999999.lock'));
       await writeFile(join(folder, 'lock-999999999999999.lock/file'), '');
     },
+    ...Object.fromEntries(
+      [1_000_000_000, 1_000_000_001, 1_000_001_000, 1_000_001_001].map((number) => [
+        `a folder ${number} that is not empty, and no record`,
+        async () => {
+          await rm(join(folder, 'lock-owner.json'));
+          await mkdir(join(folder, `lock-${number}.lock/folder`), { recursive: true });
+          await utimes(join(folder, `lock-${number}.lock`), 1, 1);
+        },
+      ]),
+    ),
+    'a record with the highest number, and a folder of it that is not empty': async () => {
+      await writeFile(
+        join(folder, 'lock-owner.json'),
+        JSON.stringify({
+          ...{ command: 'upgrade', pid: 1, nonce: 'a', since: '2016-07-01T12:00:00.000Z' },
+          generation: 1_000_000_000,
+        }),
+      );
+      await mkdir(join(folder, 'lock-1000000000.lock/folder'), { recursive: true });
+      await utimes(join(folder, 'lock-1000000000.lock'), 1, 1);
+    },
   };
 
   it.each(Object.entries(makeStray))(
@@ -304,6 +325,15 @@ describe('a stray beside the lock', () => {
       expect(await readLockHolder(folder, limits, Date.now())).toEqual({ state: 'free' });
     },
   );
+
+  it('is not looked at, and a holder removes a hundred of them', async () => {
+    await withHostLock(options(), () => Promise.resolve());
+    for (let number = 0; number < 300; number += 1)
+      await writeFile(join(folder, `lock-${1_000_000 + number}.lock`), '');
+    await withHostLock(options(), () => Promise.resolve());
+    const left = (await readdir(folder)).filter((name) => name.endsWith('.lock'));
+    expect(left).toHaveLength(200);
+  });
 
   it('is removed by the next holder, if it is an empty folder', async () => {
     await withHostLock(options(), () => Promise.resolve());

@@ -42,6 +42,14 @@ async function write(over: Partial<StatusDraft> = {}, now = noon): Promise<void>
 }
 
 describe('the status file', () => {
+  it('cannot be written, for a folder in its place: the word of the state is the new one all the same', async () => {
+    await write({ state: 'ok' });
+    await rm(statusFileOf(paths));
+    await mkdir(join(statusFileOf(paths), 'folder'), { recursive: true });
+    await expect(write({ state: 'failed' })).rejects.toThrow('there is a folder where a file should be');
+    expect(await readFile(stateFileOf(paths), 'utf8')).toBe('failed\n');
+  });
+
   it('says whether the agent serves, and that part is replaced alone', async () => {
     const at = new Date(noon).toISOString();
     const serving: ServingSummary = {
