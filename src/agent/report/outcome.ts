@@ -88,7 +88,7 @@ function withServing(outcome: Outcome, serving: Serving): Outcome {
   // What nobody observes is as it was asked for; a bootstrap that holds no connection is not.
   const isAsked = serving.kind === 'unknown' && cause !== 'agent-not-connected';
   const exitCode = isAsked ? ExitCode.ok : ExitCode.cannotChange;
-  const hint = serving.hint ?? 'see what it says: docker logs --tail 50 of the agent, or `doctor`';
+  const hint = serving.hint ?? 'see why: docker logs --tail 50 rancher-agent, or the command doctor';
   return { ...outcome, summary, cause, state: 'degraded', exitCode, hint };
 }
 

@@ -67,7 +67,8 @@ function describeKeys(url: string, answer: Extract<ServerSnapshot['answer'], { k
         level: 'warning',
         text: `${url}: ${credentials.reason}`,
         cause: 'server-answer',
-        advice: 'Is that the Rancher server, or a proxy or a maintenance page in front of it?',
+        advice:
+          'Perhaps a proxy or a maintenance page answers in the place of the server: check the address, and the proxies in front of it.',
         figures,
       };
     case 'revoked':

@@ -112,7 +112,7 @@ function hintFor(cause: string): string {
 }
 
 const notConnectedHint =
-  'see where the script waits: docker logs --tail 100 rancher-agent; to start it again: docker restart rancher-agent (your containers run on)';
+  'see where the script waits: docker logs --tail 100 rancher-agent; to start it again: docker restart rancher-agent (your containers keep running)';
 
 function mayReplace(before: HostStatus, wanted: Outcome): boolean {
   if (before.state === 'ok' || endsWithServing(before)) return true;
