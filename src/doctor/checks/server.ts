@@ -77,7 +77,7 @@ function describeKeys(url: string, answer: Extract<ServerSnapshot['answer'], { k
         level: 'unhealthy',
         text: `${url} does not know the agent's keys any more: ${credentials.reason}`,
         cause: 'keys-revoked',
-        advice: 'Register the host again, with the URL of "Add Host", and docker restart rancher-agent.',
+        advice: 'Register the host again, with the command of "Add Host"; then docker restart rancher-agent.',
         figures,
       };
   }

@@ -155,7 +155,7 @@ describe('an agent that runs is not one that serves: the state says what was obs
         exitCode: 77,
         cause: 'keys-revoked',
         summary: `${runs}; status 401`,
-        hint: 'register this host again: docker run … IMAGE with its registration URL',
+        hint: 'register this host again, with the command of "Add Host"; then docker restart rancher-agent',
       },
     ],
   ])('%s', (_what, serving, outcome) => {
