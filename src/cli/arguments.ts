@@ -11,7 +11,7 @@ export type Request =
 
 /** The commands, for the help. The `internalCommands` stay out of it. */
 export const commandTable = {
-  register: 'register this host with RANCHER_URL, like IMAGE URL',
+  register: 'register this host with the URL in RANCHER_URL',
   upgrade:
     "replace this host's agent with one from this image, with its keys and settings (--offline: do not ask the server)",
   'inspect-host': 'print the facts of this host and its token, as lines INFO: env "NAME=VALUE"',

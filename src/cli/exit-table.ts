@@ -12,7 +12,7 @@ export interface ExitRow {
 const meanings: Readonly<Record<keyof typeof ExitCode, Omit<ExitRow, 'status'>>> = {
   ok: {
     meaning: 'done, or nothing to do',
-    more: 'Also where nobody observes whether the agent serves: state `degraded`, cause `serving-unknown`.',
+    more: 'Also if nobody observes whether the agent serves: state `degraded`, cause `serving-unknown`.',
   },
   noArgument: {
     meaning: 'no argument; SIGTERM or SIGINT stopped a command other than the worker and cleanup',
@@ -26,8 +26,8 @@ const meanings: Readonly<Record<keyof typeof ExitCode, Omit<ExitRow, 'status'>>>
   cannotChange: {
     meaning: 'a container could not be created, removed or kept running, or the new agent cannot serve',
     more:
-      'State `failed`: the image is to blame, or a container could not be created or changed. State `degraded`: the new ' +
-      'agent stays and does not serve, or a container cannot be removed.',
+      'State `failed`: the image is at fault, or a container could not be created or changed. State `degraded`: the new ' +
+      'agent stays and does not serve, or a container cannot be removed. Also if `/var/lib/rancher` cannot be written.',
   },
   tryAgainLater: {
     meaning: 'try again later: lock held, work in progress, back-off, storage low, server busy',

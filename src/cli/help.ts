@@ -33,10 +33,7 @@ export function renderHelp(version: string, columns = 80): string {
         "URL, register, upgrade: replace an unmanaged container that has the agent's name; it is removed last, like an old agent",
       ],
       [offlineFlag, 'upgrade: promote the new agent without asking the server whether it can serve'],
-      [
-        `${serverFlag} URL`,
-        'upgrade: the keys of this host belong to that server, whatever the host has kept',
-      ],
+      [`${serverFlag} URL`, 'upgrade: from now on, the agent keys of this host belong to that server'],
       [
         `${bundleFlag} FILE`,
         'doctor: write what an issue report needs into a new file of this container, secrets masked',

@@ -25,7 +25,7 @@ export interface VariableGroup {
 const registration: VariableGroup = {
   title: 'Registration and the connection to the server',
   where:
-    'On the command line of a registration (`docker run -e NAME=VALUE …`). An upgrade passes on what the server’s agent needs.',
+    "On the command line of a registration (`docker run -e NAME=VALUE …`). An upgrade passes on what the server's agent needs.",
   inHelp: true,
   rows: [
     { names: ['CATTLE_AGENT_IP'], text: 'address of this host as other hosts reach it (IPv4)' },
@@ -44,15 +44,15 @@ const registration: VariableGroup = {
       names: ['CATTLE_ACCESS_KEY', 'CATTLE_SECRET_KEY'],
       text: 'keys for the API of a server with access control, if the URL has no registration token',
       more:
-        'In the container of an agent these are the agent keys. Agent keys that are given with a registration URL are used, and the ' +
-        'host is not registered; an account’s keys are then not used.',
+        'In the container of an agent, these are the agent keys. If you give agent keys with a registration URL, the agent uses ' +
+        'them, and the host is not registered. The keys of an account are ignored there, with a warning.',
     },
     {
       names: ['http_proxy', 'https_proxy', 'all_proxy', 'NO_PROXY'],
       text: 'proxy for the server, in lower or upper case',
       more:
-        '`NO_PROXY` takes names, suffixes, ports and CIDR ranges. `socks5://` works. Registration warns of entries that ' +
-        "the bootstrap's curl reads in another way.",
+        '`NO_PROXY` takes names, suffixes, ports and CIDR ranges. `socks5://` works. A registration warns of entries that ' +
+        'the curl of the bootstrap understands differently.',
     },
     {
       names: ['AGENT_TLS_MIN'],
@@ -64,19 +64,19 @@ const registration: VariableGroup = {
       text: 'ca.crt: trust the certificate in ca.crt or with CA_FINGERPRINT alone, and no well-known authority (also in agent.conf)',
       without: 'all',
       more:
-        'It counts for everything that this program asks, the bootstrap script included, and for an https proxy. With ' +
-        '`CA_FINGERPRINT` the certificate is then fetched and compared in any case; without `ca.crt` and without a fingerprint ' +
-        'nothing is trusted. It does not count for what the script downloads: the image’s `curl` and the server’s agent get ' +
-        '`ca.crt` by `CURL_CA_BUNDLE` and `REQUESTS_CA_BUNDLE`, and a `curl` of Debian or Ubuntu trusts the authorities in ' +
-        '`/etc/ssl/certs` of the image as well. Build the image without them if that matters.',
+        'This applies to every request of this program, also for the bootstrap script, and to an https proxy. With ' +
+        '`CA_FINGERPRINT`, the program always fetches the certificate and compares it. Without `ca.crt` and without a ' +
+        'fingerprint, it trusts nothing. It does not apply to what the script downloads: the `curl` of the image and the agent ' +
+        'of the server get `ca.crt` by `CURL_CA_BUNDLE` and `REQUESTS_CA_BUNDLE`, but a `curl` of Debian or Ubuntu also trusts ' +
+        'the authorities in `/etc/ssl/certs` of the image. If that matters, build the image without them.',
     },
     {
       names: ['AGENT_REQUIRE_HTTPS'],
       text: 'true: send nothing to the server by plain http; false: accept plain http without a warning (also in agent.conf)',
       without: 'plain http works, with a warning',
       more:
-        'With `true` a registration by plain http exits with 78, and an agent whose server has a plain http address runs no ' +
-        'bootstrap and says so. The agent keeps the value that its registration had.',
+        'With `true`, a registration by plain http exits with 78. An agent whose server has a plain http address runs no ' +
+        'bootstrap, and its state says so. The agent keeps the value that its registration had.',
     },
   ],
 };
@@ -84,8 +84,8 @@ const registration: VariableGroup = {
 const agent: VariableGroup = {
   title: 'The agent',
   where:
-    'In the image, or in `/var/lib/rancher/etc/agent.conf` on the host, as a line `export NAME=VALUE`. That file is read at ' +
-    'every start and counts before the environment.',
+    'In the image, or in `/var/lib/rancher/etc/agent.conf` on the host, as a line `export NAME=VALUE`. That file overrides ' +
+    'the environment.',
   inHelp: true,
   rows: [
     {
@@ -131,7 +131,7 @@ const engine: VariableGroup = {
     {
       names: ['DOCKER_API_VERSION'],
       text: "pins the engine's API, e.g. 1.22",
-      more: 'An engine that does not take that version is asked with the nearest one that it takes.',
+      more: 'If the engine does not accept that version, the program uses the nearest one that it accepts.',
     },
     {
       names: ['DOCKER_CONFIG'],
@@ -184,7 +184,7 @@ const output: VariableGroup = {
   inHelp: true,
   rows: [
     { names: ['LOG_FORMAT'], text: 'json for one JSON object a line', without: 'text' },
-    { names: ['NO_COLOR'], text: 'no colours, on a terminal either', more: '`TERM=dumb` does the same.' },
+    { names: ['NO_COLOR'], text: 'no colours, not even on a terminal', more: '`TERM=dumb` does the same.' },
     { names: ['CATTLE_SCRIPT_DEBUG', 'RANCHER_DEBUG'], text: 'debug log, like --debug', without: 'false' },
   ],
 };
@@ -192,13 +192,13 @@ const output: VariableGroup = {
 const passed: VariableGroup = {
   title: 'Passed on to the agent',
   where:
-    'On the command line of a registration. This program passes them on, and the server’s agent reads them; those of ' +
-    'profile `rancher-1.0` are fewer.',
+    'On the command line of a registration. This program passes them on, and the agent of the server reads them. ' +
+    'Profile `rancher-1.0` has fewer of them.',
   inHelp: false,
   rows: [
     {
       names: ['CATTLE_PHYSICAL_HOST_UUID', 'CATTLE_DOCKER_UUID'],
-      text: 'identifiers of the host, which the agent prefers to its files',
+      text: 'identifiers of the host; the agent uses them instead of those in its files',
     },
     {
       names: ['CATTLE_URL'],
@@ -228,7 +228,7 @@ const passed: VariableGroup = {
     },
     {
       names: ['CATTLE_HOME', 'CATTLE_STAMP_FILE', 'PASTURESTACK_HOME'],
-      text: "where the server's agent is installed; read to recognise its exits by design",
+      text: "where the server's agent is installed; this program looks there to recognise its exits by design",
       without: '/var/lib/cattle',
     },
     {

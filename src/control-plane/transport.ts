@@ -71,7 +71,7 @@ function isHttps(url: string): boolean {
 
 /** What plain http means, for a warning: in a log, in `status`, and from the doctor. */
 export const plainHttpRisk =
-  "plain http: anybody on the network between can read the agent's keys and change the script that runs as root on this host";
+  'plain http: anybody on the network between host and server can read the agent keys and change the script that runs as root here';
 
 /** What to do about plain http. */
 export const plainHttpHint = `use https (a proxy in front of the server is enough) and register again with the https URL; ${requireHttpsVariable}=false in agent.conf accepts plain http`;

@@ -133,7 +133,7 @@ async function fetchCertificate(request: TrustRequest, fingerprint: Fingerprint)
     throw new ConfigurationError(
       `the certificate at ${describeUrl(url)} has another fingerprint than CA_FINGERPRINT: ${fingerprintOf(certificate, fingerprint)}`,
       {
-        hint: 'either CA_FINGERPRINT is outdated or somebody stands between this host and the server: compare with the server itself',
+        hint: 'CA_FINGERPRINT is outdated, or somebody answers in the place of the server: compare it with the certificate on the server itself',
       },
     );
   }

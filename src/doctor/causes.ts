@@ -21,7 +21,7 @@ export const doctorCauses = {
     levels: unhealthy,
     meaning: 'the Docker root or the devicemapper pool is full: no upgrade begins',
   },
-  'storage-tight': { levels: warning, meaning: 'the same soon' },
+  'storage-tight': { levels: warning, meaning: 'the Docker root or the devicemapper pool is nearly full' },
   'log-large': { levels: warning, meaning: 'the log of a container has gigabytes' },
   'pool-read-only': {
     levels: unhealthy,
@@ -64,7 +64,7 @@ export const doctorCauses = {
     meaning: 'no interface of this host has the address in `CATTLE_AGENT_IP`, which is a private one',
   },
   'server-unavailable': { levels: unhealthy, meaning: 'the server does not answer' },
-  'server-answer': { levels: warning, meaning: 'something answers that is no Rancher server' },
+  'server-answer': { levels: warning, meaning: 'something other than a Rancher server answers' },
   'keys-revoked': { levels: unhealthy, meaning: 'the server refuses the agent keys' },
   'server-unreachable': {
     levels: unhealthy,
@@ -76,10 +76,16 @@ export const doctorCauses = {
   },
   'bootstrap-fails': {
     levels: unhealthy,
-    meaning: "the same: the server's script exits with an error again and again",
+    meaning: "the agent runs and does not serve: the server's script exits with an error again and again",
   },
-  'no-bash': { levels: unhealthy, meaning: 'the same: the script cannot run, because there is no bash' },
-  'no-room-for-bootstrap': { levels: unhealthy, meaning: 'the same: the script cannot be written' },
+  'no-bash': {
+    levels: unhealthy,
+    meaning: 'the agent runs and does not serve: its image has no bash for the script',
+  },
+  'no-room-for-bootstrap': {
+    levels: unhealthy,
+    meaning: 'the agent runs and does not serve: there is no room to write the script',
+  },
   'serving-unknown': {
     levels: warning,
     meaning: 'nobody observes the bootstrap, for example with `CATTLE_EXEC_AGENT`',
@@ -91,14 +97,17 @@ export const doctorCauses = {
   'certificate-expired': {
     levels: ['unhealthy', 'warning'],
     meaning:
-      'a certificate of the server or of `ca.crt` has expired; unhealthy if it is the server’s own and the server cannot be reached',
+      'a certificate of the server or in `ca.crt` has expired; unhealthy if it is that of the server and the server cannot be reached',
   },
-  'certificate-expires': { levels: warning, meaning: 'one expires within 30 days' },
+  'certificate-expires': {
+    levels: warning,
+    meaning: 'a certificate of the server or in `ca.crt` expires within 30 days',
+  },
   'tls-legacy': { levels: warning, meaning: '`AGENT_TLS_MIN=legacy` is set' },
   'plain-http': {
     levels: ['warning', 'unhealthy'],
     meaning:
-      'the server is reached by plain http; unhealthy with `AGENT_REQUIRE_HTTPS`, which then keeps the agent from it',
+      'the server is reached by plain http; unhealthy with `AGENT_REQUIRE_HTTPS=true`: the agent then runs no bootstrap',
   },
   'other-server': {
     levels: unhealthy,

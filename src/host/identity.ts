@@ -58,7 +58,7 @@ export function parseRegistrationKey(text: string | undefined, file: string): st
   const key = text?.trim() ?? '';
   if (key === '') return undefined;
   if (/^[0-9a-fA-F]+$/.test(key)) return key;
-  throw new ConfigurationError(`${file} holds no registration key: expected hex digits only`, {
+  throw new ConfigurationError(`${file} holds no host key: expected hex digits only`, {
     hint:
       'this file is the identity of the host, so it is not replaced: restore it from a backup; or, to register this ' +
       'machine as a new host, remove the file and remove the old host on the server',

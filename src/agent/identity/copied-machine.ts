@@ -19,7 +19,7 @@ export async function keepMachineOrWarn(
       `the host key of this machine was kept on another machine since ${found.since.slice(0, 10)}: for the server, both are one host`,
       {
         hint:
-          'if the other one still runs, part them: docs/runbook.md, "Two machines with one host key"; ' +
+          'if the other one still runs, separate them: see the runbook, "Two machines with one host key"; ' +
           'if not: rm /var/lib/rancher/entrypoint/machine.json',
       },
     );

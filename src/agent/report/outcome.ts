@@ -7,6 +7,7 @@ import {
   messageOf,
   TryAgainLaterError,
 } from '../../support/errors.ts';
+import { registerAgain } from '../run/serving/causes.ts';
 import type { StateCause } from '../../support/causes.ts';
 import type { UnremovableContainer } from '../transaction/apply.ts';
 import { describeHolder } from '../transaction/mount-holders.ts';
@@ -88,11 +89,9 @@ function withServing(outcome: Outcome, serving: Serving): Outcome {
   // What nobody observes is as it was asked for; a bootstrap that holds no connection is not.
   const isAsked = serving.kind === 'unknown' && cause !== 'agent-not-connected';
   const exitCode = isAsked ? ExitCode.ok : ExitCode.cannotChange;
-  const hint = serving.hint ?? 'see what it says: docker logs --tail 50 of the agent, or `doctor`';
+  const hint = serving.hint ?? 'see why: docker logs --tail 50 rancher-agent, or the command doctor';
   return { ...outcome, summary, cause, state: 'degraded', exitCode, hint };
 }
-
-const registerAgain = 'register this host again: docker run … IMAGE with its registration URL';
 
 function judgeReached(result: TransactionResult): Outcome {
   const running = `${result.agent?.name ?? 'the agent'} runs (${result.agent?.image ?? 'unknown image'})`;

@@ -31,7 +31,7 @@ export async function waitUntilAlone(
     await clock.sleep(limits.STANDBY_ALONE, signal);
   }
   throw new TryAgainLaterError('several agents run, and this one does not know its own container', {
-    hint: 'see docker run … IMAGE status',
+    hint: 'stop all but one of them: docker stop NAME',
   });
 }
 

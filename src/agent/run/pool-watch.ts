@@ -40,7 +40,7 @@ async function lookOnce({ engine, own, names, limits, reporter }: PoolWatch): Pr
       state: 'deferred',
       exitCode: ExitCode.tryAgainLater,
       cause: 'storage-low',
-      summary: `${poolIsFull}; ${names.agent} runs on, and nothing is removed or upgraded`,
+      summary: `${poolIsFull}; ${names.agent} keeps running, and nothing is removed or upgraded`,
       hint: verdict.advice,
       next: 'the agent looks again every 5 minutes',
     });

@@ -59,7 +59,9 @@ async function standBy(standing: StandingBy, watch: RenameWatch): Promise<void> 
     reconciliations += 1;
     aloneSince = clock.elapsed();
   }
-  throw new TryAgainLaterError(`still on standby as ${own.name}`, { hint: 'see docker run … IMAGE status' });
+  throw new TryAgainLaterError(`still on standby as ${own.name}`, {
+    hint: `see docker exec ${own.name} /run.sh status`,
+  });
 }
 
 /** Our own name now; undefined while the engine does not say. An engine that does not answer is waited for here. */

@@ -87,7 +87,7 @@ export function explainFailure(
       });
     case 'no-agent':
       return new CannotChangeError('there is no agent on this host and nothing to create one from', {
-        hint: 'register this host again: docker run … IMAGE URL',
+        hint: 'register this host again, with the command of "Add Host" on the server',
       });
   }
 }

@@ -53,7 +53,7 @@ export function nextDoesNotRun(next: Named, end: string): NotReadyError {
     'next-does-not-run',
     `the new agent does not stay up: ${describeContainer(next)}`,
     {
-      hint: 'the image is broken or not built for this host: docker run --rm --privileged IMAGE --version',
+      hint: `the image is broken or not built for this host: docker run --rm --privileged ${next.image} --version`,
       originalMessage: end,
     },
   );
@@ -64,7 +64,7 @@ export function nextRemoved(next: Named): NotProvenError {
   return new NotProvenError(
     'next-removed',
     `somebody removed the new agent while it had to prove that it can serve: ${describeContainer(next)}`,
-    { hint: 'leave a container alone that is called -next: the worker removes it when it is not needed' },
+    { hint: `do not remove ${next.name}: the worker removes it when nobody needs it` },
   );
 }
 
@@ -74,7 +74,7 @@ export function nextStopped(next: Named, end: string): NotProvenError {
     'next-stopped',
     `the new agent was stopped, restarted or killed from outside while it had to prove that it can serve: ${describeContainer(next)}`,
     {
-      hint: 'who did it: docker events --since 1h --until 0s; out of memory: dmesg -T | tail -50',
+      hint: `see what happened: docker events --since 1h --until 0s --filter container=${next.name}; out of memory: dmesg -T | tail -50`,
       originalMessage: end,
     },
   );
@@ -83,7 +83,7 @@ export function nextStopped(next: Named, end: string): NotProvenError {
 /** The promoted agent exits or restarts. @param end how the engine describes that */
 export function agentDoesNotRun(agent: Named, end: string): NotReadyError {
   return new NotReadyError('agent-does-not-run', `the agent does not stay up: ${describeContainer(agent)}`, {
-    hint: `see why: docker logs --tail 50 ${agent.name}`,
+    hint: 'see its last log lines: tail -50 /var/lib/rancher/entrypoint/worker.log',
     originalMessage: end,
   });
 }

@@ -44,7 +44,7 @@ export async function runThroughWorker(call: WorkerCall, request: WorkerRequest)
   throw new TryAgainLaterError(
     `gave up after ${call.limits.WORKER_ROUNDS} workers: none of them completed this request`,
     {
-      hint: 'see what keeps it busy: docker run … IMAGE status',
+      hint: 'see what keeps it busy: docker exec rancher-agent /run.sh status',
     },
   );
 }

@@ -74,6 +74,6 @@ function keepFailure(before: HostStatus | undefined, outcome: Outcome): Outcome 
     ...(before.hint === undefined ? {} : { hint: before.hint }),
     ...(before.lastLog === undefined ? {} : { lastLog: before.lastLog }),
     ...(before.until === undefined ? {} : { until: before.until }),
-    next: before.next ?? `tidied up since: ${outcome.summary}`,
+    next: before.next ?? `already reconciled: ${outcome.summary}`,
   };
 }

@@ -108,7 +108,7 @@ async function underLock(
     );
   } catch (error) {
     if (progress.isLocked || !(error instanceof HostFolderUnwritableError)) throw error;
-    log.warn('going on without the lock file of this host', { error: messageOf(error) });
+    log.warn('working without the lock file of this host', { error: messageOf(error) });
     return perform(work);
   }
 }

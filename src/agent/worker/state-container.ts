@@ -75,7 +75,7 @@ async function findOrMake(
   const id = await engine.createContainer(freeName, buildStateSpec(ingredients, before));
   const created = await engine.inspectContainer(id);
   if (created !== undefined) return created;
-  throw new CannotChangeError(`the container ${freeName} was created and is not there`, {
+  throw new CannotChangeError(`the container ${freeName} was created, but is not there any more`, {
     hint: 'another program or person on this host removed it',
   });
 }

@@ -111,7 +111,7 @@ function checkOverdueWorker(snapshot: Snapshot, limits: Limits): Finding | undef
   if (worker === undefined) return undefined;
   const age = formatAge(snapshot.now - (worker.startedAt ?? worker.createdAt));
   return unhealthy('worker-overdue', `${nameOf(worker)} has run for ${age}; no worker needs that long`, {
-    advice: `See where it hangs: docker logs --tail 50 ${worker.name}. Then docker stop ${worker.name}: the next one goes on.`,
+    advice: `See where it hangs: docker logs --tail 50 ${worker.name}. Then docker stop ${worker.name}: the next one continues.`,
   });
 }
 
@@ -176,7 +176,7 @@ function checkActiveAgent(
     });
   }
   return unhealthy('no-agent', 'there is no agent on this host', {
-    advice: 'Register the host: docker run … IMAGE with the URL of "Add Host".',
+    advice: 'Register the host, with the command of "Add Host" on the server.',
   });
 }
 
@@ -190,7 +190,7 @@ function describeStopped(agent: AgentSnapshot, now: number): Finding {
     case 'dead':
     case 'removing':
       return unhealthy('agent-stopped', text, {
-        advice: 'It can neither be started nor removed: see the runbook, "A container cannot be removed".',
+        advice: 'Docker can neither start nor remove it: see the runbook, "A container cannot be removed".',
       });
     case 'created':
     case 'exited':
@@ -225,7 +225,7 @@ function checkLeftOver(agents: readonly AgentSnapshot[]): Finding | undefined {
     level: 'warning',
     text: `left over from an upgrade: ${left.map(({ name, state }) => `${name} (${state})`).join(', ')}`,
     cause: 'left-over',
-    advice: 'The agent removes that within 5 minutes; at once with docker restart rancher-agent.',
+    advice: 'The agent removes that within 5 minutes; to do it at once: docker restart rancher-agent.',
   };
 }
 

@@ -64,7 +64,7 @@ function adviceFor(makers: readonly AgentSnapshot[]): string {
   if (maker === undefined) {
     return 'Find out what starts upgrades: docker events --filter event=create. Then run `cleanup`.';
   }
-  return `Stop it (docker stop ${maker.name}; your containers keep running), have the server require an image with this entrypoint, then run \`cleanup\` and \`upgrade\`.`;
+  return `Set bootstrap.required.image on the server to an image with this entrypoint, then run \`upgrade\`, then \`cleanup\`. If the engine is too slow for that: docker stop ${maker.name} first; your containers keep running.`;
 }
 
 /** No leaks yet: the next upgrade by such an agent may leak. */

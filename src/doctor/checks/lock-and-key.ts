@@ -77,8 +77,8 @@ function describeCopy(since: string): Finding {
     text: `the host key was kept on another machine since ${since.slice(0, 10)}: this may be a copy of it`,
     cause: 'cloned-machine',
     advice:
-      'Two machines with one host key are one host for the server, and disturb each other. If the other one still runs, part ' +
-      'them: docs/runbook.md, "Two machines with one host key". If not: rm /var/lib/rancher/entrypoint/machine.json.',
+      'Two machines with one host key are one host for the server, and disturb each other. If the other one still runs, ' +
+      'separate them: see the runbook, "Two machines with one host key". If not: rm /var/lib/rancher/entrypoint/machine.json.',
     figures: { keptSince: since },
   };
 }

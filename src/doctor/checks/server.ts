@@ -67,7 +67,8 @@ function describeKeys(url: string, answer: Extract<ServerSnapshot['answer'], { k
         level: 'warning',
         text: `${url}: ${credentials.reason}`,
         cause: 'server-answer',
-        advice: 'Is that the Rancher server, or a proxy or a maintenance page in front of it?',
+        advice:
+          'Perhaps a proxy or a maintenance page answers in the place of the server: check the address, and the proxies in front of it.',
         figures,
       };
     case 'revoked':
@@ -76,7 +77,7 @@ function describeKeys(url: string, answer: Extract<ServerSnapshot['answer'], { k
         level: 'unhealthy',
         text: `${url} does not know the agent's keys any more: ${credentials.reason}`,
         cause: 'keys-revoked',
-        advice: 'Register the host again, with the URL of "Add Host", and docker restart rancher-agent.',
+        advice: 'Register the host again, with the command of "Add Host"; then docker restart rancher-agent.',
         figures,
       };
   }

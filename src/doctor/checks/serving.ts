@@ -59,7 +59,7 @@ function notServing(cause: string, message: string, parts: Pick<Finding, 'detail
 function adviceFor(cause: string): string {
   switch (cause) {
     case 'keys-revoked':
-      return 'Register the host again, with the URL of "Add Host", and docker restart rancher-agent.';
+      return 'Register the host again, with the command of "Add Host"; then docker restart rancher-agent.';
     case 'bootstrap-fails':
       return 'Read the log of the script: docker logs --tail 100 rancher-agent; or have the server require another image.';
     case 'no-bash':

@@ -44,7 +44,7 @@ function checkStatus(status: HostStatus, snapshot: Snapshot, now: number): Findi
   const figures = { state };
   if (state === 'working' && !mayBeAtWork(snapshot)) {
     const advice =
-      'The agent has the host reconciled within 5 minutes; at once with docker restart rancher-agent.';
+      'The agent reconciles the host within 5 minutes; to do it at once: docker restart rancher-agent.';
     const text = `working for ${formatAge(now - Date.parse(since))}, but no worker runs any more: ${summary}`;
     return { check: 'state', level: 'warning', text, cause: workerDied, advice, figures };
   }

@@ -15,8 +15,8 @@ const bootstrapSchema = v.object({
   runningSince: v.exactOptional(time),
   runningSinceElapsed: v.exactOptional(v.number()),
   /**
-   * Whether the present run holds a connection to the server: `none` means not yet, or not any more. Left out while none runs, and
-   * where it cannot be seen.
+   * Whether the present run holds a connection to another machine, which may be the server: `none` means not yet, or not any more.
+   * Left out while none runs, and where it cannot be seen.
    */
   connection: v.exactOptional(v.picklist(['open', 'none'])),
   /** Exits with an error in a row while the server answered; exits by design do not count. */

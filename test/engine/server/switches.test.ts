@@ -95,7 +95,7 @@ it('a damaged key of the host is never replaced: another one would register the 
   expect(await scene.readStatus()).toMatchObject({
     state: 'failed',
     exitCode: 78,
-    summary: expect.stringContaining('.registration_token holds no registration key') as string,
+    summary: expect.stringContaining('.registration_token holds no host key') as string,
     hint: expect.stringContaining('restore it from a backup') as string,
   });
   expect(await readFile(file, 'utf8')).toBe('not a key at all\n');

@@ -16,20 +16,20 @@ ${exitTable.map(exitRow).join('\n')}
 
 ## Causes of a state
 
-The cause in \`status.json\`, in the last line of the log and in the agent's \`serving.json\`. The states \`ok\` and \`working\` have none. The
-exit status is the one of the worker and of its caller; what the active agent reports itself has no caller.
+The cause is in \`status.json\`, in the last line of the log and in the agent's \`serving.json\`. The states \`ok\` and \`working\` have none.
+The worker and its caller exit with the status in the column *exit*. The active agent also reports causes; then no command exits.
 
 | cause | state | exit | what it is |
 |---|---|---|---|
 ${Object.entries(stateCauses).flatMap(stateRows).join('\n')}
 
-A cause \`ready-…\` (next table) is \`failed\` with 73 where the image is at fault, \`deferred\` with 75 where the server or the way to it is,
-and \`degraded\` with 73 where the next agent was promoted all the same.
+A cause \`ready-…\` (next table) is \`failed\` with 73 if the image is at fault. It is \`deferred\` with 75 if the server or the way to it is at
+fault, and \`degraded\` with 73 if the worker promoted the next agent although a check failed.
 
 ## Causes of a next agent that is not ready
 
-Also of the command \`ready\`. In the place of \`WHO\` is what was asked for, and by whom: \`server\` and \`script\` by our own client, \`curl\` by the
-image's curl, \`keys\` by our client with the agent keys.
+The command \`ready\` has the same causes. \`WHO\` stands for the check: \`server\` and \`script\` (our own client), \`curl\` (the image's curl) or
+\`keys\` (our client with the agent keys).
 
 | cause | whose fault | what it is |
 |---|---|---|

@@ -38,9 +38,10 @@ describe('the doctor on the screen', () => {
                    created by: the loop of a legacy agent, rancher-agent
                    (aaaaaaaaaaaa), rancher/agent:v1.0.2, whose upgrades
                    https://rancher.example/v1 requires
-                   → Stop it (docker stop rancher-agent; your containers keep
-                     running), have the server require an image with this entrypoint,
-                     then run \`cleanup\` and \`upgrade\`.
+                   → Set bootstrap.required.image on the server to an image with this
+                     entrypoint, then run \`upgrade\`, then \`cleanup\`. If the engine is
+                     too slow for that: docker stop rancher-agent first; your
+                     containers keep running.
        ✓ restarts  no container restarts again and again
        ? mounts    the mounts of other processes can't be seen from here
                    → Start it with --privileged --pid=host.

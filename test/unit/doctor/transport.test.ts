@@ -33,7 +33,7 @@ describe('the check transport', () => {
     const diagnosis = diagnosisOf({ server: asked(plain), transport: kept(plain) });
     expect(diagnosis).toMatchObject({ verdict: 'warnings', causes: ['plain-http'] });
     const finding = diagnosis.findings.find(({ check }) => check === 'transport');
-    expect(finding?.text).toMatch(/plain http: .*the agent's keys.*runs as root/);
+    expect(finding?.text).toMatch(/plain http: .*the agent keys.*runs as root/);
     expect(finding?.advice).toContain('AGENT_REQUIRE_HTTPS=false in agent.conf accepts plain http');
   });
 

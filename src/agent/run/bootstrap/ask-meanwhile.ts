@@ -31,7 +31,10 @@ export async function keepAsking(
       await ask(access, settings);
     }
   } catch (error) {
-    if (!access.signal.aborted) loop.log.error('the server is no longer asked', { error: messageOf(error) });
+    if (!access.signal.aborted)
+      loop.log.error('the server is not asked any more while the bootstrap runs', {
+        error: messageOf(error),
+      });
   }
 }
 

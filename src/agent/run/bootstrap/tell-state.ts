@@ -3,6 +3,7 @@ import { HostFolderUnwritableError, NoBashError } from '../../../host/errors.ts'
 import { formatDuration } from '../../../support/deadline.ts';
 import { ExitCode, NotPermittedError } from '../../../support/errors.ts';
 import type { AgentSettings } from '../../../control-plane/open-connection.ts';
+import { registerAgain } from '../serving/causes.ts';
 import type { OtherServerError } from '../../origin/rule.ts';
 import type { BootstrapLoop } from './loop-parts.ts';
 import type { Turn } from './pace.ts';
@@ -20,7 +21,7 @@ type Telling = Pick<BootstrapLoop, 'reporter' | 'configuration' | 'serving'>;
 export async function tellRevoked(loop: Telling, settings: AgentSettings, reason: string): Promise<Turn> {
   const error = new NotPermittedError('the server does not know the keys of this agent any more', {
     originalMessage: reason,
-    hint: `register this host again: docker run … IMAGE with the registration URL of ${describeUrl(settings.cattleUrl)}`,
+    hint: `${registerAgain} (the server is ${describeUrl(settings.cattleUrl)})`,
   });
   loop.serving?.unanswered(revokedCause, error.message);
   await loop.reporter.ended({

@@ -43,7 +43,8 @@ export async function watchConnection(
       waiting = sight === 'none' ? doubled : limits.CONNECTION_POLL;
     }
   } catch (error) {
-    if (!signal.aborted) log.error('connections are no longer looked for', { error: messageOf(error) });
+    if (!signal.aborted)
+      log.error('the connections of the bootstrap are not watched any more', { error: messageOf(error) });
   }
 }
 

@@ -7,6 +7,9 @@ import type { HostStatus } from '../../../host/files/status.ts';
 
 /** The server does not know the agent's keys. */
 export const keysRevoked = 'keys-revoked';
+/** What a person can do about them. The restart counts if the server gives the same keys again: then no agent is replaced. */
+export const registerAgain =
+  'register this host again, with the command of "Add Host"; then docker restart rancher-agent';
 /** The server's script exits with an error again and again, while the server answers. */
 export const bootstrapFails = 'bootstrap-fails';
 /** No bootstrap runs, and none has failed: nothing has been started yet, or not for a while. */

@@ -41,7 +41,7 @@ export interface ServingFacts {
   readonly unknown: Reason | undefined;
   /** Since when a bootstrap runs; undefined while none does. */
   readonly runningSince: number | undefined;
-  /** The connection of that run to the server; undefined while none runs, and where nobody can see it. */
+  /** The connection of that run to another machine; undefined while none runs, and where nobody can see it. */
   readonly connection: ConnectionFacts | undefined;
   readonly failuresInARow: number;
   /** When the last run was over that lasted, or exited by design. */

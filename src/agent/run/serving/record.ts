@@ -12,7 +12,7 @@ export interface ServingObserver {
   unanswered(cause: StateCause, message: string): void;
   /** The bootstrap has been started. */
   began(): void;
-  /** Whether it holds a connection to the server; `unseen`: that cannot be looked at. Not called where nobody looks. */
+  /** Whether it holds a connection to another machine, which may be the server's; `unseen`: unknown. Not called where nobody looks. */
   connection?(sight: ConnectionSight): void;
   /** Whether the present run is in doubt, because it can be seen to hold no connection. */
   isInDoubt?(): boolean;

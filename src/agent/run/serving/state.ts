@@ -7,6 +7,7 @@ import {
   endsWithServing,
   isFailing,
   keysRevoked,
+  registerAgain,
   servingUnknown,
 } from './causes.ts';
 import type { Reason, ServingDecision } from './decision.ts';
@@ -103,7 +104,7 @@ function degraded({ cause, message }: Reason, hint: string): Outcome {
 }
 
 function hintFor(cause: string): string {
-  if (cause === keysRevoked) return 'register this host again, with the URL of "Add Host"';
+  if (cause === keysRevoked) return registerAgain;
   if (cause === bootstrapFails) {
     return 'see what the script says: docker logs --tail 100 rancher-agent; or have the server require another image';
   }
@@ -112,7 +113,7 @@ function hintFor(cause: string): string {
 }
 
 const notConnectedHint =
-  'see where the script waits: docker logs --tail 100 rancher-agent; to start it again: docker restart rancher-agent (your containers run on)';
+  'see where the script waits: docker logs --tail 100 rancher-agent; to start it again: docker restart rancher-agent (your containers keep running)';
 
 function mayReplace(before: HostStatus, wanted: Outcome): boolean {
   if (before.state === 'ok' || endsWithServing(before)) return true;

@@ -68,7 +68,7 @@ export async function findOrCreateWorker(
   const { worker } = call.names;
   throw new CannotChangeError(`cannot create a worker: the name ${worker} stays taken`, {
     originalMessage: messageOf(conflict),
-    hint: `docker ps -a --filter name=${worker}; restarting the Docker daemon frees a ghost's name`,
+    hint: `see what has it: docker ps -a --filter name=${worker}; if nothing has it, systemctl restart docker frees the name`,
   });
 }
 
@@ -97,7 +97,7 @@ function noNameError(all: readonly Held[]): CannotChangeError {
     );
   const list = all.map(({ holder, why }) => `${holder.name} (${reasons[why]})`).join(', ');
   return new CannotChangeError(`cannot create a worker: no name is free: ${list}`, {
-    hint: 'see the runbook, "a container cannot be removed"; restarting the Docker daemon frees a name without a container',
+    hint: 'see the runbook, "a container cannot be removed"; systemctl restart docker frees a name without a container',
   });
 }
 

@@ -102,7 +102,7 @@ export async function watchBootstrap(
     if (verdict === 'unknown' || verdict === 'revoked') break;
     if (verdict === 'fails') return await concludeFailure(work, record, parked);
     if (seen.record !== undefined && now - seen.lifeSign >= limits.SERVING_STALE)
-      return { serving: silentFor(now - seen.lifeSign), parked: 'keep-parked' };
+      return { serving: silentFor(agent.name, now - seen.lifeSign), parked: 'keep-parked' };
     if (!wasReady && record?.serving === 'no' && record.cause !== undefined) break;
     await clock.sleep(limits.BOOTSTRAP_WATCH_POLL, signal);
   }
@@ -113,12 +113,12 @@ export async function watchBootstrap(
  * The agent runs and gives no life sign. Its process hangs, or its disk does not answer; from outside this looks the same.
  * So nothing is proven, nothing is rolled back, and the parked agent stays.
  */
-function silentFor(ms: number): Serving {
+function silentFor(name: string, ms: number): Serving {
   return {
     kind: 'unknown',
     cause: servingUnknown,
     message: `the agent runs and has given no life sign for ${formatDuration(ms)}`,
-    hint: 'its process hangs or its disk does not answer: docker logs of the agent, dmesg -T | tail -50',
+    hint: `its process hangs or its disk does not answer: docker logs --tail 50 ${name}; dmesg -T | tail -50`,
   };
 }
 
@@ -134,11 +134,11 @@ async function concludeFailure(
     const fault = await findDownloadFault(work, old);
     if (fault !== undefined) {
       throw new DownloadFailsError(`${message}; its download fails for the parked agent as well: ${fault}`, {
-        hint: "see the server's log, and the proxies before it: it must send what is below /configcontent",
+        hint: 'see the log of the server, and the proxies in front of it: it must send what is below /configcontent',
       });
     }
     throw new BootstrapFailsError(message, {
-      hint: "see why: docker logs of the agent, or the worker's log on the host",
+      hint: 'see the output of its script: tail -50 /var/lib/rancher/entrypoint/worker.log',
     });
   }
   return { serving: { kind: 'not-serving', cause: 'bootstrap-fails', message }, parked: 'proven' };

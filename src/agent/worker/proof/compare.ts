@@ -71,7 +71,7 @@ export function withOwnProxy(
   if (failure.fault !== 'server' || agent === undefined) return failure;
   const proxy = proxyOf(next.environment);
   if (proxy === undefined || proxy === proxyOf(agent.environment)) return failure;
-  const message = `${failure.message}; the agent that is there does not use the proxy ${proxy}`;
+  const message = `${failure.message}; the old agent does not use the proxy ${proxy}`;
   return { ...failure, fault: 'way', message, hint: silentProxyHint(proxy) };
 }
 

@@ -176,7 +176,7 @@ const noAnswer: ReadinessFailure = {
   fault: 'server',
   cause: 'ready-no-answer',
   message: 'the next agent did not report whether it can serve',
-  hint: 'the host may be overloaded; docker logs of the next agent shows more',
+  hint: 'the host may be overloaded: uptime; during the next try, docker logs -f rancher-agent-next shows more',
 };
 
 /** The agent that runs, whatever its name is: the one to compare with and to protect. */
@@ -284,7 +284,7 @@ async function pause(gate: Gate, situation: Situation, failure: ReadinessFailure
     const problem = failure ?? noAnswer;
     throw new HoldError(problem.cause, `${sentenceOf(problem)}; NO agent is active on this host meanwhile`, {
       ...detailsOf(problem),
-      hint: `${problem.hint ?? ''}; the next agent stays on standby, and the next try goes on with it`,
+      hint: `${problem.hint === undefined ? '' : `${problem.hint}; `}the next agent stays on standby, and the next try continues with it`,
     });
   }
 }
@@ -303,8 +303,8 @@ function deferral({ failure, why }: Verdict & { do: 'defer' }): NotProvenError {
 function refusal(gate: Gate, situation: Situation, failure: ReadinessFailure, why: Refusal): NotReadyError {
   const reasons: Readonly<Record<Refusal, string>> = {
     image: '',
-    'old-agent-reaches-server': '; the agent that is there reaches the server',
-    'keys-did-not-arrive': '; the server accepts the same keys from the agent that is there',
+    'old-agent-reaches-server': '; the old agent reaches the server',
+    'keys-did-not-arrive': '; the server accepts the same keys from the old agent',
   };
   const sentence = `${sentenceOf(failure)}${reasons[why]}`;
   if (situation !== 'legacy-waits') return new NotReadyError(failure.cause, sentence, detailsOf(failure));

@@ -93,7 +93,7 @@ describe('how work ends', () => {
 
 const reached = resultWith({ reached: true, agent, agentRuns: true, touchedAgent: true, isIncumbent: false });
 const runs = 'rancher-agent runs (rancher/agent:v1)';
-const asking = 'see what it says: docker logs --tail 50 of the agent, or `doctor`';
+const asking = 'see why: docker logs --tail 50 rancher-agent, or the command doctor';
 
 describe('an agent that runs is not one that serves: the state says what was observed', () => {
   it.each<[string, Serving, object]>([
@@ -155,7 +155,7 @@ describe('an agent that runs is not one that serves: the state says what was obs
         exitCode: 77,
         cause: 'keys-revoked',
         summary: `${runs}; status 401`,
-        hint: 'register this host again: docker run … IMAGE with its registration URL',
+        hint: 'register this host again, with the command of "Add Host"; then docker restart rancher-agent',
       },
     ],
   ])('%s', (_what, serving, outcome) => {

@@ -54,7 +54,7 @@ describe('a worker on the engine of the incident (1.10.3)', () => {
     const error: unknown = await ask().catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: 'cannot-change', exitCode: 73 });
     expect(String(error)).toContain(`${names.worker} (the engine calls the name taken`);
-    expect((error as { hint: string }).hint).toContain('restarting the Docker daemon frees');
+    expect((error as { hint: string }).hint).toContain('systemctl restart docker frees');
     const tries = defaultLimits.WORKER_GHOST_LOOKS + names.workers.length;
     expect(daemon.countOf('POST', '/containers/create')).toBe(tries);
   });

@@ -4,6 +4,7 @@ import type { Limits } from '../../../../support/limits/limits.ts';
 import type { AgentSettings } from '../../../../control-plane/open-connection.ts';
 import type { ReadinessFailure } from '../result.ts';
 import { failureOf } from '../../bootstrap/server-faults.ts';
+import { registerAgain } from '../../serving/causes.ts';
 
 /** Asks the server whether it knows the agent keys: one small request, two when it says no. @param now ms since 1970 */
 export async function checkKeys(
@@ -32,6 +33,6 @@ export async function checkKeys(
     fault: 'keys',
     cause: 'ready-keys-revoked',
     message: `the server refuses the keys of this agent: ${found.reason}`,
-    hint: 'Register this host again: docker run … IMAGE with the registration URL of the server.',
+    hint: `${registerAgain.charAt(0).toUpperCase()}${registerAgain.slice(1)}.`,
   };
 }

@@ -158,7 +158,7 @@ describe('no answer through a proxy', () => {
       expect(error).toBeInstanceOf(NotReadyError);
       expect(error).toMatchObject({ code: cause, exitCode: 73 });
       expect((error as NotReadyError).message).toContain(
-        'the agent that is there does not use the proxy http://10.0.0.9:3128',
+        'the old agent does not use the proxy http://10.0.0.9:3128',
       );
       expect((error as NotReadyError).hint).toContain('look at its log');
       expect(JSON.stringify(error) + String(error)).not.toContain('hunter2');

@@ -43,7 +43,7 @@ describe('while a legacy agent is active and the server requires another image',
     expect(error).toMatchObject({
       code: 'ready-curl-tls',
       exitCode: 75,
-      hint: 'look at the certificate; the next agent stays on standby, and the next try goes on with it',
+      hint: 'look at the certificate; the next agent stays on standby, and the next try continues with it',
     });
     expect(String(error)).toContain('NO agent is active on this host meanwhile');
   });

@@ -23,7 +23,7 @@ describe('beside an agent that serves', () => {
         exitCode: 73,
         hint: 'look at the certificate',
         message:
-          'the next agent cannot serve: curl does not trust the server; the agent that is there reaches the server',
+          'the next agent cannot serve: curl does not trust the server; the old agent reaches the server',
       });
     });
     expect(ms).toBe(60_000);
@@ -75,7 +75,7 @@ describe('beside an agent that serves', () => {
     scene.onExecute = () => ({ status: 0, stdout: JSON.stringify(scene.readinessOf(next)), stderr: '' });
     const error = await refusalOf();
     expect(error).toMatchObject({ exitCode: 73 });
-    expect(String(error)).toContain('the server accepts the same keys from the agent that is there');
+    expect(String(error)).toContain('the server accepts the same keys from the old agent');
   });
 
   it('keys that the server refuses to both are no reason to keep the old one', async () => {
