@@ -17,7 +17,7 @@ import {
   type AgentAtWork,
   type ReadinessStageHost,
 } from '../../support/scenes/readiness-stage.ts';
-import { upgradeArguments } from '../../support/scenes/scene.ts';
+import { limits, upgradeArguments } from '../../support/scenes/scene.ts';
 
 /*
  * A next agent proves on standby that it can serve, before the old agent is stopped: every row of readiness-scenes.ts from a
@@ -251,8 +251,9 @@ describe('after the promotion', () => {
     const { scene } = stage;
     const before = await stage.startHardened();
     await stage.provide('trusting');
-    scene.server.fault('config-content', { status: 503, body: 'html' });
-    const result = await scene.upgrade(requiredName);
+    // A curl with --retry 5 gives up after half a minute where the status is 503; a page ends the script at once.
+    scene.server.fault('config-content', 'html200');
+    const result = await scene.upgrade(requiredName, ...limits({ WORKER_TOTAL: 120_000 }));
     expect(result.status, result.stderr).toBe(75);
     expect(await stage.waitForState('deferred', 60)).toMatchObject({ cause: 'download-fails' });
     await scene.removeUpgradeContainer();

@@ -106,7 +106,12 @@ export async function watchBootstrap(
     if (!wasReady && record?.serving === 'no' && record.cause !== undefined) break;
     await clock.sleep(limits.BOOTSTRAP_WATCH_POLL, signal);
   }
-  return { serving: servingOf(record), parked: isRescue ? 'keep-parked' : 'proven' };
+  return { serving: atTheEnd(servingOf(record)), parked: isRescue ? 'keep-parked' : 'proven' };
+}
+
+/** It was watched for as long as a start may take: "it has just started" is no excuse any more. */
+function atTheEnd(serving: Serving): Serving {
+  return serving.kind === 'starting' ? { ...serving, kind: 'unknown', cause: servingUnknown } : serving;
 }
 
 /**

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { BootstrapFailsError } from '../../../../../src/agent/transaction/not-ready.ts';
-import { keysRevoked, servingUnknown } from '../../../../../src/agent/run/serving/causes.ts';
+import { keysRevoked, servingUnknown, starting } from '../../../../../src/agent/run/serving/causes.ts';
 import { readServing } from '../../../../../src/agent/worker/proof/bootstrap-watch.ts';
 import { EngineUnavailableError, InterruptedError } from '../../../../../src/support/errors.ts';
 import { hardened, lastExit, legacy } from '../../../fakes/worker-scene.ts';
@@ -140,6 +140,15 @@ describe('without a decision', () => {
       expect(ms).toBe(0);
     },
   );
+
+  it('one that still starts after all the time is not called serving', async () => {
+    park(hardened);
+    await scene.keepServing(agent, {
+      ...{ serving: 'unknown', cause: starting, message: 'its bootstrap has not run long enough yet' },
+      lastAnswerAt: new Date(0).toISOString(),
+    });
+    expect((await watch()).serving).toMatchObject({ kind: 'unknown', cause: servingUnknown });
+  });
 
   it('because the script took the place of the agent’s process, it is not called serving', async () => {
     park(hardened);
