@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { DeadlineError } from '../support/deadline.ts';
+import { messageOf, systemCodeOf } from '../support/errors.ts';
 import { fixedLimits } from '../support/limits/fixed.ts';
 
 export interface CommandOptions {
@@ -47,11 +48,13 @@ export class CommandError extends Error {
 export const runCommand: CommandRunner = async (file, args, options) => {
   const { deadlineMs, signal, environment, input } = options;
   signal?.throwIfAborted();
-  const child = spawn(file, args, {
-    stdio: ['pipe', 'pipe', 'pipe'],
-    detached: true,
-    ...(environment === undefined ? {} : { env: environment }),
-  });
+  const child = orCommandError(file, () =>
+    spawn(file, args, {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      detached: true,
+      ...(environment === undefined ? {} : { env: environment }),
+    }),
+  );
   // A command that exits without reading its stdin closes the pipe: its exit status is more useful.
   child.stdin.on('error', () => undefined).end(input ?? '');
   const stdout = collect(child.stdout);
@@ -72,6 +75,19 @@ export const runCommand: CommandRunner = async (file, args, options) => {
     child.unref();
   }
 };
+
+/** Node throws some errors of a start at once. The kernel takes 128 kB for one variable, and 2 MB for all. @throws CommandError */
+export function orCommandError<T>(file: string, start: () => T): T {
+  try {
+    return start();
+  } catch (error) {
+    const isTooLarge = systemCodeOf(error) === 'E2BIG';
+    const message = isTooLarge
+      ? 'the environment is too large for a process (E2BIG): shorten agent.conf or the variables of the container'
+      : messageOf(error);
+    throw new CommandError(file, message, error);
+  }
+}
 
 function collect(stream: NodeJS.ReadableStream): () => string {
   const chunks: Buffer[] = [];

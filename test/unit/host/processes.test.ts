@@ -23,6 +23,13 @@ describe('runCommand', () => {
     });
   });
 
+  it('says in words that an environment is too large for a process', async () => {
+    const environment = { PATH: process.env['PATH'] ?? '', A: 'x'.repeat(200_000) };
+    const started = runCommand('true', [], { deadlineMs, environment });
+    await expect(started).rejects.toThrow(CommandError);
+    await expect(started).rejects.toThrow('true: the environment is too large for a process (E2BIG)');
+  });
+
   it('gives the command nothing to read and no shell to fool', async () => {
     expect(await runCommand('cat', [], { deadlineMs })).toMatchObject({ status: 0, stdout: '' });
     expect(await runCommand('echo', ['$(id)'], { deadlineMs })).toMatchObject({ stdout: '$(id)\n' });

@@ -3,7 +3,7 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { becomeProcess } from '../../../host/exec.ts';
 import { explainWriteError, HostFolderUnwritableError, NoBashError } from '../../../host/errors.ts';
-import { CommandError, runCommand, signalGroup } from '../../../host/processes.ts';
+import { CommandError, orCommandError, runCommand, signalGroup } from '../../../host/processes.ts';
 import type { Clock } from '../../../support/clock.ts';
 import type { Environment } from '../../../support/configuration.ts';
 import { InterruptedError, systemCodeOf } from '../../../support/errors.ts';
@@ -105,11 +105,13 @@ export async function runScript(
   options: RunOptions,
 ): Promise<ChildExit> {
   options.signal.throwIfAborted();
-  const child = spawn('bash', [file], {
-    env: environment,
-    stdio: ['ignore', 'inherit', 'inherit'],
-    detached: true,
-  });
+  const child = orCommandError('bash', () =>
+    spawn('bash', [file], {
+      env: environment,
+      stdio: ['ignore', 'inherit', 'inherit'],
+      detached: true,
+    }),
+  );
   const exited = awaitEnd(child);
   if (child.pid !== undefined) options.onStart?.(child.pid);
   const stop = (): void => void stopChild(child, exited, options);
