@@ -22,10 +22,10 @@ export const doctorCauses = {
     meaning: 'the Docker root or the devicemapper pool is full: no upgrade begins',
   },
   'storage-tight': { levels: warning, meaning: 'the Docker root or the devicemapper pool is nearly full' },
-  'log-large': { levels: warning, meaning: 'the log of a container has gigabytes' },
+  'log-large': { levels: warning, meaning: 'the log of a container has 2 GB or more' },
   'pool-read-only': {
     levels: unhealthy,
-    meaning: 'the kernel lets nobody write to the devicemapper pool, or it needs a check',
+    meaning: 'the devicemapper pool is read-only although its metadata is not full, or it needs a check',
   },
   'deferred-off': { levels: warning, meaning: 'devicemapper without deferred removal or deletion' },
   'loopback-pool': { levels: warning, meaning: 'devicemapper on loopback files' },
