@@ -124,7 +124,13 @@ const table: Readonly<Record<Fault, Row>> = {
     promote: 'unfinished',
   },
   // There is a spare name, and the caller goes on under it.
-  'worker killed, and its name taken': { otherwise: 'reached' },
+  'worker killed, and its name taken': {
+    otherwise: 'reached',
+    pull: {
+      senseless:
+        'the agent asks again after a pause, as after any end of its worker; the other phases show the name',
+    },
+  },
   'storage read-only': {
     otherwise: 'degraded',
     preflight: 'untouched',
