@@ -73,7 +73,7 @@ class DockerEngine implements Engine {
     this.#transport = transport;
     this.#limits = options.limits;
     const list = async (filter: ContainerFilter): Promise<readonly ContainerSummary[]> =>
-      this.#list(filter, options.limits.LIST_ONE);
+      this.#list(filter, Math.min(options.limits.LIST_ONE, options.limits.INSPECT));
     this.#outsiders = new Outsiders(list, options.limits, options.clock ?? systemClock);
     this.version = version;
     this.features = featuresOf(version.api);

@@ -4,7 +4,7 @@ export const engineLimits = {
   ENGINE_CONNECT: 30_000,
   /** Inspect is a memory look-up; 1 to 3 s were measured on a slow host. */
   INSPECT: 10_000,
-  /** A list of one container, where an inspection got no answer: it needs no lock of the engine. */
+  /** A list of one container, where an inspection got no answer: it needs no lock of the engine. Never longer than the inspection. */
   LIST_ONE: 10_000,
   /** So long an unmanaged container that cannot be inspected is not asked about again: an upgrade has dozens of looks. */
   OUTSIDER_KNOWN: 300_000,
