@@ -57,12 +57,15 @@ upgrade()
 upgrade
 
 echo "${bootstrapMarker}"
-if mkdir -p "$STATE" 2>/dev/null; then
+${connected.includes(behaviour.bootstrapRun) ? holdConnection : ''}if mkdir -p "$STATE" 2>/dev/null; then
     echo "$(date) $0" >> "$STATE/bootstrap-ran" 2>/dev/null || true
 fi
 ${endings[behaviour.bootstrapRun]}
 `;
 }
+
+/** These connect before they write to the host's folder: a real agent is connected although that disk does not answer. */
+const connected: readonly Behaviour['bootstrapRun'][] = ['runs-long', 'waits', 'orphans'];
 
 /** A connection that stays open, as that of the agent's websocket; what follows inherits it. */
 export const holdConnection = `if [[ $CATTLE_URL =~ ^(https?)://([^/:]+)(:([0-9]+))? ]]; then
@@ -74,8 +77,8 @@ fi
 const endings: Readonly<Record<Behaviour['bootstrapRun'], string>> = {
   exits: 'exit 0',
   fails: 'exit 1',
-  'runs-long': `${holdConnection}exec sleep 86400`,
+  'runs-long': 'exec sleep 86400',
   hangs: 'exec sleep 86400',
-  waits: `${holdConnection}trap 'echo "${endMarker}"; exit 0' TERM\nsleep 86400`,
-  orphans: `(sleep 1 & sleep 1 & sleep 1 &)\n${holdConnection}exec sleep 86400`,
+  waits: `trap 'echo "${endMarker}"; exit 0' TERM\nsleep 86400`,
+  orphans: `(sleep 1 & sleep 1 & sleep 1 &)\nexec sleep 86400`,
 };
