@@ -114,6 +114,7 @@ packages_tests=(
   /usr/sbin/dockerd:docker.io
   /usr/bin/docker:'docker-cli|docker.io'
   /usr/bin/tini:tini
+  /usr/bin/busybox:busybox-static
   /usr/bin/ps:procps
   /usr/bin/curl:curl
   /usr/bin/unshare:util-linux
