@@ -106,6 +106,14 @@ function letsGo({ slave, mountPoint }: Mount): boolean {
   return slave && enginePlace.test(mountPoint);
 }
 
+/**
+ * A container that binds the host sees its own root once more, at the engine's place; Docker 26 makes that copy private. Its process
+ * uses that root anyway, so the copy keeps nothing more busy.
+ */
+function isSameTree(mount: Mount, root: Mount | undefined): boolean {
+  return root !== undefined && mount.device === root.device && mount.root === root.root;
+}
+
 /** What one process shows of its mount namespace; undefined if it cannot be read. */
 interface Look {
   readonly holder: MountHolder | undefined;
@@ -121,8 +129,11 @@ async function lookAt(
   const mountPoints: string[] = [];
   let mounts = 0;
   let mountedFor: string | undefined;
+  let ownRoot: Mount | undefined;
   const isWhole = await readTable(join(paths.proc, String(pid), 'mountinfo'), (mount) => {
     mountedFor ??= findContainerInMount(mount);
+    if (mount.mountPoint === '/') ownRoot = mount;
+    else if (isSameTree(mount, ownRoot)) return;
     if (letsGo(mount) || !counts(mount)) return;
     mounts += 1;
     if (mounts <= limits.HOLDERS_MOUNTS) mountPoints.push(mount.mountPoint);

@@ -74,6 +74,19 @@ describe('findMountHolders', () => {
     expect(await find()).toEqual({ complete: true, holders: [] });
   });
 
+  it('leaves out a copy of the own root: a container that binds the host sees it once more', async () => {
+    const copy = `/rootfs/var/lib/docker/overlay2/${corpse}/merged`;
+    const own = [
+      '462 157 0:106 / / rw - overlay overlay rw',
+      `504 502 0:106 / ${copy} rw - overlay overlay rw`,
+    ];
+    await addProcess(20, '200', { mountinfo: own.join('\n'), comm: 'sleep\n' });
+    expect((await find()).holders).toEqual([]);
+    const foreign = own.join('\n').replace('504 502 0:106', '504 502 0:124');
+    await addProcess(21, '201', { mountinfo: foreign, comm: 'python\n', cgroup: '0::/\n' });
+    expect((await find()).holders).toMatchObject([{ pid: 21, mountPoints: [copy] }]);
+  });
+
   it("names a slave mount at another place than the engine's: no unmount reaches that", async () => {
     const bind = `36 35 254:1 /var/lib/docker/overlay2/${corpse}/diff /watched ro master:7 - ext4 /dev/vda1 rw`;
     await addProcess(20, '200', { mountinfo: bind, comm: 'sleep\n' });
