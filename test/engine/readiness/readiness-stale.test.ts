@@ -54,7 +54,8 @@ async function converge(): Promise<void> {
   scene.host.proxy.clearRules();
   await scene.server.heal();
   scene.server.setRequiredImage(requiredName);
-  const again = await scene.upgrade(requiredName);
+  // The next agent may be in the middle of a try that began before the server was healthy again.
+  const again = await scene.upgrade(requiredName, ...limits({ READY: 60_000, WORKER_TOTAL: 120_000 }));
   expect(again, again.stderr).toMatchObject({ status: 0 });
   await scene.removeUpgradeContainer();
   await stage.upgraded(requiredName, 60);

@@ -9,6 +9,7 @@ let scene: Scene;
 
 beforeAll(async () => {
   scene = await startScene({ name: 'identity' });
+  await scene.host.knowMachine('0123456789abcdef0123456789abcdef');
 });
 afterEach(async () => scene.reset());
 afterAll(async () => scene.close());

@@ -264,6 +264,14 @@ export class TestHost {
     await run('nsenter', [...enterHost(this.initPid), 'mount', '--bind', file, '/etc/hosts']);
   }
 
+  /** Gives the host an /etc/machine-id of its own: a root that debootstrap made has none. Lasts until the next boot. */
+  async knowMachine(id: string): Promise<void> {
+    const file = join(this.dir, 'machine-id');
+    await writeFile(file, `${id}\n`);
+    const mount = 'touch /etc/machine-id && mount --bind "$1" /etc/machine-id';
+    await run('nsenter', [...enterHost(this.initPid), 'sh', '-euc', mount, 'sh', file]);
+  }
+
   /** SIGSTOPs dockerd: connections succeed, nothing answers. */
   async freezeEngine(): Promise<void> {
     await stopProcess(await this.#enginePid());
