@@ -15,7 +15,10 @@ const tag = 'registry.example:5000/rancher/agent:v1';
 const choices = `--unlocked --base agent-test-base --tag ${tag}`;
 /** Two sets of packages, Debian's and npm's. */
 const DEADLINE_MS = 15 * 60_000;
-const certificates = process.env['NODE_EXTRA_CA_CERTS'] ?? '/etc/ssl/certs/ca-certificates.crt';
+/** What npm trusts on this machine: by the environment, or by its own settings, which print "null" where there are none. */
+const cafile = (await run('npm', ['config', 'get', 'cafile'])).stdout.trim();
+const ownAuthorities = cafile === 'null' ? '/etc/ssl/certs/ca-certificates.crt' : cafile;
+const certificates = process.env['NODE_EXTRA_CA_CERTS'] ?? ownAuthorities;
 /** `TEST_BUILDER_BASE=minimal`: the builder installs Debian's packages itself, which takes minutes more. */
 const minimal = process.env['TEST_BUILDER_BASE'] === 'minimal' ? ['--minimal'] : [];
 const gitSecret = 'c4nary0fth3checkout';
