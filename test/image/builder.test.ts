@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -33,6 +33,8 @@ let builderBase: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'rah-builder-'));
   machine = join(folder, 'machine');
+  // A host of the tests has a /run of its own, and the file may be there.
+  await copyFile(certificates, join(folder, 'certificates.pem'));
   await makeOrigin(join(folder, 'origin'));
   await checkOut(join(folder, 'origin'), join(folder, 'checkout'));
   await mkdir(machine);
@@ -85,7 +87,7 @@ describe('a machine with a Docker client and busybox', () => {
       const environment = [`http_proxy=${open.url}`, `https_proxy=${open.url}`];
       environment.push('NODE_EXTRA_CA_CERTS=/certificates.pem', 'npm_config_cafile=/certificates.pem');
       const id = await inMachine(`docker run --name built -v /run/engine.sock:/var/run/docker.sock \
-        -v ${certificates}:/certificates.pem:ro ${environment.map((it) => `--env ${it}`).join(' ')} \
+        -v ${join(folder, 'certificates.pem')}:/certificates.pem:ro ${environment.map((it) => `--env ${it}`).join(' ')} \
         agent-builder ${choices} --sbom /tmp/sbom.json; docker cp built:/tmp/sbom.json . >&2`);
       expect(id).toMatch(/^sha256:[0-9a-f]{64}$/);
       expect(await buildImageIn(join(folder, 'checkout'), engineOf(host), ...choices.split(' '))).toBe(id);
