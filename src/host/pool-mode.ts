@@ -21,7 +21,7 @@ export function parsePoolStatus(text: string): PoolMode | undefined {
   if (status === undefined) return undefined;
   const words = status.trim().split(/\s+/);
   if (['Fail', 'Error'].includes(words[0] ?? '')) return { mode: 'failed', needsCheck: false };
-  const word = words.find((each) => each in modes);
+  const word = words.find((each) => Object.hasOwn(modes, each));
   const mode = modes[word ?? ''];
   return mode === undefined ? undefined : { mode, needsCheck: words.includes('needs_check') };
 }

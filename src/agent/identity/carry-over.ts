@@ -26,8 +26,8 @@ export function carryOver(given: Environment, former: Environment | undefined): 
   );
 }
 
-/** What a registration gives anew in any case. */
-const givenAnew: readonly string[] = [
+/** Every registration sets these itself, so a missing one was not forgotten. */
+const setByRegistration: readonly string[] = [
   'CATTLE_URL',
   'CATTLE_ACCESS_KEY',
   'CATTLE_SECRET_KEY',
@@ -46,6 +46,6 @@ export function findDropped(
   former: Environment | undefined,
   kept: readonly string[],
 ): readonly string[] {
-  const had = kept.filter((name) => (former?.[name] ?? '') !== '' && !givenAnew.includes(name));
+  const had = kept.filter((name) => (former?.[name] ?? '') !== '' && !setByRegistration.includes(name));
   return [...new Set(had)].filter((name) => next[name] === undefined).sort();
 }

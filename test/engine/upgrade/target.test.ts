@@ -91,7 +91,7 @@ describe('an image in a registry that requires a login', () => {
     return { address: `${scene.host.gateway}:${port}`, shown, close: () => registry.close() };
   }
 
-  /** The server requires it of an agent that begins anew. @returns what became of it */
+  /** The server requires it of an agent that starts again. @returns what became of it */
   async function require(image: string): Promise<string> {
     await writeFile(`${scene.host.stateDir}/entrypoint/status.json`, '');
     scene.server.setRequiredImage(image);

@@ -31,7 +31,7 @@ it.each([
   expect(carryOver(given, before)).toEqual({});
 });
 
-it('names what the agent before had and this one has not, but nothing that each registration gives anew', () => {
+it('names what the agent before had and this one has not, but nothing that each registration sets itself', () => {
   const kept = [
     'http_proxy',
     'CATTLE_HOST_LABELS',
